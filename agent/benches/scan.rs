@@ -24,8 +24,8 @@ use rta_shared::config::{HostConfig, Source, load_sources};
 use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;
 use rta_tests::command_lines::{SERVICES, service, services_toml, unrelated};
-use rta_tests::figures::median;
-use rta_tests::{Crowd, patiently};
+use rta_tests::measurement::median;
+use rta_tests::{IdleProcesses, wait_for};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom};
 use rustix::time::{ClockId, clock_gettime};
@@ -62,14 +62,14 @@ impl MeasuredOperation {
 }
 
 fn main() -> ExitCode {
-    Crowd::be_idle_if_asked();
+    IdleProcesses::run_if_idle_process();
     let token = std::process::id().to_string();
-    let mut crowd = Crowd::new();
+    let mut crowd = IdleProcesses::new();
     for number in 0..UNRELATED {
-        crowd.join(&unrelated(number));
+        crowd.add(&unrelated(number));
     }
     for number in 0..SERVICES {
-        crowd.join(&service(number, &token));
+        crowd.add(&service(number, &token));
     }
     let (ratio, floor_a_process) = scans(&token);
     drop(crowd);
@@ -88,7 +88,7 @@ fn scans(token: &str) -> (f64, Duration) {
     );
     let mut scanner = Scanner::new(config);
     // A process that is just calling exec has no command line for a moment.
-    patiently("all that matches to be found", || {
+    wait_for("all that matches to be found", || {
         let components = scanner.scan().components.unwrap();
         let found: usize = components.iter().map(|component| component.processes.len()).sum();
         (found == SERVICES).then_some(())

@@ -15,29 +15,29 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code of `status` if something is not up.
 pub(crate) const NOT_UP: u8 = 3;
 /// Exit code if the aggregator did not answer or does not know a name.
-pub(crate) const CANNOT_TELL: u8 = 4;
+pub(crate) const UNAVAILABLE: u8 = 4;
 
 /// Failure of a command.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandFailure {
     /// Exit code, and sentence for standard error.
-    Told(u8, String),
+    Reported(u8, String),
     /// No connection to the aggregator, or no answer in time; sentence for standard error.
     Unreachable(String),
     /// Output cannot be written. A closed pipe is not reported.
     Output(io::Error),
 }
 
-impl Failure {
+impl CommandFailure {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
-        Self::Told(code, message.into())
+        Self::Reported(code, message.into())
     }
 
     /// Returns the exit code and the sentence.
     pub(crate) fn into_parts(self) -> (u8, String) {
         match self {
-            Self::Told(code, message) => (code, message),
-            Self::Unreachable(message) => (CANNOT_TELL, message),
+            Self::Reported(code, message) => (code, message),
+            Self::Unreachable(message) => (UNAVAILABLE, message),
             Self::Output(error) => (FAILED, format!("the output cannot be written: {error}")),
         }
     }
@@ -48,22 +48,22 @@ impl Failure {
     }
 }
 
-impl From<SelectorError> for Failure {
+impl From<SelectorError> for CommandFailure {
     fn from(error: SelectorError) -> Self {
         let code = match error.kind {
             SelectorErrorKind::Malformed => USAGE,
-            SelectorErrorKind::Unknown | SelectorErrorKind::Absent => CANNOT_TELL,
+            SelectorErrorKind::Unknown | SelectorErrorKind::Absent => UNAVAILABLE,
             SelectorErrorKind::Several => FAILED,
         };
         Self::new(code, printable(&error.message))
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
 }
 
 /// Exit code of a command, or its failure.
-pub(crate) type Outcome = Result<u8, Failure>;
+pub(crate) type CommandResult = Result<u8, CommandFailure>;

@@ -1,44 +1,25 @@
 //! `rta`: the command line client.
 
+mod args;
 mod client;
-mod command;
-mod completions;
-mod config_check;
-mod control;
-#[cfg(feature = "standalone")]
-mod demo;
-#[cfg(feature = "standalone")]
-mod discover;
-mod events;
+mod commands;
+mod current_user;
 mod exit;
-mod explain;
 #[cfg(test)]
-mod fake;
-#[cfg(feature = "standalone")]
-mod here;
+mod fake_aggregator;
 mod keyboard;
+mod line_parser;
 #[cfg(feature = "standalone")]
-mod learn;
-#[cfg(feature = "standalone")]
-mod local;
-mod local_socket;
-mod logs;
-mod maintenance;
+mod local_config;
 mod names;
-#[cfg(feature = "standalone")]
-mod people;
-mod pki;
+mod output;
+mod overview_filter;
 mod plan_progress;
-mod remote;
-mod render;
-mod select;
-mod shell;
+mod plan_run;
+mod repl;
 mod terminal;
 mod thresholds;
-mod token;
-mod typed;
-mod user;
-mod watch;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
@@ -47,35 +28,38 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::client::Client;
-use crate::command::{Arguments, Command, Config, RemoteConfig};
-use crate::exit::{CANNOT_TELL, Failure, OK, Outcome};
-use crate::render::Style;
+use crate::args::{CliArgs, CliCommand, ConfigCommand, RemoteConfigCommand};
+use crate::client::AggregatorClient;
+use crate::commands::{completions, config_check, explain, pki, remote};
+#[cfg(feature = "standalone")]
+use crate::commands::{demo, discover, learn, local, user};
+use crate::exit::{CommandFailure, CommandResult, OK, UNAVAILABLE};
+use crate::output::OutputStyle;
 
 fn main() -> ExitCode {
     #[cfg(feature = "standalone")]
-    if let Some(code) = demo::stand_in::play() {
+    if let Some(code) = demo::stand_in::run_if_stand_in() {
         return code;
     }
-    match completions::answer() {
+    match completions::answer_request() {
         Ok(false) => {}
         Ok(true) => return ExitCode::SUCCESS,
-        Err(error) => return usage(&error),
+        Err(error) => return print_usage(&error),
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CliArgs::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return print_usage(&error),
     };
     let code = match run(&arguments) {
         Ok(code) => code,
-        Err(failure) => complain(failure),
+        Err(failure) => report_failure(failure),
     };
     ExitCode::from(code)
 }
 
 /// Prints clap's help or error and returns its exit code. A wrong `rta check` is unknown (3), because 2
 /// is critical for Nagios.
-fn usage(error: &clap::Error) -> ExitCode {
+fn print_usage(error: &clap::Error) -> ExitCode {
     // A reader that closed its end needs no text.
     let _ = error.print();
     match error.kind() {
@@ -87,7 +71,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// Returns true if the subcommand is `check`: the first word that is neither a flag nor a flag's value.
 fn is_check(arguments: impl Iterator<Item = OsString>) -> bool {
-    let command = Arguments::command();
+    let command = CliArgs::command();
     let takes_value = |flag: &str| {
         let known = command.get_arguments().find(|known| known.get_long() == Some(flag));
         known.is_some_and(|known| known.get_action().takes_values())
@@ -102,8 +86,8 @@ fn is_check(arguments: impl Iterator<Item = OsString>) -> bool {
 }
 
 /// Reports a failure on standard error and returns its exit code.
-fn complain(failure: Failure) -> u8 {
-    if matches!(&failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+fn report_failure(failure: CommandFailure) -> u8 {
+    if matches!(&failure, CommandFailure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
         return OK;
     }
     let (code, message) = failure.into_parts();
@@ -112,57 +96,63 @@ fn complain(failure: Failure) -> u8 {
     code
 }
 
-fn run(arguments: &Arguments) -> Outcome {
+fn run(arguments: &CliArgs) -> CommandResult {
     let out = &mut io::stdout();
     let terminal = out.is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = Style { terminal, colour: terminal && !no_colour };
+    let style = OutputStyle { terminal, colour: terminal && !no_colour };
     match &arguments.command {
         #[cfg(feature = "standalone")]
-        Command::Local { host, config } => return local::local(host.as_deref(), config, style, out),
+        CliCommand::Local { host, config } => return local::run_local(host.as_deref(), config, style, out),
         #[cfg(feature = "standalone")]
-        Command::Explain { target, config: Some(folder), json, .. } => {
-            return explain::local(target, folder, *json, out);
+        CliCommand::Explain { target, config: Some(folder), json, .. } => {
+            return explain::explain_local(target, folder, *json, out);
         }
         #[cfg(feature = "standalone")]
-        Command::Learn(wish) => return learn::learn(wish, out, &mut io::stderr()),
+        CliCommand::Learn(arguments) => return learn::run_learn(arguments, out, &mut io::stderr()),
         #[cfg(feature = "standalone")]
-        Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
-        Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
-        Command::Pki(wish) => return pki::pki(wish, out),
+        CliCommand::Discover(arguments) => {
+            return discover::run_discover(arguments, style, out, &mut io::stderr());
+        }
+        CliCommand::Config(ConfigCommand::Check { folder }) => {
+            return config_check::check_config(folder, out);
+        }
+        CliCommand::Pki(arguments) => return pki::run_pki(arguments, out),
         #[cfg(feature = "standalone")]
-        Command::User(wish) => return people::people(wish, out, &mut io::stderr()),
-        Command::Completions { shell } => return completions::script(*shell, out),
+        CliCommand::User(arguments) => return user::run_user(arguments, out, &mut io::stderr()),
+        CliCommand::Completions { shell } => return completions::write_script(*shell, out),
         _ => {}
     }
     let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))?;
+        .map_err(|error| CommandFailure::new(UNAVAILABLE, format!("no runtime: {error}")))?;
     let within = runtime.enter();
-    let client = Client::secured(arguments.aggregator.as_deref(), &arguments.tls);
-    if let Command::Check(wish) = &arguments.command {
-        let outcome = runtime.block_on(remote::check(client, wish, out));
+    let client = AggregatorClient::with_tls(arguments.aggregator.as_deref(), &arguments.tls);
+    if let CliCommand::Check(arguments) = &arguments.command {
+        let outcome = runtime.block_on(remote::run_check(client, arguments, out));
         drop(within);
         // The time limit has passed: a hanging name lookup is not awaited.
         runtime.shutdown_background();
         return outcome;
     }
     match &arguments.command {
-        Command::Remote(command) => runtime.block_on(remote::remote(command, &client?, style, out)),
-        Command::Explain { target, json, .. } => {
-            runtime.block_on(explain::remote(&client?, target, *json, out))
+        CliCommand::Remote(command) => runtime.block_on(remote::run_remote(command, &client?, style, out)),
+        CliCommand::Explain { target, json, .. } => {
+            runtime.block_on(explain::explain_remote(&client?, target, *json, out))
         }
-        Command::Config(Config::Remote(RemoteConfig::Reload)) => {
-            runtime.block_on(remote::reload(&client?, out))
+        CliCommand::Config(ConfigCommand::Remote(RemoteConfigCommand::Reload)) => {
+            runtime.block_on(remote::run_reload(&client?, out))
         }
-        Command::Shell => shell::shell(&runtime, &client?, style),
+        CliCommand::Shell => repl::run_shell(&runtime, &client?, style),
         #[cfg(feature = "standalone")]
-        Command::Demo { web, socket } => runtime.block_on(demo::demo(*web, socket.clone(), out)),
+        CliCommand::Demo { web, socket } => runtime.block_on(demo::run_demo(*web, socket.clone(), out)),
         #[cfg(feature = "standalone")]
-        Command::Local { .. } | Command::Learn(_) | Command::Discover(_) | Command::User(_) => Ok(OK),
-        Command::Check(_)
-        | Command::Completions { .. }
-        | Command::Pki(_)
-        | Command::Config(Config::Check { .. }) => Ok(OK),
+        CliCommand::Local { .. } | CliCommand::Learn(_) | CliCommand::Discover(_) | CliCommand::User(_) => {
+            Ok(OK)
+        }
+        CliCommand::Check(_)
+        | CliCommand::Completions { .. }
+        | CliCommand::Pki(_)
+        | CliCommand::Config(ConfigCommand::Check { .. }) => Ok(OK),
     }
 }
 

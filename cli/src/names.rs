@@ -4,11 +4,11 @@ use rta_shared::name::fold;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::planned_outage::PlannedStopIndex;
 
-use crate::typed::Kind;
+use crate::line_parser::NameKind;
 
 /// The names of a platform.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct PlatformNames {
     instances: Vec<InstanceId>,
     /// The numbers of plans that can be started again, in order.
     plans: Vec<String>,
@@ -16,33 +16,33 @@ pub(crate) struct Names {
 
 /// Where names are looked for; empty: anywhere.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Within {
+pub(crate) struct NameScope {
     pub(crate) environment: String,
     pub(crate) host: String,
 }
 
-impl Names {
+impl PlatformNames {
     /// Every name of `overview`.
-    pub(crate) fn of(overview: &Overview) -> Self {
+    pub(crate) fn from_overview(overview: &Overview) -> Self {
         let plans = PlannedStopIndex::new(overview).plans().map(|(plan, _)| plan.to_string()).collect();
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
     /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
-    pub(crate) fn all(&self, kind: Kind, within: &Within) -> Vec<&str> {
-        if kind == Kind::Plan {
+    pub(crate) fn of_kind(&self, kind: NameKind, within: &NameScope) -> Vec<&str> {
+        if kind == NameKind::Plan {
             return self.plans.iter().map(String::as_str).collect();
         }
         let fits = |wanted: &str, name: &str| wanted.is_empty() || fold(wanted) == fold(name);
         let mut names: Vec<&str> = self
             .instances
             .iter()
-            .filter(|id| kind == Kind::Environment || fits(&within.environment, id.environment.as_str()))
-            .filter(|id| kind != Kind::Component || fits(&within.host, id.host.as_str()))
+            .filter(|id| kind == NameKind::Environment || fits(&within.environment, id.environment.as_str()))
+            .filter(|id| kind != NameKind::Component || fits(&within.host, id.host.as_str()))
             .map(|id| match kind {
-                Kind::Environment => id.environment.as_str(),
-                Kind::Host => id.host.as_str(),
-                Kind::Component | Kind::Plan => id.component.as_str(),
+                NameKind::Environment => id.environment.as_str(),
+                NameKind::Host => id.host.as_str(),
+                NameKind::Component | NameKind::Plan => id.component.as_str(),
             })
             .collect();
         names.sort_unstable();
@@ -52,12 +52,12 @@ impl Names {
 
     /// What `typed` may be the beginning of, in whatever case. A component may be typed in full,
     /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`: then a part at a time is proposed.
-    pub(crate) fn beginning_with(&self, kind: Kind, within: &Within, typed: &str) -> Vec<String> {
-        if kind != Kind::Component || !typed.contains('/') {
-            let mut found = begin(typed, self.all(kind, within));
-            if kind == Kind::Component && found.is_empty() {
-                found = begin(typed, self.all(Kind::Environment, within));
-                found.extend(begin(typed, self.all(Kind::Host, within)));
+    pub(crate) fn complete(&self, kind: NameKind, within: &NameScope, typed: &str) -> Vec<String> {
+        if kind != NameKind::Component || !typed.contains('/') {
+            let mut found = filter_by_prefix(typed, self.of_kind(kind, within));
+            if kind == NameKind::Component && found.is_empty() {
+                found = filter_by_prefix(typed, self.of_kind(NameKind::Environment, within));
+                found.extend(filter_by_prefix(typed, self.of_kind(NameKind::Host, within)));
                 found.iter_mut().for_each(|place| place.push('/'));
             }
             return found;
@@ -65,31 +65,34 @@ impl Names {
         let parts: Vec<&str> = typed.splitn(3, '/').collect();
         let (place, rest) = match parts.as_slice() {
             [environment, host, rest] => {
-                (Within { environment: (*environment).to_owned(), host: (*host).to_owned() }, *rest)
+                (NameScope { environment: (*environment).to_owned(), host: (*host).to_owned() }, *rest)
             }
             [first, rest] => {
-                let environment = Within { environment: (*first).to_owned(), host: String::new() };
-                let hosts = begin(rest, self.all(Kind::Host, &environment));
-                if self.is_known(Kind::Environment, first) && !hosts.is_empty() {
+                let environment = NameScope { environment: (*first).to_owned(), host: String::new() };
+                let hosts = filter_by_prefix(rest, self.of_kind(NameKind::Host, &environment));
+                if self.contains(NameKind::Environment, first) && !hosts.is_empty() {
                     return hosts.iter().map(|host| format!("{first}/{host}/")).collect();
                 }
-                (Within { environment: within.environment.clone(), host: (*first).to_owned() }, *rest)
+                (NameScope { environment: within.environment.clone(), host: (*first).to_owned() }, *rest)
             }
             _ => return Vec::new(),
         };
         let before = &typed[..typed.len() - rest.len()];
-        begin(rest, self.all(Kind::Component, &place)).iter().map(|name| format!("{before}{name}")).collect()
+        filter_by_prefix(rest, self.of_kind(NameKind::Component, &place))
+            .iter()
+            .map(|name| format!("{before}{name}"))
+            .collect()
     }
 
     /// Whether something has the name.
-    pub(crate) fn is_known(&self, kind: Kind, name: &str) -> bool {
+    pub(crate) fn contains(&self, kind: NameKind, name: &str) -> bool {
         let folded = fold(name);
-        self.all(kind, &Within::default()).iter().any(|known| fold(known) == folded)
+        self.of_kind(kind, &NameScope::default()).iter().any(|known| fold(known) == folded)
     }
 }
 
 /// Those of `names` that begin with `typed`; a space at its end ends a word.
-fn begin(typed: &str, names: Vec<&str>) -> Vec<String> {
+fn filter_by_prefix(typed: &str, names: Vec<&str>) -> Vec<String> {
     let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
     let typed = fold(typed) + if space_at_end { " " } else { "" };
     names.into_iter().filter(|name| fold(name).starts_with(&typed)).map(str::to_owned).collect()
@@ -97,24 +100,24 @@ fn begin(typed: &str, names: Vec<&str>) -> Vec<String> {
 
 /// What an abbreviation may stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning<'n> {
+pub(crate) enum NameMatch<'n> {
     /// It is a name, or begins only one.
-    One(&'n str),
+    Unique(&'n str),
     /// It begins several.
-    Several(Vec<&'n str>),
+    Ambiguous(Vec<&'n str>),
     /// It begins none.
-    Nothing,
+    Missing,
 }
 
 /// Which of `names` is meant by `typed`: the one that is just that, else the only one that begins with it, else
 /// the only one whose words begin with its words, as `ka s` for `kafka server`.
-pub(crate) fn meant<'n>(typed: &str, names: &[&'n str]) -> Meaning<'n> {
+pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
     let folded = fold(typed);
     if folded.is_empty() {
-        return Meaning::Nothing;
+        return NameMatch::Missing;
     }
     if let Some(name) = names.iter().find(|name| fold(name) == folded) {
-        return Meaning::One(name);
+        return NameMatch::Unique(name);
     }
     let by_words = |name: &str| {
         let (name, mut typed) = (fold(name), folded.split(' '));
@@ -127,9 +130,9 @@ pub(crate) fn meant<'n>(typed: &str, names: &[&'n str]) -> Meaning<'n> {
         false => whole,
     };
     match found.as_slice() {
-        [] => Meaning::Nothing,
-        [one] => Meaning::One(one),
-        _ => Meaning::Several(found),
+        [] => NameMatch::Missing,
+        [one] => NameMatch::Unique(one),
+        _ => NameMatch::Ambiguous(found),
     }
 }
 
@@ -138,13 +141,13 @@ pub(crate) mod tests {
     use super::*;
 
     /// `DEV` with hosts `c2t1` and `c9t1`, `ITG` with `i1`.
-    pub(crate) fn names() -> Names {
+    pub(crate) fn names() -> PlatformNames {
         let id = |environment: &str, host: &str, component: &str| InstanceId {
             environment: environment.into(),
             host: host.into(),
             component: component.into(),
         };
-        Names {
+        PlatformNames {
             instances: vec![
                 id("DEV", "c2t1", "kafka server"),
                 id("DEV", "c2t1", "kafka zookeeper server"),
@@ -160,16 +163,16 @@ pub(crate) mod tests {
     fn an_abbreviation_means_a_name_only_where_no_other_can_be_meant() {
         let names = ["kafka server", "kafka zookeeper server", "raw writer", "kafka"];
         for (typed, expected) in [
-            ("KAFKA  server", Meaning::One("kafka server")),
-            ("kafka", Meaning::One("kafka")),
-            ("kafka s", Meaning::One("kafka server")),
-            ("ka z", Meaning::One("kafka zookeeper server")),
-            ("r", Meaning::One("raw writer")),
-            ("ka", Meaning::Several(vec!["kafka server", "kafka zookeeper server", "kafka"])),
-            ("writer", Meaning::Nothing),
-            ("", Meaning::Nothing),
+            ("KAFKA  server", NameMatch::Unique("kafka server")),
+            ("kafka", NameMatch::Unique("kafka")),
+            ("kafka s", NameMatch::Unique("kafka server")),
+            ("ka z", NameMatch::Unique("kafka zookeeper server")),
+            ("r", NameMatch::Unique("raw writer")),
+            ("ka", NameMatch::Ambiguous(vec!["kafka server", "kafka zookeeper server", "kafka"])),
+            ("writer", NameMatch::Missing),
+            ("", NameMatch::Missing),
         ] {
-            assert_eq!(meant(typed, &names), expected, "{typed}");
+            assert_eq!(match_name(typed, &names), expected, "{typed}");
         }
     }
 
@@ -187,11 +190,15 @@ pub(crate) mod tests {
             ("zzz", &[]),
             ("a/b/c/d", &[]),
         ] {
-            assert_eq!(names.beginning_with(Kind::Component, &Within::default(), typed), expected, "{typed}");
+            assert_eq!(
+                names.complete(NameKind::Component, &NameScope::default(), typed),
+                expected,
+                "{typed}"
+            );
         }
-        let within = Within { environment: "dev".to_owned(), host: "c9t1".to_owned() };
-        assert_eq!(names.beginning_with(Kind::Component, &within, ""), ["raw writer"]);
-        assert_eq!(names.beginning_with(Kind::Host, &within, ""), ["c2t1", "c9t1"]);
-        assert_eq!(names.beginning_with(Kind::Environment, &within, ""), ["DEV", "ITG"]);
+        let within = NameScope { environment: "dev".to_owned(), host: "c9t1".to_owned() };
+        assert_eq!(names.complete(NameKind::Component, &within, ""), ["raw writer"]);
+        assert_eq!(names.complete(NameKind::Host, &within, ""), ["c2t1", "c9t1"]);
+        assert_eq!(names.complete(NameKind::Environment, &within, ""), ["DEV", "ITG"]);
     }
 }

@@ -8,49 +8,52 @@ use rta_shared::plan::{PlanStart, StepChange, StepState};
 
 /// State of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct StepProgress {
     pub(crate) state: StepState,
     /// Phase that the agent has reached, while the step is in progress.
     pub(crate) phase: Option<ActionPhase>,
     /// Text of the last event.
     pub(crate) text: String,
     /// Local time of the event that the step is in progress, because clocks of other hosts may differ.
-    pub(crate) began: Option<Instant>,
+    pub(crate) started_at: Option<Instant>,
 }
 
 /// Plan in execution.
 #[derive(Clone, Debug)]
-pub(crate) struct Track {
+pub(crate) struct PlanProgress {
     pub(crate) begun: PlanStart,
     /// State of each step.
-    pub(crate) steps: Vec<Standing>,
+    pub(crate) steps: Vec<StepProgress>,
     /// Number of waiting steps.
     pub(crate) waiting: usize,
-    told: HashSet<(usize, StepState, String)>,
+    seen_changes: HashSet<(usize, StepState, String)>,
 }
 
-impl Track {
+impl PlanProgress {
     pub(crate) fn new(begun: PlanStart) -> Self {
-        let waiting = Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
+        let waiting =
+            StepProgress { state: StepState::Waiting, phase: None, text: String::new(), started_at: None };
         let count = begun.plan.steps.len();
-        Self { steps: vec![waiting; count], waiting: count, begun, told: HashSet::new() }
+        Self { steps: vec![waiting; count], waiting: count, begun, seen_changes: HashSet::new() }
     }
 
     /// Applies an event received at `now`; returns true if it is new. After a reconnect events are replayed
     /// from the beginning, and no event changes a step that has ended.
-    pub(crate) fn take(&mut self, change: &StepChange, now: Instant) -> bool {
-        let Some(standing) = self.steps.get_mut(change.step) else { return false };
-        if standing.state.is_final() || !self.told.insert((change.step, change.state, change.text.clone())) {
+    pub(crate) fn apply(&mut self, change: &StepChange, now: Instant) -> bool {
+        let Some(step) = self.steps.get_mut(change.step) else { return false };
+        if step.state.is_final()
+            || !self.seen_changes.insert((change.step, change.state, change.text.clone()))
+        {
             return false;
         }
-        if standing.state == StepState::Waiting && change.state != StepState::Waiting {
+        if step.state == StepState::Waiting && change.state != StepState::Waiting {
             self.waiting -= 1;
         }
-        standing.state = change.state;
-        standing.phase = change.progress.as_ref().map(|progress| progress.phase);
-        standing.text.clone_from(&change.text);
+        step.state = change.state;
+        step.phase = change.progress.as_ref().map(|progress| progress.phase);
+        step.text.clone_from(&change.text);
         if change.state == StepState::UnderWay {
-            standing.began.get_or_insert(now);
+            step.started_at.get_or_insert(now);
         }
         true
     }
@@ -80,16 +83,17 @@ mod tests {
         };
         let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
         let at = Timestamp::UNIX_EPOCH;
-        let mut track = Track::new(PlanStart { id: 1, plan, at, by: Requester::default(), unrecorded: None });
+        let mut progress =
+            PlanProgress::new(PlanStart { id: 1, plan, at, by: Requester::default(), unrecorded: None });
         let now = Instant::now();
         let mut tell = |step, state, text: &str| {
-            track.take(&StepChange { step, at, state, progress: None, text: text.to_owned() }, now)
+            progress.apply(&StepChange { step, at, state, progress: None, text: text.to_owned() }, now)
         };
         assert!(tell(0, StepState::UnderWay, "launched"));
         assert!(!tell(0, StepState::UnderWay, "launched"));
         assert!(tell(0, StepState::Done, "started"));
         assert!(!tell(0, StepState::UnderWay, "matched"));
         assert!(!tell(7, StepState::Done, "of no step"));
-        assert_eq!((track.steps[0].state, track.steps[0].began), (StepState::Done, Some(now)));
+        assert_eq!((progress.steps[0].state, progress.steps[0].started_at), (StepState::Done, Some(now)));
     }
 }

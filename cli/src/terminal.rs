@@ -6,11 +6,11 @@ use rustix::termios::{Winsize, tcgetwinsize};
 
 /// Returns rows and columns.
 pub(crate) fn size() -> (usize, usize) {
-    of(tcgetwinsize(io::stdout()).ok())
+    size_or_default(tcgetwinsize(io::stdout()).ok())
 }
 
 /// Returns the size, with 24 rows and 80 columns as fallback: serial lines and container consoles report 0.
-fn of(told: Option<Winsize>) -> (usize, usize) {
+fn size_or_default(told: Option<Winsize>) -> (usize, usize) {
     let known = |told: Option<u16>, otherwise| told.filter(|told| *told > 0).map_or(otherwise, usize::from);
     (known(told.map(|told| told.ws_row), 24), known(told.map(|told| told.ws_col), 80))
 }
@@ -22,9 +22,9 @@ mod tests {
     #[test]
     fn a_terminal_that_does_not_know_its_size_has_the_usual_one() {
         let told = |ws_row, ws_col| Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 });
-        assert_eq!(of(None), (24, 80));
-        assert_eq!(of(told(0, 0)), (24, 80));
-        assert_eq!(of(told(50, 0)), (50, 80));
-        assert_eq!(of(told(50, 200)), (50, 200));
+        assert_eq!(size_or_default(None), (24, 80));
+        assert_eq!(size_or_default(told(0, 0)), (24, 80));
+        assert_eq!(size_or_default(told(50, 0)), (50, 80));
+        assert_eq!(size_or_default(told(50, 200)), (50, 200));
     }
 }

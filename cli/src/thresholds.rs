@@ -16,28 +16,28 @@ use rta_shared::overview::Health;
 /// | `10:20` | below 10 or above 20 |
 /// | `@10:20` | from 10 to 20, both included |
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Range {
-    written: String,
+pub(crate) struct AlertRange {
+    text: String,
     from: f64,
     to: f64,
     is_inside: bool,
 }
 
-impl Range {
+impl AlertRange {
     /// Returns true if `value` raises an alert.
     pub(crate) fn alerts(&self, value: f64) -> bool {
         (self.from..=self.to).contains(&value) == self.is_inside
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for AlertRange {
     /// Formats the range as it was written, as required in performance data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(&self.text)
     }
 }
 
-impl FromStr for Range {
+impl FromStr for AlertRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -63,18 +63,18 @@ impl FromStr for Range {
         if from > to {
             return Err(format!("\"{range}\" ends before it begins; {HINT}"));
         }
-        Ok(Self { written: text.to_owned(), from, to, is_inside })
+        Ok(Self { text: text.to_owned(), from, to, is_inside })
     }
 }
 
 /// Threshold for one of the numbers: `degraded=2`, or `2` for the number of down instances.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Threshold {
+pub(crate) struct HealthThreshold {
     pub(crate) label: Health,
-    pub(crate) range: Range,
+    pub(crate) range: AlertRange,
 }
 
-impl FromStr for Threshold {
+impl FromStr for HealthThreshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -92,17 +92,18 @@ impl FromStr for Threshold {
 
 /// Thresholds for warning and critical status.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Thresholds {
-    pub(crate) warning: Vec<Threshold>,
-    pub(crate) critical: Vec<Threshold>,
+pub(crate) struct AlertThresholds {
+    pub(crate) warning: Vec<HealthThreshold>,
+    pub(crate) critical: Vec<HealthThreshold>,
 }
 
-impl Thresholds {
+impl AlertThresholds {
     /// Returns the ranges of a number: warning, critical.
-    pub(crate) fn of(&self, health: Health) -> (Option<&Range>, Option<&Range>) {
+    pub(crate) fn ranges_of(&self, health: Health) -> (Option<&AlertRange>, Option<&AlertRange>) {
         // The last occurrence wins, as for other flags.
-        let last =
-            |thresholds: &[Threshold]| thresholds.iter().rposition(|threshold| threshold.label == health);
+        let last = |thresholds: &[HealthThreshold]| {
+            thresholds.iter().rposition(|threshold| threshold.label == health)
+        };
         (
             last(&self.warning).and_then(|at| self.warning.get(at)).map(|threshold| &threshold.range),
             last(&self.critical).and_then(|at| self.critical.get(at)).map(|threshold| &threshold.range),
@@ -110,8 +111,8 @@ impl Thresholds {
     }
 
     /// Returns true if a threshold was given for this number.
-    pub(crate) fn are_given(&self, health: Health) -> bool {
-        self.of(health) != (None, None)
+    pub(crate) fn has_threshold(&self, health: Health) -> bool {
+        self.ranges_of(health) != (None, None)
     }
 }
 
@@ -132,13 +133,13 @@ mod tests {
             ("-2:-1", &[0, -3], &[-2, -1]),
         ];
         for (text, alert, fine) in rows {
-            let range: Range = text.parse().unwrap();
+            let range: AlertRange = text.parse().unwrap();
             assert_eq!(range.to_string(), text);
             assert!(alert.iter().all(|value| range.alerts(f64::from(*value))), "{text}");
             assert!(fine.iter().all(|value| !range.alerts(f64::from(*value))), "{text}");
         }
         for wrong in ["", "@", "x", "1:x", "20:10", "~", "~:", "nan", "1e3", "inf", "10:20:30", "5:~"] {
-            let refused = wrong.parse::<Range>().is_err();
+            let refused = wrong.parse::<AlertRange>().is_err();
             // Only a bare "~:" is a range: it never alerts.
             assert_eq!(refused, wrong != "~:", "{wrong}");
         }
@@ -146,19 +147,22 @@ mod tests {
 
     #[test]
     fn thresholds_name_their_number_or_mean_those_that_are_down() {
-        let down: Threshold = "2".parse().unwrap();
+        let down: HealthThreshold = "2".parse().unwrap();
         assert_eq!((down.label, down.range.to_string().as_str()), (Health::Down, "2"));
-        let degraded: Threshold = "degraded=@1:".parse().unwrap();
+        let degraded: HealthThreshold = "degraded=@1:".parse().unwrap();
         assert_eq!((degraded.label, degraded.range.to_string().as_str()), (Health::Degraded, "@1:"));
         assert!(
-            "slow=2".parse::<Threshold>().unwrap_err().contains("is none of up, degraded, unknown, down")
+            "slow=2"
+                .parse::<HealthThreshold>()
+                .unwrap_err()
+                .contains("is none of up, degraded, unknown, down")
         );
-        let thresholds = Thresholds {
+        let thresholds = AlertThresholds {
             warning: vec!["1".parse().unwrap(), "3".parse().unwrap()],
             critical: vec![degraded],
         };
-        let (warning, critical) = thresholds.of(Health::Down);
+        let (warning, critical) = thresholds.ranges_of(Health::Down);
         assert_eq!((warning.map(ToString::to_string), critical), (Some("3".to_owned()), None));
-        assert!(thresholds.are_given(Health::Degraded) && !thresholds.are_given(Health::Up));
+        assert!(thresholds.has_threshold(Health::Degraded) && !thresholds.has_threshold(Health::Up));
     }
 }

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rta_shared::proto::v1::State;
-use rta_tests::figures::percentile;
-use rta_tests::{Mode, Stage};
+use rta_tests::measurement::percentile;
+use rta_tests::{AgentMode, TestHost};
 
 /// Number of processes that run at the same time and are killed one after the other.
 const COMPONENTS: usize = 20;
@@ -28,10 +28,10 @@ fn main() -> ExitCode {
     println!("from SIGKILL to what the streams say, {} kills, in ms", COMPONENTS * ROUNDS);
     println!("{:8} {:24} {:>9} {:>9} {:>9} {:>9}", "mode", "to", "p50", "p99", "most", "aim (p99)");
     let mut reached = true;
-    for mode in Mode::asked() {
+    for mode in AgentMode::from_arguments() {
         let aim = match mode {
-            Mode::Events => Duration::from_millis(20),
-            Mode::Scans => Duration::from_millis(1200),
+            AgentMode::Events => Duration::from_millis(20),
+            AgentMode::Scans => Duration::from_millis(1200),
         };
         let (reports, overviews) = measure(mode);
         for (to, latencies) in [("the agent's report", &reports), ("the aggregator's overview", &overviews)] {
@@ -45,17 +45,18 @@ fn main() -> ExitCode {
 }
 
 /// Measures the latencies to the report and to the overview.
-fn measure(mode: Mode) -> (Vec<Duration>, Vec<Duration>) {
+fn measure(mode: AgentMode) -> (Vec<Duration>, Vec<Duration>) {
     let name = |number: usize| format!("c{number}");
-    let mut stage = Stage::new(mode, |site| {
-        (0..COMPONENTS).map(|number| site.component(&name(number), "", "")).collect()
+    let mut stage = TestHost::start(mode, |site| {
+        (0..COMPONENTS).map(|number| site.component_toml(&name(number), "", "")).collect()
     });
     let (mut reports, mut overviews) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let children: Vec<_> = (0..COMPONENTS).map(|number| stage.site.play(&name(number))).collect();
+        let children: Vec<_> =
+            (0..COMPONENTS).map(|number| stage.site.start_stand_in(&name(number))).collect();
         for (number, child) in children.iter().enumerate() {
             for follower in [&mut stage.reports, &mut stage.overviews] {
-                let runs = follower.await_that(&name(number), PATIENCE, |seen| {
+                let runs = follower.wait_for_component(&name(number), PATIENCE, |seen| {
                     seen.state == State::Running && seen.pids() == [child.id()]
                 });
                 runs.expect("a component that runs is seen");
@@ -69,7 +70,8 @@ fn measure(mode: Mode) -> (Vec<Duration>, Vec<Duration>) {
             for (follower, latencies) in
                 [(&mut stage.reports, &mut reports), (&mut stage.overviews, &mut overviews)]
             {
-                let told = follower.await_that(&name(number), PATIENCE, |seen| seen.state == State::Stopped);
+                let told =
+                    follower.wait_for_component(&name(number), PATIENCE, |seen| seen.state == State::Stopped);
                 latencies.push(told.expect("a component that is killed is seen to stop") - killed);
             }
             child.wait().unwrap();

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use rta_shared::proto::v1::State;
 use rta_tests::command_lines::{SERVICES, service, service_name, services_toml, unrelated};
-use rta_tests::figures::{CpuMeter, argument, resident_kb};
-use rta_tests::{Crowd, Mode, Stage, Storm};
+use rta_tests::measurement::{CpuMeter, argument, resident_kb};
+use rta_tests::{AgentMode, ForkLoad, IdleProcesses, TestHost};
 
 const UNRELATED: usize = 3000;
 const FORKS_A_SECOND: u32 = 300;
@@ -43,7 +43,7 @@ struct Cost {
 }
 
 fn main() -> ExitCode {
-    Crowd::be_idle_if_asked();
+    IdleProcesses::run_if_idle_process();
     let seconds = |name, default| argument(name).map_or(default, |text| text.parse().unwrap());
     let (rest, storm) = (seconds("--rest", 60), seconds("--storm", 60));
     println!(
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
          {rest} s at rest, {storm} s with {FORKS_A_SECOND} forks a second"
     );
     let mut reached = true;
-    for mode in Mode::asked() {
+    for mode in AgentMode::from_arguments() {
         let cost = measure(mode, Duration::from_secs(rest), Duration::from_secs(storm));
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         println!("{}:", mode.word());
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
             cost.changes, cost.missed, cost.overruns, cost.differences
         );
         reached &= cost.missed == 0 && cost.differences == 0;
-        if mode == Mode::Events {
+        if mode == AgentMode::Events {
             reached &= ms(cost.rest) < 2.0 && ms(cost.storm) < 50.0 && mb(cost.most_kb) < 16.0;
         }
     }
@@ -80,14 +80,14 @@ fn mb(kb: u64) -> f64 {
     kb as f64 * 1024.0 / 1e6
 }
 
-fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
-    let mut crowd = Crowd::new();
+fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
+    let mut crowd = IdleProcesses::new();
     for number in 0..UNRELATED {
-        crowd.join(&unrelated(number));
+        crowd.add(&unrelated(number));
     }
-    let mut stage = Stage::new(mode, |site| services_toml(site.token()));
+    let mut stage = TestHost::start(mode, |site| services_toml(site.token()));
     let token = stage.site.token().to_owned();
-    let mut services: Vec<u32> = (0..SERVICES).map(|number| crowd.join(&service(number, &token))).collect();
+    let mut services: Vec<u32> = (0..SERVICES).map(|number| crowd.add(&service(number, &token))).collect();
     for (number, pid) in services.iter().enumerate() {
         assert!(tells(&mut stage, number, State::Running, &[*pid]), "{} is not seen", service_name(number));
     }
@@ -107,7 +107,7 @@ fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
     }
     let at_rest = (used - before).div_f64(began.elapsed().as_secs_f64());
 
-    let whirl = Storm::new(FORKS_A_SECOND, 0);
+    let whirl = ForkLoad::new(FORKS_A_SECOND, 0);
     let (began, before) = (Instant::now(), sample(&mut meter, &mut most_kb));
     let (mut changes, mut missed) = (0, 0);
     let mut end = began;
@@ -118,7 +118,7 @@ fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
         missed += usize::from(!tells(&mut stage, number, State::Stopped, &[]));
         sample(&mut meter, &mut most_kb);
         std::thread::sleep(Duration::from_millis(400));
-        services[number] = crowd.join(&service(number, &token));
+        services[number] = crowd.add(&service(number, &token));
         missed += usize::from(!tells(&mut stage, number, State::Running, &[services[number]]));
         changes += 2;
         used = sample(&mut meter, &mut most_kb);
@@ -127,7 +127,7 @@ fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
     let seconds = (end - began).as_secs_f64();
     let in_storm = (used - before).div_f64(seconds);
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-    let forks_a_second = whirl.made() as f64 / seconds;
+    let forks_a_second = whirl.started() as f64 / seconds;
     drop(whirl);
     let watch = stage.reports.last().map(|sighting| sighting.watch.clone()).unwrap();
     Cost {
@@ -143,9 +143,9 @@ fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
 }
 
 /// Returns true if both the agent and the aggregator report this state of a service in time.
-fn tells(stage: &mut Stage, number: usize, state: State, pids: &[u32]) -> bool {
+fn tells(stage: &mut TestHost, number: usize, state: State, pids: &[u32]) -> bool {
     [&mut stage.reports, &mut stage.overviews].into_iter().all(|follower| {
-        let is_it = |seen: &rta_tests::Seen| seen.state == state && seen.pids() == pids;
-        follower.await_that(&service_name(number), PATIENCE, is_it).is_some()
+        let is_it = |seen: &rta_tests::ObservedComponent| seen.state == state && seen.pids() == pids;
+        follower.wait_for_component(&service_name(number), PATIENCE, is_it).is_some()
     })
 }

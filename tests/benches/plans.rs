@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::figures::{CpuMeter, argument, resident_kb};
-use rta_tests::{MadeUpHosts, Program, Site, Web, patiently};
+use rta_tests::measurement::{CpuMeter, argument, resident_kb};
+use rta_tests::{FakeAgents, ServerProcess, TestConfig, WebClient, wait_for};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
@@ -62,16 +62,16 @@ fn main() -> ExitCode {
 
 fn measure(hosts: usize) -> Cost {
     let steps = hosts * COMPONENTS;
-    let agents = MadeUpHosts::new(hosts, COMPONENTS);
-    let site = Site::new();
+    let agents = FakeAgents::new(hosts, COMPONENTS);
+    let site = TestConfig::new();
     site.write("made-up.toml", &agents.startable_toml());
-    let (config, data) = (site.config().display().to_string(), site.path("data").display().to_string());
-    let mut aggregator = Program::start(
+    let (config, data) = (site.folder().display().to_string(), site.path("data").display().to_string());
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
-    patiently("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
+    wait_for("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
     let runtime = Runtime::new().unwrap();
     let mut cpu = CpuMeter::new(aggregator.pid());
     let before = cpu.read();
@@ -97,7 +97,7 @@ fn measure(hosts: usize) -> Cost {
     });
     assert!(events > 2 * steps);
     let plan = begun.elapsed();
-    patiently("the record to have its end", || {
+    wait_for("the record to have its end", || {
         let found = web.get("/api/v1/events?kind=plan").body;
         cpu.read();
         found.contains(&format!("{steps} steps done")).then_some(())
@@ -106,6 +106,6 @@ fn measure(hosts: usize) -> Cost {
     let cost = (cpu.read() - before, resident_kb(aggregator.pid()));
     let ending = Instant::now();
     aggregator.signal(Signal::TERM);
-    aggregator.ended();
+    aggregator.wait();
     Cost { steps, plan, record, end: ending.elapsed(), cpu: cost.0, resident_kb: cost.1 }
 }

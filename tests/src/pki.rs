@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use time::{Duration, OffsetDateTime};
 
-use crate::{Site, run};
+use crate::{TestConfig, run_binary};
 
 /// Folder of a CA, created by the command.
 #[derive(Debug)]
-pub struct Pki(PathBuf);
+pub struct TestCa(PathBuf);
 
-impl Pki {
+impl TestCa {
     /// Creates a CA at this path.
     ///
     /// # Panics
     /// Panics if the command fails.
     pub fn new(path: PathBuf) -> Self {
         let pki = Self(path);
-        pki.make(&["init"]);
+        pki.run_pki(&["init"]);
         pki
     }
 
     /// Opens an existing CA at this path.
-    pub fn at(path: PathBuf) -> Self {
+    pub fn open(path: PathBuf) -> Self {
         Self(path)
     }
 
@@ -31,26 +31,29 @@ impl Pki {
     ///
     /// # Panics
     /// Panics if the command fails.
-    pub fn make(&self, arguments: &[&str]) {
-        let output = run("rta", ["pki", "--dir", shown(&self.0)].iter().chain(arguments));
+    pub fn run_pki(&self, arguments: &[&str]) {
+        let output = run_binary("rta", ["pki", "--dir", path_text(&self.0)].iter().chain(arguments));
         assert!(output.status.success(), "{output:?}");
     }
 
     /// Creates a certificate of a host.
-    pub fn host(&self, name: &str) -> Own {
-        self.make(&["host", name]);
-        self.own(&format!("hosts/{name}"))
+    pub fn create_host(&self, name: &str) -> CertificateFiles {
+        self.run_pki(&["host", name]);
+        self.files(&format!("hosts/{name}"))
     }
 
     /// Creates a certificate of a person.
-    pub fn user(&self, name: &str) -> Own {
-        self.make(&["user", name]);
-        self.own(&format!("users/{name}"))
+    pub fn create_user(&self, name: &str) -> CertificateFiles {
+        self.run_pki(&["user", name]);
+        self.files(&format!("users/{name}"))
     }
 
     /// Returns an existing certificate, for example `hosts/h`.
-    pub fn own(&self, path: &str) -> Own {
-        Own { certificate: self.0.join(format!("{path}.pem")), key: self.0.join(format!("{path}-key.pem")) }
+    pub fn files(&self, path: &str) -> CertificateFiles {
+        CertificateFiles {
+            certificate: self.0.join(format!("{path}.pem")),
+            key: self.0.join(format!("{path}-key.pem")),
+        }
     }
 
     /// Returns the path of the CA's certificate.
@@ -59,15 +62,15 @@ impl Pki {
     }
 
     /// Creates a certificate that expired yesterday.
-    pub fn expired(&self, name: &str) -> Own {
-        self.ending(name, -1)
+    pub fn create_expired(&self, name: &str) -> CertificateFiles {
+        self.create_expiring_in(name, -1)
     }
 
     /// Creates a certificate that expires in this number of days.
     ///
     /// # Panics
     /// Panics if it cannot be created.
-    pub fn ending(&self, name: &str, days: i64) -> Own {
+    pub fn create_expiring_in(&self, name: &str, days: i64) -> CertificateFiles {
         let read = |path: &str| std::fs::read_to_string(self.0.join(path)).expect("the CA can be read");
         let issuer = KeyPair::from_pem(&read("ca-key.pem")).expect("the CA has a key");
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer).expect("the CA has a certificate");
@@ -79,7 +82,7 @@ impl Pki {
         params.not_after = OffsetDateTime::now_utc() + Duration::days(days) + Duration::hours(1);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &issuer).expect("a certificate can be signed");
-        let own = self.own(&format!("ending-{days}-{name}"));
+        let own = self.files(&format!("ending-{days}-{name}"));
         std::fs::write(&own.certificate, certificate.pem()).expect("a certificate can be written");
         std::fs::write(&own.key, key.serialize_pem()).expect("a key can be written");
         own
@@ -88,14 +91,14 @@ impl Pki {
 
 /// Certificate and its key.
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct CertificateFiles {
     /// File of the certificate.
     pub certificate: PathBuf,
     /// File of the key.
     pub key: PathBuf,
 }
 
-impl Own {
+impl CertificateFiles {
     /// Returns the flags for a program that presents this certificate and trusts `ca`.
     pub fn flags(&self, ca: &Path) -> Vec<String> {
         flags(&[("--tls-cert", &self.certificate), ("--tls-key", &self.key), ("--tls-ca", ca)])
@@ -116,7 +119,7 @@ impl Own {
     }
 
     /// Copies the files into the site's folder.
-    pub fn copy(&self, site: &Site, name: &str) -> Self {
+    pub fn copy(&self, site: &TestConfig, name: &str) -> Self {
         let copy = Self {
             certificate: site.path(&format!("{name}.pem")),
             key: site.path(&format!("{name}-key.pem")),
@@ -127,9 +130,9 @@ impl Own {
 }
 
 fn flags(flags: &[(&str, &Path)]) -> Vec<String> {
-    flags.iter().flat_map(|(flag, path)| [(*flag).to_owned(), shown(path).to_owned()]).collect()
+    flags.iter().flat_map(|(flag, path)| [(*flag).to_owned(), path_text(path).to_owned()]).collect()
 }
 
-fn shown(path: &Path) -> &str {
+fn path_text(path: &Path) -> &str {
     path.to_str().expect("a path of a test is text")
 }

@@ -2,9 +2,9 @@
 
 /// Pseudo-random number generator (xorshift64).
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct RandomNumbers(u64);
 
-impl Random {
+impl RandomNumbers {
     /// Creates the generator for this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.max(1))

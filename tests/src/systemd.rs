@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::{Lines, patiently};
+use crate::{OutputReader, wait_for};
 
 /// Units that systemd requires by default; here they do nothing.
 const TARGETS: [&str; 12] = [
@@ -50,7 +50,7 @@ pub struct RealSystemd {
     parent: Child,
     init: u32,
     cgroup: PathBuf,
-    log: Lines,
+    log: OutputReader,
     units: TempDir,
 }
 
@@ -104,16 +104,16 @@ impl RealSystemd {
         command.args(["-c", OUTER, "bash"]).arg(&cgroup).arg(folder.path()).arg(INNER);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut parent = command.spawn().map_err(|error| format!("bash cannot be run: {error}"))?;
-        let log = Lines::collect(parent.stderr.take().expect("the log is piped"));
+        let log = OutputReader::collect(parent.stderr.take().expect("the log is piped"));
         let mut systemd = Self { parent, init: 0, cgroup, log, units: folder };
-        patiently("systemd to come up", || systemd.poll().transpose())?;
+        wait_for("systemd to come up", || systemd.poll().transpose())?;
         Ok(systemd)
     }
 
     /// Returns `Some` once its bus exists, and an error if it has exited.
     fn poll(&mut self) -> Result<Option<()>, String> {
         if let Some(status) = self.parent.try_wait().expect("a child can be asked") {
-            return Err(format!("it ended with {status}: {:?}", self.log.all()));
+            return Err(format!("it ended with {status}: {:?}", self.log.lines()));
         }
         let id = self.parent.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -153,7 +153,7 @@ impl RealSystemd {
 
     /// Returns the output of systemd and its units so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.all()
+        self.log.lines()
     }
 
     /// Returns the folder of its units.
@@ -168,7 +168,7 @@ impl Drop for RealSystemd {
         let _ = self.parent.kill();
         let _ = self.parent.wait();
         // The last process may take a moment to leave.
-        patiently("the control group to be empty", || {
+        wait_for("the control group to be empty", || {
             remove(&self.cgroup);
             (!self.cgroup.exists()).then_some(())
         });

@@ -5,25 +5,25 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use crate::PASSWORD;
-use crate::program::PATIENCE;
+use crate::server_process::TEST_TIMEOUT;
 
 /// Page served without TLS at this address.
 #[derive(Clone, Copy, Debug)]
-pub struct Web(pub SocketAddr);
+pub struct WebClient(pub SocketAddr);
 
-impl Web {
+impl WebClient {
     /// Requests `path`.
-    pub fn get(self, path: &str) -> Answer {
-        self.ask("GET", path, &[], "")
+    pub fn get(self, path: &str) -> WebResponse {
+        self.request("GET", path, &[], "")
     }
 
     /// Posts a form.
-    pub fn post(self, path: &str, form: &str) -> Answer {
-        self.ask("POST", path, &[], form)
+    pub fn post(self, path: &str, form: &str) -> WebResponse {
+        self.request("POST", path, &[], form)
     }
 
     /// Sends a request with `headers`, and adds the headers that a browser would send.
-    pub fn ask(self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub fn request(self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> WebResponse {
         let host = self.0.to_string();
         let usual = [
             ("Host", host.as_str()),
@@ -35,23 +35,23 @@ impl Web {
         let lines = usual.chain(headers).map(|(name, value)| format!("{name}: {value}\r\n"));
         let lines: String = lines.collect();
         let length = body.len();
-        self.raw(format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
+        self.send_raw(format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
     }
 
     /// Sends arbitrary bytes, and reads until the server closes the connection.
     ///
     /// # Panics
     /// Panics if there is no server, or if it does not close the connection.
-    pub fn raw(self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn send_raw(self, request: impl AsRef<[u8]>) -> WebResponse {
         let mut stream = TcpStream::connect(self.0).expect("the page can be asked for");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a connection can have a timeout");
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).expect("a connection can have a timeout");
         // A server that refuses need not read to the end.
         let _ = stream.write_all(request.as_ref());
-        Answer::read(stream)
+        WebResponse::read(stream)
     }
 
     /// Signs in, with a redirect to `/events`.
-    pub fn sign_in(self, name: &str, password: &str) -> Answer {
+    pub fn sign_in(self, name: &str, password: &str) -> WebResponse {
         let password = password.replace(' ', "+");
         self.post("/sign-in", &format!("name={name}&password={password}&next=/events"))
     }
@@ -60,16 +60,16 @@ impl Web {
     ///
     /// # Panics
     /// Panics if the sign-in is refused.
-    pub fn session(self, name: &str) -> Session {
+    pub fn session(self, name: &str) -> WebSession {
         let cookie = self.sign_in(name, PASSWORD).cookie();
-        let csrf = self.ask("GET", "/", &[("Cookie", &cookie)], "").csrf();
-        Session { cookie, csrf }
+        let csrf = self.request("GET", "/", &[("Cookie", &cookie)], "").csrf();
+        WebSession { cookie, csrf }
     }
 }
 
 /// Session of a signed-in user, as a browser has it.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct WebSession {
     /// Cookie, with its name.
     pub cookie: String,
     /// CSRF token of each form.
@@ -78,7 +78,7 @@ pub struct Session {
 
 /// HTTP response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct WebResponse {
     /// Status code; 0 if there was no response.
     pub code: u16,
     /// Status line and headers, in lower case.
@@ -87,13 +87,13 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl WebResponse {
     /// Reads a response until the server closes the connection.
     ///
     /// # Panics
     /// Panics if the server does not close it in time.
     pub fn read(mut stream: TcpStream) -> Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TEST_TIMEOUT;
         let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use rta_shared::action::{ActionKind, ActionOutcome, ActionResult};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently, run, target};
+use rta_tests::{
+    AgentClient, ServerProcess, TestConfig, binary, connect_agent, request_target, run_action, run_binary,
+    wait_for,
+};
 use rustix::process::Signal;
 use tonic::{Code, Status};
 
@@ -22,18 +25,18 @@ async fn state(client: &mut AgentClient, component: &str) -> (v1::State, Vec<u32
 }
 
 async fn start(client: &mut AgentClient, component: &str) -> Result<ActionResult, Status> {
-    act(client, ActionKind::Start, component).await.end
+    run_action(client, ActionKind::Start, component).await.result
 }
 
 async fn stop(client: &mut AgentClient, component: &str) -> Result<ActionResult, Status> {
-    act(client, ActionKind::Stop, component).await.end
+    run_action(client, ActionKind::Stop, component).await.result
 }
 
 #[tokio::test]
 async fn start_and_stop_do_what_they_say_and_are_idempotent() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Stopped, vec![]));
 
     let started = start(&mut client, "APP").await.unwrap();
@@ -52,9 +55,9 @@ async fn start_and_stop_do_what_they_say_and_are_idempotent() {
 
 #[tokio::test]
 async fn a_started_process_is_detached_and_leaves_no_zombie() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let pid = start(&mut client, "app").await.unwrap().pids[0];
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -62,29 +65,29 @@ async fn a_started_process_is_detached_and_leaves_no_zombie() {
     assert_eq!(fields[1], agent.pid().to_string());
     assert_eq!((fields[2], fields[3], fields[4]), (&*pid.to_string(), &*pid.to_string(), "0"));
     assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap().as_os_str(), "/dev/null");
-    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap(), site.log("app"));
-    let said = patiently("the stand-in's output", || {
-        std::fs::read_to_string(site.log("app")).ok().filter(|said| !said.is_empty())
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap(), site.log_path("app"));
+    let said = wait_for("the stand-in's output", || {
+        std::fs::read_to_string(site.log_path("app")).ok().filter(|said| !said.is_empty())
     });
     assert_eq!(said, "stand-in ready\n");
     stop(&mut client, "app").await.unwrap();
-    patiently("the zombie to be reaped", || {
+    wait_for("the zombie to be reaped", || {
         (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
 }
 
 #[tokio::test]
 async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
-    let site = Site::of_one_host(|site| {
-        site.component("app", "", "")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("app", "", "")
             .replace(
                 &format!("\"{}\", ", binary("stand-in").display()),
                 "\"/bin/sh\", \"-c\", \"echo no such topic; exit 3\", ",
             )
             .replace("'^--token", "'^--never")
     });
-    let (_agent, address) = site.agent("h");
-    let status = start(&mut connect(address).await, "app").await.unwrap_err();
+    let (_agent, address) = site.start_agent("h");
+    let status = start(&mut connect_agent(address).await, "app").await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(
         status.message(),
@@ -94,13 +97,13 @@ async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
 
 #[tokio::test]
 async fn a_command_that_never_matches_is_ended_and_told() {
-    let site = Site::of_one_host(|site| {
-        site.component("app", "", "")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("app", "", "")
             .replace("timeout = \"20s\"", "timeout = \"1s\"")
             .replace("'^--token", "'^--never")
     });
-    let (_agent, address) = site.agent("h");
-    let status = start(&mut connect(address).await, "app").await.unwrap_err();
+    let (_agent, address) = site.start_agent("h");
+    let status = start(&mut connect_agent(address).await, "app").await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("no process matched its criteria within 1 s"), "{status}");
     assert!(site.processes().is_empty());
@@ -109,16 +112,16 @@ async fn a_command_that_never_matches_is_ended_and_told() {
 #[tokio::test]
 async fn what_cannot_be_launched_is_refused_with_the_reason() {
     let watched = "[[component]]\nname = \"watched\"\ncriteria = [{ regex = '^--no-such$' }]\n";
-    let site = Site::of_one_host(|site| {
-        site.component("no program", "", "")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("no program", "", "")
             .replace(&binary("stand-in").display().to_string(), "/no/such/program")
-            + &site.component("no folder", "", "directory = \"/no/such/folder\"")
-            + &site.component("no user", "", "user = \"no-such-user\"")
-            + &site.component("no log", "", "").replace("log/no log.log", "config/site.toml/x")
+            + &site.component_toml("no folder", "", "directory = \"/no/such/folder\"")
+            + &site.component_toml("no user", "", "user = \"no-such-user\"")
+            + &site.component_toml("no log", "", "").replace("log/no log.log", "config/site.toml/x")
             + watched
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for (component, reason) in [
         ("no program", "\"/no/such/program\" cannot be run: No such file"),
         ("no folder", "the directory /no/such/folder does not exist"),
@@ -138,27 +141,27 @@ async fn what_cannot_be_launched_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let script = site.path("launcher.sh");
         let token = format!("--token=app-{}", site.token());
         let stand_in = binary("stand-in");
         std::fs::write(&script, format!("sleep 2\nexec -a java '{}' {token}\n", stand_in.display())).unwrap();
-        site.component("app", "", "")
+        site.component_toml("app", "", "")
             .replace(
                 &format!("\"{}\", \"{token}\"", stand_in.display()),
                 &format!("\"/bin/bash\", \"{}\"", script.display()),
             )
             .replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
     });
-    let (_agent, address) = site.agent("h");
-    let started = start(&mut connect(address).await, "app").await.unwrap();
+    let (_agent, address) = site.start_agent("h");
+    let started = start(&mut connect_agent(address).await, "app").await.unwrap();
     assert_eq!(started.outcome, ActionOutcome::Started);
     assert_eq!(started.pids, site.processes());
 }
 
 #[tokio::test]
 async fn hostile_command_lines_are_matched_like_any_other() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let rule = |name: &str, criteria: &str| {
             format!(
                 "[[component]]\nname = \"{name}\"\ncriteria = [{{ index = 1, regex = '^--token={name}-{}$' }}, {criteria}]\n",
@@ -186,8 +189,8 @@ async fn hostile_command_lines_are_matched_like_any_other() {
         play("empty", &[b"", b"last"]),
         play("long", &[&long, &long, b"after"]),
     ];
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for (name, child) in ["bytes", "empty", "long"].iter().zip(&mut children) {
         assert_eq!(state(&mut client, name).await, (v1::State::Running, vec![child.id()]), "{name}");
         child.kill().unwrap();
@@ -198,9 +201,9 @@ async fn hostile_command_lines_are_matched_like_any_other() {
 
 #[tokio::test]
 async fn the_stream_tells_changes_and_beats() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap().event.unwrap();
     assert!(matches!(first, Event::Report(_)));
@@ -213,7 +216,7 @@ async fn the_stream_tells_changes_and_beats() {
             Event::Report(report) => panic!("nothing has changed: {report:?}"),
         }
     }
-    let mut child = site.play("app");
+    let mut child = site.start_stand_in("app");
     let states = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>| loop {
         if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event {
             return (report.components[0].state(), report.components[0].processes.clone());
@@ -229,14 +232,14 @@ async fn the_stream_tells_changes_and_beats() {
 
 #[tokio::test]
 async fn what_it_started_outlives_it_and_is_found_again() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (mut agent, address) = site.agent("h");
-    let pids = start(&mut connect(address).await, "app").await.unwrap().pids;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (mut agent, address) = site.start_agent("h");
+    let pids = start(&mut connect_agent(address).await, "app").await.unwrap().pids;
     agent.signal(Signal::KILL);
-    agent.ended();
+    agent.wait();
     assert_eq!(site.processes(), pids);
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids.clone()));
     assert_eq!(start(&mut client, "app").await.unwrap().outcome, ActionOutcome::AlreadyRunning);
     assert_eq!(stop(&mut client, "app").await.unwrap().pids, pids);
@@ -244,20 +247,20 @@ async fn what_it_started_outlives_it_and_is_found_again() {
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_with_a_stream_open() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (mut agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (mut agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     stream.message().await.unwrap();
     agent.signal(Signal::TERM);
     while let Ok(Some(_)) = stream.message().await {}
-    assert_eq!(agent.ended().code(), Some(0));
+    assert_eq!(agent.wait().code(), Some(0));
 }
 
 #[tokio::test]
 async fn health_and_reflection_are_served() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await.unwrap());
     let service = "rta.v1.AgentService".to_owned();
@@ -284,7 +287,7 @@ async fn health_and_reflection_are_served() {
 #[test]
 fn an_unknown_host_ends_with_2_and_the_supported_hosts() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
-    let output = run("rta-agent", ["--config", shipped, "--host", "c9t99999"]);
+    let output = run_binary("rta-agent", ["--config", shipped, "--host", "c9t99999"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("host \"c9t99999\" is not in the configuration"), "{said}");
@@ -294,7 +297,8 @@ fn an_unknown_host_ends_with_2_and_the_supported_hosts() {
 #[test]
 fn beyond_loopback_it_listens_only_when_told_to() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
-    let output = run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", "0.0.0.0:0"]);
+    let output =
+        run_binary("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("add --insecure"));
 }
@@ -304,8 +308,10 @@ fn a_taken_port_is_told_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
-    let output =
-        run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", &address, "--insecure"]);
+    let output = run_binary(
+        "rta-agent",
+        ["--config", shipped, "--host", "c9t17308", "--listen", &address, "--insecure"],
+    );
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -318,10 +324,10 @@ fn a_taken_port_is_told_in_one_sentence() {
 
 #[test]
 fn a_broken_configuration_is_told_whole() {
-    let site = Site::new();
+    let site = TestConfig::new();
     site.write("a.toml", "[[component]]\nname = \"x\"\ncriteria = [{ indx = 1, regex = 'a(' }]\n");
-    let config = site.config();
-    let output = run("rta-agent", ["--config", config.to_str().unwrap()]);
+    let config = site.folder();
+    let output = run_binary("rta-agent", ["--config", config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("a.toml:3:15: component \"x\": key \"indx\" is not known"), "{said}");
@@ -331,8 +337,8 @@ fn a_broken_configuration_is_told_whole() {
 /// The agent's own command line matches its criteria, but the agent excludes itself.
 #[tokio::test]
 async fn the_agent_does_not_match_itself() {
-    let site = Site::new();
-    let folder = site.config();
+    let site = TestConfig::new();
+    let folder = site.folder();
     site.write(
         "a.toml",
         &format!(
@@ -340,18 +346,19 @@ async fn the_agent_does_not_match_itself() {
             folder.display()
         ),
     );
-    let mut agent = Program::start(
+    let mut agent = ServerProcess::start(
         "rta-agent",
         ["--config", folder.to_str().unwrap(), "--host", "h", "--listen", "127.0.0.1:0"],
     );
     let address = agent.address("address");
-    assert_eq!(state(&mut connect(address).await, "app").await, (v1::State::Stopped, vec![]));
+    assert_eq!(state(&mut connect_agent(address).await, "app").await, (v1::State::Stopped, vec![]));
 }
 
 /// A component restarted by a foreign supervisor is not reported as stopped.
 #[tokio::test]
 async fn a_component_that_something_else_restarts_is_told_so() {
-    let site = Site::of_one_host(|site| site.component("app", "", "[component.stop]\ntimeout = \"2s\""));
+    let site =
+        TestConfig::one_host(|site| site.component_toml("app", "", "[component.stop]\ntimeout = \"2s\""));
     let script = format!(
         "while :; do '{}' --token=app-{} >/dev/null; done",
         binary("stand-in").display(),
@@ -363,9 +370,9 @@ async fn a_component_that_something_else_restarts_is_told_so() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    patiently("the supervised process", || (!site.processes().is_empty()).then_some(()));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    wait_for("the supervised process", || (!site.processes().is_empty()).then_some(()));
     let status = stop(&mut client, "app").await.unwrap_err();
     supervisor.kill().unwrap();
     supervisor.wait().unwrap();
@@ -378,12 +385,12 @@ async fn a_component_that_something_else_restarts_is_told_so() {
 /// A caller that disconnects at once leaves no lock behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_start_goes_on_and_frees_the_component() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let mut abandoned = client.clone();
     let call = tokio::spawn(async move { start(&mut abandoned, "app").await });
-    patiently("the start to be under way", || (!site.processes().is_empty()).then_some(()));
+    wait_for("the start to be under way", || (!site.processes().is_empty()).then_some(()));
     call.abort();
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     loop {
@@ -399,11 +406,11 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
 /// A new configuration replaces the old one completely or not at all, and touches no process.
 #[tokio::test]
 async fn a_hangup_makes_it_read_its_configuration_anew() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let pids = start(&mut client, "app").await.unwrap().pids;
-    let sound = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    let sound = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     let until = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>,
                        is_so: &dyn Fn(&v1::Report) -> bool| loop {
@@ -416,7 +423,7 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
     let before = until(&mut stream, &|_| true).await;
 
     let more = sound.replace("components = [\"app\"]", "components = [\"more\", \"app\"]")
-        + &site.component("more", "", "");
+        + &site.component_toml("more", "", "");
     site.write("site.toml", &more);
     agent.signal(Signal::HUP);
     let after = until(&mut stream, &|report| report.components.len() == 2).await;
@@ -434,7 +441,7 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
         refused.config_error.contains("site.toml:3:1: component \"app\": key \"criterion\" is not known")
     );
     assert_eq!((refused.config_digest, refused.components), (after.config_digest, after.components));
-    let target = target(&mut client).await;
+    let target = request_target(&mut client).await;
     let reload = v1::AgentServiceReloadConfigRequest { target };
     let status = client.reload_config(reload.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);

@@ -17,8 +17,8 @@ use rta_shared::authorization::{
 };
 use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
 use rta_tests::{
-    AgentClient, Own, People, Pki, Program, Reception, Site, Web, act, binary, call_method, patiently, run,
-    socket_channel,
+    AgentClient, CallOutcome, CertificateFiles, ServerProcess, TestCa, TestConfig, TestUsers, WebClient,
+    binary, call_method, run_action, run_binary, socket_channel, wait_for,
 };
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
@@ -37,19 +37,19 @@ fn is_root() -> bool {
 
 /// Agent and aggregator with TLS, users and sockets.
 struct World {
-    site: Site,
-    pki: Pki,
-    foreign: Pki,
-    people: People,
-    agent: Program,
+    site: TestConfig,
+    pki: TestCa,
+    foreign: TestCa,
+    people: TestUsers,
+    agent: ServerProcess,
     agent_address: SocketAddr,
-    aggregator: Program,
+    aggregator: ServerProcess,
     grpc: SocketAddr,
-    web: Web,
+    web: WebClient,
 }
 
 /// Returns a command for `program` in which the group `rta` exists.
-fn with_group(site: &Site, program: &str) -> Command {
+fn with_group(site: &TestConfig, program: &str) -> Command {
     let mut command = if is_root() { Command::new("unshare") } else { Command::new(binary(program)) };
     if is_root() {
         let script =
@@ -62,7 +62,7 @@ fn with_group(site: &Site, program: &str) -> Command {
 
 impl World {
     fn new() -> Self {
-        let site = Site::new();
+        let site = TestConfig::new();
         let (member, other) = (MEMBER, OTHER);
         let user = |(name, uid): (&str, u32)| format!("{name}:x:{uid}:{uid}::/:/bin/sh\n");
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
@@ -73,25 +73,25 @@ impl World {
         std::fs::write(site.path("group"), format!("{group}rta:x:{GROUP}:{}\n", member.0)).unwrap();
         std::fs::set_permissions(site.path(""), Permissions::from_mode(0o755)).unwrap();
 
-        let pki = Pki::new(site.path("pki"));
-        let foreign = Pki::new(site.path("foreign"));
-        let (ca, people) = (pki.ca(), People::new(&site, "closed"));
-        let aggregator_own = pki.host("aggregator");
-        let config = site.config();
+        let pki = TestCa::new(site.path("pki"));
+        let foreign = TestCa::new(site.path("foreign"));
+        let (ca, people) = (pki.ca(), TestUsers::new(&site, "closed"));
+        let aggregator_own = pki.create_host("aggregator");
+        let config = site.folder();
         let hosts = |agent: &str| {
             site.write(
                 "site.toml",
                 &format!(
                     "{}[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"{agent}\" }}]\n",
-                    site.component("app", "", "")
+                    site.component_toml("app", "", "")
                 ),
             );
         };
         hosts("https://127.0.0.1:1");
         let mut agent = with_group(&site, "rta-agent");
         agent.arg("--config").arg(&config).args(["--host", "h", "--listen", "127.0.0.1:0", "--socket"]);
-        agent.arg(site.path("run/agent.sock")).args(pki.host("h").flags(&ca));
-        let mut agent = Program::run(agent);
+        agent.arg(site.path("run/agent.sock")).args(pki.create_host("h").flags(&ca));
+        let mut agent = ServerProcess::spawn(agent);
         let agent_address = agent.address("address");
         hosts(&format!("https://{agent_address}"));
         let mut aggregator = with_group(&site, "rta-aggregator");
@@ -104,8 +104,8 @@ impl World {
         ]);
         aggregator.arg(site.path("run/aggregator.sock")).arg("--users").arg(&people.file);
         aggregator.args(aggregator_own.flags(&ca));
-        let mut aggregator = Program::run(aggregator);
-        let (grpc, web) = (aggregator.address("grpc"), Web(aggregator.address("web")));
+        let mut aggregator = ServerProcess::spawn(aggregator);
+        let (grpc, web) = (aggregator.address("grpc"), WebClient(aggregator.address("web")));
         Self { site, pki, foreign, people, agent, agent_address, aggregator, grpc, web }
     }
 
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Returns a TLS channel to one of the servers.
-    fn tls(&self, server: ServerKind, own: Option<&Own>) -> Channel {
+    fn tls(&self, server: ServerKind, own: Option<&CertificateFiles>) -> Channel {
         let (address, name) = match server {
             ServerKind::Agent => (self.agent_address, "h"),
             ServerKind::Aggregator | ServerKind::Page => (self.grpc, "aggregator"),
@@ -152,11 +152,11 @@ impl World {
 }
 
 /// Checks the outcome `met` against the table's right for `kind`; `None`: the caller must get no connection.
-fn check(server: ServerKind, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: Reception) {
+fn check(server: ServerKind, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: CallOutcome) {
     let is_allowed = kind.is_some_and(|kind| kind.may(server, rule.right));
     let fits = match is_allowed {
-        true => met == Reception::Answered,
-        false => matches!(met, Reception::Refused | Reception::NoConnection),
+        true => met == CallOutcome::Answered,
+        false => matches!(met, CallOutcome::Refused | CallOutcome::NoConnection),
     };
     assert!(fits, "{server:?} {} as {who}: {met:?}, and the table says {is_allowed}", rule.path);
 }
@@ -178,10 +178,10 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
     let world = World::new();
     let runtime = Runtime::new().unwrap();
     let _within = runtime.enter();
-    let person = world.pki.user("ann");
-    let host = world.pki.host("other");
-    let aggregator = world.pki.own("hosts/aggregator");
-    let foreign = world.foreign.host("aggregator");
+    let person = world.pki.create_user("ann");
+    let host = world.pki.create_host("other");
+    let aggregator = world.pki.files("hosts/aggregator");
+    let foreign = world.foreign.create_host("aggregator");
     for (server, rules, service) in [
         (ServerKind::Agent, AGENT_METHODS, "AgentService"),
         (ServerKind::Aggregator, AGGREGATOR_METHODS, "AggregatorService"),
@@ -215,7 +215,7 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
         }
         for path in ["/rta.v1.AgentService/Destroy", "/rta.v1.AggregatorService/Destroy", "/x.Y/Z"] {
             let met = runtime.block_on(call_method(&channel, path, None));
-            assert_eq!(met, Reception::UnknownMethod, "{server:?} {path}");
+            assert_eq!(met, CallOutcome::UnknownMethod, "{server:?} {path}");
         }
         if !is_root() {
             continue;
@@ -251,7 +251,7 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
 }
 
 /// Returns the status code and the redirect target of a response, without waiting for the body.
-fn asked(web: Web, rule: &RouteRule, path: &str, token: Option<&str>) -> (u16, String) {
+fn asked(web: WebClient, rule: &RouteRule, path: &str, token: Option<&str>) -> (u16, String) {
     let mut stream = TcpStream::connect(web.0).unwrap();
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let request = format!(
@@ -274,8 +274,12 @@ fn asked(web: Web, rule: &RouteRule, path: &str, token: Option<&str>) -> (u16, S
 #[test]
 fn every_route_answers_whom_the_table_names_and_nobody_else() {
     let world = World::new();
-    let page =
-        world.web.ask("GET", "/", &[("Authorization", &format!("Bearer {}", world.people.viewer_token))], "");
+    let page = world.web.request(
+        "GET",
+        "/",
+        &[("Authorization", &format!("Bearer {}", world.people.viewer_token))],
+        "",
+    );
     let asset = page.body.split("href=\"").find(|rest| rest.starts_with("/assets/")).unwrap();
     let asset = asset.split('"').next().unwrap();
     let callers = [
@@ -306,8 +310,8 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
 fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     let world = World::new();
     let socket = format!("unix:{}", world.socket(ServerKind::Aggregator).display());
-    let rta = |arguments: &[&str]| run("rta", ["--aggregator", &socket].iter().chain(arguments));
-    patiently("the host to be reached", || {
+    let rta = |arguments: &[&str]| run_binary("rta", ["--aggregator", &socket].iter().chain(arguments));
+    wait_for("the host to be reached", || {
         String::from_utf8_lossy(&rta(&["status"]).stdout).contains("app on h is down").then_some(())
     });
     let user = |uid: u32| {
@@ -327,8 +331,8 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
         assert_eq!((by["user"].as_str(), by["address"].as_str()), (Some(me.as_str()), Some("local")));
     }
     // The aggregator forwards the requester's name to the agent.
-    let logged = |program: &Program, what: &str| {
-        patiently(&format!("the log to have: {what}"), || {
+    let logged = |program: &ServerProcess, what: &str| {
+        wait_for(&format!("the log to have: {what}"), || {
             program
                 .log()
                 .iter()
@@ -342,24 +346,24 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     let runtime = Runtime::new().unwrap();
     let stopped = runtime.block_on(async {
         let mut agent = AgentClient::new(socket_channel(&world.socket(ServerKind::Agent)));
-        act(&mut agent, ActionKind::Stop, "app").await
+        run_action(&mut agent, ActionKind::Stop, "app").await
     });
-    assert!(stopped.end.is_ok(), "{stopped:?}");
+    assert!(stopped.result.is_ok(), "{stopped:?}");
     assert!(!world.agent.log().iter().any(|line| line.contains("by\":\"ann")));
-    assert_eq!(world.site.process("app"), None);
+    assert_eq!(world.site.find_process("app"), None);
     drop(world.aggregator);
 }
 
 /// Returns exit code and error output of a program that refuses to start.
 fn refusal(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = run(program, arguments);
+    let output = run_binary(program, arguments);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
 fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let config = site.config();
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let config = site.folder();
     let config = config.to_str().unwrap();
     let socket = site.path("a.sock");
     let socket = socket.to_str().unwrap();
@@ -380,16 +384,16 @@ fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
     assert!(!Path::new(socket).exists());
 
     let more = ["--socket", socket];
-    let (mut first, _) = site.agent_with("h", "127.0.0.1:0", &more);
+    let (mut first, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
     let second =
         ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
     let (code, said) = refusal("rta-agent", &second);
     assert_eq!(code, Some(1));
     assert!(said.contains("is served by another instance"), "{said}");
     first.signal(rustix::process::Signal::KILL);
-    first.ended();
+    first.wait();
     assert!(Path::new(socket).exists(), "a killed program leaves its socket");
-    let (_third, _) = site.agent_with("h", "127.0.0.1:0", &more);
+    let (_third, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
 }
 
 #[test]
@@ -406,7 +410,7 @@ fn the_command_says_where_it_looked_for_an_aggregator() {
         assert!(said.contains(folder.path().join("rta/aggregator.sock").to_str().unwrap()), "{said}");
     }
     let absent = folder.path().join("x.sock");
-    let output = run("rta", ["--aggregator", &format!("unix:{}", absent.display()), "list"]);
+    let output = run_binary("rta", ["--aggregator", &format!("unix:{}", absent.display()), "list"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8(output.stderr).unwrap().contains("x.sock: No such file"));
 }

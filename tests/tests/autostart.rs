@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_tests::{Children, Program, Site, patiently, target};
+use rta_tests::{ChildProcesses, ServerProcess, TestConfig, request_target, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -15,29 +15,29 @@ use tonic::transport::Channel;
 type Client = AgentServiceClient<Channel>;
 
 /// Creates a site with one host `h` that carries `app`, with `rule` in its table.
-fn site(rule: &str) -> Site {
-    let site = Site::new();
-    write(&site, &site.component("app", "", ""), rule);
+fn site(rule: &str) -> TestConfig {
+    let site = TestConfig::new();
+    write(&site, &site.component_toml("app", "", ""), rule);
     site
 }
 
-fn write(site: &Site, component: &str, rule: &str) {
+fn write(site: &TestConfig, component: &str, rule: &str) {
     let text = component.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
     let host = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
     site.write("site.toml", &(text + host));
 }
 
 /// Starts an agent that keeps its state in the site's folder.
-async fn agent(site: &Site) -> (Program, Client) {
+async fn agent(site: &TestConfig) -> (ServerProcess, Client) {
     let state = site.path("state");
-    let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
 /// Kills the agent with SIGKILL and starts another one.
-async fn next_agent(site: &Site, mut agent: Program) -> (Program, Client) {
+async fn next_agent(site: &TestConfig, mut agent: ServerProcess) -> (ServerProcess, Client) {
     agent.signal(Signal::KILL);
-    agent.ended();
+    agent.wait();
     self::agent(site).await
 }
 
@@ -46,7 +46,7 @@ fn ann() -> Option<v1::Requester> {
 }
 
 async fn start(client: &mut Client) -> Result<(), Status> {
-    let target = target(client).await;
+    let target = request_target(client).await;
     let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: ann(), target };
     let mut events = client.start(request).await?.into_inner();
     while events.message().await?.is_some() {}
@@ -54,7 +54,7 @@ async fn start(client: &mut Client) -> Result<(), Status> {
 }
 
 async fn stop(client: &mut Client) -> Result<(), Status> {
-    let target = target(client).await;
+    let target = request_target(client).await;
     let request = v1::AgentServiceStopRequest { component: "app".to_owned(), by: ann(), target };
     let mut events = client.stop(request).await?.into_inner();
     while events.message().await?.is_some() {}
@@ -66,7 +66,7 @@ async fn maintain(client: &mut Client, maintenance: &[(&str, Option<u64>)]) {
         component: (*component).to_owned(),
         remaining: seconds.map(|seconds| Duration::from_secs(seconds).try_into().unwrap()),
     });
-    let target = target(client).await;
+    let target = request_target(client).await;
     let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
     client.set_maintenance(request).await.unwrap();
 }
@@ -93,7 +93,7 @@ async fn until(
 }
 
 /// Kills every process of the site.
-fn kill(site: &Site) {
+fn kill(site: &TestConfig) {
     for pid in site.processes() {
         kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
     }
@@ -160,7 +160,8 @@ async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
 #[tokio::test]
 async fn what_always_ends_is_given_up_and_flapping_until_an_operator_starts_it() {
     let site = site("");
-    let component = site.component("app", "", "").replacen("command = [", "command = [\"/bin/false\", ", 1);
+    let component =
+        site.component_toml("app", "", "").replacen("command = [", "command = [\"/bin/false\", ", 1);
     write(&site, &component, "restart = { when = \"always\", backoff = \"100ms\", limit = 3 }");
     let (agent, mut client) = agent(&site).await;
     start(&mut client).await.unwrap_err();
@@ -169,19 +170,20 @@ async fn what_always_ends_is_given_up_and_flapping_until_an_operator_starts_it()
     assert!(autostart.last_end.starts_with("its start failed at "), "{autostart:?}");
     assert!(autostart.last_end.contains("with exit status 1"), "{autostart:?}");
     let given_up = || agent.log().iter().filter(|line| line.contains("it is given up")).count();
-    patiently("the log to say it once", || (given_up() == 1).then_some(()));
+    wait_for("the log to say it once", || (given_up() == 1).then_some(()));
 
     start(&mut client).await.unwrap_err();
-    patiently("it to be tried and given up again", || (given_up() == 2).then_some(()));
+    wait_for("it to be tried and given up again", || (given_up() == 2).then_some(()));
 }
 
 #[tokio::test]
 async fn a_good_end_is_no_failure_for_the_next_agent_either() {
-    let mut lease = Children::default();
-    let holder = lease.begin(Command::new("sleep").arg("1000"));
+    let mut lease = ChildProcesses::default();
+    let holder = lease.spawn(Command::new("sleep").arg("1000"));
     let site = site("");
     let own = format!("STAND_IN_LEASE = \"{}\"", std::process::id());
-    let component = site.component("app", "", "").replace(&own, &format!("STAND_IN_LEASE = \"{holder}\""));
+    let component =
+        site.component_toml("app", "", "").replace(&own, &format!("STAND_IN_LEASE = \"{holder}\""));
     write(&site, &component, "restart = { when = \"on-failure\", backoff = \"100ms\" }");
     let (agent, mut client) = agent(&site).await;
     start(&mut client).await.unwrap();
@@ -190,11 +192,11 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     back(&mut client, 1).await;
 
     // A stand-in that has opened its lease exits with status 0 when the lease ends.
-    patiently("both runs to be ready", || {
-        let said = std::fs::read_to_string(site.log("app")).ok()?;
+    wait_for("both runs to be ready", || {
+        let said = std::fs::read_to_string(site.log_path("app")).ok()?;
         (said.matches("stand-in ready").count() == 2).then_some(())
     });
-    lease.end(holder);
+    lease.kill(holder);
     let is_left = |state, autostart: &v1::Autostart| {
         state == v1::State::Stopped
             && !autostart.wanted
@@ -206,7 +208,7 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
         ("it ended with exit status 0, which is no failure", None)
     );
     // The end is reported at once, and stored a moment later.
-    patiently("that to be kept", || {
+    wait_for("that to be kept", || {
         let kept = std::fs::read(site.path("state/agent.json")).ok()?;
         let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
         kept["finished"]["app"].is_object().then_some(())
@@ -222,7 +224,7 @@ async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
     let script = "trap 'exit 143' TERM; trap 'exit 3' USR1; trap 'exit 4' USR2; echo ready >> {}; \
                   while kill -0 $STAND_IN_LEASE; do sleep 0.05; done";
     let script = script.replace("{}", &site.path("ready").display().to_string());
-    let own = site.component("app", "", "").replacen(
+    let own = site.component_toml("app", "", "").replacen(
         &format!("command = [\"{}\", ", rta_tests::binary("stand-in").display()),
         &format!("command = [\"/bin/bash\", \"-c\", \"{script}\", "),
         1,
@@ -235,20 +237,20 @@ async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
         start(&mut client).await.unwrap();
         runs += 1;
         are_ready(&site, runs);
-        site.signal("app", signal);
+        site.signal_component("app", signal);
         let why = format!("it ended with exit status {status}, which is no failure");
         until(&mut client, |state, autostart| state == v1::State::Stopped && autostart.why == why).await;
     }
     start(&mut client).await.unwrap();
     are_ready(&site, runs + 1);
-    site.signal("app", Signal::USR2);
+    site.signal_component("app", Signal::USR2);
     let (_, autostart) = back(&mut client, 1).await;
     assert!(autostart.last_end.starts_with("it ended with exit status 4 at "), "{autostart:?}");
 }
 
 /// Waits until this number of runs has set its traps.
-fn are_ready(site: &Site, runs: usize) {
-    patiently("the traps to be set", || {
+fn are_ready(site: &TestConfig, runs: usize) {
+    wait_for("the traps to be set", || {
         let ready = std::fs::read_to_string(site.path("ready")).ok()?;
         (ready.lines().count() == runs).then_some(())
     });
@@ -301,27 +303,27 @@ async fn where_the_state_is_corrupt_nothing_is_started_that_an_operator_may_have
 }
 
 /// Returns a component whose script counts its launches and waits for `gate` before it becomes the component.
-fn gated(site: &Site) -> String {
+fn gated(site: &TestConfig) -> String {
     let (gate, count) = (site.path("gate"), site.path("launches"));
     let script = format!(
         "echo launched >> {}\nwhile ! [ -e {} ]; do sleep 0.05; done\nexec $stand_in --token=app-$token",
         count.display(),
         gate.display()
     );
-    site.scripted("app", &script, "")
+    site.scripted_component_toml("app", &script, "")
 }
 
-fn launches(site: &Site) -> usize {
+fn launches(site: &TestConfig) -> usize {
     std::fs::read_to_string(site.path("launches")).unwrap_or_default().lines().count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_come_up() {
-    let site = Site::new();
+    let site = TestConfig::new();
     write(&site, &gated(&site), ALWAYS);
     let (agent, mut client) = agent(&site).await;
     let starting = tokio::spawn(async move { start(&mut client).await });
-    patiently("it to be launched", || (launches(&site) == 1).then_some(()));
+    wait_for("it to be launched", || (launches(&site) == 1).then_some(()));
     let (_next, mut client) = next_agent(&site, agent).await;
     assert!(starting.await.unwrap().is_err(), "the connection is gone");
     // The next agent has resumed the start, and waits for it instead of starting another process.
@@ -334,7 +336,7 @@ async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_com
 
 #[tokio::test]
 async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
-    let site = Site::new();
+    let site = TestConfig::new();
     std::fs::write(site.path("gate"), "").unwrap();
     write(&site, &gated(&site), ALWAYS);
     let (_agent, mut client) = agent(&site).await;
@@ -342,7 +344,7 @@ async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
     std::fs::remove_file(site.path("gate")).unwrap();
     kill(&site);
     until(&mut client, |state, _| state == v1::State::Starting).await;
-    patiently("it to be launched again", || (launches(&site) == 2).then_some(()));
+    wait_for("it to be launched again", || (launches(&site) == 2).then_some(()));
     stop(&mut client).await.unwrap();
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
     assert_eq!((autostart.wanted, &*autostart.why), (false, "ann from 127.0.0.1 stopped it"));

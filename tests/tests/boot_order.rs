@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use rta_tests::{Children, Program, Site, patiently, run};
+use rta_tests::{ChildProcesses, ServerProcess, TestConfig, run_binary, wait_for};
 use serde_json::Value;
 
 /// Restart rule whose limit is reached within moments.
@@ -13,15 +13,15 @@ const WANTED: &str =
 
 /// Hosts with their agents, and an aggregator.
 struct World {
-    site: Site,
-    _agents: Vec<Program>,
-    _aggregator: Program,
+    site: TestConfig,
+    _agents: Vec<ServerProcess>,
+    _aggregator: ServerProcess,
     grpc: String,
 }
 
 impl World {
     /// Starts the programs; each host is a name and its components.
-    fn new<const N: usize>(site: Site, components: &str, hosts: [(&str, &str); N]) -> Self {
+    fn new<const N: usize>(site: TestConfig, components: &str, hosts: [(&str, &str); N]) -> Self {
         site.write("components.toml", components);
         let content = |agents: [SocketAddr; N]| {
             let host = |((name, carried), agent): ((&str, &str), SocketAddr)| {
@@ -30,10 +30,10 @@ impl World {
             let hosts: Vec<String> = hosts.into_iter().zip(agents).map(host).collect();
             format!("[[environment]]\nname = \"T\"\nhost = [{}]\n", hosts.join(", "))
         };
-        let agents = site.agents(hosts.map(|(name, _)| name), &[], "hosts.toml", content);
-        let config = site.config();
+        let agents = site.start_agents(hosts.map(|(name, _)| name), &[], "hosts.toml", content);
+        let config = site.folder();
         let config = config.to_str().unwrap();
-        let mut aggregator = Program::start(
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
@@ -44,8 +44,8 @@ impl World {
 
     /// Waits until `component` in the overview meets `is_so`, and returns it.
     fn until(&self, component: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        patiently(what, || {
-            let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
+        wait_for(what, || {
+            let output = run_binary("rta", ["--aggregator", &self.grpc, "list", "--json"]);
             let overview: Value = serde_json::from_slice(&output.stdout).ok()?;
             let hosts = overview["environments"][0]["hosts"].as_array()?;
             let mut instances = hosts.iter().flat_map(|host| host["instances"].as_array().unwrap());
@@ -63,10 +63,10 @@ impl World {
 }
 
 /// Returns a component that counts its launches and then runs `becomes`.
-fn counted(site: &Site, name: &str, needs: &str, becomes: &str) -> String {
+fn counted(site: &TestConfig, name: &str, needs: &str, becomes: &str) -> String {
     let count = site.path(&format!("{name}.launches"));
     let script = format!("echo launched >> {}\n{becomes}", count.display());
-    let component = site.scripted(name, &script, "");
+    let component = site.scripted_component_toml(name, &script, "");
     component.replacen("depends_on = []", &format!("depends_on = [{needs}]"), 1).replacen(
         "criteria = ",
         &format!("{WANTED}\ncriteria = "),
@@ -78,7 +78,7 @@ fn counted(site: &Site, name: &str, needs: &str, becomes: &str) -> String {
 /// the dependency is up, and not given up for an early attempt.
 #[test]
 fn what_is_wanted_comes_up_after_what_it_needs() {
-    let site = Site::new();
+    let site = TestConfig::new();
     let gate = site.path("gate");
     let gate = gate.display();
     let kafka = format!("while ! [ -e {gate} ]; do sleep 0.05; done\nexec $stand_in --token=kafka-$token");
@@ -100,9 +100,9 @@ fn what_is_wanted_comes_up_after_what_it_needs() {
 /// Only the aggregator knows dependencies on other hosts, and informs the agent.
 #[test]
 fn what_is_wanted_waits_for_another_host() {
-    let site = Site::new();
+    let site = TestConfig::new();
     let writer = counted(&site, "writer", "\"kafka\"", "exec $stand_in --token=writer-$token");
-    let components = site.component("kafka", "", "") + &writer;
+    let components = site.component_toml("kafka", "", "") + &writer;
     let world = World::new(site, &components, [("w", "\"writer\""), ("k", "\"kafka\"")]);
     let waits = |why: &'static str| {
         move |writer: &Value| {
@@ -113,23 +113,23 @@ fn what_is_wanted_waits_for_another_host() {
         }
     };
     world.until("writer", "a wait", waits("never seen running"));
-    let status = run("rta", ["--aggregator", &world.grpc, "status"]);
+    let status = run_binary("rta", ["--aggregator", &world.grpc, "status"]);
     let said = String::from_utf8(status.stdout).unwrap();
     assert!(said.contains("waiting for kafka on k"), "{said}");
     assert_eq!(world.launches("writer"), 0);
 
-    let mut children = Children::default();
-    children.hold(world.site.play("kafka"));
+    let mut children = ChildProcesses::default();
+    children.adopt(world.site.start_stand_in("kafka"));
     world.until("writer", "its turn", |writer| writer["health"] == "up");
     assert_eq!(world.launches("writer"), 1);
     // A running component is not touched when Kafka ends; if it ends then, its restart waits for Kafka.
     drop(children);
     world.until("writer", "to miss it", |writer| writer["health"] == "degraded");
-    world.site.kill("writer");
+    world.site.kill_component("writer");
     world.until("writer", "a wait", waits("ended by SIGKILL"));
     assert_eq!(world.launches("writer"), 1);
-    let mut children = Children::default();
-    children.hold(world.site.play("kafka"));
+    let mut children = ChildProcesses::default();
+    children.adopt(world.site.start_stand_in("kafka"));
     world.until("writer", "its turn", |writer| writer["health"] == "up");
     assert_eq!(world.launches("writer"), 2);
 }

@@ -4,11 +4,11 @@
 
 use std::net::TcpListener;
 
-use rta_tests::{Program, Site, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, run_binary, wait_for};
 
 /// Runs a command; returns its exit code and output.
 fn rta(arguments: &[&str]) -> (i32, String) {
-    let output = run("rta", arguments);
+    let output = run_binary("rta", arguments);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     (output.status.code().unwrap(), said)
 }
@@ -51,13 +51,14 @@ fn aggregator_that_does_not_answer_is_unknown_after_the_timeout() {
 
 #[test]
 fn thresholds_judge_what_is_printed() {
-    let site = Site::of_one_host(|site| site.component("one", "", "") + &site.component("two", "", ""));
-    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
-    let [(_agent, _)] = site.agents(["h"], &[], "site.toml", |[agent]| {
+    let site =
+        TestConfig::one_host(|site| site.component_toml("one", "", "") + &site.component_toml("two", "", ""));
+    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
+    let [(_agent, _)] = site.start_agents(["h"], &[], "site.toml", |[agent]| {
         text.replace("name = \"h\",", &format!("name = \"h\", agent = \"http://{agent}\","))
     });
-    let config = site.config().display().to_string();
-    let mut aggregator = Program::start(
+    let config = site.folder().display().to_string();
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
@@ -65,10 +66,10 @@ fn thresholds_judge_what_is_printed() {
     let check = |more: &[&str]| rta(&[&["--aggregator", &grpc, "check"], more].concat());
     // The agent read the configuration before it contained the agent's port; the difference
     // would raise a warning.
-    patiently("the agent to read the configuration", || {
+    wait_for("the agent to read the configuration", || {
         (rta(&["--aggregator", &grpc, "config", "reload"]).0 == 0).then_some(())
     });
-    let critical = patiently("both to be known as down", || {
+    let critical = wait_for("both to be known as down", || {
         Some(check(&[])).filter(|(_, said)| said.contains("| up=0 degraded=0 unknown=0 down=2 "))
     });
     assert_eq!(critical.0, 2, "{}", critical.1);

@@ -8,24 +8,24 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use rta_shared::action::ActionKind::{Start, Stop};
-use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently};
+use rta_tests::{AgentClient, ServerProcess, TestConfig, binary, connect_agent, run_action, wait_for};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, geteuid};
 use tonic::Code;
 
 /// Starts an agent as a cron wrapper might: with a secret, a lock held by an open descriptor, ignored
 /// signals, and changed umask, priority and limits.
-async fn agent(site: &Site) -> (Program, AgentClient) {
+async fn agent(site: &TestConfig) -> (ServerProcess, AgentClient) {
     let wrapper = "exec 9>\"$LOCK\"; flock 9; trap '' HUP INT QUIT USR1 RTMIN; umask 077; renice -n 3 $$ >&2; \
                    ulimit -Sn 512; exec \"$0\" \"$@\"";
     let mut command = Command::new("bash");
     command.arg("-c").arg(wrapper).arg(binary("rta-agent"));
-    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.arg("--runtime").arg(site.path("runtime"));
     command.env("LOCK", site.path("lock")).env("SECRET_OF_THE_AGENT", "s3cret").env("LANG", "de_DE.UTF-8");
-    let mut agent = Program::run(command);
+    let mut agent = ServerProcess::spawn(command);
     let address = agent.address("address");
-    (agent, connect(address).await)
+    (agent, connect_agent(address).await)
 }
 
 /// Splits a text at NULs and line ends.
@@ -51,17 +51,17 @@ const BASIC: [&str; 6] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"];
 
 #[tokio::test]
 async fn component_gets_nothing_of_the_agent_but_what_its_rule_names() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let files = format!("[\"{}\", \"-/none\"]", site.path("variables").display());
         let rule = format!(
             "environment_file = {files}\numask = \"0027\"\nnice = 7\nlimits = {{ nofile = 128, core = 0 }}"
         );
-        site.component("app", "", &rule)
+        site.component_toml("app", "", &rule)
             .replace("[component.start]", "[component.start]\nenvironment.A = \"rule\"")
     });
     std::fs::write(site.path("variables"), "# of the operator\nA=\"file\"\nB='two words'\n").unwrap();
     let (mut agent, mut client) = agent(&site).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
 
     let environment = lines(&std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap());
     let more = ["A", "B", "RTA_LAUNCH_ID", "STAND_IN_LEASE"];
@@ -99,14 +99,14 @@ async fn component_gets_nothing_of_the_agent_but_what_its_rule_names() {
     let lock = File::open(site.path("lock")).unwrap();
     assert!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
     agent.signal(Signal::KILL);
-    agent.ended();
+    agent.wait();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
     assert_eq!(site.processes(), [pid]);
 }
 
 #[tokio::test]
 async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let script = |name: &str, text: &str| {
             let path = site.path(name);
             std::fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
@@ -125,16 +125,16 @@ async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too()
             "[component.stop]\ncommand = [\"{stop}\", \"{}\"]\n[component.probe]\ncommand = [\"{probe}\"]",
             site.token()
         );
-        site.component("app", "", &more)
+        site.component_toml("app", "", &more)
     });
     let (_agent, mut client) = agent(&site).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     assert_eq!((status(pid, "Umask").as_str(), status(pid, "SigIgn").as_str()), ("0022", ONLY_PIPE));
-    act(&mut client, Stop, "app").await.end.unwrap();
+    run_action(&mut client, Stop, "app").await.result.unwrap();
     // Variables that bash itself sets.
     let of_bash = ["PWD", "SHLVL", "_"];
     for (name, more) in [("probe", &[][..]), ("stop", &["STAND_IN_LEASE"])] {
-        let told = patiently(name, || std::fs::read_to_string(site.path(name)).ok());
+        let told = wait_for(name, || std::fs::read_to_string(site.path(name)).ok());
         let told = lines(&told);
         let expected: BTreeSet<&str> = BASIC.into_iter().chain(of_bash).chain(more.iter().copied()).collect();
         assert_eq!(names(&told), expected, "{name}");
@@ -165,15 +165,15 @@ async fn what_cannot_be_given_is_refused_with_the_reason() {
         ("user = \"no-such-user\"".to_owned(), "there is no user \"no-such-user\" on this host".to_owned()),
     ];
     for (rule, expected) in cases {
-        let site = Site::of_one_host(|site| {
+        let site = TestConfig::one_host(|site| {
             let path = site.path("variables").display().to_string();
             if let Some((_, text)) = rule.split_once('#') {
                 std::fs::write(&path, text.replace("\\n", "\n")).unwrap();
             }
-            site.component("app", "", &rule.replace('@', &path))
+            site.component_toml("app", "", &rule.replace('@', &path))
         });
         let (_agent, mut client) = agent(&site).await;
-        let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+        let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().contains(&expected), "{refused}");
         assert!(site.processes().is_empty());
@@ -185,16 +185,17 @@ async fn user_and_group_are_switched_to_with_their_variables() {
     if !geteuid().is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| site.component("app", "", "user = \"daemon\"\ngroup = \"mail\""));
+    let site =
+        TestConfig::one_host(|site| site.component_toml("app", "", "user = \"daemon\"\ngroup = \"mail\""));
     std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
     // The user may lack access to the build folder.
     let program = site.path("stand-in");
     std::fs::copy(binary("stand-in"), &program).unwrap();
-    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
     let text = text.replace(&binary("stand-in").display().to_string(), &program.display().to_string());
     site.write("site.toml", &text);
     let (_agent, mut client) = agent(&site).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     assert_eq!((status(pid, "Uid").split(' ').next(), status(pid, "Gid").as_str()), (Some("1"), "8 8 8 8"));
     let environment = lines(&std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap());
     for expected in ["USER=daemon", "LOGNAME=daemon", "HOME=/usr/sbin", "SHELL=/usr/sbin/nologin"] {

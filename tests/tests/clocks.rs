@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use rta_tests::{MadeUpHosts, Program, Site, Web, patiently, run};
+use rta_tests::{FakeAgents, ServerProcess, TestConfig, WebClient, run_binary, wait_for};
 
 const TWO_HOURS: i64 = 2 * 60 * 60;
 
@@ -13,18 +13,18 @@ fn last_seen(status: &str) -> Vec<u64> {
 
 #[test]
 fn ages_are_true_and_skew_is_reported_whatever_the_hosts_clocks_say() {
-    let hosts = MadeUpHosts::with_clocks(&[TWO_HOURS, 0, -TWO_HOURS], 1);
-    let site = Site::new();
+    let hosts = FakeAgents::with_clocks(&[TWO_HOURS, 0, -TWO_HOURS], 1);
+    let site = TestConfig::new();
     site.write("site.toml", &hosts.toml());
-    let config = site.config();
+    let config = site.folder();
     let arguments = ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-    let mut aggregator = Program::start("rta-aggregator", arguments);
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
+    let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
     let rta = |arguments: &[&str]| {
-        let output = run("rta", ["--aggregator", &grpc].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", &grpc].iter().chain(arguments));
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
-    let (_, status) = patiently("the skew to be reported", || {
+    let (_, status) = wait_for("the skew to be reported", || {
         Some(rta(&["status", "--verbose"])).filter(|(_, status)| {
             status.contains("warning: h0000: this host's clock is 2 h ahead of the aggregator's")
                 && status.contains("warning: h0002: this host's clock is 2 h behind the aggregator's")
@@ -39,7 +39,7 @@ fn ages_are_true_and_skew_is_reported_whatever_the_hosts_clocks_say() {
 
     // Ages of lost hosts follow the aggregator's clock.
     drop(hosts);
-    patiently("all three to be lost, and to grow old", || {
+    wait_for("all three to be lost, and to grow old", || {
         let (_, status) = rta(&["status"]);
         let ages = if status.contains("min ago") { Vec::new() } else { last_seen(&status) };
         (ages.len() == 3 && ages.iter().all(|age| *age >= 2)).then_some(())

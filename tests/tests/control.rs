@@ -9,7 +9,9 @@ use std::process::Command;
 use rta_shared::action::ActionKind::{Restart, Start, Stop};
 use rta_shared::action::{ActionOutcome, ActionPhase};
 use rta_shared::proto::v1;
-use rta_tests::{AgentClient, Children, Site, act, connect, control_group, patiently};
+use rta_tests::{
+    AgentClient, ChildProcesses, TestConfig, connect_agent, control_group, run_action, wait_for,
+};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 use tonic::Code;
@@ -23,18 +25,18 @@ async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport 
 }
 
 /// Waits until the processes that play these components exist, and returns their PIDs.
-fn awaited<const N: usize>(site: &Site, names: [&str; N]) -> [u32; N] {
-    names.map(|name| patiently(name, || site.process(name)))
+fn awaited<const N: usize>(site: &TestConfig, names: [&str; N]) -> [u32; N] {
+    names.map(|name| wait_for(name, || site.find_process(name)))
 }
 
 #[tokio::test]
 async fn it_tells_how_far_it_is_in_sentences() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
 
-    let started = act(&mut client, Start, "app").await;
-    let pids = started.end.as_ref().unwrap().pids.clone();
+    let started = run_action(&mut client, Start, "app").await;
+    let pids = started.result.as_ref().unwrap().pids.clone();
     assert_eq!(
         started.phases(),
         [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched, ActionPhase::Stable]
@@ -44,28 +46,30 @@ async fn it_tells_how_far_it_is_in_sentences() {
     assert_eq!(started.progress[2].text, format!("pid {pid} matches; it has to stay for 0 s"));
     assert_eq!((&started.progress[0].pids, &started.progress[3].pids), (&pids, &pids));
 
-    let again = act(&mut client, Start, "app").await;
-    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], ActionOutcome::AlreadyRunning));
+    let again = run_action(&mut client, Start, "app").await;
+    assert_eq!((again.phases(), again.result.unwrap().outcome), (vec![], ActionOutcome::AlreadyRunning));
 
-    let stopped = act(&mut client, Stop, "app").await;
+    let stopped = run_action(&mut client, Stop, "app").await;
     assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
     assert_eq!(stopped.progress[0].text, format!("SIGTERM was sent to pid {pid} (stand-in)"));
     assert_eq!(stopped.progress[1].text, "waiting for the end of 1 process; SIGKILL follows after 30 s");
     assert!(stopped.progress.iter().all(|progress| progress.pids == pids));
-    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
-    let again = act(&mut client, Stop, "app").await;
-    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], ActionOutcome::AlreadyStopped));
+    assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
+    let again = run_action(&mut client, Stop, "app").await;
+    assert_eq!((again.phases(), again.result.unwrap().outcome), (vec![], ActionOutcome::AlreadyStopped));
 }
 
 #[tokio::test]
 async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
     // The command succeeds, nothing matches, and a process left in its session ignores SIGTERM.
     let script = "STAND_IN_IGNORES=TERM \"$stand_in\" --token=stubborn-$token &\necho begun";
-    let site = Site::of_one_host(|site| site.scripted("app", script, "").replace("\"20s\"", "\"1s\""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml("app", script, "").replace("\"20s\"", "\"1s\"")
+    });
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for _ in 0..2 {
-        let status = act(&mut client, Start, "app").await.end.unwrap_err();
+        let status = run_action(&mut client, Start, "app").await.result.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
         let said = status.message();
         assert!(
@@ -73,19 +77,19 @@ async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
             "{said}"
         );
         assert!(said.contains(") has been ended"), "{said}");
-        assert!(site.process("stubborn").is_none());
+        assert!(site.find_process("stubborn").is_none());
     }
 }
 
 #[tokio::test]
 async fn fifty_concurrent_starts_start_one_process() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let client = connect(address).await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let client = connect_agent(address).await;
     let calls: Vec<_> = (0..50)
         .map(|_| {
             let mut client = client.clone();
-            tokio::spawn(async move { act(&mut client, Start, "app").await.end })
+            tokio::spawn(async move { run_action(&mut client, Start, "app").await.result })
         })
         .collect();
     let mut started = 0;
@@ -105,16 +109,16 @@ async fn fifty_concurrent_starts_start_one_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_action_is_told_who_holds_the_component() {
-    let site = Site::of_one_host(|site| {
-        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     let mut first = client.clone();
-    let start = tokio::spawn(async move { act(&mut first, Start, "app").await });
+    let start = tokio::spawn(async move { run_action(&mut first, Start, "app").await });
     awaited(&site, ["app"]);
     for kind in [Start, Stop, Restart] {
-        let status = act(&mut client, kind, "app").await.end.unwrap_err();
+        let status = run_action(&mut client, kind, "app").await.result.unwrap_err();
         assert_eq!(status.code(), Code::Aborted);
         let (before, after) = status.message().split_once("since").unwrap();
         assert_eq!(before, format!("{kind} of app on h: a start of it is under way, "));
@@ -125,14 +129,14 @@ async fn a_second_action_is_told_who_holds_the_component() {
 
 #[tokio::test]
 async fn a_start_script_that_forks_and_exits_is_fine() {
-    let site = Site::of_one_host(|site| {
-        site.scripted("app", "setsid \"$stand_in\" --token=app-$token &\nexit 0", "")
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml("app", "setsid \"$stand_in\" --token=app-$token &\nexit 0", "")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let started = act(&mut client, Start, "app").await.end.unwrap();
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let started = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!((started.outcome, started.pids), (ActionOutcome::Started, site.processes()));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::Stopped);
+    assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().outcome, ActionOutcome::Stopped);
     assert!(site.processes().is_empty());
 }
 
@@ -143,20 +147,20 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
             "exec -a x bash -c 'echo full of sorrow; printf \"\\033[2J\\n\"; sleep 1; {end}' x \"--token=$1-$token\""
         )
     };
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let component = |name: &str, end: &str| {
             let script = dying(end).replace("$1", name);
-            site.scripted(name, &script, "").replace("settle = \"0s\"", "settle = \"30s\"")
+            site.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"30s\"")
         };
         component("exits", "exit 7") + &component("killed", "kill -9 $$")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for (name, how) in [("exits", "exit status 7"), ("killed", "signal 9 (SIGKILL)")] {
-        let started = act(&mut client, Start, name).await;
+        let started = run_action(&mut client, Start, name).await;
         assert_eq!(started.phases(), [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched]);
         let pid = started.progress[0].pids[0];
-        let status = started.end.unwrap_err();
+        let status = started.result.unwrap_err();
         assert_eq!(status.code(), Code::Internal);
         let lines: Vec<&str> = status.message().lines().collect();
         assert_eq!(
@@ -176,43 +180,45 @@ async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
     // launcher's place. Other launchers leave the component behind, and exit first.
     let helper =
         "\"$stand_in\" --token=$1-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5\n";
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let component = |name: &str, rest: &str| {
             let script = format!("{helper}{rest}").replace("$1", name);
-            site.scripted(name, &script, "").replace("settle = \"0s\"", "settle = \"3s\"")
+            site.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"3s\"")
         };
         let begin = "\"$stand_in\" --token=$1-$token";
         let hidden = "(sleep 0.5; exec \"$stand_in\" --token=$1-$token) &\nexit 0";
         component("becomes", &format!("exec {begin}")) + &component("leaves", hidden)
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for name in ["becomes", "leaves"] {
-        let started = act(&mut client, Start, name).await;
+        let started = run_action(&mut client, Start, name).await;
         let said =
             started.progress.iter().any(|progress| progress.text.contains("goes on: waiting for what"));
         assert!(said, "{:?}", started.progress);
-        assert_eq!(started.end.unwrap().pids, [site.process(name).unwrap()]);
+        assert_eq!(started.result.unwrap().pids, [site.find_process(name).unwrap()]);
     }
 }
 
 #[tokio::test]
 async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
-        site.component("killed", "", ignoring)
-            + &site.component("kept", "", &format!("{ignoring}kill = false"))
+        site.component_toml("killed", "", ignoring)
+            + &site.component_toml("kept", "", &format!("{ignoring}kill = false"))
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for name in ["killed", "kept"] {
-        act(&mut client, Start, name).await.end.unwrap();
-        patiently("the stand-in to ignore SIGTERM", || {
-            std::fs::read_to_string(site.log(name)).is_ok_and(|said| said.contains("ready")).then_some(())
+        run_action(&mut client, Start, name).await.result.unwrap();
+        wait_for("the stand-in to ignore SIGTERM", || {
+            std::fs::read_to_string(site.log_path(name))
+                .is_ok_and(|said| said.contains("ready"))
+                .then_some(())
         });
     }
     let [kept] = awaited(&site, ["kept"]);
-    let stopped = act(&mut client, Stop, "killed").await;
+    let stopped = run_action(&mut client, Stop, "killed").await;
     assert_eq!(
         stopped.phases(),
         [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Killed, ActionPhase::Gone]
@@ -220,11 +226,11 @@ async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
     assert!(
         stopped.progress[2].text.starts_with("not ended within 1 s of SIGTERM: SIGKILL was sent to pid ")
     );
-    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Killed);
+    assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Killed);
 
-    let stopped = act(&mut client, Stop, "kept").await;
+    let stopped = run_action(&mut client, Stop, "kept").await;
     assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting]);
-    let status = stopped.end.unwrap_err();
+    let status = stopped.result.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = format!("pid {kept} (stand-in) did not end within 1 s of SIGTERM, and kill = false");
     assert!(status.message().contains(&expected), "{status}");
@@ -241,24 +247,25 @@ exec "$stand_in" --token=app-$token
 
 #[tokio::test]
 async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
-    let site = Site::of_one_host(|site| {
-        site.scripted("app", TREE, "[component.stop]\ntimeout = \"2s\"") + &site.component("other", "", "")
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml("app", TREE, "[component.stop]\ntimeout = \"2s\"")
+            + &site.component_toml("other", "", "")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     // Once started by the agent, and once without its knowledge: then only the process tree identifies them.
-    let mut children = Children::default();
+    let mut children = ChildProcesses::default();
     for by_agent in [true, false] {
         match by_agent {
-            true => drop(act(&mut client, Start, "app").await.end.unwrap()),
+            true => drop(run_action(&mut client, Start, "app").await.result.unwrap()),
             false => {
                 let mut command = Command::new("/bin/bash");
                 command.arg(site.path("app.sh")).env("STAND_IN_LEASE", std::process::id().to_string());
-                children.begin(&mut command);
+                children.spawn(&mut command);
             }
         }
         let [app, child, grandchild, other] = awaited(&site, ["app", "child", "grandchild", "other"]);
-        let stopped = act(&mut client, Stop, "app").await;
+        let stopped = run_action(&mut client, Stop, "app").await;
         assert_eq!(site.processes(), [other], "{:?}", stopped.progress);
         let phases = stopped.phases();
         assert!(
@@ -266,24 +273,24 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
             "{phases:?}"
         );
         assert!(phases.ends_with(&[ActionPhase::Killed, ActionPhase::Gone]), "{phases:?}");
-        let done = stopped.end.unwrap();
+        let done = stopped.result.unwrap();
         assert_eq!((done.outcome, done.pids[0]), (ActionOutcome::Killed, app));
         assert!(done.pids.contains(&child) && done.pids.contains(&grandchild) && !done.pids.contains(&other));
         // The matched process is signalled first, and then the remaining ones.
         assert_eq!(stopped.progress[0].pids, [app]);
         assert!(stopped.progress[2].text.starts_with("SIGTERM was sent to what it left behind: pid "));
-        assert_eq!(act(&mut client, Stop, "other").await.end.unwrap().pids, [other]);
+        assert_eq!(run_action(&mut client, Stop, "other").await.result.unwrap().pids, [other]);
     }
 }
 
 /// Processes that left the tree are found by their control group, also by a later agent.
 #[tokio::test]
 async fn what_has_left_the_tree_is_found_by_its_control_group() {
-    let site = Site::of_one_host(|site| {
-        site.scripted("app", &format!("{STRAY}setsid \"$stand_in\" --token=app-$token &"), "")
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml("app", &format!("{STRAY}setsid \"$stand_in\" --token=app-$token &"), "")
     });
-    let (mut agent, address) = site.agent("h");
-    act(&mut connect(address).await, Start, "app").await.end.unwrap();
+    let (mut agent, address) = site.start_agent("h");
+    run_action(&mut connect_agent(address).await, Start, "app").await.result.unwrap();
     let [app, stray] = awaited(&site, ["app", "stray"]);
     let Some(group) = control_group(app) else {
         skip("no control group can be made here");
@@ -291,9 +298,9 @@ async fn what_has_left_the_tree_is_found_by_its_control_group() {
     };
     assert_eq!(control_group(stray).as_ref(), Some(&group));
     agent.signal(Signal::KILL);
-    agent.ended();
-    let (_agent, address) = site.agent("h");
-    let stopped = act(&mut connect(address).await, Stop, "app").await.end.unwrap();
+    agent.wait();
+    let (_agent, address) = site.start_agent("h");
+    let stopped = run_action(&mut connect_agent(address).await, Stop, "app").await.result.unwrap();
     assert_eq!(stopped.pids, [app, stray]);
     assert!(site.processes().is_empty() && !group.exists());
 }
@@ -305,18 +312,22 @@ async fn what_runs_as_another_user_is_stopped_whole_too() {
         skip("only root may switch to another user");
         return;
     }
-    let site = Site::of_one_host(|site| {
-        site.scripted("app", &format!("{STRAY}exec \"$stand_in\" --token=app-$token"), "user = \"nobody\"")
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml(
+            "app",
+            &format!("{STRAY}exec \"$stand_in\" --token=app-$token"),
+            "user = \"nobody\"",
+        )
     });
     std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    act(&mut client, Start, "app").await.end.unwrap();
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    run_action(&mut client, Start, "app").await.result.unwrap();
     let pids = awaited(&site, ["app", "stray"]);
     let nobody = pids.map(|pid| std::fs::metadata(format!("/proc/{pid}")).unwrap().uid());
     assert!(nobody.iter().all(|uid| *uid != 0), "{nobody:?}");
     assert_eq!(control_group(pids[0]), control_group(pids[1]));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, pids);
+    assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().pids, pids);
     assert!(site.processes().is_empty());
 }
 
@@ -333,19 +344,23 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
             "\"$stand_in\" --token={name}-same-$token &\nsetsid \"$stand_in\" --token={name}-apart-$token &\nexec \"$stand_in\" --token={name}-$token"
         )
     };
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let component = |scope: &str| {
-            site.scripted(scope, &script(scope), &format!("[component.stop]\nscope = \"{scope}\""))
+            site.scripted_component_toml(
+                scope,
+                &script(scope),
+                &format!("[component.stop]\nscope = \"{scope}\""),
+            )
         };
         component("group") + &component("process")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for scope in ["group", "process"] {
-        act(&mut client, Start, scope).await.end.unwrap();
+        run_action(&mut client, Start, scope).await.result.unwrap();
         let [app, same, apart] = awaited(&site, [scope, &format!("{scope}-same"), &format!("{scope}-apart")]);
         let before = site.processes();
-        let stopped = act(&mut client, Stop, scope).await.end.unwrap();
+        let stopped = run_action(&mut client, Stop, scope).await.result.unwrap();
         let gone = if scope == "group" { vec![app, same] } else { vec![app] };
         let mut left = before;
         left.retain(|pid| !gone.contains(pid));
@@ -356,38 +371,38 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
 
 #[tokio::test]
 async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let component = |name: &str, command: &str| {
             let pid = site.path(name);
             let script = format!("echo $$ > '{}'\nexec \"$stand_in\" --token={name}-$token", pid.display());
             let command = command.replace("PID", &pid.display().to_string());
             let stop =
                 format!("[component.stop]\ntimeout = \"20s\"\ncommand = [\"/bin/sh\", \"-c\", '{command}']");
-            site.scripted(name, &script, &stop)
+            site.scripted_component_toml(name, &script, &stop)
         };
         component("works", "echo bye; kill -TERM $(cat PID); sleep 0.3; echo tidied up")
             + &component("fails", "echo no such server; exit 3")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for name in ["works", "fails"] {
-        act(&mut client, Start, name).await.end.unwrap();
+        run_action(&mut client, Start, name).await.result.unwrap();
     }
-    let works = act(&mut client, Stop, "works").await;
+    let works = run_action(&mut client, Stop, "works").await;
     assert_eq!(works.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
     assert!(works.progress[0].text.starts_with("its stop command /bin/sh runs (pid "), "{works:?}");
-    assert_eq!(works.end.unwrap().outcome, ActionOutcome::Stopped);
-    let said = std::fs::read_to_string(site.log("works")).unwrap();
+    assert_eq!(works.result.unwrap().outcome, ActionOutcome::Stopped);
+    let said = std::fs::read_to_string(site.log_path("works")).unwrap();
     assert!(said.ends_with("bye\ntidied up\n"), "{said}");
 
-    let fails = act(&mut client, Stop, "fails").await;
+    let fails = run_action(&mut client, Stop, "fails").await;
     let told = fails.progress.iter().find(|progress| progress.text.contains("ended with")).unwrap();
     assert_eq!(
         told.text,
         "its stop command ended with exit status 3, so it is signalled; it said: no such server"
     );
     assert!(fails.progress.iter().any(|progress| progress.text.starts_with("SIGTERM was sent to pid ")));
-    assert_eq!(fails.end.unwrap().outcome, ActionOutcome::Stopped);
+    assert_eq!(fails.result.unwrap().outcome, ActionOutcome::Stopped);
     assert!(site.processes().is_empty());
 }
 
@@ -403,18 +418,18 @@ fn reserved_port() -> (OwnedFd, u16) {
 #[tokio::test]
 async fn it_is_started_when_its_probe_passes() {
     let (socket, port) = reserved_port();
-    let site = Site::of_one_host(|site| {
-        site.component("app", "", &format!("[component.probe]\ntcp = \"127.0.0.1:{port}\""))
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("app", "", &format!("[component.probe]\ntcp = \"127.0.0.1:{port}\""))
             .replace("timeout = \"20s\"", "timeout = \"2s\"")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let started = act(&mut client, Start, "app").await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let started = run_action(&mut client, Start, "app").await;
     let [app] = awaited(&site, ["app"]);
     assert!(
         started.phases().contains(&ActionPhase::Probing) && !started.phases().contains(&ActionPhase::Stable)
     );
-    let status = started.end.unwrap_err();
+    let status = started.result.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = format!(
         "start of app on h: its probe did not pass within 2 s: tcp 127.0.0.1:{port}: connection refused; \
@@ -422,10 +437,10 @@ async fn it_is_started_when_its_probe_passes() {
     );
     assert_eq!(status.message(), expected);
 
-    act(&mut client, Stop, "app").await.end.unwrap();
+    run_action(&mut client, Stop, "app").await.result.unwrap();
     rustix::net::listen(&socket, 8).unwrap();
-    let started = act(&mut client, Start, "app").await;
-    assert_eq!(started.end.as_ref().unwrap().outcome, ActionOutcome::Started);
+    let started = run_action(&mut client, Start, "app").await;
+    assert_eq!(started.result.as_ref().unwrap().outcome, ActionOutcome::Started);
     assert_eq!(
         started.phases(),
         [
@@ -440,50 +455,50 @@ async fn it_is_started_when_its_probe_passes() {
 
 #[tokio::test]
 async fn a_restart_is_a_stop_and_a_start() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let first = act(&mut client, Restart, "app").await;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let first = run_action(&mut client, Restart, "app").await;
     assert_eq!(
         first.phases(),
         [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched, ActionPhase::Stable]
     );
-    let first = first.end.unwrap();
+    let first = first.result.unwrap();
     assert_eq!((first.outcome, &first.pids), (ActionOutcome::Restarted, &site.processes()));
-    let second = act(&mut client, Restart, "app").await;
+    let second = run_action(&mut client, Restart, "app").await;
     let phases = second.phases();
     assert_eq!(
         phases[..4],
         [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone, ActionPhase::Launched]
     );
-    let second = second.end.unwrap();
+    let second = second.result.unwrap();
     assert_eq!((second.outcome, &second.pids), (ActionOutcome::Restarted, &site.processes()));
     assert_ne!(first.pids, second.pids);
 }
 
 #[tokio::test]
 async fn what_could_not_be_started_again_is_not_stopped() {
-    let site = Site::of_one_host(|site| {
-        let watched = site.component("watched", "", "");
+    let site = TestConfig::one_host(|site| {
+        let watched = site.component_toml("watched", "", "");
         let watched = watched.split("[component.start]").next().unwrap().to_owned();
         watched
-            + &site.component("no user", "", "user = \"no-such-user\"")
-            + &site.component("no folder", "", "directory = \"/no/such/folder\"")
-            + &site.component("no program", "", "").replace("/stand-in\"", "/no-such-program\"")
+            + &site.component_toml("no user", "", "user = \"no-such-user\"")
+            + &site.component_toml("no folder", "", "directory = \"/no/such/folder\"")
+            + &site.component_toml("no program", "", "").replace("/stand-in\"", "/no-such-program\"")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for (name, reason) in [
         ("watched", "the configuration has no start command for it"),
         ("no user", "not stopped: there is no user \"no-such-user\" on this host"),
         ("no folder", "not stopped: the directory /no/such/folder does not exist"),
         ("no program", "no-such-program\" cannot be run: No such file"),
     ] {
-        let mut child = site.play(name);
-        patiently("the process to be seen", || site.process(name));
-        let restarted = act(&mut client, Restart, name).await;
+        let mut child = site.start_stand_in(name);
+        wait_for("the process to be seen", || site.find_process(name));
+        let restarted = run_action(&mut client, Restart, name).await;
         assert!(child.try_wait().unwrap().is_none(), "{name} was stopped");
-        let status = restarted.end.unwrap_err();
+        let status = restarted.result.unwrap_err();
         assert_eq!((status.code(), restarted.progress), (Code::FailedPrecondition, vec![]));
         assert!(status.message().contains(reason), "{status}");
         child.kill().unwrap();
@@ -493,25 +508,25 @@ async fn what_could_not_be_started_again_is_not_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
-    let site = Site::of_one_host(|site| {
-        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
     });
-    let (mut agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let start = tokio::spawn(async move { act(&mut client, Start, "app").await.end });
+    let (mut agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let start = tokio::spawn(async move { run_action(&mut client, Start, "app").await.result });
     let [app] = awaited(&site, ["app"]);
     agent.signal(Signal::KILL);
-    agent.ended();
+    agent.wait();
     assert!(start.await.unwrap().is_err());
 
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     // The next agent resumes the start; an operator's stop does not wait for it.
     let found = seen(&mut client, "app").await;
     let action = found.action.as_ref().unwrap();
     assert_eq!((found.state(), found.processes[0].pid), (v1::State::Starting, app));
     assert_eq!((action.kind(), action.by.as_ref().unwrap().user.as_str()), (v1::ActionKind::Start, "ann"));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, [app]);
+    assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().pids, [app]);
     let left = seen(&mut client, "app").await;
     assert_eq!((left.state(), left.action), (v1::State::Stopped, None));
 }

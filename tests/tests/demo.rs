@@ -4,18 +4,18 @@
 
 use std::process::{Child, Command, Stdio};
 
-use rta_tests::{Lines, binary, patiently, run};
+use rta_tests::{OutputReader, binary, run_binary, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-struct Demo {
+struct RunningDemo {
     child: Child,
     _folder: TempDir,
-    said: Lines,
+    said: OutputReader,
 }
 
-impl Demo {
+impl RunningDemo {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new(binary("rta"))
@@ -25,14 +25,14 @@ impl Demo {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Lines::collect(child.stdout.take().unwrap());
+        let said = OutputReader::collect(child.stdout.take().unwrap());
         Self { child, _folder: folder, said }
     }
 
     /// Returns the aggregator's address, once everything is started.
     fn aggregator(&self) -> String {
-        patiently("the demo to be up", || {
-            let said = self.said.all().join("\n");
+        wait_for("the demo to be up", || {
+            let said = self.said.lines().join("\n");
             said.contains("Ctrl-C ends all of it.").then_some(())?;
             Some(said.split("--aggregator ").nth(1)?.split(' ').next()?.to_owned())
         })
@@ -57,7 +57,7 @@ impl Demo {
     }
 }
 
-impl Drop for Demo {
+impl Drop for RunningDemo {
     fn drop(&mut self) {
         // An error means that it has ended and was waited for.
         let _ = self.child.kill();
@@ -67,9 +67,9 @@ impl Drop for Demo {
 
 #[test]
 fn the_demo_shows_what_a_stopped_kafka_breaks_and_leaves_nothing() {
-    let mut demo = Demo::new();
+    let mut demo = RunningDemo::new();
     let aggregator = demo.aggregator();
-    let rta = |arguments: &[&str]| run("rta", ["--aggregator", &aggregator].iter().chain(arguments));
+    let rta = |arguments: &[&str]| run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments));
     assert_eq!(demo.stand_ins().len(), 16);
     assert_eq!(rta(&["status"]).status.code(), Some(0));
     assert!(rta(&["stop", "kafka", "server", "--no-dependencies"]).status.success());
@@ -111,26 +111,26 @@ fn the_demo_shows_what_a_stopped_kafka_breaks_and_leaves_nothing() {
     assert!(rta(&["stop", "spark", "master", "--host", "demo-storage", "--yes"]).status.success());
 
     demo.signal(Signal::INT);
-    let status = patiently("the demo to end", || demo.child.try_wait().unwrap());
+    let status = wait_for("the demo to end", || demo.child.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
-    patiently("the stand-ins to end", || demo.stand_ins().is_empty().then_some(()));
+    wait_for("the stand-ins to end", || demo.stand_ins().is_empty().then_some(()));
 }
 
 #[test]
 fn a_killed_demo_leaves_no_stand_in() {
-    let mut demo = Demo::new();
+    let mut demo = RunningDemo::new();
     demo.aggregator();
     assert_eq!(demo.stand_ins().len(), 16);
     demo.signal(Signal::KILL);
     demo.child.wait().unwrap();
-    patiently("the stand-ins to end", || demo.stand_ins().is_empty().then_some(()));
+    wait_for("the stand-ins to end", || demo.stand_ins().is_empty().then_some(()));
 }
 
 #[test]
 fn a_taken_port_is_told_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run("rta", ["demo", "--web", &address]);
+    let output = run_binary("rta", ["demo", "--web", &address]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(

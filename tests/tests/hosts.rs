@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use rta_tests::{NamespacedHost, NamespacedHosts, patiently};
+use rta_tests::{NamespacedHost, NamespacedHosts, wait_for};
 
 fn output(host: &NamespacedHost, program: &str, arguments: &[&str]) -> String {
     let output = host.command(program).args(arguments).output().unwrap();
@@ -25,11 +25,11 @@ fn hosts_have_names_processes_and_boots_of_their_own() {
     let sleeps = |host: &NamespacedHost| {
         host.processes().into_iter().find(|process| process.arguments == ["sleep", "600"])
     };
-    let found = patiently("the process to be seen", || sleeps(hosts.get(0)));
+    let found = wait_for("the process to be seen", || sleeps(hosts.get(0)));
     assert_eq!((found.uid, found.is_stopped), (0, false));
     assert!(sleeps(hosts.get(1)).is_none());
     hosts.get(0).signal(found.pid, "STOP");
-    patiently("it to be stopped", || sleeps(hosts.get(0)).filter(|process| process.is_stopped));
+    wait_for("it to be stopped", || sleeps(hosts.get(0)).filter(|process| process.is_stopped));
 
     let before = boot_id(hosts.get(0));
     hosts.get_mut(0).power_off();
@@ -61,7 +61,7 @@ fn a_host_that_is_cut_off_answers_nobody_until_it_is_healed() {
     let error = TcpStream::connect_timeout(&address, Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     host.heal();
-    patiently("the host to be joined again", || connects().then_some(()));
+    wait_for("the host to be joined again", || connects().then_some(()));
 }
 
 #[test]

@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use rta_shared::action::ActionKind::{Start, Stop};
 use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
-use rta_tests::{AgentClient, Children, Site, act, binary, connect, patiently, run, target};
+use rta_tests::{
+    AgentClient, ChildProcesses, TestConfig, binary, connect_agent, request_target, run_action, run_binary,
+    wait_for,
+};
 
 /// User ID that needs no account on the host.
 const NOBODY: u32 = 65_534;
@@ -24,7 +27,7 @@ fn pids(seen: &v1::ComponentReport) -> Vec<u32> {
 }
 
 /// Returns a shell that waits for the end of its input, with the argument that `component` matches.
-fn shell(site: &Site, component: &str) -> Command {
+fn shell(site: &TestConfig, component: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "read x", &format!("--token={component}-{}", site.token())]).stdin(Stdio::piped());
     command
@@ -50,23 +53,25 @@ async fn foreign_users_process_neither_counts_nor_blocks_a_start() {
     if !is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| site.component("app", "", "user = \"root\""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let mut children = Children::default();
-    let foreign = children.begin(shell(&site, "app").uid(NOBODY).gid(NOBODY));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let mut children = ChildProcesses::default();
+    let foreign = children.spawn(shell(&site, "app").uid(NOBODY).gid(NOBODY));
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
 
-    let request =
-        v1::AgentServiceExplainRequest { component: "app".to_owned(), target: target(&mut client).await };
+    let request = v1::AgentServiceExplainRequest {
+        component: "app".to_owned(),
+        target: request_target(&mut client).await,
+    };
     let parts = client.explain(request).await.unwrap().into_inner().parts;
     let explained = parts[0].processes.iter().find(|process| process.pid == foreign).unwrap();
     let user = explained.criteria.last().unwrap();
     assert_eq!((user.kind(), user.regex.as_str(), user.holds), (v1::CriterionKind::User, "root", false));
     assert_eq!(user.found.as_ref(), Some(&explained.user));
 
-    let started = act(&mut client, Start, "app").await.end.unwrap();
+    let started = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!(started.outcome, ActionOutcome::Started);
     let found = seen(&mut client, "app").await;
     assert_eq!(
@@ -76,10 +81,13 @@ async fn foreign_users_process_neither_counts_nor_blocks_a_start() {
     assert_eq!(found.processes[0].user, "root");
     assert!(!started.pids.contains(&foreign));
 
-    let stopped = act(&mut client, Stop, "app").await.end.unwrap();
+    let stopped = run_action(&mut client, Stop, "app").await.result.unwrap();
     assert_eq!((stopped.outcome, stopped.pids), (ActionOutcome::Stopped, started.pids));
     assert!(lives(foreign));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::AlreadyStopped);
+    assert_eq!(
+        run_action(&mut client, Stop, "app").await.result.unwrap().outcome,
+        ActionOutcome::AlreadyStopped
+    );
     assert!(lives(foreign));
 }
 
@@ -88,18 +96,18 @@ async fn set_user_id_program_counts_as_its_callers() {
     if !is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| site.component("app", "", "user = \"root\""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
     // Any user can run such a program with any command line, and gets its owner's effective user ID.
     let program = site.path("set-user-id");
     std::fs::copy(binary("stand-in"), &program).unwrap();
     std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let mut children = Children::default();
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let mut children = ChildProcesses::default();
     let mut command = Command::new(&program);
     command.arg(format!("--token=app-{}", site.token())).uid(NOBODY).gid(NOBODY);
-    let foreign = children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()));
+    let foreign = children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()));
     let status = std::fs::read_to_string(format!("/proc/{foreign}/status")).unwrap();
     let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
     // On a file system mounted nosuid it is an ordinary program, which also counts as its caller's.
@@ -113,38 +121,41 @@ async fn process_of_a_container_counts_only_where_that_is_said() {
     if !is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| {
-        let contained = site.component("contained", "", "");
-        site.component("app", "", "") + &contained.replace("depends_on", "container = true\ndepends_on")
+    let site = TestConfig::one_host(|site| {
+        let contained = site.component_toml("contained", "", "");
+        site.component_toml("app", "", "") + &contained.replace("depends_on", "container = true\ndepends_on")
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let mut children = Children::default();
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let mut children = ChildProcesses::default();
     for name in ["app", "contained"] {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
         command.arg("exec sh -c 'read x' \"--token=$NAME\"").env("NAME", format!("{name}-{}", site.token()));
-        children.begin(command.stdin(Stdio::piped()));
+        children.spawn(command.stdin(Stdio::piped()));
     }
-    let inside = ["app", "contained"].map(|name| patiently(name, || site.process(name)));
+    let inside = ["app", "contained"].map(|name| wait_for(name, || site.find_process(name)));
 
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::AlreadyStopped);
-    let started = act(&mut client, Start, "app").await.end.unwrap();
+    assert_eq!(
+        run_action(&mut client, Stop, "app").await.result.unwrap().outcome,
+        ActionOutcome::AlreadyStopped
+    );
+    let started = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!(started.outcome, ActionOutcome::Started);
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, started.pids);
+    assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().pids, started.pids);
     assert!(lives(inside[0]));
 
     let found = seen(&mut client, "contained").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Running, vec![inside[1]]));
-    let again = act(&mut client, Start, "contained").await.end.unwrap();
+    let again = run_action(&mut client, Start, "contained").await.result.unwrap();
     assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, vec![inside[1]]));
 }
 
 #[tokio::test]
 async fn executable_directory_and_parent_tell_alike_command_lines_apart() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let component = |name: &str, criterion: String| {
             format!("[[component]]\nname = \"{name}\"\ncriteria = [{criterion}]\n")
         };
@@ -170,13 +181,13 @@ async fn executable_directory_and_parent_tell_alike_command_lines_apart() {
     });
     std::fs::create_dir(site.path("log")).unwrap();
     std::fs::copy(binary("stand-in"), site.path("program")).unwrap();
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let mut children = Children::default();
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let mut children = ChildProcesses::default();
     let mut stand_in = |program: std::path::PathBuf, folder: &str| {
         let mut command = Command::new(program);
         command.arg(format!("--token=app-{}", site.token())).current_dir(site.path(folder));
-        children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()))
+        children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()))
     };
     let by_program = stand_in(site.path("program"), "");
     let by_folder = stand_in(binary("stand-in"), "log");
@@ -200,7 +211,7 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
     if !is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let criteria = |name: &str| format!("{{ regex = '^--token={name}-{}$' }}", site.token());
         format!(
             "[[component]]\nname = \"app\"\ncriteria = [{}, {{ executable = 'x' }}]\n\
@@ -209,17 +220,17 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
             criteria("other")
         )
     });
-    for folder in [site.path(""), site.config()] {
+    for folder in [site.path(""), site.folder()] {
         std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let mut children = Children::default();
-    let app = children.begin(&mut shell(&site, "app"));
+    let mut children = ChildProcesses::default();
+    let app = children.spawn(&mut shell(&site, "app"));
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
-    command.arg(binary("rta-agent")).arg("--config").arg(site.config());
+    command.arg(binary("rta-agent")).arg("--config").arg(site.folder());
     command.args(["--host", "h", "--listen", "127.0.0.1:0", "--insecure"]);
-    let mut agent = rta_tests::Program::run(command);
-    let mut client = connect(agent.address("address")).await;
+    let mut agent = rta_tests::ServerProcess::spawn(command);
+    let mut client = connect_agent(agent.address("address")).await;
     let found = seen(&mut client, "app").await;
     assert_eq!(found.state(), v1::State::Unknown);
     assert!(
@@ -232,24 +243,24 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
     // Other components are not affected.
     let other = seen(&mut client, "other").await;
     assert_eq!((other.state(), other.unseen.as_str()), (v1::State::Stopped, ""));
-    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
-    let refused = act(&mut client, Stop, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, Stop, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
 }
 
 #[tokio::test]
 async fn component_of_a_user_that_does_not_exist_is_unknown() {
-    let site = Site::of_one_host(|site| {
-        site.component("implied", "", "user = \"no-such-user\"")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("implied", "", "user = \"no-such-user\"")
             + &format!(
                 "[[component]]\nname = \"said\"\ncriteria = [{{ regex = '^--token=said-{}$' }}, \
                  {{ user = \"no-such-user\" }}]\n",
                 site.token()
             )
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
     for (component, whose) in [("implied", "its start command's"), ("said", "its criterion's")] {
         let found = seen(&mut client, component).await;
         assert_eq!(found.state(), v1::State::Unknown);
@@ -267,14 +278,14 @@ fn users_are_told_without_agent_and_aggregator() {
     if !is_root() {
         return;
     }
-    let site = Site::of_one_host(|site| site.component("app", "", "user = \"root\""));
-    let mut children = Children::default();
-    let foreign = children.begin(shell(&site, "app").uid(NOBODY).gid(NOBODY));
-    let config = site.config().display().to_string();
-    let local = run("rta", ["local", "h", "--config", &config]);
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
+    let mut children = ChildProcesses::default();
+    let foreign = children.spawn(shell(&site, "app").uid(NOBODY).gid(NOBODY));
+    let config = site.folder().display().to_string();
+    let local = run_binary("rta", ["local", "h", "--config", &config]);
     let said = String::from_utf8_lossy(&local.stdout).into_owned();
     assert!(said.contains("app        stopped  down"), "{said}");
-    let explained = run("rta", ["explain", "TEST/h/app", "--local", "--config", &config]);
+    let explained = run_binary("rta", ["explain", "TEST/h/app", "--local", "--config", &config]);
     let said = String::from_utf8_lossy(&explained.stdout).into_owned();
     let user = said.lines().find(|line| line.contains("you ask for \"root\"")).unwrap_or_default();
     assert!(user.starts_with("  fails  the user is \""), "{said}");
@@ -286,8 +297,8 @@ fn user_is_learnt_where_the_command_line_does_not_tell() {
     if !is_root() {
         return;
     }
-    let site = Site::new();
-    let mut children = Children::default();
+    let site = TestConfig::new();
+    let mut children = ChildProcesses::default();
     // The token is not used because it looks like a secret.
     let word = format!("word{}", site.token().replace('-', "x"));
     let command = || {
@@ -295,16 +306,16 @@ fn user_is_learnt_where_the_command_line_does_not_tell() {
         command.args(["-c", "read x", &word]).stdin(Stdio::piped());
         command
     };
-    let own = children.begin(&mut command());
-    let foreign = children.begin(command().uid(NOBODY).gid(NOBODY));
-    let learnt = run("rta", ["learn", &own.to_string()]);
+    let own = children.spawn(&mut command());
+    let foreign = children.spawn(command().uid(NOBODY).gid(NOBODY));
+    let learnt = run_binary("rta", ["learn", &own.to_string()]);
     let said = String::from_utf8_lossy(&learnt.stdout).into_owned();
     assert!(
         said.contains("    { user = \"root\" },\n]"),
         "{said}{}",
         String::from_utf8_lossy(&learnt.stderr)
     );
-    children.end(foreign);
-    let learnt = run("rta", ["learn", &own.to_string()]);
+    children.kill(foreign);
+    let learnt = run_binary("rta", ["learn", &own.to_string()]);
     assert!(!String::from_utf8_lossy(&learnt.stdout).contains("user ="));
 }

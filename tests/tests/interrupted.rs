@@ -7,22 +7,24 @@ use std::time::Duration;
 use rta_shared::action::ActionKind::{Restart, Start, Stop};
 use rta_shared::action::{ActionKind, ActionOutcome};
 use rta_shared::proto::v1;
-use rta_tests::{AgentClient, Program, Site, act, connect, patiently, target};
+use rta_tests::{
+    AgentClient, ServerProcess, TestConfig, connect_agent, request_target, run_action, wait_for,
+};
 use rustix::process::Signal;
 use tonic::Code;
 
 /// Starts an agent that keeps its records in its runtime folder, or with `state` in its state folder.
-async fn agent(site: &Site, state: bool) -> (Program, AgentClient) {
+async fn agent(site: &TestConfig, state: bool) -> (ServerProcess, AgentClient) {
     let folder = site.path("state");
     let more = ["--state", folder.to_str().unwrap()];
-    let (agent, address) = site.agent_with("h", "127.0.0.1:0", if state { &more } else { &[] });
-    (agent, connect(address).await)
+    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", if state { &more } else { &[] });
+    (agent, connect_agent(address).await)
 }
 
 /// Requests an action without waiting for its end.
 async fn begin(client: &AgentClient, kind: ActionKind) {
     let mut client = client.clone();
-    let (component, target) = ("app".to_owned(), target(&mut client).await);
+    let (component, target) = ("app".to_owned(), request_target(&mut client).await);
     let by = Some(v1::Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() });
     tokio::spawn(async move {
         // The agent may end before it answers.
@@ -35,9 +37,9 @@ async fn begin(client: &AgentClient, kind: ActionKind) {
 }
 
 /// Waits until an agent's log has a line with this message.
-fn until_logged(agent: &Program, message: &str) -> String {
+fn until_logged(agent: &ServerProcess, message: &str) -> String {
     let message = format!("\"message\":\"{message}\"");
-    patiently(&message, || agent.log().into_iter().find(|line| line.contains(&message)))
+    wait_for(&message, || agent.log().into_iter().find(|line| line.contains(&message)))
 }
 
 /// Returns true if a process is alive. It may remain as a zombie if the host's init process reaps it late.
@@ -49,7 +51,7 @@ fn lives(pid: u64) -> bool {
 /// Performs an action, and repeats it while another one is in progress.
 async fn insist(client: &mut AgentClient, kind: ActionKind) -> ActionOutcome {
     loop {
-        match act(client, kind, "app").await.end {
+        match run_action(client, kind, "app").await.result {
             Ok(done) => return done.outcome,
             Err(status) if status.code() == Code::Aborted => tokio::task::yield_now().await,
             Err(status) => panic!("{status}"),
@@ -63,7 +65,7 @@ async fn state(client: &mut AgentClient) -> v1::State {
 }
 
 /// Returns the number of processes that run a script of this site.
-fn launchers(site: &Site) -> usize {
+fn launchers(site: &TestConfig) -> usize {
     let folder = site.path("").display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
@@ -89,7 +91,7 @@ async fn never_two(launcher: &str, state: bool, seed: u64) {
     const ROUNDS: usize = 8;
     /// Upper limit of the random delay; longer than the launchers take.
     const LONGEST_MS: u64 = 900;
-    let site = Site::of_one_host(|site| site.scripted("app", launcher, ""));
+    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", launcher, ""));
     let mut random = Random(seed);
     let (mut running, mut client) = agent(&site, state).await;
     for round in 0..ROUNDS {
@@ -98,11 +100,11 @@ async fn never_two(launcher: &str, state: bool, seed: u64) {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(random.below(LONGEST_MS))).await;
             running.signal(if random.below(2) == 0 { Signal::KILL } else { Signal::TERM });
-            running.ended();
+            running.wait();
             (running, client) = agent(&site, state).await;
         }
         let outcome = insist(&mut client, Start).await;
-        patiently("the launchers to end", || (launchers(&site) == 0).then_some(()));
+        wait_for("the launchers to end", || (launchers(&site) == 0).then_some(()));
         let pids = site.processes();
         assert_eq!(pids.len(), 1, "seed {seed}, round {round}: {outcome:?}, {pids:?}: {:#?}", running.log());
         insist(&mut client, Stop).await;
@@ -136,16 +138,16 @@ async fn agent_killed_in_mid_start_leaves_one_process_of_a_launcher_whose_child_
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_is_adopted_and_told_as_any_start() {
     let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
-    let site = Site::of_one_host(|site| site.scripted("app", wait, ""));
+    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", wait, ""));
     let (mut running, client) = agent(&site, true).await;
     begin(&client, Start).await;
-    patiently("the launcher", || (launchers(&site) == 1).then_some(()));
+    wait_for("the launcher", || (launchers(&site) == 1).then_some(()));
     running.signal(Signal::TERM);
-    running.ended();
+    running.wait();
 
     let (running, mut client) = agent(&site, true).await;
     assert_eq!(state(&mut client).await, v1::State::Starting);
-    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted);
     assert!(
         refused.message().starts_with("start of app on h: a start of it is under way, since "),
@@ -157,33 +159,33 @@ async fn launch_is_adopted_and_told_as_any_start() {
     let done = until_logged(&running, "done");
     assert!(done.contains("\"action\":\"start\"") && done.contains("started in "), "{done}");
     assert_eq!(state(&mut client).await, v1::State::Running);
-    let again = act(&mut client, Start, "app").await.end.unwrap();
+    let again = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, site.processes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_of_a_component_that_was_renamed_meanwhile_gets_no_second_one() {
     let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
-    let site = Site::of_one_host(|site| site.scripted("app", wait, ""));
+    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", wait, ""));
     let (mut running, client) = agent(&site, true).await;
     begin(&client, Start).await;
-    patiently("the launcher", || (launchers(&site) == 1).then_some(()));
+    wait_for("the launcher", || (launchers(&site) == 1).then_some(()));
     running.signal(Signal::KILL);
-    running.ended();
-    for file in std::fs::read_dir(site.config()).unwrap() {
+    running.wait();
+    for file in std::fs::read_dir(site.folder()).unwrap() {
         let file = file.unwrap().path();
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("\"app\"", "\"renamed\"")).unwrap();
     }
 
     let (_running, mut client) = agent(&site, true).await;
-    let refused = act(&mut client, Start, "renamed").await.end.unwrap_err();
+    let refused = run_action(&mut client, Start, "renamed").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("a start of app, which the configuration no longer has"), "{refused}");
     assert_eq!(launchers(&site), 1);
     std::fs::write(site.path("app.sh.go"), "").unwrap();
-    patiently("it to run", || (site.processes().len() == 1).then_some(()));
-    let done = act(&mut client, Start, "renamed").await.end.unwrap();
+    wait_for("it to run", || (site.processes().len() == 1).then_some(()));
+    let done = run_action(&mut client, Start, "renamed").await.result.unwrap();
     assert_eq!(done.outcome, ActionOutcome::AlreadyRunning);
     assert_eq!(site.processes().len(), 1);
 }
@@ -193,17 +195,19 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
     let hang = "setsid --fork sleep 1000\nexec sleep 1000";
     for is_stopped in [false, true] {
         let timeout = if is_stopped { "\"60s\"" } else { "\"3s\"" };
-        let site = Site::of_one_host(|site| site.scripted("app", hang, "").replace("\"20s\"", timeout));
+        let site = TestConfig::one_host(|site| {
+            site.scripted_component_toml("app", hang, "").replace("\"20s\"", timeout)
+        });
         let (mut running, client) = agent(&site, false).await;
         begin(&client, Start).await;
         let line: serde_json::Value = serde_json::from_str(&until_logged(&running, "launched")).unwrap();
         let launched = line["pid"].as_u64().unwrap();
         running.signal(Signal::KILL);
-        running.ended();
+        running.wait();
         assert!(lives(launched));
         let (running, mut client) = agent(&site, false).await;
         if is_stopped {
-            let stopped = act(&mut client, Stop, "app").await.end.unwrap();
+            let stopped = run_action(&mut client, Stop, "app").await.result.unwrap();
             assert!(stopped.pids.contains(&u32::try_from(launched).unwrap()), "{stopped:?}");
         } else {
             let told = until_logged(&running, "not done");
@@ -219,12 +223,14 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
 async fn restart_that_was_interrupted_is_finished() {
     // The component takes time to stop.
     let slow = "STAND_IN_IGNORES=TERM exec \"$stand_in\" --token=app-$token";
-    let site = Site::of_one_host(|site| site.scripted("app", slow, "[component.stop]\ntimeout = \"2s\""));
+    let site = TestConfig::one_host(|site| {
+        site.scripted_component_toml("app", slow, "[component.stop]\ntimeout = \"2s\"")
+    });
     let (mut running, mut client) = agent(&site, false).await;
-    let before = act(&mut client, Start, "app").await.end.unwrap().pids;
+    let before = run_action(&mut client, Start, "app").await.result.unwrap().pids;
     begin(&client, Restart).await;
     // Before the restart is recorded nothing has been done, and there is nothing to resume.
-    patiently("the restart to be on record", || {
+    wait_for("the restart to be on record", || {
         let folders = std::fs::read_dir(site.path("runtime")).unwrap().flatten();
         let records = folders.filter_map(|folder| std::fs::read_dir(folder.path().join("launches")).ok());
         let records = records.flatten().flatten();
@@ -232,19 +238,19 @@ async fn restart_that_was_interrupted_is_finished() {
         texts.any(|text| text.contains("\"restart\"")).then_some(())
     });
     running.signal(Signal::KILL);
-    running.ended();
+    running.wait();
     assert_eq!(site.processes(), before);
 
     let (running, mut client) = agent(&site, false).await;
     until_logged(&running, "done");
-    let after = act(&mut client, Start, "app").await.end.unwrap();
+    let after = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!((after.outcome, &after.pids), (ActionOutcome::AlreadyRunning, &site.processes()));
     assert_ne!(after.pids, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_command_is_not_run_a_second_time_beside_the_first() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let ends = format!(
             "echo run >> '{0}.runs'\nuntil [ -e '{0}.go' ]; do sleep 0.05; done\nkill $(cat '{0}.pid')\nsleep 1",
             site.path("stop.sh").display()
@@ -252,16 +258,16 @@ async fn stop_command_is_not_run_a_second_time_beside_the_first() {
         std::fs::write(site.path("stop.sh"), ends).unwrap();
         let stop =
             format!("[component.stop]\ncommand = [\"/bin/bash\", \"{}\"]", site.path("stop.sh").display());
-        site.component("app", "", &stop)
+        site.component_toml("app", "", &stop)
     });
     let (mut running, mut client) = agent(&site, false).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     std::fs::write(site.path("stop.sh.pid"), pid.to_string()).unwrap();
     begin(&client, Stop).await;
     let runs = || std::fs::read_to_string(site.path("stop.sh.runs")).unwrap_or_default();
-    patiently("the stop command", || (!runs().is_empty()).then_some(()));
+    wait_for("the stop command", || (!runs().is_empty()).then_some(()));
     running.signal(Signal::KILL);
-    running.ended();
+    running.wait();
     let (_running, mut client) = agent(&site, false).await;
     assert_eq!(state(&mut client).await, v1::State::Stopping);
     std::fs::write(site.path("stop.sh.go"), "").unwrap();
@@ -271,11 +277,11 @@ async fn stop_command_is_not_run_a_second_time_beside_the_first() {
 
 #[tokio::test]
 async fn nothing_is_launched_that_the_next_agent_could_not_know_of() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     std::fs::create_dir(site.path("state")).unwrap();
     std::fs::write(site.path("state/launches"), "in the way").unwrap();
     let (_running, mut client) = agent(&site, true).await;
-    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(
         refused.message().contains("nothing was launched, since it could not be noted for the next agent"),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use rta_shared::plan::{ActionRequest, ExecutionOptions};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::{MadeUpHosts, Program, Site, Web, patiently};
+use rta_tests::{FakeAgents, ServerProcess, TestConfig, WebClient, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -18,34 +18,34 @@ const COMPONENTS: usize = 10;
 const STEPS: usize = HOSTS * COMPONENTS;
 
 struct World {
-    agents: MadeUpHosts,
-    site: Site,
+    agents: FakeAgents,
+    site: TestConfig,
     runtime: Runtime,
 }
 
 struct Aggregator {
-    program: Program,
-    web: Web,
+    program: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl World {
     fn new() -> Self {
-        let agents = MadeUpHosts::new(HOSTS, COMPONENTS);
-        let site = Site::new();
+        let agents = FakeAgents::new(HOSTS, COMPONENTS);
+        let site = TestConfig::new();
         site.write("made-up.toml", &agents.startable_toml());
         Self { agents, site, runtime: Runtime::new().unwrap() }
     }
 
     fn aggregator(&self) -> Aggregator {
         let (config, data) =
-            (self.site.config().display().to_string(), self.site.path("data").display().to_string());
-        let mut program = Program::start(
+            (self.site.folder().display().to_string(), self.site.path("data").display().to_string());
+        let mut program = ServerProcess::start(
             "rta-aggregator",
             ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
-        patiently("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+        let (web, grpc) = (WebClient(program.address("web")), program.address("grpc"));
+        wait_for("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
         Aggregator { program, web, grpc }
     }
 
@@ -62,7 +62,7 @@ impl World {
                 conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
             };
             let mut told = client.stop(request).await.unwrap().into_inner();
-            while self.agents.actions() < acted {
+            while self.agents.action_count() < acted {
                 told.message().await.unwrap().unwrap();
             }
         });
@@ -83,12 +83,12 @@ fn a_killed_aggregator_leaves_who_asked_for_what_and_how_far_it_came() {
     let mut aggregator = world.aggregator();
     world.stop_everything_until(&aggregator, 60);
     aggregator.program.signal(Signal::KILL);
-    aggregator.program.ended();
-    let (acted, stopped) = (world.agents.actions(), world.agents.count(v1::State::Stopped));
+    aggregator.program.wait();
+    let (acted, stopped) = (world.agents.action_count(), world.agents.count_in_state(v1::State::Stopped));
     assert!((60..STEPS).contains(&acted) && stopped == acted, "{acted} actions, {stopped} stopped");
 
     let aggregator = world.aggregator();
-    let ended = patiently("the plan to be closed", || {
+    let ended = wait_for("the plan to be closed", || {
         let mut plans = aggregator.events("kind=plan");
         (plans.first()?["to"] == "interrupted").then(|| plans.remove(0))
     });
@@ -116,7 +116,7 @@ fn a_killed_aggregator_leaves_who_asked_for_what_and_how_far_it_came() {
         (acted..=acted + 8).contains(&(done + interrupted)),
         "{acted} acted, {done} done, {interrupted} cut off"
     );
-    assert_eq!(world.agents.actions(), acted, "nothing goes on by itself");
+    assert_eq!(world.agents.action_count(), acted, "nothing goes on by itself");
 }
 
 #[test]
@@ -124,10 +124,10 @@ fn a_large_plan_is_recorded_by_the_time_it_ends() {
     let world = World::new();
     let mut aggregator = world.aggregator();
     world.stop_everything_until(&aggregator, STEPS);
-    patiently("the plan to end", || (aggregator.events("kind=plan").first()?["to"] == "done").then_some(()));
+    wait_for("the plan to end", || (aggregator.events("kind=plan").first()?["to"] == "done").then_some(()));
     // Nothing is left to write, so it exits at once.
     aggregator.program.signal(Signal::TERM);
-    assert!(aggregator.program.ended().success());
+    assert!(aggregator.program.wait().success());
     let aggregator = world.aggregator();
     let done = aggregator.events("kind=step&limit=10000").iter().filter(|step| step["to"] == "done").count();
     assert_eq!(done, STEPS);

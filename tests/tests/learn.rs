@@ -5,16 +5,16 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 
-use rta_tests::{Site, binary, run};
+use rta_tests::{TestConfig, binary, run_binary};
 use serde_json::Value;
 
 /// Stand-in for a Java program, ended when this is dropped.
-struct Java(Child);
+struct FakeJava(Child);
 
-impl Java {
+impl FakeJava {
     /// Starts a program distinguished by `configuration`; the token, which identifies the site's
     /// processes, looks secret.
-    fn start(site: &Site, class: &str, configuration: &str) -> Self {
+    fn start(site: &TestConfig, class: &str, configuration: &str) -> Self {
         let child = Command::new(binary("stand-in"))
             .arg0("/opt/jdk/bin/java")
             .args(["-Xmx1G", "-Dlog4j.configuration=file:config/log4j.properties", "-cp", ":libs/*", class])
@@ -31,7 +31,7 @@ impl Java {
     }
 }
 
-impl Drop for Java {
+impl Drop for FakeJava {
     fn drop(&mut self) {
         // An error means that it has ended.
         let _ = self.0.kill();
@@ -40,7 +40,7 @@ impl Drop for Java {
 }
 
 /// Returns the site's token as letters, because consecutive digits look like a variable part.
-fn word(site: &Site) -> String {
+fn unique_word(site: &TestConfig) -> String {
     let letter = |character: char| character.to_digit(10).map_or('x', |digit| char::from(b'a' + digit as u8));
     site.token().chars().map(letter).collect()
 }
@@ -50,15 +50,15 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn learn(arguments: &[&str]) -> Output {
-    run("rta", ["learn"].iter().chain(arguments))
+    run_binary("rta", ["learn"].iter().chain(arguments))
 }
 
 #[test]
 fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
-    let site = Site::new();
-    let word = word(&site);
-    let broker = Java::start(&site, "kafka.Kafka", &format!("config/server-{word}.properties"));
-    let _other = Java::start(&site, "kafka.Kafka", &format!("config/other-{word}.properties"));
+    let site = TestConfig::new();
+    let word = unique_word(&site);
+    let broker = FakeJava::start(&site, "kafka.Kafka", &format!("config/server-{word}.properties"));
+    let _other = FakeJava::start(&site, "kafka.Kafka", &format!("config/other-{word}.properties"));
     let learnt = learn(&[&broker.pid()]);
     assert_eq!(learnt.status.code(), Some(0), "{learnt:?}");
     let toml = text(&learnt.stdout);
@@ -75,15 +75,15 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
         "host.toml",
         &format!("[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"kafka server {word}\"] }}]\n"),
     );
-    let config = site.config();
+    let config = site.folder();
     let config = config.to_str().unwrap();
-    let check = run("rta", ["config", "check", config]);
+    let check = run_binary("rta", ["config", "check", config]);
     assert_eq!(check.status.code(), Some(0), "{check:?}");
-    let local = run("rta", ["local", "h", "--config", config]);
+    let local = run_binary("rta", ["local", "h", "--config", config]);
     assert_eq!(local.status.code(), Some(0), "{local:?}");
     let explain =
         ["explain", &format!("kafka server {word}"), "--host", "h", "--local", "--config", config, "--json"];
-    let json: Value = serde_json::from_slice(&run("rta", explain).stdout).unwrap();
+    let json: Value = serde_json::from_slice(&run_binary("rta", explain).stdout).unwrap();
     let holds =
         |process: &&Value| process["criteria"].as_array().unwrap().iter().all(|one| one["holds"] == true);
     let matched: Vec<_> = json["parts"][0]["processes"]
@@ -116,8 +116,8 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
 
 #[test]
 fn the_hosts_variables_are_used() {
-    let site = Site::new();
-    let word = word(&site);
+    let site = TestConfig::new();
+    let word = unique_word(&site);
     site.write(
         "host.toml",
         &format!(
@@ -126,24 +126,26 @@ fn the_hosts_variables_are_used() {
              [[environment.host]]\nname = \"h\"\ncomponents = [\"x\"]\nip = [\"192.0.2.7\"]\n"
         ),
     );
-    let worker = Java::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.7:7077,192.0.2.77"));
-    let _other = Java::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.8:7077,192.0.2.77"));
-    let config = site.config();
+    let worker =
+        FakeJava::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.7:7077,192.0.2.77"));
+    let _other =
+        FakeJava::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.8:7077,192.0.2.77"));
+    let config = site.folder();
     let learnt =
         learn(&[&worker.pid(), "--config", config.to_str().unwrap(), "--host", "h", "--name", "it's"]);
     let toml = text(&learnt.stdout);
     assert!(toml.contains(r"{ regex = '^--at=${home}/bin,${ip}:7077,192\.0\.2\.77$' }"), "{learnt:?}");
     site.write("learnt.toml", &toml);
-    let check = run("rta", ["config", "check", config.to_str().unwrap()]);
+    let check = run_binary("rta", ["config", "check", config.to_str().unwrap()]);
     assert_eq!(check.status.code(), Some(0), "{check:?}");
 }
 
 #[test]
 fn a_text_finds_its_process_or_says_why_not() {
-    let site = Site::new();
-    let word = word(&site);
-    let one = Java::start(&site, "a.Main", &format!("config/one-{word}.conf"));
-    let two = Java::start(&site, "a.Main", &format!("config/two-{word}.conf"));
+    let site = TestConfig::new();
+    let word = unique_word(&site);
+    let one = FakeJava::start(&site, "a.Main", &format!("config/one-{word}.conf"));
+    let two = FakeJava::start(&site, "a.Main", &format!("config/two-{word}.conf"));
     let found = learn(&["--match", &format!("a.Main config/two-{word}")]);
     assert!(text(&found.stdout).contains(&format!("# matches pid {} and", two.pid())), "{found:?}");
     let several = learn(&["--match", &format!("-{word}.conf")]);
@@ -169,10 +171,10 @@ fn a_text_finds_its_process_or_says_why_not() {
 
 #[test]
 fn what_cannot_be_told_apart_is_named() {
-    let site = Site::new();
-    let configuration = format!("config/{}.conf", word(&site));
+    let site = TestConfig::new();
+    let configuration = format!("config/{}.conf", unique_word(&site));
     let (one, two) =
-        (Java::start(&site, "a.Main", &configuration), Java::start(&site, "a.Main", &configuration));
+        (FakeJava::start(&site, "a.Main", &configuration), FakeJava::start(&site, "a.Main", &configuration));
     let learnt = learn(&[&one.pid()]);
     assert_eq!(learnt.status.code(), Some(1));
     let said = text(&learnt.stderr);
@@ -186,8 +188,8 @@ fn what_cannot_be_told_apart_is_named() {
 
 #[test]
 fn services_without_a_component_are_discovered() {
-    let site = Site::new();
-    let word = word(&site);
+    let site = TestConfig::new();
+    let word = unique_word(&site);
     site.write(
         "a.toml",
         &format!(
@@ -195,12 +197,12 @@ fn services_without_a_component_are_discovered() {
              [[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"claimed\"] }}]\n"
         ),
     );
-    let free = Java::start(&site, "a.Main", &format!("free-{word}"));
-    let claimed = Java::start(&site, "a.Main", &format!("claimed-{word}"));
-    let (agent, address) = site.agent("h");
-    let config = site.config();
+    let free = FakeJava::start(&site, "a.Main", &format!("free-{word}"));
+    let claimed = FakeJava::start(&site, "a.Main", &format!("claimed-{word}"));
+    let (agent, address) = site.start_agent("h");
+    let config = site.folder();
     let place = ["--config", config.to_str().unwrap(), "--host", "h"];
-    let discover = |more: &[&str]| run("rta", ["discover"].iter().chain(&place).chain(more));
+    let discover = |more: &[&str]| run_binary("rta", ["discover"].iter().chain(&place).chain(more));
     let json: Value = serde_json::from_slice(&discover(&["--json", "--min-age", "0s"]).stdout).unwrap();
     let candidates = json["candidates"].as_array().unwrap();
     let find = |pid: u32| candidates.iter().find(|one| one["pid"] == pid);

@@ -6,42 +6,42 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output};
 
-use rta_tests::{Program, Site, Web, binary, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Aggregator and agent of one host with `app`, which is restarted automatically.
 struct World {
-    site: Site,
-    agent: Program,
-    aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    agent: ServerProcess,
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl World {
     fn new() -> Self {
-        Self::with(Site::new(), &[])
+        Self::with(TestConfig::new(), &[])
     }
 
     /// Starts the programs, with `more` arguments for the agent.
-    fn with(site: Site, more: &[&str]) -> Self {
-        let app = site.component("app", "", "");
+    fn with(site: TestConfig, more: &[&str]) -> Self {
+        let app = site.component_toml("app", "", "");
         let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
         let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
         site.write("components.toml", &app);
-        let [(agent, _)] = site.agents(["h"], more, "host.toml", |[agent]| {
+        let [(agent, _)] = site.start_agents(["h"], more, "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], \
                  agent = \"http://{agent}\" }}]\n"
             )
         });
-        let config = site.config();
+        let config = site.folder();
         let config = config.to_str().unwrap();
         let arguments = ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-        let mut aggregator = Program::start("rta-aggregator", arguments);
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         let world = Self { site, agent, aggregator, web, grpc };
         world.until("app to be up", |host| host["instances"][0]["health"] == "up");
         world
@@ -53,16 +53,16 @@ impl World {
     }
 
     fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) {
-        patiently(what, || is_it(&self.host()).then_some(()));
+        wait_for(what, || is_it(&self.host()).then_some(()));
     }
 
     fn rta(&self, arguments: &[&str]) -> Output {
-        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
     }
 
     /// Kills `app`, and waits until it has been restarted and the aggregator shows that.
     fn lose_app(&self) {
-        let old = self.site.process("app").unwrap();
+        let old = self.site.find_process("app").unwrap();
         kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
         self.until("app to be brought back", |host| {
             let instance = &host["instances"][0];
@@ -81,12 +81,12 @@ impl World {
         self.until("app to be down", |host| host["instances"][0]["health"] == "down");
         assert_eq!(self.web.get("/readyz").code, 200);
         self.agent.signal(Signal::TERM);
-        assert_eq!(self.agent.ended().code(), Some(0));
+        assert_eq!(self.agent.wait().code(), Some(0));
         self.until("the host to be unknown", |host| {
             host["reachable"] == false && host["instances"][0]["health"] == "unknown"
         });
         self.aggregator.signal(Signal::TERM);
-        assert_eq!(self.aggregator.ended().code(), Some(0));
+        assert_eq!(self.aggregator.wait().code(), Some(0));
     }
 }
 
@@ -102,7 +102,7 @@ fn closed_logs_freeze_nothing_and_are_reported() {
     });
     let status = String::from_utf8(world.rta(&["status"]).stdout).unwrap();
     assert!(status.contains("warning: h: the log cannot be written to standard error"), "{status}");
-    let check = patiently("the aggregator's log to be reported", || {
+    let check = wait_for("the aggregator's log to be reported", || {
         let output = world.rta(&["check"]);
         let line = String::from_utf8(output.stdout).unwrap();
         let told = "; the log cannot be written to standard error: Broken pipe";
@@ -129,13 +129,13 @@ fn full_log_pipes_freeze_nothing() {
 
 #[test]
 fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later() {
-    let site = Site::new();
+    let site = TestConfig::new();
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
     let mut world = World::with(site, &["--state", state.to_str().unwrap()]);
     // Writes to this file find the disk full.
     let new = state.join("agent.json.new");
-    patiently("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
+    wait_for("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
     let output = world.rta(&["stop", "app"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("app: stopped in "), "{said}");
@@ -156,7 +156,7 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     world.until("the state folder to be well again", |host| !is_impaired(host));
     // The next agent remembers that the component must stay stopped.
     world.agent.signal(Signal::KILL);
-    world.agent.ended();
+    world.agent.wait();
     let kept = std::fs::read_to_string(state.join("agent.json")).unwrap();
     assert!(kept.contains("\"stopped\""), "{kept}");
 }
@@ -171,16 +171,16 @@ fn catches(pid: u32, signal: Signal) -> bool {
 
 #[test]
 fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
-    let site = Site::new();
+    let site = TestConfig::new();
     // A read of the configuration that never ends, as on a hung disk.
-    mkfifoat(CWD, site.config().join("hangs.toml"), Mode::RWXU).unwrap();
-    let config = site.config();
+    mkfifoat(CWD, site.folder().join("hangs.toml"), Mode::RWXU).unwrap();
+    let config = site.folder();
     for name in ["rta-agent", "rta-aggregator"] {
-        let mut program = Program::start(name, ["--config", config.to_str().unwrap()]);
-        patiently("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
+        let mut program = ServerProcess::start(name, ["--config", config.to_str().unwrap()]);
+        wait_for("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
         program.signal(Signal::TERM);
-        assert_eq!(program.ended().code(), Some(1));
-        let told = patiently("its last message", || {
+        assert_eq!(program.wait().code(), Some(1));
+        let told = wait_for("its last message", || {
             let log = program.log();
             log.iter().any(|line| line.contains("orderly end took longer than 4 s")).then_some(log)
         });
@@ -190,13 +190,13 @@ fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
 
 #[test]
 fn supervisor_is_told_of_readiness_life_and_end() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     let socket = site.path("notify");
     let notified = UnixDatagram::bind(&socket).unwrap();
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
-    let mut agent = Program::run(command);
+    let mut agent = ServerProcess::spawn(command);
     agent.address("address");
     let told = || {
         let mut message = [0; 1024];
@@ -208,5 +208,5 @@ fn supervisor_is_told_of_readiness_life_and_end() {
     assert_eq!(told(), "WATCHDOG=1");
     agent.signal(Signal::TERM);
     while told() != "STOPPING=1" {}
-    assert_eq!(agent.ended().code(), Some(0));
+    assert_eq!(agent.wait().code(), Some(0));
 }

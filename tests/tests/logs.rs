@@ -8,14 +8,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rta_shared::proto::v1;
-use rta_tests::{Lines, Program, Site, Web, binary, connect, patiently, run, target};
+use rta_tests::{
+    OutputReader, ServerProcess, TestConfig, WebClient, binary, connect_agent, request_target, run_binary,
+    wait_for,
+};
 
 /// One host with a component that has a log, and one without a log.
 struct World {
-    site: Site,
-    _agent: Program,
-    _aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    _agent: ServerProcess,
+    _aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
@@ -26,34 +29,34 @@ impl World {
 
     /// Adds `more` to the component's `[component.start]` table.
     fn with(more: &str) -> Self {
-        let site = Site::new();
+        let site = TestConfig::new();
         let silent = format!(
             "[[component]]\nname = \"silent\"\ncriteria = [{{ regex = '^--token=silent-{}$' }}]\n",
             site.token()
         );
-        site.write("components.toml", &(site.component("kafka server", "", more) + &silent));
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        site.write("components.toml", &(site.component_toml("kafka server", "", more) + &silent));
+        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"kafka server\", \
                  \"silent\"], agent = \"http://{agent}\" }}]\n"
             )
         });
-        let config = site.config().display().to_string();
-        let mut aggregator = Program::start(
+        let config = site.folder().display().to_string();
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         std::fs::create_dir(site.path("log")).unwrap();
         Self { site, _agent: agent, _aggregator: aggregator, web, grpc }
     }
 
     fn log(&self) -> std::path::PathBuf {
-        self.site.log("kafka server")
+        self.site.log_path("kafka server")
     }
 
     fn rta(&self, arguments: &[&str]) -> std::process::Output {
-        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
     }
 }
 
@@ -63,9 +66,9 @@ fn append(path: &Path, text: &str) {
 }
 
 /// Command that follows a log until it is dropped.
-struct Following(Child);
+struct LogFollower(Child);
 
-impl Drop for Following {
+impl Drop for LogFollower {
     fn drop(&mut self) {
         // Errors mean that it has ended and was waited for.
         let _ = self.0.kill();
@@ -77,7 +80,7 @@ impl Drop for Following {
 fn the_last_lines_are_shown_by_the_command_and_on_the_page() {
     let world = World::new();
     append(&world.log(), "first\n\tat x.Y\n<b>\u{1b}[31mred</b>\n");
-    let output = patiently("the agent to be known", || {
+    let output = wait_for("the agent to be known", || {
         Some(world.rta(&["logs", "kafka", "server", "-n", "2"])).filter(|output| output.status.success())
     });
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "\tat x.Y\n<b>\\u{1b}[31mred</b>\n");
@@ -90,7 +93,7 @@ fn the_last_lines_are_shown_by_the_command_and_on_the_page() {
 #[test]
 fn only_the_logs_that_the_configuration_names_are_read() {
     let world = World::new();
-    let none = patiently("the agent to be known", || {
+    let none = wait_for("the agent to be known", || {
         let output = world.rta(&["logs", "silent"]);
         let said = String::from_utf8(output.stderr).unwrap();
         (!said.contains("no connection")).then_some((output.status.code(), said))
@@ -114,11 +117,11 @@ fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
     let mut command = Command::new(binary("rta"));
     command.args(["--aggregator", &world.grpc.to_string(), "logs", "kafka server", "-f", "-n", "1"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut following = Following(command.spawn().unwrap());
-    let lines = Lines::collect(following.0.stdout.take().unwrap());
-    let notices = Lines::collect(following.0.stderr.take().unwrap());
+    let mut following = LogFollower(command.spawn().unwrap());
+    let lines = OutputReader::collect(following.0.stdout.take().unwrap());
+    let notices = OutputReader::collect(following.0.stderr.take().unwrap());
     let until = |wanted: &str| {
-        patiently(wanted, || lines.all().iter().any(|line| line == wanted).then_some(()));
+        wait_for(wanted, || lines.lines().iter().any(|line| line == wanted).then_some(()));
     };
     until("1");
     for number in 2..50 {
@@ -131,8 +134,12 @@ fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
     }
     until("49");
     let expected: Vec<String> = (1..50).map(|number| number.to_string()).collect();
-    assert_eq!(lines.all(), expected);
-    assert!(notices.all().iter().any(|notice| notice == "rta: the log was rotated"), "{:?}", notices.all());
+    assert_eq!(lines.lines(), expected);
+    assert!(
+        notices.lines().iter().any(|notice| notice == "rta: the log was rotated"),
+        "{:?}",
+        notices.lines()
+    );
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     std::os::unix::fs::chown(&home, Some(65_534), Some(65_534)).unwrap();
     append(&log, "a line of the component\n");
     std::os::unix::fs::chown(&log, Some(65_534), Some(65_534)).unwrap();
-    let shown = patiently("the agent to be known", || {
+    let shown = wait_for("the agent to be known", || {
         Some(world.rta(&["logs", "kafka server"])).filter(|output| output.status.success())
     });
     assert_eq!(String::from_utf8(shown.stdout).unwrap(), "a line of the component\n");
@@ -182,7 +189,7 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
 /// A component run by systemd has a log without a file: its unit's journal, shown by journalctl.
 #[tokio::test]
 async fn a_unit_without_a_log_shows_its_journal() {
-    let site = Site::of_one_host(|_| {
+    let site = TestConfig::one_host(|_| {
         "[[component]]\nname = \"grafana\"\ncriteria = [{ regex = '^no-such-process$' }]\n\
          start = { systemd = \"grafana-server.service\" }\n"
             .to_owned()
@@ -195,15 +202,15 @@ async fn a_unit_without_a_log_shows_its_journal() {
         Command::new("sh").args(["-c", write, "sh", script]).arg(programs.join("journalctl")).status();
     assert!(written.unwrap().success());
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
-    let mut agent = Program::run(command);
-    let mut client = connect(agent.address("address")).await;
+    let mut agent = ServerProcess::spawn(command);
+    let mut client = connect_agent(agent.address("address")).await;
     let request = v1::AgentServiceReadLogRequest {
         component: "grafana".to_owned(),
         lines: 20,
         follow: false,
-        target: target(&mut client).await,
+        target: request_target(&mut client).await,
     };
     let mut stream = client.read_log(request).await.unwrap().into_inner();
     let mut lines = Vec::new();

@@ -9,48 +9,48 @@ use std::process::Command;
 use std::time::Duration;
 
 use rta_shared::proto::v1;
-use rta_tests::{Children, Follower, Program, Site, binary, patiently, run};
+use rta_tests::{ChildProcesses, ReportStream, ServerProcess, TestConfig, binary, run_binary, wait_for};
 use serde_json::Value;
 
 /// One host with its agent, and an aggregator.
 struct World {
-    site: Site,
-    children: Children,
-    _agent: Program,
-    _aggregator: Program,
+    site: TestConfig,
+    children: ChildProcesses,
+    _agent: ServerProcess,
+    _aggregator: ServerProcess,
     grpc: String,
 }
 
 impl World {
-    fn new(component: impl FnOnce(&Site) -> String) -> Self {
-        let site = Site::new();
+    fn new(component: impl FnOnce(&TestConfig) -> String) -> Self {
+        let site = TestConfig::new();
         let text = component(&site);
-        let [(agent, _)] = site.agents(["h"], &[], "site.toml", |[agent]| {
+        let [(agent, _)] = site.start_agents(["h"], &[], "site.toml", |[agent]| {
             format!(
                 "{text}[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
             )
         });
-        let config = site.config();
+        let config = site.folder();
         let config = config.to_str().unwrap();
-        let mut aggregator = Program::start(
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
         let grpc = aggregator.address("grpc").to_string();
-        Self { site, children: Children::default(), _agent: agent, _aggregator: aggregator, grpc }
+        Self { site, children: ChildProcesses::default(), _agent: agent, _aggregator: aggregator, grpc }
     }
 
     /// Starts a process of `app` with this program name and arguments, and the test's token as the last one.
     fn play(&mut self, name: &str, arguments: &[&str]) -> u32 {
         let mut command = Command::new(binary("stand-in"));
         command.arg0(name).args(arguments).arg(format!("--token=app-{}", self.site.token()));
-        self.children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()))
+        self.children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()))
     }
 
     /// Waits until `app` in the overview meets `is_so`, and returns it.
     fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        patiently(what, || {
-            let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
+        wait_for(what, || {
+            let output = run_binary("rta", ["--aggregator", &self.grpc, "list", "--json"]);
             let overview: Value = serde_json::from_slice(&output.stdout).ok()?;
             Some(overview["environments"][0]["hosts"][0]["instances"][0].clone()).filter(&is_so)
         })
@@ -112,18 +112,18 @@ fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
             Some(&*format!("driver runs 2 times, at most 1 is right: pids {}, {}", pids[0], pids[1]))
         )
     );
-    world.children.end(driver);
+    world.children.kill(driver);
     world.until("one driver again", |app| app["health"] == "up");
-    world.children.end(second);
+    world.children.kill(second);
     let headless = world.until("no driver", |app| app["state"] == "partial");
     assert_eq!(headless["reason"], "only some of its processes run; missing: driver");
 
-    let explained = run("rta", ["--aggregator", &world.grpc, "explain", "app"]);
+    let explained = run_binary("rta", ["--aggregator", &world.grpc, "explain", "app"]);
     let said = String::from_utf8(explained.stdout).unwrap();
     assert_eq!(explained.status.code(), Some(3), "{said}");
     assert!(said.contains("driver of T/h/app is matched by no process; the nearest:"), "{said}");
     assert!(said.contains("program of T/h/app is matched\n"), "{said}");
-    let status = run("rta", ["--aggregator", &world.grpc, "status", "--verbose"]);
+    let status = run_binary("rta", ["--aggregator", &world.grpc, "status", "--verbose"]);
     let said = String::from_utf8(status.stdout).unwrap();
     assert!(said.contains("driver 0/1, program 1/1, executor 2/2-3"), "{said}");
 }
@@ -136,7 +136,7 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
         let probe = format!(
             "probe = {{ tcp = \"{port}\", interval = \"1s\", failures = 2, grace = \"0s\" }}\n[component.start]"
         );
-        site.component("app", "", "").replacen("[component.start]", &probe, 1)
+        site.component_toml("app", "", "").replacen("[component.start]", &probe, 1)
     });
     let stopped = world.until("nothing to run", |app| app["state"] == "stopped");
     assert_eq!(stopped["probe"], Value::Null);
@@ -150,7 +150,7 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     assert_eq!(healed["probe"]["state"], "passing");
     drop(listener);
     world.until("a failing probe again", |app| app["health"] == "degraded");
-    world.children.end(pid);
+    world.children.kill(pid);
     let stopped = world.until("its end", |app| app["health"] == "down");
     assert_eq!(stopped["probe"], Value::Null);
 }
@@ -164,7 +164,7 @@ fn what_runs_is_starting_until_its_probe_passes() {
     let mut world = World::new(|site| {
         let probe =
             format!("probe = {{ tcp = \"{port}\", interval = \"1s\", grace = \"1h\" }}\n[component.start]");
-        site.component("app", "", "").replacen("[component.start]", &probe, 1)
+        site.component_toml("app", "", "").replacen("[component.start]", &probe, 1)
     });
     let first = world.play("java", &[]);
     let refused = format!("it is starting: waiting for its probe (tcp {port}: connection refused)");
@@ -175,7 +175,7 @@ fn what_runs_is_starting_until_its_probe_passes() {
     let up = world.until("a passing probe", |app| app["health"] == "up");
     assert_eq!(up["state"], "running");
     drop(listener);
-    world.children.end(first);
+    world.children.kill(first);
     world.until("its end", |app| app["state"] == "stopped");
     world.play("java", &[]);
     world.until("the next run", |app| app["state"] == "starting" && app["health"] == "down");
@@ -183,9 +183,9 @@ fn what_runs_is_starting_until_its_probe_passes() {
     let _listener = TcpListener::bind(port).unwrap();
     world.until("a passing probe", |app| app["health"] == "up");
     // The first report of an agent that is started while the component runs.
-    let (_agent, address) = world.site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
+    let (_agent, address) = world.site.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let first = Cell::new(None);
-    Follower::of_agent(address).await_that("app", Duration::from_secs(60), |seen| {
+    ReportStream::from_agent(address).wait_for_component("app", Duration::from_secs(60), |seen| {
         first.set(Some(seen.state));
         true
     });

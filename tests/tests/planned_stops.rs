@@ -7,35 +7,35 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 
-use rta_tests::{Program, Site, Web, binary, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
 /// One host with `base`, `middle`, which depends on it, `top`, which depends on `middle`, and `apart`; all of
 /// them run. `middle` stops once its gate is open.
 struct World {
-    site: Site,
-    _agent: Program,
+    site: TestConfig,
+    _agent: ServerProcess,
 }
 
 impl World {
     fn new() -> (Self, Aggregator) {
-        let site = Site::new();
+        let site = TestConfig::new();
         let gated = format!(
             "[component.stop]\ntimeout = \"50s\"\ncommand = [\"/bin/sh\", \"-c\", '''touch {asked}; \
              while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done; exit 1''']",
             asked = site.path("asked").display(),
             gate = site.path("gate").display(),
-            config = site.config().display(),
+            config = site.folder().display(),
         );
         let components = [
-            site.component("base", "", ""),
-            site.component("middle", "\"base\"", &gated),
-            site.component("top", "\"middle\"", ""),
-            site.component("apart", "", ""),
+            site.component_toml("base", "", ""),
+            site.component_toml("middle", "\"base\"", &gated),
+            site.component_toml("top", "\"middle\"", ""),
+            site.component_toml("apart", "", ""),
         ];
         site.write("components.toml", &components.concat());
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", agent = \"http://{agent}\", \
                  components = [\"base\", \"middle\", \"top\", \"apart\"] }}]\n"
@@ -45,7 +45,7 @@ impl World {
         let aggregator = world.aggregator();
         // The agent read the configuration before it contained the agent's port; the difference
         // would raise a warning.
-        patiently("the agent to read the configuration", || {
+        wait_for("the agent to read the configuration", || {
             aggregator.rta(&["config", "reload"]).status.success().then_some(())
         });
         aggregator.well(&["start", "--all", "--yes"]);
@@ -54,13 +54,13 @@ impl World {
 
     fn aggregator(&self) -> Aggregator {
         let (config, data) =
-            (self.site.config().display().to_string(), self.site.path("data").display().to_string());
-        let mut program = Program::start(
+            (self.site.folder().display().to_string(), self.site.path("data").display().to_string());
+        let mut program = ServerProcess::start(
             "rta-aggregator",
             ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
-        patiently("the host to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+        let (web, grpc) = (WebClient(program.address("web")), program.address("grpc"));
+        wait_for("the host to be heard of", || (web.get("/readyz").code == 200).then_some(()));
         Aggregator { program, web, grpc }
     }
 
@@ -77,21 +77,21 @@ impl World {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        patiently("middle to be asked", || self.site.path("asked").exists().then_some(()));
-        assert!(self.site.process("top").is_none() && self.site.process("base").is_some());
+        wait_for("middle to be asked", || self.site.path("asked").exists().then_some(()));
+        assert!(self.site.find_process("top").is_none() && self.site.find_process("base").is_some());
         child
     }
 }
 
 struct Aggregator {
-    program: Program,
-    web: Web,
+    program: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl Aggregator {
     fn rta(&self, arguments: &[&str]) -> Output {
-        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
     }
 
     fn well(&self, arguments: &[&str]) -> String {
@@ -124,7 +124,7 @@ impl Aggregator {
 
     fn end(mut self, signal: Signal) {
         self.program.signal(signal);
-        self.program.ended();
+        self.program.wait();
     }
 }
 
@@ -151,8 +151,8 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
     assert!(line.starts_with(&expected) && line.contains(&format!(" (plan {plan}) |")), "{line}");
 
     // An unrelated end is still a failure.
-    world.site.kill("apart");
-    patiently("it to be seen", || (aggregator.state("apart") == "stopped").then_some(()));
+    world.site.kill_component("apart");
+    wait_for("it to be seen", || (aggregator.state("apart") == "stopped").then_some(()));
     assert_eq!(aggregator.rta(&["check"]).status.code(), Some(2));
 
     aggregator.end(Signal::TERM);
@@ -191,8 +191,8 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
         "{nothing}"
     );
     // A later end is not attributed to the plan, not even by the next aggregator.
-    world.site.kill("top");
-    patiently("it to be seen", || (aggregator.state("top") == "stopped").then_some(()));
+    world.site.kill_component("top");
+    wait_for("it to be seen", || (aggregator.state("top") == "stopped").then_some(()));
     aggregator.end(Signal::KILL);
     let aggregator = world.aggregator();
     assert_eq!(aggregator.state("top"), "stopped");
@@ -207,10 +207,10 @@ fn plan_that_is_cut_off_marks_what_it_had_stopped_until_that_runs_again() {
     rta.kill().unwrap();
     rta.wait().unwrap();
     world.open_gate();
-    patiently("middle to end", || world.site.process("middle").is_none().then_some(()));
+    wait_for("middle to end", || world.site.find_process("middle").is_none().then_some(()));
 
     let aggregator = world.aggregator();
-    let stopped = patiently("the plan to be closed", || {
+    let stopped = wait_for("the plan to be closed", || {
         Some(aggregator.stopped()).filter(|stopped| stopped.contains_key("middle"))
     });
     assert_eq!(names(&stopped), ["middle", "top"]);
@@ -219,11 +219,11 @@ fn plan_that_is_cut_off_marks_what_it_had_stopped_until_that_runs_again() {
     assert_eq!(aggregator.state("base"), "running");
 
     // Started outside of rta, and then ended.
-    let mut played = world.site.play("middle");
-    patiently("it to be seen", || (aggregator.state("middle") == "running").then_some(()));
+    let mut played = world.site.start_stand_in("middle");
+    wait_for("it to be seen", || (aggregator.state("middle") == "running").then_some(()));
     played.kill().unwrap();
     played.wait().unwrap();
-    patiently("its end to be seen", || (aggregator.state("middle") == "stopped").then_some(()));
+    wait_for("its end to be seen", || (aggregator.state("middle") == "stopped").then_some(()));
     assert_eq!(names(&aggregator.stopped()), ["top"]);
     let middle = &aggregator.instances()["middle"];
     assert!(middle["reason"].as_str().unwrap().starts_with("it is not running: ended"), "{middle}");
@@ -235,8 +235,8 @@ fn plan_that_is_cut_off_marks_what_it_had_stopped_until_that_runs_again() {
 fn what_ended_by_itself_before_its_step_was_not_stopped_by_the_plan() {
     let (world, aggregator) = World::new();
     let mut rta = world.begin_to_stop(&aggregator);
-    world.site.kill("base");
-    patiently("it to be seen", || (aggregator.state("base") == "stopped").then_some(()));
+    world.site.kill_component("base");
+    wait_for("it to be seen", || (aggregator.state("base") == "stopped").then_some(()));
     world.open_gate();
     assert!(rta.wait().unwrap().success());
     assert_eq!(names(&aggregator.stopped()), ["middle", "top"]);

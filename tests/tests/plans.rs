@@ -11,7 +11,7 @@ use rta_shared::plan::{
 };
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::{Program, Site, Web, patiently};
+use rta_tests::{ServerProcess, TestConfig, WebClient, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -23,10 +23,10 @@ use tonic::{Code, Status};
 /// depends on the detector, a component that fails to start and one that depends on it, and a slow component
 /// with a follower that depends on it.
 struct World {
-    site: Site,
-    _agents: [Program; 2],
-    aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    _agents: [ServerProcess; 2],
+    aggregator: ServerProcess,
+    web: WebClient,
     runtime: Runtime,
     client: AggregatorServiceClient<Channel>,
 }
@@ -38,15 +38,15 @@ impl World {
 
     /// Starts the programs, with more arguments for the aggregator; `{data}` stands for a folder of the test.
     fn with(arguments: &[&str]) -> Self {
-        let site = Site::new();
-        let component = |name: &str, needs: &str| site.component(name, needs, "");
+        let site = TestConfig::new();
+        let component = |name: &str, needs: &str| site.component_toml(name, needs, "");
         let token = site.token();
         let played = |name: &str, needs: &str, script: &str| {
             format!(
                 "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '^--token={name}-{token}$' }}]\n\
                  depends_on = [{needs}]\n[component.start]\ncommand = [\"/bin/sh\", \"-c\", '''{script}''']\n\
                  settle = \"0s\"\ntimeout = \"50s\"\nlog = \"{log}\"\nenvironment.STAND_IN_LEASE = \"{lease}\"\n",
-                log = site.log(name).display(),
+                log = site.log_path(name).display(),
                 lease = std::process::id(),
             )
         };
@@ -54,7 +54,7 @@ impl World {
         let slow = format!(
             "while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done; exec {stand_in} --token=slow-{token}",
             gate = site.path("gate").display(),
-            config = site.config().display(),
+            config = site.folder().display(),
             stand_in = rta_tests::binary("stand-in").display(),
         );
         let components = [
@@ -76,7 +76,7 @@ impl World {
                  {{ name = \"storage\", components = [{storage}], agent = \"http://{two}\" }}]\n"
             )
         };
-        let agents = site.agents(["analytic", "storage"], &[], "hosts.toml", hosts);
+        let agents = site.start_agents(["analytic", "storage"], &[], "hosts.toml", hosts);
         let agents = agents.map(|(agent, _)| agent);
         let runtime = Runtime::new().unwrap();
         let (aggregator, web, client) = aggregator(&site, &runtime, arguments);
@@ -95,28 +95,28 @@ impl World {
         kind: ActionKind,
         wish: &ActionRequest,
         conduct: &ExecutionOptions,
-    ) -> Result<Heard, Status> {
+    ) -> Result<PlanRecord, Status> {
         let mut client = self.client.clone();
         let (wish, conduct) = (Some(wish.into()), Some(v1::PlanConduct::new(conduct, "ann\u{1b}")));
         self.runtime.block_on(async {
             match kind {
                 ActionKind::Start => {
                     let begun = client.start(v1::AggregatorServiceStartRequest { wish, conduct }).await?;
-                    heard(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
+                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
                 }
                 ActionKind::Stop => {
                     let begun = client.stop(v1::AggregatorServiceStopRequest { wish, conduct }).await?;
-                    heard(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
+                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
                 }
                 ActionKind::Restart => {
                     let begun = client.restart(v1::AggregatorServiceRestartRequest { wish, conduct }).await?;
-                    heard(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
+                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
                 }
             }
         })
     }
 
-    fn start(&self, component: &str) -> Heard {
+    fn start(&self, component: &str) -> PlanRecord {
         self.control(ActionKind::Start, &wish(component), &everything()).unwrap()
     }
 
@@ -146,10 +146,10 @@ impl World {
     }
 
     /// Reads the events of a plan from its beginning to its end.
-    fn watch(&self, plan_id: u64) -> Result<Heard, Status> {
+    fn watch(&self, plan_id: u64) -> Result<PlanRecord, Status> {
         self.runtime.block_on(async {
             let told = self.client.clone().watch_plan(v1::WatchPlanRequest { plan_id }).await?;
-            heard(told.into_inner().map(|message| Ok(message?.event.unwrap()))).await
+            read_plan(told.into_inner().map(|message| Ok(message?.event.unwrap()))).await
         })
     }
 
@@ -183,16 +183,16 @@ impl World {
 }
 
 fn aggregator(
-    site: &Site,
+    site: &TestConfig,
     runtime: &Runtime,
     arguments: &[&str],
-) -> (Program, Web, AggregatorServiceClient<Channel>) {
-    let config = site.config().display().to_string();
+) -> (ServerProcess, WebClient, AggregatorServiceClient<Channel>) {
+    let config = site.folder().display().to_string();
     let data = site.path("data").display().to_string();
     let more = arguments.iter().map(|argument| argument.replace("{data}", &data));
     let own = ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"].map(str::to_owned);
-    let mut aggregator = Program::start("rta-aggregator", own.into_iter().chain(more));
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+    let mut aggregator = ServerProcess::start("rta-aggregator", own.into_iter().chain(more));
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
     let client = runtime.block_on(AggregatorServiceClient::connect(format!("http://{grpc}"))).unwrap();
     (aggregator, web, client)
 }
@@ -207,15 +207,15 @@ fn everything() -> ExecutionOptions {
 
 /// Events of a plan.
 #[derive(Debug)]
-struct Heard {
+struct PlanRecord {
     begun: PlanStart,
     events: Vec<PlanEvent>,
     end: PlanEnd,
 }
 
-async fn heard(
+async fn read_plan(
     mut events: impl Stream<Item = Result<v1::PlanEvent, Status>> + Unpin,
-) -> Result<Heard, Status> {
+) -> Result<PlanRecord, Status> {
     let mut all: Vec<PlanEvent> = Vec::new();
     while let Some(event) = events.next().await {
         all.push(event?.try_into().unwrap());
@@ -223,10 +223,10 @@ async fn heard(
     let (Some(PlanEvent::Begun(begun)), Some(PlanEvent::Ended(end))) = (all.first(), all.last()) else {
         panic!("it begins and ends: {all:?}");
     };
-    Ok(Heard { begun: begun.clone(), end: end.clone(), events: all })
+    Ok(PlanRecord { begun: begun.clone(), end: end.clone(), events: all })
 }
 
-impl Heard {
+impl PlanRecord {
     /// Returns the planned steps as `+start storage/detector`, with a mark at unnamed instances.
     fn planned(&self) -> Vec<String> {
         planned(&self.begun.plan)
@@ -462,7 +462,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     let agreed = world.web.post("/stop", &format!("{form}&agreed=TEST%2Fstorage%2Fdetector"));
     assert_eq!(agreed.code, 303);
     let path = agreed.header("location").unwrap();
-    let page = patiently("the plan to end", || {
+    let page = wait_for("the plan to end", || {
         Some(world.web.get(path).body).filter(|page| page.contains(">2 steps done</strong>"))
     });
     assert!(page.contains("for page from 127.0.0.1") && page.contains("stopped in"), "{page}");
@@ -479,10 +479,10 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     }
     // An action that affects no other instance needs no confirmation.
     assert_eq!(world.web.post("/start", form).code, 303);
-    patiently("kafka to run", || (world.names_running() == ["kafka server"]).then_some(()));
+    wait_for("kafka to run", || (world.names_running() == ["kafka server"]).then_some(()));
     let before = world.running();
     assert_eq!(world.web.post("/restart", form).code, 303);
-    patiently("another kafka to run", || {
+    wait_for("another kafka to run", || {
         let now = world.running();
         (now.len() == 1 && now != before).then_some(())
     });
@@ -490,7 +490,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     world.start("detector");
     assert_eq!(world.web.post("/stop", form).code, 200);
     assert_eq!(world.web.post("/stop", &format!("{form}&alone=")).code, 303);
-    patiently("kafka alone to be stopped", || (world.names_running() == ["detector"]).then_some(()));
+    wait_for("kafka alone to be stopped", || (world.names_running() == ["detector"]).then_some(()));
 }
 
 #[test]
@@ -499,12 +499,12 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     world.start("idle");
     let id = world.begin_and_leave("follower");
     // Events are stored shortly afterwards, not at once.
-    patiently("the step's beginning to be recorded", || world.has_recorded_a_step_of(id).then_some(()));
+    wait_for("the step's beginning to be recorded", || world.has_recorded_a_step_of(id).then_some(()));
     world.aggregator.signal(Signal::KILL);
-    world.aggregator.ended();
+    world.aggregator.wait();
     // The agent continues without the aggregator.
     std::fs::write(world.site.path("gate"), "").unwrap();
-    patiently("the agent to have started it", || (world.site.processes().len() == 2).then_some(()));
+    wait_for("the agent to have started it", || (world.site.processes().len() == 2).then_some(()));
     let (aggregator, web, client) = aggregator(&world.site, &world.runtime, &["--data", "{data}"]);
     (world.aggregator, world.web, world.client) = (aggregator, web, client);
     let heard = world.watch(id).unwrap();
@@ -520,7 +520,7 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     let page = world.web.get("/").body;
     assert!(page.contains("0 steps done, 1 skipped, 1 interrupted"), "{page}");
     // Plan numbers continue, and new plans work once the agent has unlocked the component.
-    patiently("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));
+    wait_for("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));
     let next = world.start("follower");
     assert!(next.begun.id > id && next.end.is_complete(), "{next:?}");
 }

@@ -5,25 +5,25 @@
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
-use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
+use rta_tests::{OutputReader, ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
 /// Two hosts with their agents and an aggregator: Kafka on one, and a detector that
 /// depends on it on the other.
 struct World {
-    site: Site,
-    agents: [Program; 2],
-    aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    agents: [ServerProcess; 2],
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl World {
     fn new() -> Self {
-        let site = Site::new();
-        let components = site.component("kafka server", "", "")
-            + &site.component("detector", "\"kafka server\"", "")
+        let site = TestConfig::new();
+        let components = site.component_toml("kafka server", "", "")
+            + &site.component_toml("detector", "\"kafka server\"", "")
             + "[[component]]\nname = \"watched\"\naliases = [\"wached\"]\ncriteria = [{ regex = '^--token=watched-"
             + site.token()
             + "$' }]\n";
@@ -38,21 +38,21 @@ impl World {
                 + &host("analytic", "\"kafka server\"", one)
                 + &host("storage", "\"detector\", \"watched\"", two)
         };
-        let agents = site.agents(["analytic", "storage"], &[], "hosts.toml", hosts);
+        let agents = site.start_agents(["analytic", "storage"], &[], "hosts.toml", hosts);
         let agents = agents.map(|(agent, _)| agent);
-        let config = site.config();
-        let mut aggregator = Program::start(
+        let config = site.folder();
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         Self { site, agents, aggregator, web, grpc }
     }
 
     /// Runs a command against this aggregator.
     fn rta(&self, arguments: &[&str]) -> Output {
         let aggregator = self.grpc.to_string();
-        run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments))
     }
 
     fn overview(&self) -> Value {
@@ -68,7 +68,7 @@ impl World {
 
     /// Waits until an instance has this health.
     fn until(&self, component: &str, health: &str) -> Value {
-        patiently(&format!("{component} to be {health}"), || {
+        wait_for(&format!("{component} to be {health}"), || {
             Some(self.instance(component)).filter(|instance| instance["health"] == health)
         })
     }
@@ -110,7 +110,7 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
     let page = world.web.get("/").body;
     assert!(page.contains("kafka server on analytic is down") && page.contains("1 instance degraded by it"));
     // The last line of its log is known a moment later.
-    patiently("the end of kafka to be told", || {
+    wait_for("the end of kafka to be told", || {
         let status = world.rta(&["status"]);
         assert_eq!(status.status.code(), Some(3));
         let said = text(&status.stdout);
@@ -139,7 +139,7 @@ fn a_killed_agent_turns_its_host_unknown_and_a_new_one_finds_its_processes() {
     let address = world.overview()["environments"][0]["hosts"][0]["name"].clone();
     assert_eq!(address, "analytic");
     world.agents[0].signal(Signal::KILL);
-    world.agents[0].ended();
+    world.agents[0].wait();
     let kafka = world.until("kafka server", "unknown");
     assert_eq!((&kafka["state"], kafka["pids"].as_array().unwrap().len()), (&Value::Null, 0));
     let host = &world.overview()["environments"][0]["hosts"][0];
@@ -157,9 +157,9 @@ fn a_killed_agent_turns_its_host_unknown_and_a_new_one_finds_its_processes() {
     let said = text(&failed.stdout) + &text(&failed.stderr);
     assert!(said.contains("no connection to the agent at"), "{failed:?}");
 
-    let hosts = std::fs::read_to_string(world.site.config().join("hosts.toml")).unwrap();
+    let hosts = std::fs::read_to_string(world.site.folder().join("hosts.toml")).unwrap();
     let address = hosts.split("http://").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let (_agent, _) = world.site.agent_at("analytic", &address);
+    let (_agent, _) = world.site.start_agent_at("analytic", &address);
     let after = world.until("kafka server", "up");
     assert_eq!(after["pids"], before["pids"]);
     world.until("detector", "up");
@@ -191,7 +191,7 @@ fn start_and_stop_by_the_command_and_by_the_page() {
     let form = "environment=TEST&host=analytic&component=kafka+server";
     assert_eq!(world.web.post("/stop", form).code, 303);
     world.until("kafka server", "down");
-    patiently("the page to tell how it ended", || {
+    wait_for("the page to tell how it ended", || {
         let page = world.web.get("/plan?id=3").body;
         (page.contains(">1 step done</strong>") && page.contains("stopped in")).then_some(())
     });
@@ -219,7 +219,7 @@ fn start_and_stop_by_the_command_and_by_the_page() {
 fn refresh_shows_what_is_there_now() {
     let world = World::new();
     world.until("watched", "down");
-    let mut child = world.site.play("watched");
+    let mut child = world.site.start_stand_in("watched");
     assert_eq!(world.web.post("/refresh", "").code, 303);
     let watched = world.instance("watched");
     assert_eq!((&watched["health"], &watched["pids"][0]), (&"up".into(), &child.id().into()));
@@ -265,18 +265,18 @@ fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let said = Lines::collect(script.stdout.take().unwrap());
-    patiently("the table to be drawn", || {
-        let drawn = said.all().join("\n");
+    let said = OutputReader::collect(script.stdout.take().unwrap());
+    wait_for("the table to be drawn", || {
+        let drawn = said.lines().join("\n");
         (drawn.contains("q leaves") && drawn.contains("watched") && drawn.contains("stopped")).then_some(())
     });
     script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
-    let status = patiently("watch to leave", || script.try_wait().unwrap());
+    let status = wait_for("watch to leave", || script.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
-    let all = said.all().join("\n");
+    let all = said.lines().join("\n");
     assert!(all.contains("\u{1b}[?1049h"), "it draws on the alternate screen: {all:?}");
-    patiently("the terminal to be restored", || {
-        said.all().join("\n").contains("\u{1b}[?1049l").then_some(())
+    wait_for("the terminal to be restored", || {
+        said.lines().join("\n").contains("\u{1b}[?1049l").then_some(())
     });
 }
 
@@ -290,16 +290,18 @@ fn the_shell_reads_a_pipe_and_survives_failures() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let (out, errors) =
-        (Lines::collect(shell.stdout.take().unwrap()), Lines::collect(shell.stderr.take().unwrap()));
+    let (out, errors) = (
+        OutputReader::collect(shell.stdout.take().unwrap()),
+        OutputReader::collect(shell.stderr.take().unwrap()),
+    );
     use std::io::Write as _;
     let mut input = shell.stdin.take().unwrap();
     input.write_all(b"# a comment\n\nfly\nstart nothing\nstart \"kafka server\nlist --host analytic\nstart kafka server\nexit\nstop kafka server\n").unwrap();
     drop(input);
-    let status = patiently("the shell to end", || shell.try_wait().unwrap());
+    let status = wait_for("the shell to end", || shell.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
-    let all = |lines: &Lines, marker: &str| {
-        patiently(marker, || Some(lines.all().join("\n")).filter(|all| all.contains(marker)))
+    let all = |lines: &OutputReader, marker: &str| {
+        wait_for(marker, || Some(lines.lines().join("\n")).filter(|all| all.contains(marker)))
     };
     let said = all(&out, "started in");
     assert!(said.contains("kafka server  stopped  down"), "{said}");
@@ -313,13 +315,13 @@ fn the_shell_reads_a_pipe_and_survives_failures() {
 fn an_aggregator_that_is_not_there_is_told() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for (command, code) in [("status", 4), ("list", 4), ("check", 3)] {
-        let output = run("rta", ["--aggregator", &nobody, command]);
+        let output = run_binary("rta", ["--aggregator", &nobody, command]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         let said = text(&output.stderr) + &text(&output.stdout);
         assert!(said.contains("is rta-aggregator running there?"), "{said}");
     }
     assert!(
-        text(&run("rta", ["--aggregator", &nobody, "check"]).stdout)
+        text(&run_binary("rta", ["--aggregator", &nobody, "check"]).stdout)
             .starts_with("RTA UNKNOWN - no connection")
     );
 }
@@ -329,7 +331,7 @@ fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
     let mut world = World::new();
     let alive = world.web.get("/healthz");
     assert_eq!((alive.code, alive.body.as_str()), (200, "ok\n"));
-    patiently("the aggregator to have heard of every host", || {
+    wait_for("the aggregator to have heard of every host", || {
         (world.web.get("/readyz").code == 200).then_some(())
     });
     // An idle connection that is held open, and one that watches.
@@ -345,7 +347,7 @@ fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
     });
     assert!(runtime.block_on(stream.message()).unwrap().is_some());
     world.aggregator.signal(Signal::TERM);
-    assert_eq!(world.aggregator.ended().code(), Some(0));
+    assert_eq!(world.aggregator.wait().code(), Some(0));
 }
 
 #[test]
@@ -371,8 +373,8 @@ fn hostile_command_lines_reach_neither_page_nor_terminal() {
 #[test]
 fn local_scans_without_any_server() {
     let world = World::new();
-    let config = world.site.config();
-    let local = |host: &str| run("rta", ["local", host, "--config", config.to_str().unwrap()]);
+    let config = world.site.folder();
+    let local = |host: &str| run_binary("rta", ["local", host, "--config", config.to_str().unwrap()]);
     world.start_all();
     let analytic = local("ANALYTIC.example.net");
     assert_eq!(analytic.status.code(), Some(0), "{analytic:?}");
@@ -393,15 +395,15 @@ fn local_scans_without_any_server() {
 
 #[test]
 fn local_judges_dependencies_on_the_same_host() {
-    let site = Site::of_one_host(|site| {
-        site.component("kafka", "", "")
-            + &site.component("writer", "\"kafka\"", "")
-            + &site.component("reader", "\"writer\"", "")
+    let site = TestConfig::one_host(|site| {
+        site.component_toml("kafka", "", "")
+            + &site.component_toml("writer", "\"kafka\"", "")
+            + &site.component_toml("reader", "\"writer\"", "")
     });
-    let mut players = ["writer", "reader"].map(|name| site.play(name));
-    let config = site.config();
-    let local = || run("rta", ["local", "h", "--config", config.to_str().unwrap()]);
-    let output = patiently("both to run", || {
+    let mut players = ["writer", "reader"].map(|name| site.start_stand_in(name));
+    let config = site.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let output = wait_for("both to run", || {
         Some(local()).filter(|output| text(&output.stdout).matches("running  degraded").count() == 2)
     });
     assert_eq!(output.status.code(), Some(3));
@@ -410,8 +412,8 @@ fn local_judges_dependencies_on_the_same_host() {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(shown.contains("kafka is down, which writer needs"), "{shown}");
-    let mut kafka = site.play("kafka");
-    patiently("all to be up", || (local().status.code() == Some(0)).then_some(()));
+    let mut kafka = site.start_stand_in("kafka");
+    wait_for("all to be up", || (local().status.code() == Some(0)).then_some(()));
     for child in players.iter_mut().chain([&mut kafka]) {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -422,14 +424,14 @@ fn local_judges_dependencies_on_the_same_host() {
 fn local_asks_probes_before_it_calls_anything_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let probe = format!("[component.probe]\ntcp = \"{address}\"\nfailures = 2\ngrace = \"0s\"");
-        site.component("app", "", &probe)
+        site.component_toml("app", "", &probe)
     });
-    let mut app = site.play("app");
-    let config = site.config();
-    let local = || run("rta", ["local", "h", "--config", config.to_str().unwrap()]);
-    patiently("it to be up", || (local().status.code() == Some(0)).then_some(()));
+    let mut app = site.start_stand_in("app");
+    let config = site.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    wait_for("it to be up", || (local().status.code() == Some(0)).then_some(()));
     drop(listener);
     let output = local();
     let shown = text(&output.stdout);
@@ -442,15 +444,15 @@ fn local_asks_probes_before_it_calls_anything_up() {
 #[test]
 fn config_check_tells_all_or_sums_up() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
-    let sound = run("rta", ["config", "check", shipped]);
+    let sound = run_binary("rta", ["config", "check", shipped]);
     assert_eq!(sound.status.code(), Some(0));
     assert!(text(&sound.stdout).contains("2 environments, 4 hosts, 2 roles, 14 components"), "{sound:?}");
-    let site = Site::new();
+    let site = TestConfig::new();
     site.write(
         "a.toml",
         "[[role]]\nnam = \"x\"\n[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", role = \"y\" }]\n",
     );
-    let broken = run("rta", ["config", "check", site.config().to_str().unwrap()]);
+    let broken = run_binary("rta", ["config", "check", site.folder().to_str().unwrap()]);
     assert_eq!(broken.status.code(), Some(2));
     let said = text(&broken.stderr);
     for expected in [
@@ -467,7 +469,7 @@ fn config_check_tells_all_or_sums_up() {
 #[test]
 fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     use std::io::Write as _;
-    let site = Site::new();
+    let site = TestConfig::new();
     let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babbling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babble = babbling.local_addr().unwrap();
@@ -478,7 +480,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             let _ = stream.write_all(&[0xff; 512]);
         }
     });
-    site.write("components.toml", &site.component("app", "", ""));
+    site.write("components.toml", &site.component_toml("app", "", ""));
     let hosts = |[well, other]: [SocketAddr; 2]| {
         let hung = hung.local_addr().unwrap();
         let host = |name: &str, agent: SocketAddr| {
@@ -493,15 +495,15 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             + &host("swapped", other)
             + &host("spare", "127.0.0.1:9".parse().unwrap())
     };
-    let _agents = site.agents(["well", "spare"], &[], "hosts.toml", hosts);
-    let config = site.config();
-    let mut aggregator = Program::start(
+    let _agents = site.start_agents(["well", "spare"], &[], "hosts.toml", hosts);
+    let config = site.folder();
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
-    patiently("every host to be heard of or given up on", || (web.get("/readyz").code == 200).then_some(()));
-    let output = run("rta", ["--aggregator", &grpc, "list", "--json"]);
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
+    wait_for("every host to be heard of or given up on", || (web.get("/readyz").code == 200).then_some(()));
+    let output = run_binary("rta", ["--aggregator", &grpc, "list", "--json"]);
     let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
     let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
     let error = |at: usize| hosts[at]["error"].as_str().unwrap_or_default();
@@ -518,8 +520,8 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     assert!(error(2).contains("no connection to the agent"), "{}", error(2));
     assert!(error(3).contains("is that of host spare, not of swapped"), "{}", error(3));
     // The others do not delay a start on the healthy host, and a refresh ends in time.
-    assert!(run("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
-    assert!(run("rta", ["--aggregator", &grpc, "refresh"]).status.success());
+    assert!(run_binary("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
+    assert!(run_binary("rta", ["--aggregator", &grpc, "refresh"]).status.success());
 }
 
 #[test]
@@ -534,7 +536,7 @@ fn explain_says_why_a_process_is_not_matched() {
 
     // Argument index that is off by one, as after an update of a launcher.
     let token = world.site.token();
-    let site = Site::new();
+    let site = TestConfig::new();
     site.write(
         "a.toml",
         &format!(
@@ -542,10 +544,10 @@ fn explain_says_why_a_process_is_not_matched() {
              [[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"] }}]\n"
         ),
     );
-    let mut child = world.site.play("watched");
-    let config = site.config();
+    let mut child = world.site.start_stand_in("watched");
+    let config = site.folder();
     let local = ["explain", "app", "--host", "h", "--local", "--config", config.to_str().unwrap()];
-    let output = run("rta", local);
+    let output = run_binary("rta", local);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(3));
     assert!(said.starts_with("T/h/app is matched by no process; the nearest:\n"), "{said}");

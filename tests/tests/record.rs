@@ -5,14 +5,14 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
-use rta_tests::{Program, Site, Web, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, WebClient, run_binary, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// One host with `app`, watched by its agent.
 struct World {
-    site: Site,
-    _agent: Program,
+    site: TestConfig,
+    _agent: ServerProcess,
 }
 
 impl World {
@@ -22,11 +22,11 @@ impl World {
 
     /// Adds `rule` to the table of `app`.
     fn with(rule: &str) -> Self {
-        let site = Site::new();
-        let app = site.component("app", "", "");
+        let site = TestConfig::new();
+        let app = site.component_toml("app", "", "");
         let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
-        site.write("components.toml", &(app + &site.component("other", "", "")));
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        site.write("components.toml", &(app + &site.component_toml("other", "", "")));
+        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\", \"other\"], \
                  agent = \"http://{agent}\" }}]\n"
@@ -36,14 +36,15 @@ impl World {
     }
 
     fn kill_app(&self) {
-        let pid = self.site.process("app").and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+        let pid =
+            self.site.find_process("app").and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
-        patiently("it to be gone", || self.site.process("app").is_none().then_some(()));
+        wait_for("it to be gone", || self.site.find_process("app").is_none().then_some(()));
     }
 
     fn aggregator(&self) -> Aggregator {
-        let (config, data) = (self.site.config(), self.site.path("data"));
-        let mut program = Program::start(
+        let (config, data) = (self.site.folder(), self.site.path("data"));
+        let mut program = ServerProcess::start(
             "rta-aggregator",
             [
                 "--config",
@@ -56,9 +57,9 @@ impl World {
                 "127.0.0.1:0",
             ],
         );
-        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
+        let (web, grpc) = (WebClient(program.address("web")), program.address("grpc"));
         let aggregator = Aggregator { program, web, grpc };
-        patiently("the host to be heard of", || {
+        wait_for("the host to be heard of", || {
             (aggregator.overview()["environments"][0]["hosts"][0]["reachable"] == true).then_some(())
         });
         aggregator
@@ -66,14 +67,14 @@ impl World {
 }
 
 struct Aggregator {
-    program: Program,
-    web: Web,
+    program: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl Aggregator {
     fn rta(&self, arguments: &[&str]) -> Output {
-        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
     }
 
     fn well(&self, arguments: &[&str]) -> String {
@@ -96,14 +97,14 @@ impl Aggregator {
     }
 
     fn until_recorded(&self, from: &str, to: &str, times: usize) {
-        patiently(&format!("{from} to {to} to be recorded"), || {
+        wait_for(&format!("{from} to {to} to be recorded"), || {
             (self.changes(from, to) == times).then_some(())
         });
     }
 
     fn die(mut self) {
         self.program.signal(Signal::KILL);
-        self.program.ended();
+        self.program.wait();
     }
 }
 
@@ -139,7 +140,7 @@ fn a_damaged_record_is_kept_aside_and_monitoring_goes_on() {
     std::fs::create_dir(&data).unwrap();
     std::fs::write(data.join("rta.db"), "this is no database ".repeat(500)).unwrap();
     let aggregator = world.aggregator();
-    let said = patiently("the damage to be told", || {
+    let said = wait_for("the damage to be told", || {
         Some(aggregator.well(&["events"])).filter(|said| said.contains("could not be used"))
     });
     assert!(said.contains("rta.db.corrupt-"), "{said}");
@@ -176,7 +177,7 @@ fn deleted_data_folder_is_written_again_and_nothing_is_lost() {
     aggregator.until_recorded("down", "up", 1);
     let data = world.site.path("data");
     std::fs::remove_dir_all(&data).unwrap();
-    patiently("it to be written again", || data.join("rta.db").exists().then_some(()));
+    wait_for("it to be written again", || data.join("rta.db").exists().then_some(()));
     world.kill_app();
     aggregator.until_recorded("up", "down", 1);
     aggregator.die();
@@ -190,15 +191,16 @@ fn deleted_data_folder_is_written_again_and_nothing_is_lost() {
 fn second_aggregator_on_a_data_folder_refuses_unless_it_is_read_only() {
     let world = World::new();
     let first = world.aggregator();
-    let (config, data) = (world.site.config(), world.site.path("data"));
+    let (config, data) = (world.site.folder(), world.site.path("data"));
     let arguments = ["--config", config.to_str().unwrap(), "--data", data.to_str().unwrap()];
     let ports = ["--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-    let mut second = Program::start("rta-aggregator", arguments.iter().chain(&ports));
-    assert_eq!(second.ended().code(), Some(1));
+    let mut second = ServerProcess::start("rta-aggregator", arguments.iter().chain(&ports));
+    assert_eq!(second.wait().code(), Some(1));
     let expected = format!("another rta-aggregator (pid {}) records there", first.program.pid());
     assert!(second.log().iter().any(|line| line.contains(&expected)), "{:?}", second.log());
-    let mut second = Program::start("rta-aggregator", arguments.iter().chain(&ports).chain(&["--read-only"]));
-    let web = Web(second.address("web"));
+    let mut second =
+        ServerProcess::start("rta-aggregator", arguments.iter().chain(&ports).chain(&["--read-only"]));
+    let web = WebClient(second.address("web"));
     let overview: Value = serde_json::from_str(&web.get("/api/v1/overview").body).unwrap();
     assert!(overview["impairments"][0]["message"].as_str().unwrap().contains(&expected), "{overview}");
 }
@@ -228,10 +230,10 @@ fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
     aggregator.well(&["maintenance", "off", "app"]);
     assert_eq!(aggregator.rta(&["check"]).status.code(), Some(2));
     aggregator.well(&["maintenance", "on", "--host", "h", "--for", "1s"]);
-    patiently("the maintenance to end", || {
+    wait_for("the maintenance to end", || {
         (aggregator.rta(&["check"]).status.code() == Some(2)).then_some(())
     });
-    let events = patiently("the end to be recorded", || {
+    let events = wait_for("the end to be recorded", || {
         Some(aggregator.well(&["events", "--kind", "maintenance"]))
             .filter(|events| events.contains("its time is over"))
     });
@@ -249,19 +251,19 @@ fn an_aggregator_that_lost_its_record_does_not_end_what_it_knows_nothing_of() {
     };
     aggregator.well(&["start", "app"]);
     aggregator.well(&["maintenance", "on", "app"]);
-    patiently("the agent to know", || why(&aggregator).contains("in maintenance").then_some(()));
+    wait_for("the agent to know", || why(&aggregator).contains("in maintenance").then_some(()));
     aggregator.die();
     std::fs::remove_dir_all(world.site.path("data")).unwrap();
     let aggregator = world.aggregator();
     world.kill_app();
-    patiently("it to be seen", || {
+    wait_for("it to be seen", || {
         aggregator.well(&["refresh"]);
         (aggregator.overview()["environments"][0]["hosts"][0]["instances"][0]["health"] == "down")
             .then_some(())
     });
     assert!(why(&aggregator).contains("in maintenance"), "{}", why(&aggregator));
-    assert!(world.site.process("app").is_none());
+    assert!(world.site.find_process("app").is_none());
     // An operator's decision replaces it.
     aggregator.well(&["maintenance", "off", "app"]);
-    patiently("it to be started again", || world.site.process("app"));
+    wait_for("it to be started again", || world.site.find_process("app"));
 }

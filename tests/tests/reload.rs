@@ -6,37 +6,38 @@
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
-use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
+use rta_tests::{OutputReader, ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
 /// Host `one` with the component `app`, its agent, and an aggregator.
 struct World {
-    site: Site,
+    site: TestConfig,
     one: SocketAddr,
-    _agent: Program,
-    aggregator: Program,
-    web: Web,
+    _agent: ServerProcess,
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl World {
     fn new() -> Self {
-        let site = Site::new();
-        site.write("components.toml", &site.component("app", "", ""));
-        let [(agent, one)] = site.agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"app\"", one));
-        let config = site.config();
-        let mut aggregator = Program::start(
+        let site = TestConfig::new();
+        site.write("components.toml", &site.component_toml("app", "", ""));
+        let [(agent, one)] =
+            site.start_agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"app\"", one));
+        let config = site.folder();
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         Self { site, one, _agent: agent, aggregator, web, grpc }
     }
 
     fn rta(&self, arguments: &[&str]) -> Output {
         let aggregator = self.grpc.to_string();
-        run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
+        run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments))
     }
 
     fn overview(&self) -> Value {
@@ -45,7 +46,7 @@ impl World {
 
     /// Waits until the overview meets `is_so`.
     fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        patiently(what, || Some(self.overview()).filter(&is_so))
+        wait_for(what, || Some(self.overview()).filter(&is_so))
     }
 
     /// Starts `app` and returns its processes.
@@ -91,11 +92,11 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
 
     // The new host comes first: the known state of the other host must stay with that host.
-    let components = world.site.component("app", "", "") + &world.site.component("other", "", "");
+    let components = world.site.component_toml("app", "", "") + &world.site.component_toml("other", "", "");
     world.site.write("components.toml", &components);
     let hosts =
         |[two]: [SocketAddr; 1]| host("two", "\"other\"", two) + &one_more("one", "\"app\"", world.one);
-    let [(two_agent, _)] = world.site.agents(["two"], &[], "hosts.toml", hosts);
+    let [(two_agent, _)] = world.site.start_agents(["two"], &[], "hosts.toml", hosts);
     world.aggregator.signal(Signal::HUP);
     let overview = world.until("both hosts to be heard of", |overview| {
         names(overview) == ["two/other", "one/app"]
@@ -144,13 +145,13 @@ fn a_reload_by_the_command_tells_each_place_what_changed() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let out = Lines::collect(shell.stdout.take().unwrap());
+    let out = OutputReader::collect(shell.stdout.take().unwrap());
     use std::io::Write as _;
     shell.stdin.take().unwrap().write_all(b"config reload\n").unwrap();
-    let status = patiently("the shell to end", || shell.try_wait().unwrap());
+    let status = wait_for("the shell to end", || shell.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
-    patiently("the reload to be told", || {
-        out.all().contains(&"aggregator: unchanged".to_owned()).then_some(())
+    wait_for("the reload to be told", || {
+        out.lines().contains(&"aggregator: unchanged".to_owned()).then_some(())
     });
 }
 
@@ -180,7 +181,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     let world = World::new();
     let before = world.start();
     let sound = world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
-    let right = std::fs::read_to_string(world.site.config().join("hosts.toml")).unwrap();
+    let right = std::fs::read_to_string(world.site.folder().join("hosts.toml")).unwrap();
     world.site.write("hosts.toml", &(right.clone() + "rol = \"x\"\n[[environment.host]]\nnam = \"y\"\n"));
     let reload = world.rta(&["config", "reload"]);
     assert_eq!(reload.status.code(), Some(1));
@@ -249,13 +250,13 @@ fn an_agent_with_another_configuration_is_shown_as_differing() {
 
 #[test]
 fn a_start_under_way_goes_on_through_a_reload() {
-    let site = Site::new();
+    let site = TestConfig::new();
     // It settles for a second, long enough for the reload to happen in between.
-    let slow = site.component("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
+    let slow = site.component_toml("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
     site.write("components.toml", &slow);
-    let [(_agent, one)] = site.agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"slow\"", one));
-    let config = site.config();
-    let mut aggregator = Program::start(
+    let [(_agent, one)] = site.start_agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"slow\"", one));
+    let config = site.folder();
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
@@ -265,12 +266,12 @@ fn a_start_under_way_goes_on_through_a_reload() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    patiently("the process to be launched", || (site.processes().len() == 1).then_some(()));
+    wait_for("the process to be launched", || (site.processes().len() == 1).then_some(()));
     let processes = site.processes();
     // By then even the host's name has changed.
     site.write("hosts.toml", &host("renamed", "\"slow\"", one));
     aggregator.signal(Signal::HUP);
-    patiently("the reload", || {
+    wait_for("the reload", || {
         aggregator.log().iter().any(|line| line.contains("configuration loaded")).then_some(())
     });
     let output = starting.wait_with_output().unwrap();
@@ -282,7 +283,7 @@ fn a_start_under_way_goes_on_through_a_reload() {
 #[test]
 fn an_aggregator_that_is_not_there_is_told() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let output = run("rta", ["--aggregator", &nobody, "config", "reload"]);
+    let output = run_binary("rta", ["--aggregator", &nobody, "config", "reload"]);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(text(&output.stderr).contains("is rta-aggregator running there?"), "{output:?}");
 }

@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use rta_shared::action::ActionKind::{Restart, Start, Stop};
 use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
-use rta_tests::{AgentClient, Program, Site, act, connect, run};
+use rta_tests::{AgentClient, ServerProcess, TestConfig, connect_agent, run_action, run_binary};
 use rustix::process::Signal;
 use tonic::Code;
 
 /// Starts an agent for the host `h`, with a state folder.
-async fn agent(site: &Site) -> (Program, AgentClient) {
+async fn agent(site: &TestConfig) -> (ServerProcess, AgentClient) {
     let state = site.path("state");
-    let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
-    (agent, connect(address).await)
+    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    (agent, connect_agent(address).await)
 }
 
 async fn state(client: &mut AgentClient) -> v1::State {
@@ -32,13 +32,13 @@ async fn impairment(client: &mut AgentClient) -> String {
 
 #[tokio::test]
 async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     std::fs::create_dir(site.path("state")).unwrap();
     std::fs::write(site.path("state").join("launches"), "").unwrap();
     let (_agent, mut client) = agent(&site).await;
     let told = impairment(&mut client).await;
     assert!(told.starts_with("nothing can be started: launches cannot be kept: "), "{told}");
-    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(site.processes().is_empty());
 }
@@ -46,10 +46,10 @@ async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
 /// Whoever can read a file can lock it (flock(2)).
 #[tokio::test]
 async fn lock_and_state_are_closed_to_other_users() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     let state = site.path("made-by-the-agent");
-    let (_agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
-    act(&mut connect(address).await, Start, "app").await.end.unwrap();
+    let (_agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    run_action(&mut connect_agent(address).await, Start, "app").await.result.unwrap();
     for file in [state.clone(), state.join("agent.lock"), state.join("agent.json")] {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", file.display());
@@ -58,13 +58,13 @@ async fn lock_and_state_are_closed_to_other_users() {
 
 #[tokio::test]
 async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
-    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     let (mut first, _) = agent(&site).await;
-    let config = site.config().display().to_string();
+    let config = site.folder().display().to_string();
     let folder = |name: &str| site.path(name).display().to_string();
     let common = ["--config", &config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure"];
     let refused = |more: &[&str], what: &str| {
-        let output = run("rta-agent", common.iter().chain(more));
+        let output = run_binary("rta-agent", common.iter().chain(more));
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(
@@ -76,13 +76,13 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     refused(&["--runtime", &folder("runtime")], "host h already");
     refused(&["--runtime", &folder("other"), "--state", &folder("state")], "the state folder ");
 
-    let (_second, address) = site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
-    let mut client = connect(address).await;
+    let (_second, address) = site.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
+    let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client).await, v1::State::Stopped);
     let told = impairment(&mut client).await;
     assert!(told.starts_with("the agent was started with --read-only"), "{told}");
     for kind in [Start, Stop, Restart] {
-        let refused = act(&mut client, kind, "app").await.end.unwrap_err();
+        let refused = run_action(&mut client, kind, "app").await.result.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().starts_with("this agent of h was started with --read-only"), "{refused}");
     }
@@ -90,7 +90,7 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
 
     // The kernel releases the locks, however the first agent ends.
     first.signal(Signal::KILL);
-    first.ended();
+    first.wait();
     let (_third, mut client) = agent(&site).await;
-    assert_eq!(act(&mut client, Start, "app").await.end.unwrap().outcome, ActionOutcome::Started);
+    assert_eq!(run_action(&mut client, Start, "app").await.result.unwrap().outcome, ActionOutcome::Started);
 }

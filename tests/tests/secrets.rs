@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use rta_tests::{Program, Site, Web, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, WebClient, run_binary, wait_for};
 
 /// Secret that must not be visible.
 const SECRET: &str = "s3cret";
@@ -15,7 +15,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
-    let site = Site::new();
+    let site = TestConfig::new();
     // The component prints its password and has it on its command line, as do its probe and its stop command.
     let script = format!(
         "echo \"connecting with password={SECRET}\"\nexec \"$stand_in\" --token=app-$token -p {SECRET} -Dpass={SECRET}"
@@ -26,29 +26,29 @@ fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
          interval = \"1s\"\nfailures = 1\ngrace = \"0s\"\n"
     );
     let app = site
-        .scripted("app", &script, &more)
+        .scripted_component_toml("app", &script, &more)
         .replace("criteria = [", "criteria = [{ index = 3, regex = 's3cret|x' }, ")
         .replace("/app.sh\"]", &format!("/app.sh\", \"--password={SECRET}\"]"))
         .replace("timeout = \"20s\"", "timeout = \"2s\"");
     site.write("components.toml", &app);
-    let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+    let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
         format!(
             "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
         )
     });
-    let config = site.config().display().to_string();
-    let mut aggregator = Program::start(
+    let config = site.folder().display().to_string();
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
-    let rta = |arguments: &[&str]| said(&run("rta", ["--aggregator", &grpc].iter().chain(arguments)));
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
+    let rta = |arguments: &[&str]| said(&run_binary("rta", ["--aggregator", &grpc].iter().chain(arguments)));
 
     // The probe never passes: the failure includes its command, its output, and the end of the log.
-    let start = patiently("the agent to be known", || {
+    let start = wait_for("the agent to be known", || {
         Some(rta(&["start", "app"])).filter(|said| said.contains("probe"))
     });
-    patiently("the app to run", || site.process("app"));
+    wait_for("the app to run", || site.find_process("app"));
     let logs = rta(&["logs", "app"]);
     assert!(logs.contains("connecting with password=***"), "{logs}");
     assert!(start.contains("PASSWORD=*** is wrong"), "{start}");

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use rta_tests::{Program, Site, Web, patiently, run};
+use rta_tests::{ServerProcess, TestConfig, WebClient, run_binary, wait_for};
 use serde_json::Value;
 
 const KAFKA: &str = "TEST/h1/kafka server";
@@ -55,28 +55,29 @@ const NOTHING: [(&str, &str, &str, &str); 6] = [
 
 /// Two hosts, of which one has its full name.
 struct Cluster {
-    _agents: [Program; 2],
-    _aggregator: Program,
-    _site: Site,
+    _agents: [ServerProcess; 2],
+    _aggregator: ServerProcess,
+    _site: TestConfig,
     grpc: String,
-    web: Web,
+    web: WebClient,
 }
 
 /// The exit code, standard output and standard error.
-type Ended = (i32, String, String);
+type CommandResult = (i32, String, String);
 
 impl Cluster {
     fn start() -> Self {
-        let site = Site::new();
+        let site = TestConfig::new();
         let component = |name: &str, aliases: &str| {
-            site.component(name, "", "").replace("depends_on = []\n", &format!("aliases = [{aliases}]\n"))
+            site.component_toml(name, "", "")
+                .replace("depends_on = []\n", &format!("aliases = [{aliases}]\n"))
         };
         let components = component("kafka server", "\"broker\"")
             + &component("kafka connect", "")
             + &component("raw writer", "\"raw writter\"");
         std::fs::create_dir_all(site.path("log")).unwrap();
         for name in ["kafka server", "kafka connect", "raw writer"] {
-            std::fs::write(site.log(name), format!("log of {name}\n")).unwrap();
+            std::fs::write(site.log_path(name), format!("log of {name}\n")).unwrap();
         }
         let hosts = |[one, two]: [std::net::SocketAddr; 2]| {
             format!(
@@ -86,16 +87,16 @@ impl Cluster {
                  {{ name = \"h2.example.net\", agent = \"http://{two}\", components = [\"raw writer\"] }},\n]\n"
             )
         };
-        let [(one, _), (two, _)] = site.agents(["h1", "h2.example.net"], &[], "site.toml", hosts);
-        let config = site.config().display().to_string();
+        let [(one, _), (two, _)] = site.start_agents(["h1", "h2.example.net"], &[], "site.toml", hosts);
+        let config = site.folder().display().to_string();
         let data = site.path("data").display().to_string();
         let arguments =
             ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", &data];
-        let mut aggregator = Program::start("rta-aggregator", arguments);
+        let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
         let grpc = aggregator.address("grpc").to_string();
-        let web = Web(aggregator.address("web"));
+        let web = WebClient(aggregator.address("web"));
         let cluster = Self { _agents: [one, two], _aggregator: aggregator, _site: site, grpc, web };
-        patiently("all to be known as down", || {
+        wait_for("all to be known as down", || {
             let (_, said, _) = cluster.rta(&["check"]);
             said.contains("unknown=0 down=4").then_some(())
         });
@@ -108,14 +109,21 @@ impl Cluster {
         cluster
     }
 
-    fn rta(&self, arguments: &[&str]) -> Ended {
-        let output = run("rta", [&["--aggregator", &self.grpc], arguments].concat());
+    fn rta(&self, arguments: &[&str]) -> CommandResult {
+        let output = run_binary("rta", [&["--aggregator", &self.grpc], arguments].concat());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
     /// Runs `command` with a place, and a name behind `before` where there is one.
-    fn named(&self, command: &[&str], before: &[&str], name: &str, environment: &str, host: &str) -> Ended {
+    fn named(
+        &self,
+        command: &[&str],
+        before: &[&str],
+        name: &str,
+        environment: &str,
+        host: &str,
+    ) -> CommandResult {
         let mut arguments = [command, before].concat();
         arguments.extend(Some(name).filter(|name| !name.is_empty()));
         for (flag, value) in [("--env", environment), ("--host", host)] {
@@ -143,7 +151,7 @@ impl Cluster {
         environment: &str,
         host: &str,
     ) -> Vec<(&'static str, Result<BTreeSet<String>, String>)> {
-        let json = |(code, out, err): Ended, ids: fn(&Value) -> BTreeSet<String>| match code {
+        let json = |(code, out, err): CommandResult, ids: fn(&Value) -> BTreeSet<String>| match code {
             0 | 3 => Ok(ids(&serde_json::from_str(&out).unwrap())),
             4 => Err(err),
             _ => panic!("exit code {code}: {err}"),

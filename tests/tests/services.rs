@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rta_tests::{RealSystemd, Site, binary, patiently};
+use rta_tests::{RealSystemd, TestConfig, binary, wait_for};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
 /// Ordinary users, one of them in the group `rta`.
@@ -19,7 +19,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// Returns a shipped unit with the paths of the test; its data is also kept in the test's folder.
-fn unit(site: &Site, name: &str, more: &str) -> (String, String) {
+fn unit(site: &TestConfig, name: &str, more: &str) -> (String, String) {
     let unit = format!("{name}.service");
     let text = std::fs::read_to_string(format!("{SHIPPED}/systemd/{unit}")).unwrap();
     let folder = shown(&site.path(""));
@@ -44,7 +44,7 @@ fn succeeded(command: &mut Command) -> Output {
 }
 
 /// Adds the shipped user and group to the user database, in this systemd's mount namespace alone.
-fn add_users(site: &Site, systemd: &RealSystemd) {
+fn add_users(site: &TestConfig, systemd: &RealSystemd) {
     let root = site.path("root");
     std::fs::create_dir_all(root.join("etc")).unwrap();
     for file in ["passwd", "group"] {
@@ -77,12 +77,12 @@ fn property(systemd: &RealSystemd, unit: &str, property: &str) -> String {
 
 #[test]
 fn units_need_certificates_and_then_serve_the_group_rta() {
-    let site = Site::new();
+    let site = TestConfig::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let host = format!(
         "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"https://127.0.0.1:{port}\" }}]\n"
     );
-    site.write("site.toml", &(site.component("app", "", "") + &host));
+    site.write("site.toml", &(site.component_toml("app", "", "") + &host));
     let (agent, text) = unit(&site, "rta-agent", "--host h");
     let agent_text = text.replace("0.0.0.0:7601", &format!("127.0.0.1:{port}"));
     let (aggregator, aggregator_text) = unit(&site, "rta-aggregator", "--web 127.0.0.1:0");
@@ -106,7 +106,7 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
         // With Type=notify the command fails at once; with Type=simple only the unit's
         // state shows the failure.
         systemd.systemctl(&["start", unit]);
-        patiently("the unit to fail", || (property(&systemd, unit, "ActiveState") == "failed").then_some(()));
+        wait_for("the unit to fail", || (property(&systemd, unit, "ActiveState") == "failed").then_some(()));
         assert_eq!(property(&systemd, unit, "ExecMainStatus"), "2");
         assert_eq!(property(&systemd, unit, "NRestarts"), "0", "{unit} is not tried again");
         succeeded(systemd.enter("systemctl").args(["reset-failed", unit.as_str()]));
@@ -131,7 +131,7 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
         assert!(started.status.success(), "{started:?}: {}{}", log("rta-agent"), log("rta-aggregator"));
     }
     // The command finds the socket without a flag.
-    patiently("the agent to be reached", || {
+    wait_for("the agent to be reached", || {
         let status = rta(&["status"]).output().unwrap();
         String::from_utf8_lossy(&status.stdout).contains("app on h is down").then_some(())
     });

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use rta_tests::{NamespacedHosts, Site, binary, patiently};
+use rta_tests::{NamespacedHosts, TestConfig, binary, wait_for};
 
 /// Command line of `bin/kafka-run-class.sh`: 20 options, the class, the file.
 const KAFKA: &str = r#"exec -a java "$STAND_IN" -Xmx1G -Xms1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
@@ -85,7 +85,7 @@ fn environment(folder: &Path, hosts: &NamespacedHosts) -> String {
 #[test]
 fn every_component_starts_as_its_criteria_expect_and_stops() {
     let Some(hosts) = NamespacedHosts::start(&["analytic", "storage"]) else { return };
-    let site = Site::new();
+    let site = TestConfig::new();
     let folder = site.path("platform");
     write_launchers(&folder);
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
@@ -101,17 +101,17 @@ fn every_component_starts_as_its_criteria_expect_and_stops() {
     let mut programs = Vec::new();
     for host in hosts.all() {
         let mut agent = host.command(binary("rta-agent"));
-        agent.arg("--config").arg(site.config()).args(["--host", host.name()]);
+        agent.arg("--config").arg(site.folder()).args(["--host", host.name()]);
         agent.args(["--listen", &format!("{}:7601", host.address()), "--insecure"]);
         agent.arg("--state").arg(site.path(host.name()));
-        programs.push(rta_tests::Program::run(agent));
+        programs.push(rta_tests::ServerProcess::spawn(agent));
     }
     let center = hosts.get(0);
     let grpc = format!("{}:7600", center.address());
     let mut aggregator = center.command(binary("rta-aggregator"));
-    aggregator.arg("--config").arg(site.config());
+    aggregator.arg("--config").arg(site.folder());
     aggregator.args(["--grpc", &grpc, "--web", "127.0.0.1:0", "--insecure"]);
-    programs.push(rta_tests::Program::run(aggregator));
+    programs.push(rta_tests::ServerProcess::spawn(aggregator));
     let rta = |arguments: &[&str]| -> Output {
         let mut command = std::process::Command::new(binary("rta"));
         command.args(["--aggregator", &format!("http://{grpc}")]).args(arguments);
@@ -127,7 +127,7 @@ fn every_component_starts_as_its_criteria_expect_and_stops() {
         });
         Some(told.collect())
     };
-    patiently("both hosts to be known", || {
+    wait_for("both hosts to be known", || {
         let all = overview()?;
         (all.len() == 16 && all.iter().all(|(_, health, _)| health == "down")).then_some(())
     });

@@ -5,17 +5,19 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rta_tests::{PASSWORD, People, Program, Session, Site, Web, patiently, run};
+use rta_tests::{
+    PASSWORD, ServerProcess, TestConfig, TestUsers, WebClient, WebSession, run_binary, wait_for,
+};
 
 const FORM: &str = "environment=TEST&host=h&component=app";
 
 struct World {
-    site: Site,
-    _agent: Program,
-    aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    _agent: ServerProcess,
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
-    people: People,
+    people: TestUsers,
 }
 
 impl World {
@@ -25,16 +27,16 @@ impl World {
 
     /// Starts the programs, with `more` arguments for the aggregator.
     fn with(viewing: &str, more: &[&str]) -> Self {
-        let site = Site::new();
-        site.write("components.toml", &site.component("app", "", ""));
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        let site = TestConfig::new();
+        site.write("components.toml", &site.component_toml("app", "", ""));
+        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
             )
         });
-        let people = People::new(&site, viewing);
-        let config = site.config();
-        let mut aggregator = Program::start(
+        let people = TestUsers::new(&site, viewing);
+        let config = site.folder();
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             [
                 "--config",
@@ -49,12 +51,12 @@ impl World {
             .iter()
             .chain(more),
         );
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         Self { site, _agent: agent, aggregator, web, grpc, people }
     }
 
     fn is_running(&self) -> bool {
-        self.site.process("app").is_some()
+        self.site.find_process("app").is_some()
     }
 }
 
@@ -81,22 +83,22 @@ fn one_signs_in_acts_and_signs_out() {
     let line = right.header("set-cookie").unwrap();
     assert!(line.contains("httponly") && line.contains("samesite=lax") && line.contains("path=/"), "{line}");
 
-    let Session { cookie, csrf } = world.web.session("ann");
-    let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
+    let WebSession { cookie, csrf } = world.web.session("ann");
+    let page = world.web.request("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.code == 200 && page.body.contains("Sign out") && page.body.contains("action=\"/start\""));
-    let started = world.web.ask("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
+    let started = world.web.request("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
     assert_eq!(started.code, 303, "{started:?}");
-    patiently("it to run", || world.is_running().then_some(()));
-    let events = patiently("it to be recorded", || {
-        let events = world.web.ask("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "").body;
+    wait_for("it to run", || world.is_running().then_some(()));
+    let events = wait_for("it to be recorded", || {
+        let events = world.web.request("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "").body;
         events.contains("\"user\":\"ann\"").then_some(events)
     });
     assert!(events.contains("start of app on h"), "{events}");
 
-    let out = world.web.ask("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
+    let out = world.web.request("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
     assert_eq!(out.code, 303);
     assert_eq!(
-        world.web.ask("GET", "/", &[("Cookie", &cookie)], "").code,
+        world.web.request("GET", "/", &[("Cookie", &cookie)], "").code,
         303,
         "the cookie is worth nothing any more"
     );
@@ -109,7 +111,7 @@ fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
     assert!(page.code == 200 && page.body.contains("href=\"/sign-in\""), "{page:?}");
     assert!(!page.body.contains("action=\"/start\""));
     let cookie = world.web.session("bob").cookie;
-    let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
+    let page = world.web.request("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.body.contains(">bob</span>") && !page.body.contains("action=\"/start\""));
 }
 
@@ -130,7 +132,7 @@ fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
         let names = ["ann", "ann", "ann", "ann", "bob", "bob", "cid", "dan", "eve", "eve", "fay", "gus"];
         let attackers: Vec<_> = names.iter().map(|name| scope.spawn(|| wrong(name))).collect();
         // The first attempts are answered at once; after these all are slowed down.
-        patiently("wrong passwords to be tried", || {
+        wait_for("wrong passwords to be tried", || {
             let log = world.aggregator.log();
             let tried = log.iter().filter(|line| line.contains("a wrong name or password")).count();
             (tried > 40).then_some(())
@@ -169,7 +171,7 @@ fn memory_of_many_wrong_passwords_is_bounded_and_given_back() {
                 for attempt in 0..10 {
                     let from = format!("10.0.{attacker}.{attempt}");
                     let form = "name=ann&password=wrong+horse+battery&next=/";
-                    let answer = world.web.ask("POST", "/sign-in", &[("X-Forwarded-For", &from)], form);
+                    let answer = world.web.request("POST", "/sign-in", &[("X-Forwarded-For", &from)], form);
                     assert_eq!(answer.code, 401, "{answer:?}");
                 }
             });
@@ -187,33 +189,33 @@ fn trusted_proxy_says_who_asks_and_how() {
     let form = "name=ann&password=correct+horse+battery&next=/";
     let proxied = [("X-Forwarded-For", "192.0.2.1, 203.0.113.9"), ("X-Forwarded-Proto", "https")];
     let world = World::with("closed", &["--trusted-proxy", "127.0.0.0/8"]);
-    let answer = world.web.ask("POST", "/sign-in", &proxied, form);
+    let answer = world.web.request("POST", "/sign-in", &proxied, form);
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("__host-rta=") && set.contains("; secure"), "{set}");
     let cookie = answer.cookie().replace("__host-rta", "__Host-rta");
     let [address, scheme] = proxied;
     let headers = [address, scheme, ("Cookie", cookie.as_str())];
-    let ask = |method: &str, path: &str, body: &str| world.web.ask(method, path, &headers, body);
+    let ask = |method: &str, path: &str, body: &str| world.web.request(method, path, &headers, body);
     let csrf = ask("GET", "/", "").csrf();
     assert_eq!(ask("POST", "/start", &format!("{FORM}&csrf={csrf}")).code, 303);
-    patiently("the start to be recorded under the client's address", || {
+    wait_for("the start to be recorded under the client's address", || {
         let events = ask("GET", "/api/v1/events?kind=plan", "").body;
         events.contains(&format!("\"address\":\"{CLIENT}\"")).then_some(())
     });
     let signed_in = |world: &World| {
-        patiently("the sign-in to be logged", || {
+        wait_for("the sign-in to be logged", || {
             world.aggregator.log().into_iter().find(|line| line.contains("signed in"))
         })
     };
     assert!(signed_in(&world).contains(CLIENT), "{}", signed_in(&world));
     // Headers of an untrusted proxy are ignored.
     let world = World::new("closed");
-    let answer = world.web.ask("POST", "/sign-in", &proxied, form);
+    let answer = world.web.request("POST", "/sign-in", &proxied, form);
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("rta=") && !set.contains("secure"), "{set}");
     let line = signed_in(&world);
     assert!(line.contains("127.0.0.1") && !line.contains(CLIENT), "{line}");
-    let output = run("rta-aggregator", ["--config", "x", "--trusted-proxy", "10.0.0.0/40"]);
+    let output = run_binary("rta-aggregator", ["--config", "x", "--trusted-proxy", "10.0.0.0/40"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
         output.status.code() == Some(2) && said.contains("its prefix is no number from 0 to 32"),
@@ -238,7 +240,7 @@ fn errors_below_api_are_problem_details() {
         ("GET", "/api/v1/history?environment=TSET", &[known], 404, "did you mean"),
     ];
     for (method, path, headers, code, detail) in rows {
-        let answer = world.web.ask(method, path, headers, "");
+        let answer = world.web.request(method, path, headers, "");
         assert_eq!(answer.code, code, "{path}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer:?}");
         let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -246,16 +248,16 @@ fn errors_below_api_are_problem_details() {
         assert!(problem["title"].is_string(), "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(detail), "{path}: {problem}");
     }
-    let wrong = world.web.ask("POST", "/api/v1/overview", &[known], "");
+    let wrong = world.web.request("POST", "/api/v1/overview", &[known], "");
     assert_eq!(wrong.header("allow"), Some("get,head"));
 }
 
 #[test]
 fn scripts_ask_with_their_tokens() {
     let world = World::new("closed");
-    let People { operator_token: operator, viewer_token: viewer, .. } = &world.people;
+    let TestUsers { operator_token: operator, viewer_token: viewer, .. } = &world.people;
     let bearer = format!("Bearer {viewer}");
-    let json = world.web.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+    let json = world.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
     assert!(
         json.code == 200 && json.body.contains("\"environments\"") && !json.head.contains("set-cookie"),
         "{json:?}"
@@ -265,11 +267,11 @@ fn scripts_ask_with_their_tokens() {
         let file = world.site.path("token");
         std::fs::write(&file, token).unwrap();
         let own = ["--aggregator", &grpc, "--token-file", file.to_str().unwrap()];
-        run("rta", own.iter().chain(command))
+        run_binary("rta", own.iter().chain(command))
     };
     let act = |token: &str| as_whom(token, &["start", "app"]);
     for command in [&["start", "app"][..], &["status"]] {
-        let nobody = run("rta", ["--aggregator", &grpc].iter().chain(command));
+        let nobody = run_binary("rta", ["--aggregator", &grpc].iter().chain(command));
         let told = String::from_utf8(nobody.stderr).unwrap();
         assert!(!nobody.status.success() && told.contains("give --token-file"), "{told}");
     }
@@ -290,7 +292,7 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
     let world = World::new("closed");
     let bearer = format!("Bearer {}", world.people.viewer_token);
     let told = || {
-        let answer = world.web.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+        let answer = world.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
         assert_eq!(answer.code, 200, "{answer:?}");
         let overview: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         let all = overview["impairments"].as_array().unwrap();
@@ -300,7 +302,7 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
     assert_eq!(told(), None);
     let right = std::fs::read(&world.people.file).unwrap();
     std::fs::write(&world.people.file, "user = 7\n").unwrap();
-    let message = patiently("the broken file to be told", told);
+    let message = wait_for("the broken file to be told", told);
     assert!(
         message.contains("users from before are used until rta-aggregator ends: repair the file"),
         "{message}"
@@ -308,21 +310,21 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
     assert!(message.contains(&world.people.file.display().to_string()), "{message}");
     assert_eq!(world.web.sign_in("ann", PASSWORD).code, 303);
     std::fs::write(&world.people.file, right).unwrap();
-    patiently("the repaired file to be taken", || told().is_none().then_some(()));
+    wait_for("the repaired file to be taken", || told().is_none().then_some(()));
 }
 
 #[test]
 fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
-    let site = Site::new();
+    let site = TestConfig::new();
     site.write(
         "site.toml",
-        &(site.component("app", "", "")
+        &(site.component_toml("app", "", "")
             + "[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n"),
     );
-    let config = site.config();
+    let config = site.folder();
     let refused = |more: &[&str]| {
         let arguments = ["--config", config.to_str().unwrap(), "--web", "0.0.0.0:0"];
-        let output = run("rta-aggregator", arguments.iter().chain(more));
+        let output = run_binary("rta-aggregator", arguments.iter().chain(more));
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     };
@@ -339,7 +341,7 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
         "{said}"
     );
 
-    let mut aggregator = Program::start(
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         [
             "--config",
@@ -351,6 +353,6 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
             "--read-only",
         ],
     );
-    let answer = Web(aggregator.address("web")).post("/start", FORM);
+    let answer = WebClient(aggregator.address("web")).post("/start", FORM);
     assert!(answer.code == 403 && answer.body.contains("for looking only"), "{answer:?}");
 }

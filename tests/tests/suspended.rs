@@ -8,7 +8,10 @@ use std::time::Duration;
 use rta_shared::action::ActionKind::{Start, Stop};
 use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
-use rta_tests::{Follower, Mode, Seen, Site, Stage, act, connect, control_group, patiently, run};
+use rta_tests::{
+    AgentMode, ObservedComponent, ReportStream, TestConfig, TestHost, connect_agent, control_group,
+    run_action, run_binary, wait_for,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Time limit that only broken tests exceed.
@@ -19,45 +22,46 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 /// Waits until the process of `app` is reported with this suspension.
-fn awaited(follower: &mut Follower, expected: v1::Suspension) {
-    let is_it = |app: &Seen| app.processes.iter().any(|process| process.suspension() == expected);
-    assert!(follower.await_that("app", PATIENCE, is_it).is_some(), "{expected:?} was not told");
+fn awaited(follower: &mut ReportStream, expected: v1::Suspension) {
+    let is_it =
+        |app: &ObservedComponent| app.processes.iter().any(|process| process.suspension() == expected);
+    assert!(follower.wait_for_component("app", PATIENCE, is_it).is_some(), "{expected:?} was not told");
 }
 
 /// Returns what the handler wrote. The shell may add that the signal ended its `sleep`, too, which is a process of the
 /// component.
-fn handled(site: &Site) -> Vec<String> {
-    let log = std::fs::read_to_string(site.log("app")).unwrap();
+fn handled(site: &TestConfig) -> Vec<String> {
+    let log = std::fs::read_to_string(site.log_path("app")).unwrap();
     log.lines().filter(|line| !line.ends_with("Terminated")).map(str::to_owned).collect()
 }
 
 /// Returns a component whose shell logs a request to end.
-fn with_handler(site: &Site, more: &str) -> String {
+fn with_handler(site: &TestConfig, more: &str) -> String {
     let script = "exec -a x bash -c 'trap \"echo handled; exit 0\" TERM; while :; do sleep 0.05; done' x \
                   \"--token=app-$token\"";
-    site.scripted("app", script, more)
+    site.scripted_component_toml("app", script, more)
 }
 
 #[test]
 fn stopped_process_is_noticed_in_each_mode_and_degrades() {
-    for mode in [Mode::Events, Mode::Scans] {
-        let mut stage = Stage::new(mode, |site| site.component("app", "", ""));
-        let mut child = stage.site.play("app");
+    for mode in [AgentMode::Events, AgentMode::Scans] {
+        let mut stage = TestHost::start(mode, |site| site.component_toml("app", "", ""));
+        let mut child = stage.site.start_stand_in("app");
         awaited(&mut stage.overviews, v1::Suspension::Unspecified);
         signal(child.id(), Signal::STOP);
         awaited(&mut stage.reports, v1::Suspension::Signal);
         awaited(&mut stage.overviews, v1::Suspension::Signal);
         let aggregator = format!("http://{}", stage.aggregator.address("grpc"));
-        let status = run("rta", ["--aggregator", &aggregator, "status"]);
+        let status = run_binary("rta", ["--aggregator", &aggregator, "status"]);
         let said = String::from_utf8_lossy(&status.stdout).into_owned();
         let pid = child.id();
         let reason = format!("pid {pid} is stopped by a signal (SIGSTOP); resume it with kill -CONT {pid}");
         assert!(said.contains("degraded") && said.contains(&reason), "{said}");
-        let listed = run("rta", ["--aggregator", &aggregator, "list", "--json"]);
+        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--json"]);
         let json: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
         let process = &json["environments"][0]["hosts"][0]["instances"][0]["processes"][0];
         assert_eq!((&process["pid"], &process["suspension"]), (&pid.into(), &"signal".into()));
-        let listed = run("rta", ["--aggregator", &aggregator, "list", "--verbose"]);
+        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--verbose"]);
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let user = process["user"].as_str().unwrap();
         assert!(listed.contains(&format!("{pid}  {user}")), "{listed}");
@@ -70,39 +74,39 @@ fn stopped_process_is_noticed_in_each_mode_and_degrades() {
 
 #[tokio::test]
 async fn stop_of_a_stopped_process_lets_its_handler_run() {
-    let site = Site::of_one_host(|site| with_handler(site, ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let site = TestConfig::one_host(|site| with_handler(site, ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     signal(pid, Signal::STOP);
-    let stopped = act(&mut client, Stop, "app").await;
+    let stopped = run_action(&mut client, Stop, "app").await;
     let text = format!("pid {pid} was stopped by a signal: SIGCONT was sent, so that it is acted on");
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
-    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
+    assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }
 
 #[tokio::test]
 async fn stop_command_reaches_a_stopped_process_too() {
-    let site = Site::of_one_host(|site| {
+    let site = TestConfig::one_host(|site| {
         let command = "[component.stop]\ncommand = [\"/bin/sh\", \"-c\", \"kill $(cat '$pid')\"]";
         with_handler(site, &command.replace("$pid", &site.path("pid").display().to_string()))
     });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     std::fs::write(site.path("pid"), pid.to_string()).unwrap();
     signal(pid, Signal::STOP);
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::Stopped);
+    assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }
 
 /// Control group of version 2 for a test; thawed and removed when this is dropped.
-struct Group(PathBuf);
+struct FreezerGroup(PathBuf);
 
-impl Group {
+impl FreezerGroup {
     /// Creates a group; `None` if the host has no such hierarchy, or the test may not create groups.
-    fn new(site: &Site) -> Option<Self> {
+    fn new(site: &TestConfig) -> Option<Self> {
         let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
         let root = root.into_iter().find(|root| root.join("cgroup.procs").is_file())?;
         let folder = root.join(format!("test-of-rta-{}", site.token()));
@@ -111,11 +115,11 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for FreezerGroup {
     fn drop(&mut self) {
         // Errors mean that it is already thawed, or briefly still in use.
         let _ = std::fs::write(self.0.join("cgroup.freeze"), "0");
-        patiently("the group to be empty", || std::fs::remove_dir(&self.0).ok());
+        wait_for("the group to be empty", || std::fs::remove_dir(&self.0).ok());
     }
 }
 
@@ -127,43 +131,43 @@ fn skip(why: &str) {
 
 #[tokio::test]
 async fn frozen_process_is_told_and_its_stop_says_why_it_takes_so_long() {
-    let site = Site::of_one_host(|site| with_handler(site, "[component.stop]\ntimeout = \"1s\""));
-    let Some(group) = Group::new(&site) else {
+    let site = TestConfig::one_host(|site| with_handler(site, "[component.stop]\ntimeout = \"1s\""));
+    let Some(group) = FreezerGroup::new(&site) else {
         skip("control groups of version 2 cannot be made");
         return;
     };
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
     std::fs::write(group.0.join("cgroup.freeze"), "1").unwrap();
-    patiently("the group to be frozen", || {
+    wait_for("the group to be frozen", || {
         let events = std::fs::read_to_string(group.0.join("cgroup.events")).unwrap();
         events.contains("frozen 1").then_some(())
     });
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.components[0].processes[0].suspension(), v1::Suspension::Freezer);
-    let stopped = act(&mut client, Stop, "app").await;
+    let stopped = run_action(&mut client, Stop, "app").await;
     let text = format!(
         "pid {pid} is frozen by a control group and handles no signal before that is thawed: echo 0 > {}",
         group.0.join("cgroup.freeze").display()
     );
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
-    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Killed);
+    assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Killed);
 }
 
 #[tokio::test]
 async fn stop_thaws_the_group_that_the_agent_made() {
-    let site = Site::of_one_host(|site| with_handler(site, ""));
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    let site = TestConfig::one_host(|site| with_handler(site, ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     let Some(group) = control_group(pid) else {
         skip("the agent makes no control groups here");
         return;
     };
     std::fs::write(group.join("cgroup.freeze"), "1").unwrap();
-    let stopped = act(&mut client, Stop, "app").await;
-    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
+    let stopped = run_action(&mut client, Stop, "app").await;
+    assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }

@@ -8,14 +8,14 @@ use std::process::Command;
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_tests::{Program, RealSystemd, Site, binary, patiently};
+use rta_tests::{RealSystemd, ServerProcess, TestConfig, binary, wait_for};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 type Client = AgentServiceClient<Channel>;
 
 /// Returns a unit that plays a component in the namespace, whose PID 1 holds its lease.
-fn service(site: &Site, component: &str, more: &str) -> String {
+fn service(site: &TestConfig, component: &str, more: &str) -> String {
     let (stand_in, token) = (binary("stand-in"), site.token());
     format!(
         "[Service]\nEnvironment=STAND_IN_LEASE=1\nExecStart={} --token={component}-{token}\n{more}\n",
@@ -24,8 +24,8 @@ fn service(site: &Site, component: &str, more: &str) -> String {
 }
 
 /// Creates a site with one host `h`, whose components are units of the same names.
-fn site(components: &[&str]) -> Site {
-    let site = Site::new();
+fn site(components: &[&str]) -> TestConfig {
+    let site = TestConfig::new();
     let mut text = String::new();
     for component in components {
         text.push_str(&format!(
@@ -46,15 +46,15 @@ fn site(components: &[&str]) -> Site {
 }
 
 /// Starts an agent for `h` with `command`.
-async fn agent(site: &Site, mut command: Command) -> (Program, Client) {
-    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
-    let mut agent = Program::run(command);
+async fn agent(site: &TestConfig, mut command: Command) -> (ServerProcess, Client) {
+    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    let mut agent = ServerProcess::spawn(command);
     let address: SocketAddr = agent.address("address");
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
 /// Starts a real systemd with `units`, and an agent in it.
-async fn inside(site: &Site, units: &[(&str, String)]) -> Option<(RealSystemd, Program, Client)> {
+async fn inside(site: &TestConfig, units: &[(&str, String)]) -> Option<(RealSystemd, ServerProcess, Client)> {
     let systemd = RealSystemd::start(site.token(), units)?;
     let (agent, client) = agent(site, systemd.enter(binary("rta-agent"))).await;
     Some((systemd, agent, client))
@@ -62,12 +62,12 @@ async fn inside(site: &Site, units: &[(&str, String)]) -> Option<(RealSystemd, P
 
 /// Progress and result of an action.
 #[derive(Debug)]
-struct Told {
+struct ActionRecord {
     progress: Vec<v1::ActionProgress>,
     end: Result<v1::ActionResult, Status>,
 }
 
-impl Told {
+impl ActionRecord {
     fn phases(&self) -> Vec<v1::ActionPhase> {
         self.progress.iter().map(v1::ActionProgress::phase).collect()
     }
@@ -85,9 +85,9 @@ impl Told {
 /// Performs an action to its end.
 macro_rules! perform {
     ($client:expr, $method:ident, $request:ident, $event:path, $component:expr) => {{
-        let target = rta_tests::target($client).await;
+        let target = rta_tests::request_target($client).await;
         let request = v1::$request { component: $component.to_owned(), by: None, target };
-        let mut told = Told { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
+        let mut told = ActionRecord { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
         match $client.$method(request).await {
             Err(status) => told.end = Err(status),
             Ok(response) => {
@@ -111,15 +111,15 @@ macro_rules! perform {
     }};
 }
 
-async fn start(client: &mut Client, component: &str) -> Told {
+async fn start(client: &mut Client, component: &str) -> ActionRecord {
     perform!(client, start, AgentServiceStartRequest, v1::agent_service_start_response::Event, component)
 }
 
-async fn stop(client: &mut Client, component: &str) -> Told {
+async fn stop(client: &mut Client, component: &str) -> ActionRecord {
     perform!(client, stop, AgentServiceStopRequest, v1::agent_service_stop_response::Event, component)
 }
 
-async fn restart(client: &mut Client, component: &str) -> Told {
+async fn restart(client: &mut Client, component: &str) -> ActionRecord {
     perform!(
         client,
         restart,
@@ -228,9 +228,9 @@ async fn a_failure_quotes_the_units_result() {
     assert!(told.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{told:?}");
 
     // Another component's process runs, and systemd reports success: the criteria are wrong.
-    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
     site.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
-    let target = rta_tests::target(&mut client).await;
+    let target = rta_tests::request_target(&mut client).await;
     client.reload_config(v1::AgentServiceReloadConfigRequest { target }).await.unwrap();
     let told = start(&mut client, "other").await;
     let sentence = "start of other on h: no process matched its criteria within 1 s, though other.service is \
@@ -287,8 +287,8 @@ async fn ends_that_are_not_clean_are_told() {
 
     let mut stranger = systemd.enter(&stand_in);
     stranger.arg(format!("--token=stranger-{token}")).env("STAND_IN_LEASE", "1");
-    let mut children = rta_tests::Children::default();
-    children.begin(&mut stranger);
+    let mut children = rta_tests::ChildProcesses::default();
+    children.spawn(&mut stranger);
     until(&mut client, "stranger", |report| report.state() == v1::State::Running).await;
     for told in [stop(&mut client, "stranger").await, restart(&mut client, "stranger").await] {
         assert!(told.refusal().1.contains("systemd did not start it, so that it cannot stop it"), "{told:?}");
@@ -332,7 +332,7 @@ async fn a_crashed_unit_that_remains_active_is_started_again() {
 #[tokio::test]
 async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
     let site = site(&["supervised"]);
-    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
     site.write("site.toml", &text.replace("systemd = \"supervised.service\"", "command = [\"/bin/false\"]"));
     let units = [("supervised.service", service(&site, "supervised", "Restart=always\nRestartSec=100ms"))];
     let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
@@ -359,7 +359,7 @@ async fn the_bus_is_found_again_after_it_was_lost() {
     let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     // systemctl can reach systemd without the bus.
-    patiently("the bus to be restarted", || {
+    wait_for("the bus to be restarted", || {
         systemd.systemctl(&["restart", "dbus.service"]).status.success().then_some(())
     });
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;

@@ -8,27 +8,27 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use rta_tests::{Own, Pki, Program, Site, Web, patiently, run};
+use rta_tests::{CertificateFiles, ServerProcess, TestCa, TestConfig, WebClient, run_binary, wait_for};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 
 struct Aggregator {
-    program: Program,
-    web: Web,
+    program: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
 }
 
 impl Aggregator {
-    fn start(site: &Site, more: &[String]) -> Self {
-        let config = site.config();
+    fn start(site: &TestConfig, more: &[String]) -> Self {
+        let config = site.folder();
         let mut arguments: Vec<String> =
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
                 .map(str::to_owned)
                 .to_vec();
         arguments.extend_from_slice(more);
-        let mut program = Program::start("rta-aggregator", arguments);
-        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
+        let mut program = ServerProcess::start("rta-aggregator", arguments);
+        let (web, grpc) = (WebClient(program.address("web")), program.address("grpc"));
         Self { program, web, grpc }
     }
 
@@ -40,11 +40,11 @@ impl Aggregator {
     }
 
     fn reaches(&self, name: &str) {
-        patiently(&format!("{name} to be reached"), || (self.host(name)["reachable"] == true).then_some(()));
+        wait_for(&format!("{name} to be reached"), || (self.host(name)["reachable"] == true).then_some(()));
     }
 
     fn is_told(&self, name: &str, reason: &str) {
-        patiently(&format!("{name} to be told with: {reason}"), || {
+        wait_for(&format!("{name} to be told with: {reason}"), || {
             let host = self.host(name);
             assert_ne!(host["reachable"], true, "{host}");
             host["error"].as_str()?.contains(reason).then_some(())
@@ -52,17 +52,17 @@ impl Aggregator {
     }
 
     /// Runs the command, optionally with a certificate.
-    fn rta(&self, ca: &Path, own: Option<&Own>, arguments: &[&str]) -> Output {
+    fn rta(&self, ca: &Path, own: Option<&CertificateFiles>, arguments: &[&str]) -> Output {
         let address = format!("https://{}", self.grpc);
         let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
         if let Some(own) = own {
             all.extend(["--cert", own.certificate.to_str().unwrap(), "--key", own.key.to_str().unwrap()]);
         }
-        run("rta", all.iter().chain(arguments))
+        run_binary("rta", all.iter().chain(arguments))
     }
 }
 
-fn write_hosts(site: &Site, hosts: &[(&str, &str)]) {
+fn write_hosts(site: &TestConfig, hosts: &[(&str, &str)]) {
     let hosts = hosts
         .iter()
         .map(|(name, agent)| format!("{{ name = \"{name}\", components = [\"app\"], agent = \"{agent}\" }}"));
@@ -71,21 +71,21 @@ fn write_hosts(site: &Site, hosts: &[(&str, &str)]) {
 }
 
 /// Creates a configuration whose hosts `h` and `g` have no agent yet.
-fn site() -> Site {
-    let site = Site::new();
-    site.write("components.toml", &site.component("app", "", ""));
+fn site() -> TestConfig {
+    let site = TestConfig::new();
+    site.write("components.toml", &site.component_toml("app", "", ""));
     write_hosts(&site, &[("h", "https://127.0.0.1:1"), ("g", "https://127.0.0.1:2")]);
     site
 }
 
-fn agent(site: &Site, host: &str, own: &Own, ca: &Path) -> (Program, SocketAddr) {
+fn agent(site: &TestConfig, host: &str, own: &CertificateFiles, ca: &Path) -> (ServerProcess, SocketAddr) {
     let flags = own.flags(ca);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    site.agent_with(host, "127.0.0.1:0", &flags)
+    site.start_agent_with(host, "127.0.0.1:0", &flags)
 }
 
-fn logged(program: &Program, text: &str) {
-    patiently(&format!("a log line with: {text}"), || {
+fn logged(program: &ServerProcess, text: &str) {
+    wait_for(&format!("a log line with: {text}"), || {
         program.log().iter().any(|line| line.contains(text)).then_some(())
     });
 }
@@ -93,49 +93,49 @@ fn logged(program: &Program, text: &str) {
 #[test]
 fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_its_own_name() {
     let site = site();
-    let pki = Pki::new(site.path("pki"));
-    let foreign = Pki::new(site.path("foreign"));
+    let pki = TestCa::new(site.path("pki"));
+    let foreign = TestCa::new(site.path("foreign"));
     let ca = pki.ca();
-    let (h, h_address) = agent(&site, "h", &pki.host("h"), &ca);
+    let (h, h_address) = agent(&site, "h", &pki.create_host("h"), &ca);
     // This agent presents the certificate of another host.
-    let (_g, g_address) = agent(&site, "g", &pki.host("somebody"), &ca);
+    let (_g, g_address) = agent(&site, "g", &pki.create_host("somebody"), &ca);
     let hosts = [("h", format!("https://{h_address}")), ("g", format!("https://{g_address}"))];
     write_hosts(&site, &hosts.each_ref().map(|(name, address)| (*name, address.as_str())));
 
-    let right = Aggregator::start(&site, &pki.host("aggregator").flags(&ca));
+    let right = Aggregator::start(&site, &pki.create_host("aggregator").flags(&ca));
     right.reaches("h");
     right.is_told("g", "its certificate is not right: certificate not valid for name \"g\"");
 
     let without = Aggregator::start(&site, &[]);
     without.is_told("h", "was started without --tls-cert");
     let rows = [
-        (foreign.host("aggregator"), "which is of another CA"),
-        (pki.host("other"), "it does not obey the name"),
-        (pki.user("aggregator"), "it does not obey the name"),
-        (pki.expired("aggregator"), "has expired"),
+        (foreign.create_host("aggregator"), "which is of another CA"),
+        (pki.create_host("other"), "it does not obey the name"),
+        (pki.create_user("aggregator"), "it does not obey the name"),
+        (pki.create_expired("aggregator"), "has expired"),
     ];
     for (own, reason) in rows {
         // A user's certificate is not valid for any listener, but the aggregator can listen with another one.
         let wrong = Aggregator::start(&site, &own.flags(&ca));
         wrong.is_told("h", reason);
     }
-    let distrustful = Aggregator::start(&site, &pki.own("hosts/aggregator").flags(&foreign.ca()));
+    let distrustful = Aggregator::start(&site, &pki.files("hosts/aggregator").flags(&foreign.ca()));
     distrustful.is_told("h", "its certificate is of another CA");
     logged(&h, "a connection was refused");
 
     write_hosts(&site, &[("h", &format!("http://{h_address}")), ("g", "http://127.0.0.1:2")]);
     let clear = Aggregator::start(&site, &[]);
-    patiently("clear to be refused", || clear.host("h")["error"].as_str().map(drop));
+    wait_for("clear to be refused", || clear.host("h")["error"].as_str().map(drop));
     right.reaches("h");
 }
 
 #[test]
 fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     let site = site();
-    let pki = Pki::new(site.path("pki"));
-    let (ca, person) = (pki.ca(), pki.user("ann"));
-    let aggregator = Aggregator::start(&site, &pki.ending("aggregator", 12).flags(&ca));
-    let said = patiently("check to warn", || {
+    let pki = TestCa::new(site.path("pki"));
+    let (ca, person) = (pki.ca(), pki.create_user("ann"));
+    let aggregator = Aggregator::start(&site, &pki.create_expiring_in("aggregator", 12).flags(&ca));
+    let said = wait_for("check to warn", || {
         let output = aggregator.rta(&ca, Some(&person), &["check"]);
         Some(String::from_utf8(output.stdout).unwrap())
             .filter(|said| said.contains("ends in 12 days; renew it"))
@@ -143,16 +143,16 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     assert!(said.starts_with("RTA ") && said.contains("the certificate "), "{said}");
     let status = aggregator.rta(&ca, Some(&person), &["status"]);
     assert!(String::from_utf8(status.stdout).unwrap().contains("ends in 12 days; renew it"));
-    let later = Aggregator::start(&site, &pki.ending("aggregator", 40).flags(&ca));
-    patiently("the hosts to be given up", || later.host("h")["error"].as_str().map(drop));
+    let later = Aggregator::start(&site, &pki.create_expiring_in("aggregator", 40).flags(&ca));
+    wait_for("the hosts to be given up", || later.host("h")["error"].as_str().map(drop));
     let quiet = later.rta(&ca, Some(&person), &["check"]);
     assert!(!String::from_utf8(quiet.stdout).unwrap().contains("renew it"));
 
     // The same applies to an agent's certificate, which the agent reports.
-    let (_h, h_address) = agent(&site, "h", &pki.ending("h", 3), &ca);
+    let (_h, h_address) = agent(&site, "h", &pki.create_expiring_in("h", 3), &ca);
     write_hosts(&site, &[("h", &format!("https://{h_address}")), ("g", "https://127.0.0.1:2")]);
-    let aggregator = Aggregator::start(&site, &pki.ending("aggregator", 40).flags(&ca));
-    patiently("check to warn", || {
+    let aggregator = Aggregator::start(&site, &pki.create_expiring_in("aggregator", 40).flags(&ca));
+    wait_for("check to warn", || {
         let output = aggregator.rta(&ca, Some(&person), &["check"]);
         let said = String::from_utf8(output.stdout).unwrap();
         said.contains("the certificate of the agent on TEST/h ends in 3 days; renew it").then_some(())
@@ -164,16 +164,16 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
 #[test]
 fn the_command_acts_under_the_name_of_its_certificate() {
     let site = site();
-    let pki = Pki::new(site.path("pki"));
+    let pki = TestCa::new(site.path("pki"));
     let ca = pki.ca();
-    let (_h, address) = agent(&site, "h", &pki.host("h"), &ca);
+    let (_h, address) = agent(&site, "h", &pki.create_host("h"), &ca);
     write_hosts(&site, &[("h", &format!("https://{address}"))]);
-    let aggregator = Aggregator::start(&site, &pki.host("aggregator").flags(&ca));
+    let aggregator = Aggregator::start(&site, &pki.create_host("aggregator").flags(&ca));
     aggregator.reaches("h");
-    let ann = pki.user("ann");
+    let ann = pki.create_user("ann");
     let started = aggregator.rta(&ca, Some(&ann), &["start", "app", "--yes"]);
     assert!(started.status.success(), "{started:?}");
-    assert!(site.process("app").is_some());
+    assert!(site.find_process("app").is_some());
     let events = aggregator.rta(&ca, Some(&ann), &["events", "--component", "app", "--json"]);
     let events: Value = serde_json::from_slice(&events.stdout).unwrap();
     let by = events.as_array().unwrap().iter().filter_map(|event| event["by"]["user"].as_str());
@@ -201,12 +201,13 @@ fn page(address: SocketAddr, ca: &Path) -> Option<(CertificateDer<'static>, Stri
 #[test]
 fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     let site = site();
-    let pki = Pki::new(site.path("pki"));
+    let pki = TestCa::new(site.path("pki"));
     let ca = pki.ca();
-    let (right_h, right_a, ann) = (pki.host("h"), pki.host("aggregator"), pki.user("ann"));
-    let other = pki.host("other");
+    let (right_h, right_a, ann) =
+        (pki.create_host("h"), pki.create_host("aggregator"), pki.create_user("ann"));
+    let other = pki.create_host("other");
     let (own_h, own_a) = (other.copy(&site, "h"), other.copy(&site, "a"));
-    let web = pki.host("page").copy(&site, "page");
+    let web = pki.create_host("page").copy(&site, "page");
     let (_h, address) = agent(&site, "h", &own_h, &ca);
     write_hosts(&site, &[("h", &format!("https://{address}"))]);
     let aggregator = Aggregator::start(&site, &own_a.flags(&ca));
@@ -216,7 +217,7 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     right_a.replace(&own_a);
     aggregator.reaches("h");
     let list = || aggregator.rta(&ca, Some(&ann), &["list"]);
-    patiently("the command to be answered with it", || list().status.success().then_some(()));
+    wait_for("the command to be answered with it", || list().status.success().then_some(()));
     std::fs::write(&own_a.certificate, "rubbish").unwrap();
     logged(&aggregator.program, "TLS files are broken");
     assert!(list().status.success(), "those from before go on");
@@ -225,7 +226,7 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     for (part, file) in [(String::new(), &own_a), ("h: ".to_owned(), &own_h)] {
         let file = file.certificate.display();
         let warning = format!("warning: {part}the certificate {file}: there is none in it");
-        patiently("the broken file to be told", || {
+        wait_for("the broken file to be told", || {
             let status = aggregator.rta(&ca, Some(&ann), &["status"]);
             String::from_utf8_lossy(&status.stdout).contains(&warning).then_some(())
         });
@@ -234,31 +235,31 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     let paged = Aggregator::start(&site, &web.web_flags());
     let (before, start) = page(paged.web.0, &ca).unwrap();
     assert_eq!(start, "HTTP/1.1 200 OK");
-    pki.make(&["host", "page", "--force"]);
-    pki.own("hosts/page").replace(&web);
-    patiently("the renewed certificate", || (page(paged.web.0, &ca)?.0 != before).then_some(()));
+    pki.run_pki(&["host", "page", "--force"]);
+    pki.files("hosts/page").replace(&web);
+    wait_for("the renewed certificate", || (page(paged.web.0, &ca)?.0 != before).then_some(()));
 }
 
 #[test]
 fn beyond_loopback_a_certificate_is_as_good_as_being_told_insecure_and_broken_files_are_said_at_once() {
     let site = site();
-    let pki = Pki::new(site.path("pki"));
-    let config = site.config();
+    let pki = TestCa::new(site.path("pki"));
+    let config = site.folder();
     let config = config.to_str().unwrap();
     let beyond = ["--config", config, "--host", "h", "--listen", "0.0.0.0:0"];
-    let refused = run("rta-agent", beyond);
+    let refused = run_binary("rta-agent", beyond);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("give --tls-cert"), "{refused:?}");
-    let flags = pki.host("h").flags(&pki.ca());
+    let flags = pki.create_host("h").flags(&pki.ca());
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let (_agent, address) = site.agent_with("h", "0.0.0.0:0", &flags);
+    let (_agent, address) = site.start_agent_with("h", "0.0.0.0:0", &flags);
     assert!(address.ip().is_unspecified());
 
-    std::fs::write(pki.own("hosts/h").key, "rubbish").unwrap();
-    let broken = run("rta-agent", beyond.iter().chain(&flags));
+    std::fs::write(pki.files("hosts/h").key, "rubbish").unwrap();
+    let broken = run_binary("rta-agent", beyond.iter().chain(&flags));
     assert_eq!(broken.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("h-key.pem"), "{broken:?}");
-    let told = run("rta", ["--aggregator", "https://127.0.0.1:1", "list"]);
+    let told = run_binary("rta", ["--aggregator", "https://127.0.0.1:1", "list"]);
     assert_eq!(told.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&told.stderr).contains("--ca"), "{told:?}");
 }

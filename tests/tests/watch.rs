@@ -10,34 +10,34 @@ use rta_shared::action::ActionKind;
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{Children, Program, Site, act, binary, patiently};
+use rta_tests::{ChildProcesses, ServerProcess, TestConfig, binary, run_action, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Streaming;
 use tonic::transport::Channel;
 
 /// Agent of a host that carries `app`, and the stream of its reports.
 struct World {
-    site: Site,
-    children: Children,
-    agent: Program,
+    site: TestConfig,
+    children: ChildProcesses,
+    agent: ServerProcess,
     client: AgentServiceClient<Channel>,
     stream: Streaming<v1::WatchReportResponse>,
 }
 
 impl World {
     /// Starts an agent with these arguments; `components` returns the TOML.
-    async fn with(arguments: &[&str], components: impl FnOnce(&Site) -> String) -> Self {
-        let site = Site::new();
+    async fn with(arguments: &[&str], components: impl FnOnce(&TestConfig) -> String) -> Self {
+        let site = TestConfig::new();
         let text = components(&site);
         site.write("site.toml", &(text + HOST));
-        let (agent, address) = site.agent_with("h", "127.0.0.1:0", arguments);
+        let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", arguments);
         let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
         let stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
-        Self { site, children: Children::default(), agent, client, stream }
+        Self { site, children: ChildProcesses::default(), agent, client, stream }
     }
 
     async fn new(arguments: &[&str]) -> Self {
-        Self::with(arguments, |site| site.component("app", "", "")).await
+        Self::with(arguments, |site| site.component_toml("app", "", "")).await
     }
 
     /// Returns the next report that is a change.
@@ -147,11 +147,11 @@ async fn a_death_and_a_birth_are_told() {
         let mut world = World::new(mode).await;
         for _ in 0..3 {
             let mut command = world.stand_in("java");
-            let pid = world.children.begin(&mut command);
+            let pid = world.children.spawn(&mut command);
             world.until(running_as(&[pid])).await;
             signal(pid, Signal::KILL);
             world.until(stopped).await;
-            world.children.end(pid);
+            world.children.kill(pid);
         }
     }
 }
@@ -161,7 +161,8 @@ async fn a_death_and_a_birth_are_told() {
 async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end() {
     for mode in MODES {
         let mut world = World::with(mode, |site| {
-            site.component("app", "", "").replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
+            site.component_toml("app", "", "")
+                .replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
         })
         .await;
         let script = format!(
@@ -250,7 +251,7 @@ async fn a_zombie_is_gone() {
     for mode in MODES {
         let mut world = World::new(mode).await;
         let mut command = world.stand_in("java");
-        let pid = world.children.begin(&mut command);
+        let pid = world.children.spawn(&mut command);
         world.until(running_as(&[pid])).await;
         signal(pid, Signal::KILL);
         world.until(stopped).await;
@@ -266,12 +267,12 @@ async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
     for mode in MODES {
         let mut world = World::new(mode).await;
         let mut helper = world.stand_in("java");
-        let helper = world.children.begin(&mut helper);
+        let helper = world.children.spawn(&mut helper);
         world.until(running_as(&[helper])).await;
         let mut real = world.stand_in("java");
-        let real = world.children.begin(&mut real);
+        let real = world.children.spawn(&mut real);
         world.until(|component| component.doubled && component.processes.len() == 2).await;
-        world.children.end(helper);
+        world.children.kill(helper);
         world.until(|component| !component.doubled && running_as(&[real])(component)).await;
     }
 }
@@ -285,11 +286,11 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
     for mode in MODES {
         let mut world = World::new(mode).await;
         let mut command = world.stand_in("java");
-        let pid = world.children.begin(&mut command);
+        let pid = world.children.spawn(&mut command);
         world.until(running_as(&[pid])).await;
-        world.children.end(pid);
+        world.children.kill(pid);
         // Other tests start processes too, so this repeats until the PID is reused.
-        let mut other = patiently("the PID to be used again", || {
+        let mut other = wait_for("the PID to be used again", || {
             let mut command = Command::new("sleep");
             command.arg("60");
             let mut child = with_pid(pid, &mut command)?;
@@ -304,7 +305,7 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
         // The reverse: the PID of a foreign process now belongs to the component.
         other.kill().unwrap();
         other.wait().unwrap();
-        let mut again = patiently("the PID to be used again", || {
+        let mut again = wait_for("the PID to be used again", || {
             let mut command = world.stand_in("java");
             let mut child = with_pid(pid, command.stdout(Stdio::null()))?;
             if child.id() == pid {
@@ -332,7 +333,7 @@ fn with_pid(pid: u32, command: &mut Command) -> Option<std::process::Child> {
 #[tokio::test]
 async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_counted() {
     let mut world = World::with(&["--scan-period", "1s"], |site| {
-        site.component("app", "", "").replace("'^--token=", "'^worker: --token=")
+        site.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
     })
     .await;
     let title = format!("worker: {}", world.token());
@@ -343,7 +344,7 @@ async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_count
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     world.until(running_as(&[child.id()])).await;
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    patiently("the title", || {
+    wait_for("the title", || {
         let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).ok()?;
         line.starts_with(title.as_bytes()).then_some(())
     });
@@ -356,7 +357,7 @@ async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_count
 #[tokio::test]
 async fn a_difference_that_a_full_scan_finds_is_counted() {
     let mut world = World::with(&["--scan-period", "1s"], |site| {
-        site.component("app", "", "").replace("'^--token=", "'^worker: --token=")
+        site.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
     })
     .await;
     // The title is composed at run time: before, no part of the command line matches.
@@ -398,15 +399,15 @@ async fn lost_events_are_answered_with_a_full_scan() {
         return;
     }
     let mut command = world.stand_in("java");
-    let before = world.children.begin(&mut command);
+    let before = world.children.spawn(&mut command);
     world.until(running_as(&[before])).await;
     world.agent.signal(Signal::STOP);
     let mut storm = Command::new("bash");
     storm.args(["-c", "for ((i = 0; i < 12000; i++)); do (:); done"]);
     assert!(storm.status().unwrap().success());
-    world.children.end(before);
+    world.children.kill(before);
     let mut command = world.stand_in("java");
-    let after = world.children.begin(&mut command);
+    let after = world.children.spawn(&mut command);
     world.agent.signal(Signal::CONT);
     world.until(running_as(&[after])).await;
     let report = world.client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
@@ -421,11 +422,11 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     if !is_root() {
         return;
     }
-    let site = Site::new();
-    site.write("site.toml", &(site.component("app", "", "") + HOST));
-    let config = site.config();
+    let site = TestConfig::new();
+    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
+    let config = site.folder();
     let agent = binary("rta-agent");
-    let mut children = Children::default();
+    let mut children = ChildProcesses::default();
     let log = site.path("agent.log");
     let mut command = Command::new("unshare");
     command
@@ -436,8 +437,8 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     command.args(AGENT_OF_H);
     command.arg("--runtime").arg(site.path("runtime"));
     let out = std::fs::File::create(&log).unwrap();
-    children.begin_with_log(&mut command, out);
-    let (address, reason) = patiently("the agent to listen and to say how it follows", || {
+    children.spawn_with_log(&mut command, out);
+    let (address, reason) = wait_for("the agent to listen and to say how it follows", || {
         let log = std::fs::read_to_string(&log).unwrap();
         let events: Vec<serde_json::Value> =
             log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -452,7 +453,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     // The agent sees its own namespace only.
     let mut outside = Command::new(binary("stand-in"));
     outside.arg(format!("--token=app-{}", site.token()));
-    children.begin(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
+    children.spawn(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.components[0].state(), v1::State::Stopped);
 }
@@ -463,26 +464,26 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     if !is_root() {
         return;
     }
-    let site = Site::new();
-    site.write("site.toml", &(site.component("app", "", "") + HOST));
-    let mut children = Children::default();
+    let site = TestConfig::new();
+    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
+    let mut children = ChildProcesses::default();
     let mut hidden = Command::new(binary("stand-in"));
     hidden.arg(format!("--token=app-{}", site.token()));
-    children.begin(hidden.env("STAND_IN_LEASE", std::process::id().to_string()));
+    children.spawn(hidden.env("STAND_IN_LEASE", std::process::id().to_string()));
     let nobody = "mount -t proc -o hidepid=2 proc /proc && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
-    command.arg(binary("rta-agent")).arg("--config").arg(site.config());
+    command.arg(binary("rta-agent")).arg("--config").arg(site.folder());
     command.args(AGENT_OF_H);
-    for folder in [site.path(""), site.config()] {
+    for folder in [site.path(""), site.folder()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();
     }
     let log = site.path("agent.log");
     let out = std::fs::File::create(&log).unwrap();
-    children.begin_with_log(&mut command, out);
-    let address = patiently("the agent to listen", || {
+    children.spawn_with_log(&mut command, out);
+    let address = wait_for("the agent to listen", || {
         let log = std::fs::read_to_string(&log).unwrap();
         let mut events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         events.find_map(|event| Some(event["address"].as_str()?.to_owned()))
@@ -491,6 +492,6 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert!(report.error.contains("/proc is mounted with hidepid="), "{}", report.error);
     assert!(report.components.is_empty());
-    let refused = act(&mut client, ActionKind::Start, "app").await.end.unwrap_err();
+    let refused = run_action(&mut client, ActionKind::Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
 }

@@ -5,50 +5,50 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use rta_tests::{Children, Program, Site, Web, patiently, run};
+use rta_tests::{ChildProcesses, ServerProcess, TestConfig, WebClient, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// One host, with its agent and an aggregator, which both persist their state.
 struct World {
-    site: Site,
-    agent: Program,
+    site: TestConfig,
+    agent: ServerProcess,
     address: SocketAddr,
     /// Further arguments of the agent.
     more: Vec<String>,
-    aggregator: Program,
-    web: Web,
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: String,
 }
 
 /// Returns a component `name` that performs `what` once the file `gate` exists.
-fn gated(site: &Site, name: &str, what: &str) -> String {
+fn gated(site: &TestConfig, name: &str, what: &str) -> String {
     let gate = site.path("gate");
     let wait =
         format!("while kill -0 $STAND_IN_LEASE && ! [ -e {} ]; do sleep 0.05; done; {what}", gate.display());
-    site.scripted(name, &format!("exec bash -c '{wait}' bash --token={name}-$token"), "")
+    site.scripted_component_toml(name, &format!("exec bash -c '{wait}' bash --token={name}-$token"), "")
 }
 
-fn aggregator(site: &Site) -> (Program, Web, String) {
-    let (config, data) = (site.config(), site.path("data"));
+fn aggregator(site: &TestConfig) -> (ServerProcess, WebClient, String) {
+    let (config, data) = (site.folder(), site.path("data"));
     let [config, data] = [&config, &data].map(|path| path.to_str().unwrap());
     let more = ["--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
     let mut aggregator =
-        Program::start("rta-aggregator", ["--config", config, "--data", data].iter().chain(&more));
-    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
+        ServerProcess::start("rta-aggregator", ["--config", config, "--data", data].iter().chain(&more));
+    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
     (aggregator, web, grpc)
 }
 
 impl World {
     /// Starts the programs; the agent has `more` arguments.
-    fn new(site: Site, components: &str, more: &[&str]) -> Self {
+    fn new(site: TestConfig, components: &str, more: &[&str]) -> Self {
         let names: Vec<&str> = components.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         let names = names.join(", ");
         let state = site.path("state").display().to_string();
         let more: Vec<String> =
             ["--state", &state].iter().chain(more).map(|argument| (*argument).to_owned()).collect();
         let given: Vec<&str> = more.iter().map(String::as_str).collect();
-        let [(agent, address)] = site.agents(["h"], &given, "site.toml", |[agent]| {
+        let [(agent, address)] = site.start_agents(["h"], &given, "site.toml", |[agent]| {
             format!(
                 "{components}\n[[environment]]\nname = \"TEST\"\n\
                      host = [{{ name = \"h\", agent = \"http://{agent}\", components = [{names}] }}]\n"
@@ -59,7 +59,7 @@ impl World {
     }
 
     fn rta(&self, arguments: &[&str]) -> String {
-        let output = run("rta", ["--aggregator", &self.grpc].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", &self.grpc].iter().chain(arguments));
         String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
     }
 
@@ -75,33 +75,33 @@ impl World {
     }
 
     fn until_running(&self, component: &str) {
-        patiently(&format!("{component} to run"), || {
+        wait_for(&format!("{component} to run"), || {
             (self.instance(component)["state"] == "running").then_some(())
         });
     }
 
     /// Waits until `component` is down for this reason; returns the recorded cause.
     fn until_down(&self, component: &str, reason: &str) -> Value {
-        patiently(&format!("{component} to be down: {reason}"), || {
+        wait_for(&format!("{component} to be down: {reason}"), || {
             let instance = self.instance(component);
             (instance["reason"] == reason).then(|| instance["down_cause"].clone())
         })
     }
 
     /// Kills the agent with SIGKILL, does something, and starts another agent.
-    fn next_agent(&mut self, meanwhile: impl FnOnce(&Site)) {
+    fn next_agent(&mut self, meanwhile: impl FnOnce(&TestConfig)) {
         self.agent.signal(Signal::KILL);
-        self.agent.ended();
-        patiently("the agent to be missed", || (self.host()["reachable"] == false).then_some(()));
+        self.agent.wait();
+        wait_for("the agent to be missed", || (self.host()["reachable"] == false).then_some(()));
         meanwhile(&self.site);
         let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
-        (self.agent, _) = self.site.agent_with("h", &self.address.to_string(), &more);
+        (self.agent, _) = self.site.start_agent_with("h", &self.address.to_string(), &more);
     }
 
     /// Kills the aggregator with SIGKILL, and starts another one.
     fn next_aggregator(&mut self) {
         self.aggregator.signal(Signal::KILL);
-        self.aggregator.ended();
+        self.aggregator.wait();
         (self.aggregator, self.web, self.grpc) = aggregator(&self.site);
     }
 }
@@ -118,27 +118,27 @@ fn why_it_is_down_is_told_without_events_too() {
 }
 
 fn told_everywhere(more: &[&str]) {
-    let site = Site::new();
-    let unstartable = site.component("unstartable", "", "");
+    let site = TestConfig::new();
+    let unstartable = site.component_toml("unstartable", "", "");
     let stand_in = rta_tests::binary("stand-in");
     let command = format!("command = [\"{}\"", stand_in.display());
     let components = [
-        site.component("killed", "", ""),
+        site.component_toml("killed", "", ""),
         gated(&site, "exits", "echo disk is full, password=hunter2 >&2; exit 7"),
         gated(&site, "done", "echo all is done >&2; exit 0"),
         unstartable.replace(&command, "command = [\"/no/such/program\""),
-        site.component("stopped", "", ""),
-        site.component("never", "", ""),
-        site.component("unwatched", "", ""),
+        site.component_toml("stopped", "", ""),
+        site.component_toml("never", "", ""),
+        site.component_toml("unwatched", "", ""),
     ]
     .concat();
     let mut world = World::new(site, &components, more);
-    let mut children = Children::default();
+    let mut children = ChildProcesses::default();
     let mut played = Vec::new();
     for component in ["killed", "unwatched"] {
-        let child = world.site.play(component);
+        let child = world.site.start_stand_in(component);
         played.push(child.id());
-        children.hold(child);
+        children.adopt(child);
         world.until_running(component);
     }
     for component in ["exits", "done", "stopped", "unstartable"] {
@@ -147,9 +147,9 @@ fn told_everywhere(more: &[&str]) {
     }
     let said = world.rta(&["stop", "stopped"]);
     assert!(said.contains("stopped"), "{said}");
-    world.site.kill("killed");
+    world.site.kill_component("killed");
     // The parent reaps the process, as usual.
-    children.end(played[0]);
+    children.kill(played[0]);
     std::fs::write(world.site.path("gate"), "").unwrap();
 
     let killed = match world.host()["agent"]["watch"]["mode"].as_str() {
@@ -203,7 +203,7 @@ fn told_everywhere(more: &[&str]) {
     };
     tells(&world, "at first");
 
-    world.next_agent(|_| children = Children::default());
+    world.next_agent(|_| children = ChildProcesses::default());
     world.until_down("unwatched", "it is not running: ended while its agent was not running");
     for ((component, reason), cause) in expected.iter().zip(&causes) {
         assert_eq!(world.until_down(component, reason), *cause, "{component}");
@@ -216,7 +216,7 @@ fn told_everywhere(more: &[&str]) {
     tells(&world, "by the next aggregator");
 
     // A running component has no cause, and a later end has its own.
-    children.hold(world.site.play("never"));
+    children.adopt(world.site.start_stand_in("never"));
     world.until_running("never");
     assert_eq!(world.instance("never")["down_cause"], Value::Null);
 }
@@ -231,7 +231,7 @@ fn kernel() -> (u32, u32) {
 impl World {
     /// Waits until an operator has stopped `component`; returns the reported name with the plan.
     fn until_down_by_somebody(&self, component: &str) -> String {
-        patiently("a stop to be told", || {
+        wait_for("a stop to be told", || {
             let instance = self.instance(component);
             let by = instance["down_cause"]["by"]["user"].as_str()?;
             Some(format!("{by} (plan {})", instance["stopped_by"]["plan"].as_u64()?))
@@ -240,9 +240,9 @@ impl World {
 }
 
 /// Control group for the test with limited memory; removed at the end.
-struct SmallGroup(PathBuf);
+struct LimitedMemoryGroup(PathBuf);
 
-impl SmallGroup {
+impl LimitedMemoryGroup {
     /// Creates the group; `None` if this machine has no hierarchy in which memory can be limited.
     fn new() -> Option<Self> {
         let name = format!("rta-test-{}", std::process::id());
@@ -264,7 +264,7 @@ impl SmallGroup {
     }
 }
 
-impl Drop for SmallGroup {
+impl Drop for LimitedMemoryGroup {
     fn drop(&mut self) {
         // The last process may take a moment to leave.
         for _ in 0..100 {
@@ -278,17 +278,17 @@ impl Drop for SmallGroup {
 
 #[test]
 fn lack_of_memory_is_told() {
-    let Some(group) = SmallGroup::new() else {
+    let Some(group) = LimitedMemoryGroup::new() else {
         eprintln!("this machine has no control group whose memory could be limited");
         return;
     };
-    let site = Site::new();
+    let site = TestConfig::new();
     // The only process in its group, so that the kernel has no other choice.
     let app = gated(&site, "app", "x=x; while :; do x=$x$x; done");
     let world = World::new(site, &app, &[]);
     let said = world.rta(&["start", "app"]);
     world.until_running("app");
-    let pid = world.site.process("app").unwrap_or_else(|| panic!("{said}"));
+    let pid = world.site.find_process("app").unwrap_or_else(|| panic!("{said}"));
     std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
     std::fs::write(world.site.path("gate"), "").unwrap();
     world.until_down("app", "it is not running: ended by SIGKILL (out of memory)");
@@ -297,25 +297,25 @@ fn lack_of_memory_is_told() {
 /// A changed configuration ends no process.
 #[test]
 fn process_that_no_longer_matches_is_told_to_be_there_and_gets_no_second_one() {
-    let site = Site::new();
+    let site = TestConfig::new();
     // It would be started again at once, had it ended.
     let kept =
         "depends_on = []\nwanted = \"running\"\nrestart = { when = \"always\", backoff = \"100ms\" }\n";
-    let component = site.component("app", "", "").replace("depends_on = []\n", kept);
-    let mut children = Children::default();
-    let child = site.play("app");
+    let component = site.component_toml("app", "", "").replace("depends_on = []\n", kept);
+    let mut children = ChildProcesses::default();
+    let child = site.start_stand_in("app");
     let pid = child.id();
-    children.hold(child);
+    children.adopt(child);
     let mut world = World::new(site, &component, &[]);
     world.until_running("app");
-    let text = std::fs::read_to_string(world.site.config().join("site.toml")).unwrap();
+    let text = std::fs::read_to_string(world.site.folder().join("site.toml")).unwrap();
     world.site.write("site.toml", &text.replace("'^--token=app-", "'^--other=app-"));
     let said = world.rta(&["config", "reload"]);
     let reason = format!("it is not running: pid {pid} stopped matching its criteria, and is still there");
     world.until_down("app", &reason);
     world.next_aggregator();
     world.until_down("app", &reason);
-    assert!(world.site.process("app").is_some(), "{said}");
+    assert!(world.site.find_process("app").is_some(), "{said}");
 
     let refused = world.rta(&["start", "app"]);
     assert!(refused.contains("is still there, and does not match its criteria any more"), "{refused}");
@@ -327,8 +327,8 @@ fn process_that_no_longer_matches_is_told_to_be_there_and_gets_no_second_one() {
         world.rta(&["refresh"]);
         assert_eq!(world.site.processes().len(), 1);
     }
-    children.end(pid);
-    patiently("its end to be seen", || {
+    children.kill(pid);
+    wait_for("its end to be seen", || {
         let instance = world.instance("app");
         let reason = instance["reason"].as_str().unwrap();
         (!reason.contains("is still there")).then_some(())

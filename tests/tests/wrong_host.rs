@@ -5,23 +5,23 @@
 use std::net::SocketAddr;
 
 use rta_shared::proto::v1;
-use rta_tests::{Program, Site, connect, patiently, run, target};
+use rta_tests::{ServerProcess, TestConfig, connect_agent, request_target, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 use tonic::Code;
 
 /// Host `h` with its agent, and a host `wrong` that is configured with the address of the same agent.
 struct Platform {
-    site: Site,
-    agent: Program,
+    site: TestConfig,
+    agent: ServerProcess,
     address: SocketAddr,
-    _aggregator: Program,
+    _aggregator: ServerProcess,
     grpc: SocketAddr,
 }
 
 impl Platform {
-    fn new(components: &str, more: impl Fn(&Site) -> String) -> Self {
-        let site = Site::new();
+    fn new(components: &str, more: impl Fn(&TestConfig) -> String) -> Self {
+        let site = TestConfig::new();
         site.write("components.toml", &more(&site));
         let hosts = |[address]: [SocketAddr; 1]| {
             // Two names of one machine, because the configuration rejects duplicate addresses.
@@ -38,11 +38,11 @@ impl Platform {
         };
         let state = site.path("state");
         let [(agent, address)] =
-            site.agents(["h"], &["--state", state.to_str().unwrap()], "hosts.toml", hosts);
+            site.start_agents(["h"], &["--state", state.to_str().unwrap()], "hosts.toml", hosts);
         // The agent and the aggregator must read the same file, because plans must fit both.
         agent.signal(Signal::HUP);
-        let config = site.config();
-        let mut aggregator = Program::start(
+        let config = site.folder();
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
@@ -53,14 +53,14 @@ impl Platform {
     /// Runs a command against the aggregator; returns its exit code and everything it printed.
     fn rta(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let aggregator = self.grpc.to_string();
-        let output = run("rta", ["--aggregator", &aggregator].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments));
         let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
         (output.status.code(), printed)
     }
 
     /// Waits until the agent of host `wrong` is known to belong to another host.
     fn until_wrong_is_known(&self) {
-        patiently("the wrong host to be noticed", || {
+        wait_for("the wrong host to be noticed", || {
             let (_, printed) = self.rta(&["status"]);
             printed.contains("is that of host h, not of wrong").then_some(())
         });
@@ -70,13 +70,13 @@ impl Platform {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
     let platform = Platform::new("\"svc\"", |site| {
-        site.component("svc", "", "")
+        site.component_toml("svc", "", "")
             .replace("[component.start]", "[component.start]\nenvironment.SAYS = \"secret\"")
     });
     platform.until_wrong_is_known();
     assert_eq!(platform.rta(&["start", "svc", "--host", "h", "--yes"]).0, Some(0));
-    let pid = platform.site.process("svc").unwrap();
-    std::fs::write(platform.site.log("svc"), "what h wrote\n").unwrap();
+    let pid = platform.site.find_process("svc").unwrap();
+    std::fs::write(platform.site.log_path("svc"), "what h wrote\n").unwrap();
 
     let reason = "is that of host h, not of wrong; correct the agent's address in the configuration";
     for action in ["stop", "restart", "start"] {
@@ -95,7 +95,7 @@ async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
     // The maintenance of `wrong` does not reach the agent, and that of `h` does.
     assert_eq!(platform.rta(&["maintenance", "on", "--host", "wrong"]).0, Some(0));
     assert_eq!(platform.rta(&["maintenance", "on", "svc", "--host", "h"]).0, Some(0));
-    let kept = patiently("the agent to keep its maintenance", || {
+    let kept = wait_for("the agent to keep its maintenance", || {
         let state = std::fs::read_to_string(platform.site.path("state/agent.json")).ok()?;
         let state: Value = serde_json::from_str(&state).unwrap();
         Some(state["maintenance"].clone()).filter(|kept| kept.as_array().is_some_and(|kept| !kept.is_empty()))
@@ -106,10 +106,10 @@ async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
 
 #[tokio::test]
 async fn agent_refuses_what_is_not_for_it() {
-    let site = Site::of_one_host(|site| site.component("svc", "", ""));
-    let (agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let right = target(&mut client).await.unwrap();
+    let site = TestConfig::one_host(|site| site.component_toml("svc", "", ""));
+    let (agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let right = request_target(&mut client).await.unwrap();
     let component = || "svc".to_owned();
     let wrong = v1::RequestTarget { host: "wrong".to_owned(), ..right.clone() };
     let booted = v1::RequestTarget { boot_id: "earlier".to_owned(), ..right.clone() };
@@ -174,21 +174,21 @@ async fn plan_is_not_carried_out_by_a_configuration_that_it_was_not_made_for() {
             "until [ -e '{}' ]; do sleep 0.05; done\nexec \"$stand_in\" --token=first-$token",
             site.path("go").display()
         );
-        site.scripted("first", &waiting, "") + &site.component("second", "\"first\"", "")
+        site.scripted_component_toml("first", &waiting, "") + &site.component_toml("second", "\"first\"", "")
     });
     platform.until_wrong_is_known();
-    let mut client = connect(platform.address).await;
-    let planned = target(&mut client).await;
+    let mut client = connect_agent(platform.address).await;
+    let planned = request_target(&mut client).await;
     let starting = std::thread::scope(|scope| {
         let starting = scope.spawn(|| platform.rta(&["start", "second", "--host", "h", "--yes"]));
-        patiently("the first one to be starting", || {
+        wait_for("the first one to be starting", || {
             let (_, printed) = platform.rta(&["status", "--json"]);
             printed.contains("\"starting\"").then_some(())
         });
         platform.site.write("more.toml", "# Something else.\n");
         platform.agent.signal(Signal::HUP);
-        patiently("the agent to take up its configuration", || {
-            let reported = target(&mut client);
+        wait_for("the agent to take up its configuration", || {
+            let reported = request_target(&mut client);
             let now = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(reported));
             (now != planned).then_some(())
         });
@@ -199,6 +199,6 @@ async fn plan_is_not_carried_out_by_a_configuration_that_it_was_not_made_for() {
     assert!(code != Some(0), "{printed}");
     let reason = "the configuration of h changed since this was planned; the request was not carried out: plan it again";
     assert!(printed.contains(reason), "{printed}");
-    assert!(platform.site.process("first").is_some() && platform.site.process("second").is_none());
+    assert!(platform.site.find_process("first").is_some() && platform.site.find_process("second").is_none());
     assert_eq!(platform.rta(&["start", "second", "--host", "h", "--yes"]).0, Some(0));
 }

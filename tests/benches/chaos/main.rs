@@ -29,20 +29,20 @@
     reason = "a bench that cannot set itself up fails; it prints"
 )]
 
+mod actual_state;
 mod components;
-mod judge;
+mod event_log;
 mod operators;
+mod overview_checker;
 mod platform;
-mod record;
 mod sampler;
 mod scenario;
-mod truth;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rta_tests::NamespacedHosts;
-use rta_tests::figures::argument;
+use rta_tests::measurement::argument;
 
 use crate::platform::Platform;
 use crate::scenario::Scenario;

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rta_tests::{binary, patiently};
+use rta_tests::{binary, wait_for};
 
 use crate::components::INSTANCES;
 use crate::platform::Platform;
@@ -97,7 +97,7 @@ impl Operators {
 
     /// Waits for the end of every request.
     pub(crate) fn wait(&mut self) {
-        patiently("every request to end", || {
+        wait_for("every request to end", || {
             self.poll();
             self.under_way.is_empty().then_some(())
         });

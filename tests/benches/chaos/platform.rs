@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rta_tests::{NamespacedHost, NamespacedHosts, Web, binary, patiently};
+use rta_tests::{NamespacedHost, NamespacedHosts, WebClient, binary, wait_for};
 use tempfile::TempDir;
 
 use crate::components::INSTANCES;
@@ -29,7 +29,7 @@ const FOREIGN_USER: u32 = 65_534;
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub(crate) hosts: NamespacedHosts,
-    pub(crate) web: Web,
+    pub(crate) web: WebClient,
     folder: TempDir,
     /// Child processes of the bench that have not ended.
     children: Vec<Child>,
@@ -47,7 +47,7 @@ pub(crate) enum AgentLog {
 impl Platform {
     /// Starts the agents and the aggregator, and waits until every host is reachable.
     pub(crate) fn start(hosts: NamespacedHosts) -> Self {
-        let web = Web(SocketAddr::from((hosts.get(CENTER).address(), 8080)));
+        let web = WebClient(SocketAddr::from((hosts.get(CENTER).address(), 8080)));
         let mut platform = Self { hosts, web, folder: tempfile::tempdir().unwrap(), children: Vec::new() };
         std::fs::create_dir(platform.path("config")).unwrap();
         std::fs::write(platform.path("config/platform.toml"), platform.configuration()).unwrap();
@@ -55,7 +55,7 @@ impl Platform {
             platform.start_agent(host, AgentLog::File);
         }
         platform.start_aggregator();
-        patiently("every host to be reached", || {
+        wait_for("every host to be reached", || {
             let overview =
                 serde_json::from_str::<serde_json::Value>(&get(web, "/api/v1/overview")?.body).ok()?;
             let hosts = overview["environments"][0]["hosts"].as_array()?.clone();
@@ -214,7 +214,7 @@ impl Platform {
         for pid in self.pids(host, program) {
             self.hosts.get(host).signal(pid, signal);
         }
-        patiently(&format!("{program} to end"), || self.pids(host, program).is_empty().then_some(()));
+        wait_for(&format!("{program} to end"), || self.pids(host, program).is_empty().then_some(()));
     }
 }
 

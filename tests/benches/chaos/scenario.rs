@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rta_tests::Random;
-use rta_tests::figures::argument;
+use rta_tests::RandomNumbers;
+use rta_tests::measurement::argument;
 
+use crate::actual_state::ActualState;
 use crate::components::{INSTANCES, Launch};
-use crate::judge::{Judge, Violation, name};
+use crate::event_log::EventLog;
 use crate::operators::Operators;
+use crate::overview_checker::{OverviewChecker, Violation, name};
 use crate::platform::{AGENTS, AgentLog, HOSTS, Platform};
-use crate::record::Record;
-use crate::sampler::Sample;
-use crate::truth::Truth;
+use crate::sampler::OverviewSample;
 
 /// Interval between samples.
 const SAMPLED: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const SECOND_PORT: u16 = 7602;
 
 /// Scheduled follow-up of an action.
 #[derive(Clone, Copy, Debug)]
-enum Later {
+enum DelayedAction {
     Heal(usize),
     Continue(usize, u32),
     EndLookAlikes(usize),
@@ -41,16 +41,16 @@ enum Later {
 #[derive(Debug)]
 pub(crate) struct Scenario {
     platform: Platform,
-    judge: Judge,
+    judge: OverviewChecker,
     operators: Operators,
-    random: Random,
+    random: RandomNumbers,
     seed: u64,
     began: Instant,
     is_cut: [bool; AGENTS],
     /// True for hosts with a running action that excludes similar ones.
     is_taken: [bool; AGENTS],
     is_aggregator_down: bool,
-    later: Vec<(Instant, Later)>,
+    later: Vec<(Instant, DelayedAction)>,
     next_action: Instant,
     next_sample: Instant,
     done: BTreeMap<&'static str, usize>,
@@ -71,9 +71,9 @@ impl Scenario {
         (0..INSTANCES.len()).for_each(|at| operators.request(&platform, "start", at));
         Self {
             platform,
-            judge: Judge::new(),
+            judge: OverviewChecker::new(),
             operators,
-            random: Random::new(seed),
+            random: RandomNumbers::new(seed),
             seed,
             began: now,
             is_cut: [false; AGENTS],
@@ -108,8 +108,8 @@ impl Scenario {
             self.end(action);
         }
         self.operators.poll();
-        let truth = Truth::look(&self.platform, self.is_cut);
-        let sample = if self.is_aggregator_down { None } else { Sample::take(self.platform.web) };
+        let truth = ActualState::observe(&self.platform, self.is_cut);
+        let sample = if self.is_aggregator_down { None } else { OverviewSample::take(self.platform.web) };
         self.judge.take(truth, sample);
         for at in self.judge.births() {
             if INSTANCES[at].launch != Launch::Restarted && !self.operators.asked_for(at) {
@@ -153,7 +153,7 @@ impl Scenario {
     }
 
     /// Schedules `action` at a random time between `shortest` and `longest` milliseconds from now.
-    fn later(&mut self, shortest: usize, longest: usize, action: Later) {
+    fn later(&mut self, shortest: usize, longest: usize, action: DelayedAction) {
         let wait = shortest + self.random.below(longest - shortest);
         let at = Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap());
         self.later.push((at, action));
@@ -174,7 +174,7 @@ impl Scenario {
     fn stop_process(&mut self, at: usize) -> &'static str {
         if let Some(pid) = self.process(at) {
             self.platform.host(INSTANCES[at].host).signal(pid, "STOP");
-            self.later(2000, 15_000, Later::Continue(INSTANCES[at].host, pid));
+            self.later(2000, 15_000, DelayedAction::Continue(INSTANCES[at].host, pid));
         }
         "process stopped by a signal"
     }
@@ -182,7 +182,7 @@ impl Scenario {
     fn look_alike(&mut self, at: usize) -> &'static str {
         if self.platform.host(INSTANCES[at].host).is_on() {
             self.platform.start_look_alike(at);
-            self.later(3000, 9000, Later::EndLookAlikes(at));
+            self.later(3000, 9000, DelayedAction::EndLookAlikes(at));
         }
         "look-alike of another user"
     }
@@ -194,7 +194,7 @@ impl Scenario {
         };
         let log = if self.random.below(2) == 0 { AgentLog::File } else { AgentLog::ClosedPipe };
         self.end_agent(host, signal);
-        self.later(10, 3000, Later::StartAgent(host, log));
+        self.later(10, 3000, DelayedAction::StartAgent(host, log));
         what
     }
 
@@ -215,9 +215,9 @@ impl Scenario {
             self.is_taken[INSTANCES[at].host] = true;
             self.kill_process(at);
             // The agent needs time to notice that the process has ended.
-            self.later(1500, 1600, Later::Start(at));
+            self.later(1500, 1600, DelayedAction::Start(at));
             let signal = if self.random.below(2) == 0 { "KILL" } else { "TERM" };
-            self.later(1800, 5000, Later::EndAgentInMidStart(at, signal));
+            self.later(1800, 5000, DelayedAction::EndAgentInMidStart(at, signal));
         }
         "agent ended in mid-start"
     }
@@ -226,7 +226,7 @@ impl Scenario {
         self.is_taken[host] = true;
         self.platform.start_agent_at(host, SECOND_PORT, AgentLog::File);
         // The second agent waits two seconds for the first one's lock.
-        self.later(4000, 7000, Later::EndSecondAgent(host));
+        self.later(4000, 7000, DelayedAction::EndSecondAgent(host));
         "second agent on a host"
     }
 
@@ -235,7 +235,7 @@ impl Scenario {
         self.is_cut[host] = true;
         self.judge.disturb(host);
         self.platform.host(host).cut();
-        self.later(1000, 20_000, Later::Heal(host));
+        self.later(1000, 20_000, DelayedAction::Heal(host));
         "host cut off"
     }
 
@@ -244,7 +244,7 @@ impl Scenario {
         self.judge.disturb(host);
         self.platform.hosts.get_mut(host).power_off();
         self.judge.disturb(host);
-        self.later(500, 20_000, Later::PowerOn(host));
+        self.later(500, 20_000, DelayedAction::PowerOn(host));
         "host lost power"
     }
 
@@ -272,54 +272,54 @@ impl Scenario {
             std::fs::remove_dir_all(self.platform.path("data")).unwrap();
             self.operators.excuse();
         }
-        self.later(10, 3000, Later::StartAggregator);
+        self.later(10, 3000, DelayedAction::StartAggregator);
         what
     }
 
-    fn end(&mut self, action: Later) {
+    fn end(&mut self, action: DelayedAction) {
         match action {
-            Later::Heal(host) => {
+            DelayedAction::Heal(host) => {
                 self.platform.host(host).heal();
                 self.judge.disturb(host);
                 self.is_cut[host] = false;
                 self.is_taken[host] = false;
             }
-            Later::Continue(host, pid) if self.platform.host(host).is_on() => {
+            DelayedAction::Continue(host, pid) if self.platform.host(host).is_on() => {
                 self.platform.host(host).signal(pid, "CONT");
             }
-            Later::EndLookAlikes(at) if self.platform.host(INSTANCES[at].host).is_on() => {
+            DelayedAction::EndLookAlikes(at) if self.platform.host(INSTANCES[at].host).is_on() => {
                 self.platform.end_look_alikes(at);
             }
-            Later::Continue(..) | Later::EndLookAlikes(_) => {}
-            Later::PowerOn(host) => {
+            DelayedAction::Continue(..) | DelayedAction::EndLookAlikes(_) => {}
+            DelayedAction::PowerOn(host) => {
                 self.platform.hosts.get_mut(host).power_on();
-                self.end(Later::StartAgent(host, AgentLog::File));
+                self.end(DelayedAction::StartAgent(host, AgentLog::File));
             }
-            Later::EndAgentInMidStart(at, signal) => {
+            DelayedAction::EndAgentInMidStart(at, signal) => {
                 let host = INSTANCES[at].host;
                 self.end_agent(host, signal);
-                self.end(Later::StartAgent(host, AgentLog::File));
-                self.later(300, 1000, Later::Start(at));
-                self.later(1000, 3500, Later::Start(at));
+                self.end(DelayedAction::StartAgent(host, AgentLog::File));
+                self.later(300, 1000, DelayedAction::Start(at));
+                self.later(1000, 3500, DelayedAction::Start(at));
             }
-            Later::StartAgent(host, log) => {
+            DelayedAction::StartAgent(host, log) => {
                 self.platform.start_agent(host, log);
                 self.judge.disturb(host);
                 self.is_taken[host] = false;
             }
-            Later::StartAggregator => {
+            DelayedAction::StartAggregator => {
                 self.platform.start_aggregator();
                 self.judge.disturb_all();
                 self.is_aggregator_down = false;
             }
-            Later::EndSecondAgent(host) => {
+            DelayedAction::EndSecondAgent(host) => {
                 if self.platform.end_second_agent(host, SECOND_PORT) {
                     let sentence = format!("a second agent serves {}", HOSTS[host]);
                     self.judge.report(Violation::Double, &sentence);
                 }
                 self.is_taken[host] = false;
             }
-            Later::Start(at) => {
+            DelayedAction::Start(at) => {
                 self.request("start", at);
             }
         }
@@ -327,7 +327,7 @@ impl Scenario {
 
     /// Reports every recorded action without a name, and every completed request that was not recorded.
     fn check_record(&mut self) {
-        let Some(record) = Record::read(&self.platform) else { return };
+        let Some(record) = EventLog::read(&self.platform) else { return };
         self.actions_on_record += record.actions;
         for sentence in &record.nameless {
             self.judge.report(Violation::Unattributed, &format!("nobody is named for: {sentence}"));

@@ -19,10 +19,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use readers::{PATIENCE, Readers};
+use readers::{PATIENCE, PageReaders};
 use rta_shared::proto::v1::State;
-use rta_tests::figures::percentile;
-use rta_tests::{MadeUpHosts, Mode, Program, Site, Stage, patiently};
+use rta_tests::measurement::percentile;
+use rta_tests::{AgentMode, FakeAgents, ServerProcess, TestConfig, TestHost, wait_for};
 
 /// Number of open pages.
 const PAGES: usize = 200;
@@ -52,21 +52,21 @@ fn print(what: &str, times: &[Duration]) -> Duration {
 
 /// Measures the time from the overview that shows a killed process as stopped to the update of the pages.
 fn one_host() -> bool {
-    let mut stage = Stage::new(Mode::Events, |site| {
-        (0..20).map(|at| site.component(&format!("c{at}"), "", "")).collect()
+    let mut stage = TestHost::start(AgentMode::Events, |site| {
+        (0..20).map(|at| site.component_toml(&format!("c{at}"), "", "")).collect()
     });
-    let readers = Readers::open(stage.aggregator.address("web"), PAGES);
+    let readers = PageReaders::open(stage.aggregator.address("web"), PAGES);
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let mut child = stage.site.play("c7");
+        let mut child = stage.site.start_stand_in("c7");
         let pid = child.id();
         let runs = stage
             .overviews
-            .await_that("c7", PATIENCE, |seen| seen.state == State::Running && seen.pids() == [pid]);
+            .wait_for_component("c7", PATIENCE, |seen| seen.state == State::Running && seen.pids() == [pid]);
         runs.expect("it is seen to run");
         readers.drain();
         child.kill().unwrap();
-        let seen = stage.overviews.await_that("c7", PATIENCE, |seen| seen.state == State::Stopped);
+        let seen = stage.overviews.wait_for_component("c7", PATIENCE, |seen| seen.state == State::Stopped);
         let seen = seen.expect("it is seen to have stopped");
         let round = readers.round();
         first.push(round.first.saturating_duration_since(seen));
@@ -80,18 +80,18 @@ fn one_host() -> bool {
 /// Measures the page of a large platform in which every twentieth host has a component down, which
 /// affects its dependents.
 fn a_thousand_hosts() -> bool {
-    let hosts = MadeUpHosts::new(HOSTS, COMPONENTS);
-    (0..HOSTS).step_by(20).for_each(|at| hosts.set(at, 3, State::Stopped));
-    let site = Site::new();
+    let hosts = FakeAgents::new(HOSTS, COMPONENTS);
+    (0..HOSTS).step_by(20).for_each(|at| hosts.set_state(at, 3, State::Stopped));
+    let site = TestConfig::new();
     site.write("site.toml", &hosts.toml());
-    let config = site.config().display().to_string();
-    let mut aggregator = Program::start(
+    let config = site.folder().display().to_string();
+    let mut aggregator = ServerProcess::start(
         "rta-aggregator",
         ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
     let web = aggregator.address("web");
     let verdict = format!("{} down, {} degraded", HOSTS / 20, HOSTS / 20 * (COMPONENTS - 4));
-    patiently("every host to be heard of", || page(web, "").contains(&verdict).then_some(()));
+    wait_for("every host to be heard of", || page(web, "").contains(&verdict).then_some(()));
     let mut asked = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -100,12 +100,12 @@ fn a_thousand_hosts() -> bool {
     }
     let (size, compressed) = (page(web, "").len(), page(web, "Accept-Encoding: gzip\r\n").len());
 
-    let readers = Readers::open(web, PAGES);
+    let readers = PageReaders::open(web, PAGES);
     let (mut first, mut last, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         readers.drain();
         let begun = Instant::now();
-        hosts.set(7, COMPONENTS - 1, if round % 2 == 0 { State::Stopped } else { State::Running });
+        hosts.set_state(7, COMPONENTS - 1, if round % 2 == 0 { State::Stopped } else { State::Running });
         let round = readers.round();
         first.push(round.first.saturating_duration_since(begun));
         last.push(round.last.saturating_duration_since(begun));

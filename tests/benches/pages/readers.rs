@@ -10,26 +10,26 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Update of a page.
-struct Told {
+struct PageUpdate {
     page: usize,
     at: Instant,
     bytes: usize,
 }
 
 /// Pages that are open at the same time.
-pub(crate) struct Readers {
+pub(crate) struct PageReaders {
     pages: usize,
-    hears: Receiver<Told>,
+    hears: Receiver<PageUpdate>,
 }
 
 /// Times at which the first and the last page received a change, and the size of the update in bytes.
-pub(crate) struct Round {
+pub(crate) struct UpdateRound {
     pub(crate) first: Instant,
     pub(crate) last: Instant,
     pub(crate) bytes: usize,
 }
 
-impl Readers {
+impl PageReaders {
     /// Opens the overview `pages` times, and waits until each page has received it.
     pub(crate) fn open(web: SocketAddr, pages: usize) -> Self {
         let (told, hears) = channel();
@@ -48,7 +48,7 @@ impl Readers {
     }
 
     /// Waits until every page has received an update.
-    pub(crate) fn round(&self) -> Round {
+    pub(crate) fn round(&self) -> UpdateRound {
         let mut pages = HashSet::new();
         let (mut first, mut last, mut bytes) = (None, Instant::now(), 0);
         while pages.len() < self.pages {
@@ -58,12 +58,12 @@ impl Readers {
                 (last, bytes) = (told.at, bytes.max(told.bytes));
             }
         }
-        Round { first: first.unwrap_or(last), last, bytes }
+        UpdateRound { first: first.unwrap_or(last), last, bytes }
     }
 }
 
 /// Reads the updates of one page.
-fn listen(web: SocketAddr, page: usize, told: &Sender<Told>) {
+fn listen(web: SocketAddr, page: usize, told: &Sender<PageUpdate>) {
     let mut stream = TcpStream::connect(web).expect("the page can be asked for");
     write!(stream, "GET /live HTTP/1.1\r\nHost: {web}\r\n\r\n").expect("a request can be sent");
     // An event ends with an empty line; the browser can show it only then.
@@ -72,7 +72,7 @@ fn listen(web: SocketAddr, page: usize, told: &Sender<Told>) {
         is_patch |= line.starts_with(b"event: patch");
         bytes += line.len();
         if line.is_empty() || line == b"\r" {
-            if is_patch && told.send(Told { page, at: Instant::now(), bytes }).is_err() {
+            if is_patch && told.send(PageUpdate { page, at: Instant::now(), bytes }).is_err() {
                 return;
             }
             (is_patch, bytes) = (false, 0);

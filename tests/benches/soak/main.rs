@@ -20,19 +20,19 @@
     reason = "a bench that cannot set itself up fails; it prints"
 )]
 
-mod acts;
-mod record;
+mod random_actions;
+mod report_checker;
 
 use std::io::Read as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rta_tests::command_lines::unrelated;
-use rta_tests::figures::{argument, resident_kb};
-use rta_tests::{Crowd, Mode, Stage, Storm};
+use rta_tests::measurement::{argument, resident_kb};
+use rta_tests::{AgentMode, ForkLoad, IdleProcesses, TestHost};
 
-use crate::acts::Acts;
-use crate::record::Record;
+use crate::random_actions::RandomActions;
+use crate::report_checker::ReportChecker;
 
 const COMPONENTS: usize = 8;
 const UNRELATED: usize = 300;
@@ -47,17 +47,17 @@ const PIDS: &str = "1500";
 const GROWTH_KB: u64 = 1024;
 
 fn main() -> ExitCode {
-    Crowd::be_idle_if_asked();
+    IdleProcesses::run_if_idle_process();
     let minutes: f64 = argument("--minutes").map_or(1.0, |text| text.parse().unwrap());
     let time = Duration::from_secs_f64(minutes * 60.0);
     let right = if std::env::args().any(|argument| argument == "--inside") {
         end_with_stdin();
-        soak(Mode::Scans, time)
+        soak(AgentMode::Scans, time)
     } else {
         // Runs each mode, even if an earlier one failed.
-        let outcomes = Mode::asked().into_iter().map(|mode| match mode {
-            Mode::Events => soak(mode, time),
-            Mode::Scans => in_namespace(minutes),
+        let outcomes = AgentMode::from_arguments().into_iter().map(|mode| match mode {
+            AgentMode::Events => soak(mode, time),
+            AgentMode::Scans => in_namespace(minutes),
         });
         outcomes.fold(true, |all, one| all & one)
     };
@@ -99,39 +99,39 @@ fn lower_pids() -> bool {
 }
 
 /// Runs the bench in one mode; returns true if it passed.
-fn soak(mode: Mode, time: Duration) -> bool {
+fn soak(mode: AgentMode, time: Duration) -> bool {
     let (grace, quiet) = match mode {
-        Mode::Events => (Duration::from_millis(50), Duration::from_millis(500)),
-        Mode::Scans => (Duration::from_millis(1200), Duration::from_millis(1500)),
+        AgentMode::Events => (Duration::from_millis(50), Duration::from_millis(500)),
+        AgentMode::Scans => (Duration::from_millis(1200), Duration::from_millis(1500)),
     };
     let seed = argument("--seed").map_or(1, |text| text.parse().unwrap());
     let components: Vec<String> = (0..COMPONENTS).map(|number| format!("c{number}")).collect();
-    let mut stage = Stage::new(mode, |site| {
-        components.iter().map(|component| site.component(component, "", "")).collect()
+    let mut stage = TestHost::start(mode, |site| {
+        components.iter().map(|component| site.component_toml(component, "", "")).collect()
     });
-    let is_low = mode == Mode::Scans && lower_pids();
-    let mut crowd = Crowd::new();
+    let is_low = mode == AgentMode::Scans && lower_pids();
+    let mut crowd = IdleProcesses::new();
     for number in 0..UNRELATED {
-        crowd.join(&unrelated(number));
+        crowd.add(&unrelated(number));
     }
-    let mut record = Record::new(&components, grace);
-    let mut acts = Acts::new(components, seed);
-    let storm = Storm::new(FORKS_A_SECOND, BURST);
+    let mut record = ReportChecker::new(&components, grace);
+    let mut acts = RandomActions::new(components, seed);
+    let storm = ForkLoad::new(FORKS_A_SECOND, BURST);
 
     let began = Instant::now();
     let mut checkpoint = began + CHECKED;
     let mut memory = None;
     let mut checkpoints = 0;
     while began.elapsed() < time {
-        acts.act(&stage.site, &mut record);
+        acts.run_next(&stage.site, &mut record);
         let pause = u64::try_from(acts.random(80)).unwrap();
         std::thread::sleep(Duration::from_millis(pause));
-        hear(&mut stage, &mut record);
+        read_reports(&mut stage, &mut record);
         if Instant::now() >= checkpoint {
             let quiesced = Instant::now() + quiet;
             while Instant::now() < quiesced {
                 std::thread::sleep(Duration::from_millis(10));
-                hear(&mut stage, &mut record);
+                read_reports(&mut stage, &mut record);
             }
             let second = began.elapsed().as_secs();
             record.compare("the agent", stage.reports.last(), second);
@@ -151,7 +151,7 @@ fn soak(mode: Mode, time: Duration) -> bool {
         time.as_secs(),
         if is_low { ", 1500 PIDs" } else { "" }
     );
-    println!("  {} processes came and went beside these acts:", storm.made());
+    println!("  {} processes came and went beside these acts:", storm.started());
     acts.done.iter().for_each(|(what, times)| println!("  {times:6} {what}"));
     println!(
         "  {} reports and overviews judged; {checkpoints} checkpoints with {} comparisons",
@@ -169,9 +169,9 @@ fn soak(mode: Mode, time: Duration) -> bool {
 }
 
 /// Compares all new reports with the record, and checks that the last ones are still correct.
-fn hear(stage: &mut Stage, record: &mut Record) {
+fn read_reports(stage: &mut TestHost, record: &mut ReportChecker) {
     for (who, follower) in [("the agent", &mut stage.reports), ("the aggregator", &mut stage.overviews)] {
-        for sighting in follower.arrived() {
+        for sighting in follower.take_new() {
             record.judge(who, &sighting, sighting.at);
         }
         if let Some(last) = follower.last() {
@@ -181,6 +181,6 @@ fn hear(stage: &mut Stage, record: &mut Record) {
 }
 
 /// Returns the resident memory of the agent and of the aggregator.
-fn kb(stage: &Stage) -> (u64, u64) {
+fn kb(stage: &TestHost) -> (u64, u64) {
     (resident_kb(stage.agent.pid()), resident_kb(stage.aggregator.pid()))
 }

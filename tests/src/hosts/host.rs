@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::{BRIDGE, HostProcess, run_ip};
-use crate::{Lines, patiently};
+use crate::{OutputReader, wait_for};
 
 /// Script that sets up a host and becomes its init process, which reaps orphans until its standard input
 /// ends. The machine's control groups are hidden, because they are not the host's own.
@@ -29,12 +29,12 @@ pub struct NamespacedHost {
     address: Ipv4Addr,
     /// File mounted over the kernel's `boot_id`.
     boot_id: PathBuf,
-    running: Option<Running>,
+    running: Option<HostProcesses>,
 }
 
 /// Processes that keep a host's namespaces alive.
 #[derive(Debug)]
-struct Running {
+struct HostProcesses {
     unshare: Child,
     /// PID of the host's init process in the test's namespace.
     init: u32,
@@ -70,7 +70,7 @@ impl NamespacedHost {
             let _ = running.unshare.kill();
             let _ = running.unshare.wait();
             let init = format!("/proc/{}", running.init);
-            patiently("a host to be off", || (!Path::new(&init).exists()).then_some(()));
+            wait_for("a host to be off", || (!Path::new(&init).exists()).then_some(()));
         }
     }
 
@@ -86,12 +86,12 @@ impl NamespacedHost {
         command.args(["--mount-proc", "bash", "-c", INIT, "bash", &self.name]).arg(&self.boot_id);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut unshare = command.spawn().expect("unshare can be run");
-        let output = Lines::collect(unshare.stdout.take().expect("the output is piped"));
-        patiently("a host to boot", || (!output.all().is_empty()).then_some(()));
+        let output = OutputReader::collect(unshare.stdout.take().expect("the output is piped"));
+        wait_for("a host to boot", || (!output.lines().is_empty()).then_some(()));
         let id = unshare.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
         let init = children.trim().parse().expect("unshare has one child");
-        self.running = Some(Running { unshare, init });
+        self.running = Some(HostProcesses { unshare, init });
         let port = self.port();
         // The MAC address stays the same, or the other hosts would use the old one for half a minute.
         let card = format!("02:00:0a:4d:00:{:02x}", self.address.octets()[3]);

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use host::NamespacedHost;
 pub use process::HostProcess;
 
-use crate::patiently;
+use crate::wait_for;
 
 /// Network namespace of the calling thread.
 const OWN_NETWORK: &str = "/proc/thread-self/ns/net";
@@ -63,7 +63,7 @@ impl NamespacedHosts {
         let keeper = keeper.spawn().expect("unshare can be run");
         let network = format!("/proc/{}/ns/net", keeper.id());
         let link = |path: &str| std::fs::read_link(path).ok();
-        patiently("a network namespace", || (link(&network) != link(OWN_NETWORK)).then_some(()));
+        wait_for("a network namespace", || (link(&network) != link(OWN_NETWORK)).then_some(()));
         move_into(&File::open(network).expect("the keeper runs"));
         run_ip(&["link", "set", "lo", "up"]);
         run_ip(&["link", "add", BRIDGE, "type", "bridge"]);

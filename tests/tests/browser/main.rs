@@ -7,15 +7,15 @@ mod window;
 
 use std::net::SocketAddr;
 
-use rta_tests::{Program, Site, run};
+use rta_tests::{ServerProcess, TestConfig, run_binary};
 use rustix::process::{Pid, Signal, kill_process};
 use window::{Browser, Script};
 
 /// One host with `app`, `user`, which depends on it, and `other`; an agent and an aggregator.
 struct World {
-    site: Site,
-    _agent: Program,
-    aggregator: Program,
+    site: TestConfig,
+    _agent: ServerProcess,
+    aggregator: ServerProcess,
     web: SocketAddr,
     grpc: SocketAddr,
 }
@@ -26,12 +26,12 @@ impl World {
     }
 
     /// Starts the programs, with more arguments for the aggregator.
-    fn with(arguments: impl FnOnce(&Site) -> Vec<String>) -> Self {
-        let site = Site::new();
+    fn with(arguments: impl FnOnce(&TestConfig) -> Vec<String>) -> Self {
+        let site = TestConfig::new();
         let components = [("app", ""), ("user", "\"app\""), ("other", "")]
-            .map(|(name, needs)| site.component(name, needs, ""));
+            .map(|(name, needs)| site.component_toml(name, needs, ""));
         site.write("components.toml", &components.concat());
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", role = \"r\", agent = \"http://{agent}\" }}]\n\
                  [[role]]\nname = \"r\"\ncomponents = [\"app\", \"user\", \"other\"]\n"
@@ -49,7 +49,7 @@ impl World {
             if file.exists() {
                 rta.extend([token, file.to_str().unwrap()]);
             }
-            let started = run("rta", rta);
+            let started = run_binary("rta", rta);
             assert!(started.status.success(), "{started:?}");
         }
         world
@@ -60,8 +60,11 @@ impl World {
     }
 
     fn kill(&self, component: &str) {
-        let pid =
-            self.site.process(component).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+        let pid = self
+            .site
+            .find_process(component)
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+            .unwrap();
         kill_process(pid, Signal::KILL).unwrap();
     }
 
@@ -85,10 +88,10 @@ impl World {
     }
 }
 
-fn aggregator(site: &Site, web: &str, grpc: &str, more: &[String]) -> Program {
-    let config = site.config();
+fn aggregator(site: &TestConfig, web: &str, grpc: &str, more: &[String]) -> ServerProcess {
+    let config = site.folder();
     let arguments = ["--config", config.to_str().unwrap(), "--web", web, "--grpc", grpc];
-    Program::start("rta-aggregator", arguments.into_iter().chain(more.iter().map(String::as_str)))
+    ServerProcess::start("rta-aggregator", arguments.into_iter().chain(more.iter().map(String::as_str)))
 }
 
 #[tokio::test]
@@ -115,7 +118,7 @@ async fn an_instances_page_goes_on_with_what_takes_its_place() {
     let Some(browser) = Browser::open(Script::On).await else { return };
     let world = World::new();
     browser.goto(&world.page("/instance?environment=TEST&host=h&component=app")).await;
-    let before = world.site.process("app").unwrap();
+    let before = world.site.find_process("app").unwrap();
     browser.reads(&format!("pid {before}, ")).await;
     // State that a reload would lose: the scroll position.
     browser.resize(1000, 300).await;
@@ -124,9 +127,9 @@ async fn an_instances_page_goes_on_with_what_takes_its_place() {
         .await;
     let place = "return Math.round(document.getElementById('relations').getBoundingClientRect().top)";
     let read_at = browser.run(place).await.as_i64().unwrap();
-    let restarted = run("rta", ["--aggregator", &world.grpc.to_string(), "restart", "app", "--yes"]);
+    let restarted = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "restart", "app", "--yes"]);
     assert!(restarted.status.success(), "{restarted:?}");
-    let after = world.site.process("app").unwrap();
+    let after = world.site.find_process("app").unwrap();
     let text = browser.reads(&format!("pid {after}, ")).await;
     assert!(!text.contains(&format!("pid {before}, ")), "{text}");
     browser.reads("restart of app on h: done").await;
@@ -148,13 +151,13 @@ async fn an_action_is_previewed_agreed_to_and_followed() {
     browser.press("button.primary").await;
     browser.shows("#plan-line strong", "2 steps done").await;
     assert!(browser.address().await.contains("/plan?id="));
-    assert!(world.site.process("app").is_none() && world.site.process("user").is_none());
+    assert!(world.site.find_process("app").is_none() && world.site.find_process("user").is_none());
 
     browser.goto(&world.page("/")).await;
     browser.reads("2 down").await;
     browser.press("button[aria-label='Start app on h']").await;
     browser.shows("#plan-line strong", "1 step done").await;
-    assert!(world.site.process("app").is_some());
+    assert!(world.site.find_process("app").is_some());
     browser.close().await;
 }
 
@@ -162,7 +165,7 @@ async fn an_action_is_previewed_agreed_to_and_followed() {
 async fn what_a_plan_stopped_is_quiet_and_started_again_by_one_button() {
     let Some(browser) = Browser::open(Script::On).await else { return };
     let world = World::new();
-    let stopped = run("rta", ["--aggregator", &world.grpc.to_string(), "stop", "app", "--yes"]);
+    let stopped = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "stop", "app", "--yes"]);
     assert!(stopped.status.success(), "{stopped:?}");
     browser.goto(&world.page("/")).await;
     let text = browser.reads("2 instances down: stopped by").await;
@@ -191,7 +194,7 @@ async fn what_a_plan_stopped_is_quiet_and_started_again_by_one_button() {
     assert_ne!(browser.run(&colour(".verdict")).await, quiet);
     browser.press(".start-again button").await;
     browser.shows("#plan-line strong", "2 steps done").await;
-    let runs = |name: &str| world.site.process(name).is_some();
+    let runs = |name: &str| world.site.find_process(name).is_some();
     assert_eq!((runs("app"), runs("user"), runs("other")), (true, true, false));
     browser.goto(&world.page("/")).await;
     let text = browser.reads("1 down").await;
@@ -242,7 +245,7 @@ async fn an_aggregator_that_is_gone_is_told_in_large_letters_until_it_is_back() 
     browser.goto(&world.page("/")).await;
     browser.reads("live").await;
     world.aggregator.signal(Signal::KILL);
-    world.aggregator.ended();
+    world.aggregator.wait();
     browser.reads("The connection to rta is lost").await;
     assert_eq!(browser.run("return document.documentElement.className").await, "is-old");
     world.kill("app");

@@ -1,14 +1,14 @@
 //! Signing in and out with the browser.
 
-use rta_tests::{PASSWORD, People, Pki, Site};
+use rta_tests::{PASSWORD, TestCa, TestConfig, TestUsers};
 
 use crate::World;
 use crate::window::{Browser, Script};
 
 /// Starts a server whose page requires a sign-in; with more arguments for the aggregator.
-fn closed(more: impl FnOnce(&Site) -> Vec<String>) -> World {
+fn closed(more: impl FnOnce(&TestConfig) -> Vec<String>) -> World {
     World::with(|site| {
-        let people = People::new(site, "closed");
+        let people = TestUsers::new(site, "closed");
         std::fs::write(site.path("token"), &people.operator_token).unwrap();
         let users = ["--users".to_owned(), people.file.display().to_string()];
         users.into_iter().chain(more(site)).collect()
@@ -57,7 +57,7 @@ async fn signs_in_acts_and_signs_out(
     world.kill("other");
     browser.press("button[aria-label='Start other on h']").await;
     browser.shows("#plan-line strong", "1 step done").await;
-    assert!(world.site.process("other").is_some());
+    assert!(world.site.find_process("other").is_some());
     let events = browser
         .goto_until(&format!("{page}/events?kind=plan&component=other"), "by ann from 127.0.0.1")
         .await;
@@ -86,7 +86,7 @@ async fn by_https_the_session_goes_by_https_alone() {
     let Some(browser) = Browser::open_with(Script::On, &["--ignore-certificate-errors"]).await else {
         return;
     };
-    let world = closed(|site| Pki::new(site.path("pki")).host("page").web_flags());
+    let world = closed(|site| TestCa::new(site.path("pki")).create_host("page").web_flags());
     let page = format!("https://{}", world.web);
     // A cookie with this prefix is accepted only over HTTPS and from exactly this host.
     signs_in_acts_and_signs_out(&browser, &world, &page, "__Host-rta", true).await;
@@ -110,7 +110,7 @@ async fn who_may_only_look_is_shown_no_buttons() {
     browser.goto(&world.page("/instance?environment=TEST&host=h&component=other")).await;
     browser.reads("on h is down").await;
     assert_eq!(browser.run(acts).await, "");
-    assert!(world.site.process("other").is_none());
+    assert!(world.site.find_process("other").is_none());
     // For an operator the same query finds the buttons.
     browser.press("form[action='/sign-out'] button").await;
     sign_in(&browser, "ann", PASSWORD).await;

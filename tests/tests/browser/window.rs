@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rta_tests::{Lines, patiently};
+use rta_tests::{OutputReader, wait_for};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,9 +67,9 @@ impl Browser {
                 return None;
             }
         };
-        let said = Lines::collect(driver.stdout.take().expect("the output is piped"));
-        let port = patiently("the driver to listen", || {
-            said.all().iter().find_map(|line| {
+        let said = OutputReader::collect(driver.stdout.take().expect("the output is piped"));
+        let port = wait_for("the driver to listen", || {
+            said.lines().iter().find_map(|line| {
                 line.strip_prefix("ChromeDriver was started successfully on port ")?
                     .trim_end_matches('.')
                     .parse::<u16>()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use rta_tests::{binary, run};
+use rta_tests::{binary, run_binary};
 
 use crate::json::shape_lines;
 use crate::platform::{Platform, recording};
@@ -52,7 +52,7 @@ fn commands_and_flags_are_unchanged() {
 
 /// Adds the arguments and flags of a command and its subcommands, except for `inherited` ones.
 fn add_help(program: &str, words: &mut Vec<String>, inherited: &BTreeSet<String>, lines: &mut Vec<String>) {
-    let output = run(program, words.iter().map(String::as_str).chain(["--help"]));
+    let output = run_binary(program, words.iter().map(String::as_str).chain(["--help"]));
     let help = Help::parse(&String::from_utf8(output.stdout).unwrap());
     let title = [&[program.to_owned()], words.as_slice()].concat().join(" ");
     lines.push(title.clone());
@@ -233,7 +233,7 @@ pub(crate) fn exit_codes(platform: &Platform) -> Vec<String> {
 fn add_local_exit_codes(platform: &Platform, note: &mut impl FnMut(&str, &str, i32)) {
     let config = platform.config();
     let broken = golden_path("broken/unknown_key").display().to_string();
-    let code = |program: &str, arguments: &[&str]| run(program, arguments).status.code().unwrap();
+    let code = |program: &str, arguments: &[&str]| run_binary(program, arguments).status.code().unwrap();
     for (command, situation, arguments) in [
         ("--help", "", &["--help"] as &[&str]),
         ("--version", "", &["--version"]),
@@ -303,9 +303,9 @@ const REMOTE: [&[&str]; 16] = [
 
 fn add_failed_connections(note: &mut impl FnMut(&str, &str, i32)) {
     for arguments in REMOTE {
-        let output = run("rta", ["--aggregator", NOBODY].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", NOBODY].iter().chain(arguments));
         note(&format!("rta {}", arguments.join(" ")), "no aggregator", output.status.code().unwrap());
-        let output = run("rta", ["--aggregator", "http://127.0.0.1:80800"].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", "http://127.0.0.1:80800"].iter().chain(arguments));
         note(&format!("rta {}", arguments.join(" ")), "bad address", output.status.code().unwrap());
     }
 }
@@ -330,7 +330,7 @@ fn add_usage_errors(note: &mut impl FnMut(&str, &str, i32)) {
         &["demo"],
     ];
     for arguments in REMOTE.iter().chain(&local) {
-        let output = run("rta", arguments.iter().chain(&["--no-such-flag"]));
+        let output = run_binary("rta", arguments.iter().chain(&["--no-such-flag"]));
         note(
             ["rta", &arguments.join(" ")].join(" ").trim_end(),
             "usage error",
@@ -345,6 +345,6 @@ fn add_usage_errors(note: &mut impl FnMut(&str, &str, i32)) {
         ("rta check -w", "bad threshold", &["check", "-w", "20:10"]),
         ("rta events --since", "bad time", &["events", "--since", "yesterday"]),
     ] {
-        note(command, situation, run("rta", arguments).status.code().unwrap());
+        note(command, situation, run_binary("rta", arguments).status.code().unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rta_tests::run;
+use rta_tests::run_binary;
 
 use crate::{assert_golden, golden_path};
 
@@ -24,7 +24,7 @@ fn config_problems_have_their_places() {
     let mut lines = Vec::new();
     for name in names {
         let folder = broken.join(&name);
-        let output = run("rta", [Path::new("config"), Path::new("check"), &folder]);
+        let output = run_binary("rta", [Path::new("config"), Path::new("check"), &folder]);
         assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
         let text = String::from_utf8(output.stderr).unwrap();
         let places: Vec<_> = text.lines().filter_map(|line| Place::parse(line, &broken)).collect();

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::{Answer, Own, Pki, patiently, run};
+use rta_tests::{CertificateFiles, TestCa, WebResponse, run_binary, wait_for};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::{World, sent};
+use crate::{World, send};
 
 type Client = AggregatorServiceClient<Channel>;
 
@@ -31,14 +31,14 @@ fn of_component(component: String) -> v1::AggregatorServiceStartRequest {
 #[test]
 fn strangers_are_refused_by_tls() {
     let world = World::with(|site| {
-        let pki = Pki::new(site.path("pki"));
-        pki.host("aggregator").flags(&pki.ca())
+        let pki = TestCa::new(site.path("pki"));
+        pki.create_host("aggregator").flags(&pki.ca())
     });
-    let (pki, foreign) = (Pki::at(world.site.path("pki")), Pki::new(world.site.path("foreign")));
+    let (pki, foreign) = (TestCa::open(world.site.path("pki")), TestCa::new(world.site.path("foreign")));
     let operator = world.web.session("ann");
     let address = format!("https://{}", world.grpc);
     let token_file = world.site.path("token");
-    let asked = |ca: &Path, own: Option<&Own>, token: Option<&str>, arguments: &[&str]| {
+    let asked = |ca: &Path, own: Option<&CertificateFiles>, token: Option<&str>, arguments: &[&str]| {
         let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
         if let Some(own) = own {
             all.extend(["--cert", own.certificate.to_str().unwrap(), "--key", own.key.to_str().unwrap()]);
@@ -47,15 +47,15 @@ fn strangers_are_refused_by_tls() {
             std::fs::write(&token_file, token).unwrap();
             all.extend(["--token-file", token_file.to_str().unwrap()]);
         }
-        run("rta", all.iter().chain(arguments))
+        run_binary("rta", all.iter().chain(arguments))
     };
-    let (ca, host) = (pki.ca(), pki.host("h"));
-    let (eve, expired, bob) = (foreign.user("eve"), pki.expired("ann"), pki.user("bob"));
+    let (ca, host) = (pki.ca(), pki.create_host("h"));
+    let (eve, expired, bob) = (foreign.create_user("eve"), pki.create_expired("ann"), pki.create_user("bob"));
     let (look, act) = (&["list"][..], &["start", "app", "--yes"][..]);
     let (reload, maintain) = (&["config", "reload"][..], &["maintenance", "on", "--host", "h"][..]);
     let may_look = "may look, and not act";
     let viewer = world.people.viewer_token.as_str();
-    type Row<'r> = (&'r str, &'r Path, Option<&'r Own>, Option<&'r str>, &'r [&'r str], &'r str);
+    type Row<'r> = (&'r str, &'r Path, Option<&'r CertificateFiles>, Option<&'r str>, &'r [&'r str], &'r str);
     let rows: &[Row<'_>] = &[
         ("nobody looks", &ca, None, None, look, "asks who you are"),
         ("nobody acts", &ca, None, None, act, "asks who you are"),
@@ -76,16 +76,16 @@ fn strangers_are_refused_by_tls() {
         let output = asked(ca, *own, *token, arguments);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && told.contains(said), "{what}: {said:?} is not in {told:?}");
-        assert_eq!(world.site.process("app"), None, "{what}");
+        assert_eq!(world.site.find_process("app"), None, "{what}");
     }
-    let clear = run("rta", ["--aggregator", &world.grpc.to_string(), "start", "app"]);
+    let clear = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "start", "app"]);
     assert!(!clear.status.success(), "{clear:?}");
     // Reading is open to every known caller.
     assert!(asked(&ca, Some(&host), None, look).status.success());
     assert!(asked(&ca, None, Some(viewer), look).status.success());
-    world.is_untouched(&operator, "strangers");
+    world.assert_untouched(&operator, "strangers");
     let started = asked(&ca, Some(&bob), None, act);
-    assert!(started.status.success() && world.site.process("app").is_some(), "{started:?}");
+    assert!(started.status.success() && world.site.find_process("app").is_some(), "{started:?}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     ] {
         let code = begin(token, start()).map_err(|status| status.code());
         assert_eq!(code, Err(expected), "{what}");
-        assert_eq!(world.site.process("app"), None, "{what}");
+        assert_eq!(world.site.find_process("app"), None, "{what}");
     }
     let bearer = format!("Bearer {}", people.operator_token);
     for (what, component, expected) in [
@@ -134,11 +134,11 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     ] {
         let status = begin(Some(&bearer), of_component(component)).unwrap_err();
         assert!(expected.contains(&status.code()), "{what}: {status:?}");
-        assert_eq!(world.site.process("app"), None, "{what}");
+        assert_eq!(world.site.find_process("app"), None, "{what}");
     }
-    world.is_untouched(&operator, "false tokens");
+    world.assert_untouched(&operator, "false tokens");
     assert!(begin(Some(&bearer), start()).is_ok());
-    patiently("it to run", || world.site.process("app"));
+    wait_for("it to run", || world.site.find_process("app"));
 }
 
 /// Source address of floods.
@@ -192,9 +192,9 @@ fn what_is_not_http_2_is_cut_off() {
     ];
     for (what, bytes) in rows {
         // Panics if the server does not close the connection.
-        Answer::read(sent(world.grpc, bytes));
-        assert_eq!(world.site.process("app"), None, "{what}");
-        let status = run("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+        WebResponse::read(send(world.grpc, bytes));
+        assert_eq!(world.site.find_process("app"), None, "{what}");
+        let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
         assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{what}: {status:?}");
     }
     let before = world.open_files();
@@ -212,12 +212,12 @@ fn what_is_not_http_2_is_cut_off() {
     };
     let half: Vec<_> = (0..300).map(|_| silent(&PREFACE[..9])).collect();
     let whole: Vec<_> = (0..300).map(|_| silent(PREFACE)).collect();
-    world.is_untouched(&operator, "what is not HTTP/2");
-    let status = run("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+    world.assert_untouched(&operator, "what is not HTTP/2");
+    let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{status:?}");
     assert!(world.open_files() < before + 300, "no address has more than its share");
     drop((half, whole));
-    world.lets_go(before);
+    world.wait_for_closed_connections(before);
 }
 
 const CONNECTIONS: usize = 40;
@@ -314,14 +314,14 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
             runtime.spawn(Arc::clone(&flood).pour(client))
         })
         .collect();
-    patiently("every connection to have its streams", || {
+    wait_for("every connection to have its streams", || {
         (flood.ready.load(Ordering::Relaxed) == CONNECTIONS).then_some(())
     });
     let calls = flood.calls.load(Ordering::Relaxed);
-    world.is_untouched(&operator, "a flood that goes on");
-    let status = run("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+    world.assert_untouched(&operator, "a flood that goes on");
+    let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{status:?}");
-    patiently("the flood to have gone on meanwhile", || {
+    wait_for("the flood to have gone on meanwhile", || {
         (flood.calls.load(Ordering::Relaxed) > calls + CONNECTIONS).then_some(())
     });
     flood.is_over.store(true, Ordering::Relaxed);
@@ -334,8 +334,8 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
     assert!(streams + answered + refused >= CONNECTIONS * (STREAMS + CALLS), "each has an end");
     // The flood ends with its streams, also for its address.
     drop(shares);
-    world.lets_go(before);
-    patiently("the address to be answered again", || {
+    world.wait_for_closed_connections(before);
+    wait_for("the address to be answered again", || {
         let answer = async {
             let mut client = connected(world.grpc).await;
             client.get_overview(v1::GetOverviewRequest {}).await
@@ -343,7 +343,7 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
         let overview = runtime.block_on(answer).ok()?.into_inner().overview?;
         (overview.environments.len() == 1).then_some(())
     });
-    world.is_untouched(&operator, "a flood");
+    world.assert_untouched(&operator, "a flood");
     // No address gets more than its share, and the share is enough for people.
     assert!(refused >= 1 && streams > 100, "{streams} streams, {answered} answers, {refused} refusals");
 }

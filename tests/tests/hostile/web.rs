@@ -4,17 +4,17 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rta_tests::{Answer, PASSWORD, Session, patiently};
+use rta_tests::{PASSWORD, WebResponse, WebSession, wait_for};
 
-use crate::{FORM, World, sent};
+use crate::{FORM, World, send};
 
 #[test]
 fn hostile_requests_are_refused_and_nothing_is_touched() {
     let world = World::new();
     let operator = world.web.session("ann");
-    let Session { cookie, csrf } = &operator;
+    let WebSession { cookie, csrf } = &operator;
     let other_csrf = world.web.session("ann").csrf;
-    let Session { cookie: viewer, csrf: viewer_csrf } = &world.web.session("bob");
+    let WebSession { cookie: viewer, csrf: viewer_csrf } = &world.web.session("bob");
     let own = format!("http://{}", world.web.0);
     let longer = format!("{own}.evil.example");
     let named = format!("{}.evil.example", world.web.0.ip());
@@ -134,20 +134,20 @@ fn hostile_requests_are_refused_and_nothing_is_touched() {
         ("another case", "/Start", &[cookie], &form, &[404]),
     ];
     for (what, path, headers, body, expected) in rows {
-        let answer = world.web.ask("POST", path, headers, body);
+        let answer = world.web.request("POST", path, headers, body);
         assert!(expected.contains(&answer.code), "{what}: {} {}", answer.code, answer.body);
         assert_eq!(answer.header("set-cookie"), None, "{what}");
-        assert_eq!(world.site.process("app"), None, "{what}");
+        assert_eq!(world.site.find_process("app"), None, "{what}");
     }
     // Only POST performs actions, whatever other requests carry.
     for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "post", "POSTS"] {
         for path in ["/start", "/stop", "/restart", "/cancel", "/sign-out"] {
             let headers = [cookie, ("X-HTTP-Method-Override", "POST")];
-            let answer = world.web.ask(method, &format!("{path}?{form}"), &headers, &form);
+            let answer = world.web.request(method, &format!("{path}?{form}"), &headers, &form);
             assert_eq!(answer.code, 405, "{method} {path}: {answer:?}");
         }
     }
-    world.is_untouched(&operator, "requests that were refused");
+    world.assert_untouched(&operator, "requests that were refused");
 }
 
 #[test]
@@ -185,19 +185,19 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
         ("the start of TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03".to_owned() + &"x".repeat(500)),
     ];
     for (what, request) in rows {
-        let answer = world.web.raw(&request);
+        let answer = world.web.send_raw(&request);
         assert!(matches!(answer.code, 400..500), "{what}: {answer:?}");
-        assert_eq!(world.site.process("app"), None, "{what}");
+        assert_eq!(world.site.find_process("app"), None, "{what}");
     }
     // Other sites may not read the responses.
     let asked = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     for method in ["GET", "OPTIONS"] {
-        let answer = world.web.ask(method, "/api/v1/overview", &asked, "");
+        let answer = world.web.request(method, "/api/v1/overview", &asked, "");
         assert!(!answer.head.contains("access-control-"), "{answer:?}");
     }
     // A DNS name that was made to point here gets no data either.
     for path in ["/", "/live", "/api/v1/overview", "/sign-in", "/healthz"] {
-        assert_eq!(world.web.ask("GET", path, &[("Host", "evil.example")], "").code, 403, "{path}");
+        assert_eq!(world.web.request("GET", path, &[("Host", "evil.example")], "").code, 403, "{path}");
     }
     for path in ["/..%2f..%2fetc/passwd", "/assets/../../etc/passwd", "/%00", "/%ff", "/.git/config"] {
         assert_eq!(world.web.get(path).code, 404, "{path}");
@@ -214,12 +214,12 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
         assert_eq!((led.code, led.header("location")), (303, Some("/")), "{led:?}");
         assert_eq!(led.head.matches("set-cookie").count(), 1, "{led:?}");
     }
-    world.is_untouched(&operator, "heads that are none");
+    world.assert_untouched(&operator, "heads that are none");
     // The recorded address cannot be changed by a header.
     let headers =
         [("Cookie", cookie.as_str()), ("X-Forwarded-For", "10.9.9.9"), ("Forwarded", "for=10.9.9.9")];
-    assert_eq!(world.web.ask("POST", "/start", &headers, &form).code, 303);
-    let events = patiently("it to be recorded", || {
+    assert_eq!(world.web.request("POST", "/start", &headers, &form).code, 303);
+    let events = wait_for("it to be recorded", || {
         let events = world.web.get("/api/v1/events?kind=plan").body;
         (events.matches("start of app on h").count() >= 2).then_some(events)
     });
@@ -230,17 +230,18 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
 fn sessions_that_have_ended_are_worth_nothing() {
     let world = World::new();
     let start = |cookie: &str, csrf: &str| {
-        world.web.ask("POST", "/start", &[("Cookie", cookie)], &format!("{FORM}&csrf={csrf}")).code
+        world.web.request("POST", "/start", &[("Cookie", cookie)], &format!("{FORM}&csrf={csrf}")).code
     };
     let out = world.web.session("ann");
-    let left = world.web.ask("POST", "/sign-out", &[("Cookie", &out.cookie)], &format!("csrf={}", out.csrf));
+    let left =
+        world.web.request("POST", "/sign-out", &[("Cookie", &out.cookie)], &format!("csrf={}", out.csrf));
     assert_eq!(left.code, 303);
     let ann = world.web.session("ann");
     assert_eq!(start(&out.cookie, &out.csrf), 403, "it has signed out");
     assert_eq!(start(&ann.cookie, &out.csrf), 403, "the token of a session that has signed out");
     assert_eq!(start(&out.cookie, &ann.csrf), 403, "the token of another session");
     // A sign-in does not adopt the cookie of an old session: whoever planted it gains no access.
-    let fixed = world.web.ask(
+    let fixed = world.web.request(
         "POST",
         "/sign-in",
         &[("Cookie", &out.cookie)],
@@ -251,12 +252,14 @@ fn sessions_that_have_ended_are_worth_nothing() {
     assert_eq!(start(&out.cookie, &out.csrf), 403, "one that was set from outside");
 
     let users = std::fs::read_to_string(&world.people.file).unwrap();
-    let until = |what: &str, users: &str, is_so: &dyn Fn(&Answer) -> bool| {
+    let until = |what: &str, users: &str, is_so: &dyn Fn(&WebResponse) -> bool| {
         std::fs::write(&world.people.file, users).unwrap();
-        patiently(what, || is_so(&world.web.ask("GET", "/", &[("Cookie", &ann.cookie)], "")).then_some(()));
+        wait_for(what, || {
+            is_so(&world.web.request("GET", "/", &[("Cookie", &ann.cookie)], "")).then_some(())
+        });
     };
-    let is_hers = |page: &Answer| page.body.contains("Sign out");
-    let may_act = |page: &Answer| page.body.contains("action=\"/start\"");
+    let is_hers = |page: &WebResponse| page.body.contains("Sign out");
+    let may_act = |page: &WebResponse| page.body.contains("action=\"/start\"");
     let demoted = users.replace("name = \"ann\"\nrole = \"operator\"", "name = \"ann\"\nrole = \"viewer\"");
     until("ann to be a viewer", &demoted, &|page| is_hers(page) && !may_act(page));
     assert_eq!(start(&ann.cookie, &ann.csrf), 403, "she may look only");
@@ -268,11 +271,11 @@ fn sessions_that_have_ended_are_worth_nothing() {
     // The user is admitted again, but the earlier session is not.
     std::fs::write(&world.people.file, &users).unwrap();
     let token = format!("Bearer {}", world.people.viewer_token);
-    patiently("the file to be read", || {
-        (world.web.ask("GET", "/", &[("Authorization", &token)], "").code == 200).then_some(())
+    wait_for("the file to be read", || {
+        (world.web.request("GET", "/", &[("Authorization", &token)], "").code == 200).then_some(())
     });
     assert_eq!(start(&ann.cookie, &ann.csrf), 403, "the session from before");
-    world.is_untouched(&world.web.session("ann"), "sessions that have ended");
+    world.assert_untouched(&world.web.session("ann"), "sessions that have ended");
 }
 
 #[test]
@@ -282,33 +285,33 @@ fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
     let host = format!("Host: {}\r\nConnection: close\r\n", world.web.0);
     let before = world.open_files();
     let mut heads: Vec<TcpStream> =
-        (0..300).map(|_| sent(world.web.0, format!("GET /healthz HTTP/1.1\r\n{host}X-Slow: "))).collect();
+        (0..300).map(|_| send(world.web.0, format!("GET /healthz HTTP/1.1\r\n{host}X-Slow: "))).collect();
     let form = format!("{FORM}&csrf={}", operator.csrf);
     let half = |path: &str, more: &str| {
         let length =
             format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
         let half = &form[..form.len() / 2];
-        sent(world.web.0, format!("POST {path} HTTP/1.1\r\n{host}{more}{length}\r\n{half}"))
+        send(world.web.0, format!("POST {path} HTTP/1.1\r\n{host}{more}{length}\r\n{half}"))
     };
     let cookie = format!("Cookie: {}\r\n", operator.cookie);
     let bodies: Vec<TcpStream> = (0..50).map(|_| half("/start", &cookie)).collect();
     let strangers: Vec<TcpStream> = (0..50).map(|_| half("/sign-in", "")).collect();
-    world.is_untouched(&operator, "400 requests that do not come to an end");
+    world.assert_untouched(&operator, "400 requests that do not come to an end");
     // A request completed after all is answered, unless the server has given it up.
     for head in &mut heads {
         let _ = head.write_all(b"x\r\n\r\n");
     }
     for head in heads {
-        let answer = Answer::read(head);
+        let answer = WebResponse::read(head);
         assert!(matches!(answer.code, 200 | 408 | 0), "{answer:?}");
     }
     for body in bodies {
-        let answer = Answer::read(body);
+        let answer = WebResponse::read(body);
         assert!(matches!(answer.code, 408 | 0), "{answer:?}");
     }
     drop(strangers);
-    world.lets_go(before);
-    world.is_untouched(&operator, "400 requests that did not come to an end");
+    world.wait_for_closed_connections(before);
+    world.assert_untouched(&operator, "400 requests that did not come to an end");
 }
 
 /// Time limit that only broken servers exceed.
@@ -318,16 +321,16 @@ const OPEN: usize = 1_000;
 const OF_ONE: usize = 900;
 
 /// Open page and its updates.
-struct Open {
+struct OpenPage {
     stream: TcpStream,
     told: String,
 }
 
-impl Open {
+impl OpenPage {
     /// Opens a page.
     fn new(world: &World, cookie: &str) -> Self {
         let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", world.web.0);
-        Self { stream: sent(world.web.0, request), told: String::new() }
+        Self { stream: send(world.web.0, request), told: String::new() }
     }
 
     /// Reads until the received text is as `wanted`.
@@ -344,7 +347,7 @@ impl Open {
         &self.told
     }
 
-    fn is_told(&mut self) -> bool {
+    fn is_served(&mut self) -> bool {
         self.until(|told| told.contains("\r\n\r\n")).starts_with("HTTP/1.1 200")
     }
 }
@@ -354,11 +357,11 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     let world = World::new();
     let operator = world.web.session("ann");
     let before = world.open_files();
-    let mut open: Vec<Open> = (0..OF_ONE).map(|_| Open::new(&world, "")).collect();
-    assert!(open.iter_mut().all(Open::is_told), "each is told");
+    let mut open: Vec<OpenPage> = (0..OF_ONE).map(|_| OpenPage::new(&world, "")).collect();
+    assert!(open.iter_mut().all(OpenPage::is_served), "each is told");
     assert_eq!(world.web.get("/live").code, 503, "nobody has all of them");
-    open.extend((OF_ONE..OPEN).map(|_| Open::new(&world, &operator.cookie)));
-    assert!(open.iter_mut().all(Open::is_told), "others are told");
+    open.extend((OF_ONE..OPEN).map(|_| OpenPage::new(&world, &operator.cookie)));
+    assert!(open.iter_mut().all(OpenPage::is_served), "others are told");
     for path in
         ["/live", "/live/instance?environment=TEST&host=h&component=app", "/live/graph?environment=TEST"]
     {
@@ -367,18 +370,18 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
             assert!(refused.code == 503 && refused.header("retry-after").is_some(), "{refused:?}");
         }
     }
-    world.is_untouched(&operator, "1,000 open pages");
+    world.assert_untouched(&operator, "1,000 open pages");
     // The first update is the whole page, followed by the changes of the start and the stop.
     for page in [0, OPEN - 1] {
         open[page].until(|told| told.matches("event: patch").count() >= 3);
     }
     // A closed page makes room for another one.
     open.pop();
-    patiently("room for another page", || {
-        let mut another = Open::new(&world, &operator.cookie);
-        another.is_told().then_some(another)
+    wait_for("room for another page", || {
+        let mut another = OpenPage::new(&world, &operator.cookie);
+        another.is_served().then_some(another)
     });
     drop(open);
-    world.lets_go(before);
-    world.is_untouched(&operator, "1,000 pages that were closed");
+    world.wait_for_closed_connections(before);
+    world.assert_untouched(&operator, "1,000 pages that were closed");
 }

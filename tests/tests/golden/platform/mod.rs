@@ -17,7 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use rta_tests::{Answer, Children, Lines, People, Program, Site, Web, binary, patiently, run};
+use rta_tests::{
+    ChildProcesses, OutputReader, ServerProcess, TestConfig, TestUsers, WebClient, WebResponse, binary,
+    run_binary, wait_for,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -32,7 +35,7 @@ pub(crate) struct Recording {
     /// Answers of the JSON API by request.
     pub(crate) answers: Vec<(&'static str, Value)>,
     /// Answers of which only status and media type are compared: errors of the JSON API, and health checks.
-    pub(crate) others: Vec<(String, Answer)>,
+    pub(crate) others: Vec<(String, WebResponse)>,
     /// Output of commands by command line.
     pub(crate) outputs: Vec<(&'static str, Value)>,
     /// Exit codes by situation, as lines.
@@ -71,11 +74,11 @@ const PLAN_LINES: &str = "rta start, stop and restart NAME --json";
 
 /// Running programs.
 pub(crate) struct Platform {
-    site: Site,
-    children: Children,
-    agents: [Program; 4],
-    aggregator: Program,
-    web: Web,
+    site: TestConfig,
+    children: ChildProcesses,
+    agents: [ServerProcess; 4],
+    aggregator: ServerProcess,
+    web: WebClient,
     grpc: SocketAddr,
     /// Lets the probe of `base` pass.
     _listener: TcpListener,
@@ -83,37 +86,37 @@ pub(crate) struct Platform {
 
 impl Platform {
     fn new() -> Self {
-        let site = Site::new();
+        let site = TestConfig::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         site.write("components.toml", &components(&site, listener.local_addr().unwrap()));
         // Process events need root: without them the platform is the same for every user.
         let hosts = ["up", "mixed", "down", "serviced"];
-        let agents = site.agents(hosts, &["--no-events"], "hosts.toml", environments);
-        let config = site.config().display().to_string();
+        let agents = site.start_agents(hosts, &["--no-events"], "hosts.toml", environments);
+        let config = site.folder().display().to_string();
         let data = site.path("data").display().to_string();
-        let mut aggregator = Program::start(
+        let mut aggregator = ServerProcess::start(
             "rta-aggregator",
             ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
         let agents = agents.map(|(agent, _)| agent);
-        Self { site, children: Children::default(), agents, aggregator, web, grpc, _listener: listener }
+        Self { site, children: ChildProcesses::default(), agents, aggregator, web, grpc, _listener: listener }
     }
 
     /// Runs a command against the aggregator; returns its exit code and output.
     pub(crate) fn rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
-        let output = run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments));
+        let output = run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments));
         (output.status.code().unwrap(), output.stdout)
     }
 
     /// Returns the folder of the platform's configuration.
     pub(crate) fn config(&self) -> String {
-        self.site.config().display().to_string()
+        self.site.folder().display().to_string()
     }
 
     /// Waits until the overview meets a condition.
     fn await_overview(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        patiently(what, || {
+        wait_for(what, || {
             let overview = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
             Some(overview).filter(&is_met)
         })
@@ -136,7 +139,7 @@ impl Platform {
     /// Returns exit code and output of a command during which nothing changed. On a busy machine an agent may
     /// be silent long enough for its host to be unknown for a moment.
     pub(crate) fn undisturbed_rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
-        patiently("a command during which nothing changes", || {
+        wait_for("a command during which nothing changes", || {
             let before = self.newest_change()?;
             let outcome = self.rta(arguments);
             (self.newest_change()? == before).then_some(outcome)
@@ -145,10 +148,10 @@ impl Platform {
 
     fn observe(mut self, recording: &mut Recording) {
         for component in ["ill", "first", "second", "frozen", "follower"] {
-            self.children.hold(self.site.play(component));
+            self.children.adopt(self.site.start_stand_in(component));
         }
-        patiently("a process to suspend", || self.site.process("frozen"));
-        self.site.signal("frozen", Signal::STOP);
+        wait_for("a process to suspend", || self.site.find_process("frozen"));
+        self.site.signal_component("frozen", Signal::STOP);
         self.await_overview("the agents", |overview| {
             ["base", "ill", "dead", "paused"]
                 .iter()
@@ -158,17 +161,17 @@ impl Platform {
         self.await_overview("the dependent of a stopped component", |overview| {
             find_instance(overview, "follower")["health"] == "degraded"
         });
-        self.children.hold(self.site.play("dead"));
+        self.children.adopt(self.site.start_stand_in("dead"));
         self.await_overview("the dependent of a running component", |overview| {
             find_instance(overview, "follower")["health"] == "up"
         });
-        self.site.kill("dead");
+        self.site.kill_component("dead");
 
         self.record_plans(recording);
         assert_eq!(self.rta(&["maintenance", "on", "watched", "--reason", "new disks"]).0, 0);
         assert_eq!(self.rta(&["maintenance", "on", "--host", "serviced", "--for", "2h"]).0, 0);
         // The agent starts it again.
-        self.site.kill("kept");
+        self.site.kill_component("kept");
         self.await_overview("an automatic restart", |overview| {
             let kept = find_instance(overview, "kept");
             kept["autostart"]["restarts"] == 1 && kept["health"] == "up"
@@ -185,10 +188,10 @@ impl Platform {
         }
         let [agent, ..] = &mut self.agents;
         for (name, program) in [("rta-agent", agent), ("rta-aggregator", &mut self.aggregator)] {
-            recording.exit_codes.push(format!("{name} | SIGTERM | {}", program.ended().code().unwrap()));
+            recording.exit_codes.push(format!("{name} | SIGTERM | {}", program.wait().code().unwrap()));
         }
         for program in self.agents.iter_mut().chain([&mut self.aggregator]) {
-            program.ended();
+            program.wait();
             recording.log.extend(program.log());
         }
     }
@@ -218,8 +221,8 @@ impl Platform {
         let mut command = Command::new(binary("rta"));
         command.args(["--aggregator", &self.grpc.to_string(), "start", "slow", "--json"]);
         let mut start = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = Lines::collect(start.stdout.take().unwrap());
-        self.children.hold(start);
+        let lines = OutputReader::collect(start.stdout.take().unwrap());
+        self.children.adopt(start);
         let overview = self.await_situations("a start under way", |overview| {
             let used = &overview["environments"][0]["hosts"][0]["usage"]["processes"];
             !used[0].is_null() && !find_instance(overview, "slow")["action"].is_null()
@@ -236,8 +239,8 @@ impl Platform {
             recording.outputs.push((title, serde_json::from_slice(&output).unwrap()));
         }
         std::fs::write(self.site.path("gate"), "").unwrap();
-        let lines = patiently("the end of the plan", || {
-            let lines = json_lines(lines.all().join("\n").as_bytes());
+        let lines = wait_for("the end of the plan", || {
+            let lines = json_lines(lines.lines().join("\n").as_bytes());
             lines.last().is_some_and(|line| !line["ended"].is_null()).then_some(lines)
         });
         recording.outputs.extend(lines.into_iter().map(|line| (PLAN_LINES, line)));
@@ -252,7 +255,7 @@ impl Platform {
             overview["config_error"].is_string() && only_hosts(overview).all(has_refused)
         });
         recording.answers.extend(with_any_unit_error(refused).map(|one| ("GET /api/v1/overview", one)));
-        std::fs::remove_file(self.site.config().join("zz.toml")).unwrap();
+        std::fs::remove_file(self.site.folder().join("zz.toml")).unwrap();
         // Not 0, because the lost host cannot be reached.
         assert_eq!(self.rta(&["config", "reload"]).0, 1);
         self.await_situations("the restored configuration", |overview| {
@@ -291,7 +294,7 @@ impl Platform {
         let (code, output) = self.rta(&["events", "-n", "10000", "--json"]);
         assert_eq!(code, 0);
         recording.outputs.push(("rta events --json", serde_json::from_slice(&output).unwrap()));
-        let output = run("rta", ["discover", "--json", "--min-age", "0s"]);
+        let output = run_binary("rta", ["discover", "--json", "--min-age", "0s"]);
         let mut discovered: Value = serde_json::from_slice(&output.stdout).unwrap();
         // The other candidates, and whether all are visible, differ from machine to machine.
         let agents: Vec<Value> = self.agents.iter().map(|agent| agent.pid().into()).collect();
@@ -315,18 +318,18 @@ impl Platform {
             ("GET", "/healthz"),
             ("GET", "/readyz"),
         ] {
-            recording.others.push((format!("{method} {path}"), self.web.ask(method, path, &[], "")));
+            recording.others.push((format!("{method} {path}"), self.web.request(method, path, &[], "")));
         }
-        let foreign = self.web.ask("GET", "/api/v1/overview", &[("Host", "elsewhere.example")], "");
+        let foreign = self.web.request("GET", "/api/v1/overview", &[("Host", "elsewhere.example")], "");
         recording.others.push(("GET /api/v1/overview with an unknown Host".to_owned(), foreign));
 
-        let users = People::new(&self.site, "closed").file.display().to_string();
+        let users = TestUsers::new(&self.site, "closed").file.display().to_string();
         let config = self.config();
-        let mut closed = Program::start(
+        let mut closed = ServerProcess::start(
             "rta-aggregator",
             ["--config", &config, "--users", &users, "--read-only", "--web", "127.0.0.1:0"],
         );
-        let anonymous = Web(closed.address("web")).get("/api/v1/overview");
+        let anonymous = WebClient(closed.address("web")).get("/api/v1/overview");
         recording.others.push(("GET /api/v1/overview without a token".to_owned(), anonymous));
         recording.log.extend(closed.log());
     }

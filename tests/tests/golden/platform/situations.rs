@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use rta_tests::Site;
+use rta_tests::TestConfig;
 use serde_json::Value;
 
 /// Unit that exists on no machine.
@@ -59,7 +59,7 @@ pub(super) fn with_any_unit_error(overview: Value) -> [Value; 2] {
 }
 
 /// Returns the TOML of all components and of the role of host `up`.
-pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
+pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
     let token = site.token();
     let probe =
         |address: &str, more: &str| format!("probe = {{ tcp = \"{address}\", interval = \"1s\"{more} }}\n");
@@ -74,11 +74,11 @@ pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
         "while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done\n\
          exec \"$stand_in\" --token=slow-$token",
         gate = site.path("gate").display(),
-        config = site.config().display(),
+        config = site.folder().display(),
     );
-    let mut text = keys(site.component("base", "", ""), &probe(&listener.to_string(), ""));
+    let mut text = keys(site.component_toml("base", "", ""), &probe(&listener.to_string(), ""));
     text += &keys(
-        site.component("kept", "\"base\"", ""),
+        site.component_toml("kept", "\"base\"", ""),
         "restart = { when = \"always\", backoff = \"100ms\" }\n",
     );
     text += &watched("ill");
@@ -94,13 +94,13 @@ pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
         .unwrap();
     }
     text += &watched("frozen");
-    text += &site.component("dead", "", "");
-    text += &site.component("follower", "\"dead\"", "");
+    text += &site.component_toml("dead", "", "");
+    text += &site.component_toml("follower", "\"dead\"", "");
     text += &watched("watched");
-    text += &site.scripted("broken", "echo the disk is gone; exit 3", "");
-    text += &site.component("after broken", "\"broken\"", "");
-    text += &site.scripted("slow", &slow, "").replace("\"20s\"", "\"10m\"");
-    text += &site.component("unseen", "", "");
+    text += &site.scripted_component_toml("broken", "echo the disk is gone; exit 3", "");
+    text += &site.component_toml("after broken", "\"broken\"", "");
+    text += &site.scripted_component_toml("slow", &slow, "").replace("\"20s\"", "\"10m\"");
+    text += &site.component_toml("unseen", "", "");
     text += &watched("paused");
     text += &watched("service");
     text += &format!("start = {{ systemd = \"{UNIT}\" }}\n");

@@ -1,0 +1,121 @@
+//! Flags of start, stop and restart.
+
+use clap::{ArgGroup, Args};
+use rta_shared::plan::ActionRequest;
+use rta_shared::selector::Selector;
+
+use super::PlaceArgs;
+use crate::exit::CommandFailure;
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all", "stopped_by"])))]
+pub(crate) struct ActionArgs {
+    /// Component, or ENVIRONMENT/HOST/COMPONENT; without it: every component of the host or environment
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Select every instance that matches the other arguments; alone: everything
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// For start: the instances that the plan with this number stopped and that have not run since
+    #[arg(long, value_name = "PLAN", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) stopped_by: Option<u64>,
+    /// Show the plan, step by step, without executing it
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Skip the confirmation, whatever the plan stops and whichever unnamed instances it touches
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Act on the named instances only; ignore their dependencies and dependents
+    #[arg(long)]
+    pub(crate) no_dependencies: bool,
+    /// After a failure, continue with the steps that do not depend on the failed one
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Maximum number of steps in progress at once [default: the aggregator's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) parallel: Option<u32>,
+    /// Print the plan as JSON, and its progress as one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ActionArgs {
+    /// Returns the request for the aggregator.
+    ///
+    /// # Errors
+    /// Returns an error if the name has an empty part: a typing mistake must not stop a whole host.
+    pub(crate) fn action_request(&self) -> Result<ActionRequest, CommandFailure> {
+        let Selector { environment, host, component } = self.place.selector(&self.name)?;
+        Ok(ActionRequest {
+            component,
+            environment,
+            host,
+            all: self.all,
+            no_dependencies: self.no_dependencies,
+            stopped_by: self.stopped_by.unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{CliArgs, CliCommand, RemoteCommand};
+
+    fn parse_stop(line: &str) -> Option<Result<ActionRequest, CommandFailure>> {
+        match CliArgs::try_parse_from(line.split(' ')).ok()?.command {
+            CliCommand::Remote(RemoteCommand::Stop(control)) => Some(control.action_request()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_need_no_quotes_and_full_names_are_understood() {
+        let of = |environment: &str, host: &str| ActionRequest {
+            component: "kafka server".to_owned(),
+            environment: environment.to_owned(),
+            host: host.to_owned(),
+            ..ActionRequest::default()
+        };
+        for (line, expected) in [
+            ("rta stop kafka server", of("", "")),
+            ("rta stop kafka server --env DEV --host h", of("DEV", "h")),
+            ("rta stop h/kafka server --env DEV", of("DEV", "h")),
+            ("rta stop DEV/h/kafka server", of("DEV", "h")),
+        ] {
+            assert_eq!(parse_stop(line).unwrap().unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn everything_is_meant_only_where_that_is_said() {
+        assert!(parse_stop("rta stop").is_none());
+        assert!(parse_stop("rta stop --yes").is_none());
+        for empty in ["DEV/h/", "/h/kafka", "DEV//kafka", "/kafka", "h/", "/"] {
+            assert!(parse_stop(&format!("rta stop {empty} --yes")).unwrap().is_err(), "{empty}");
+        }
+        // Empty names come from unset variables of scripts.
+        let unset = |words: &[&str]| CliArgs::try_parse_from(words).is_err();
+        for flag in ["--host", "--env"] {
+            let other = if flag == "--host" { "--env" } else { "--host" };
+            for empty in ["", " "] {
+                assert!(unset(&["rta", "stop", other, "DEV", flag, empty, "--yes"]), "{flag}");
+                assert!(unset(&["rta", "maintenance", "on", other, "DEV", flag, empty]), "{flag}");
+                assert!(unset(&["rta", "check", flag, empty]) && unset(&["rta", "status", empty]), "{flag}");
+                assert!(unset(&["rta", "events", flag, empty]), "{flag}");
+            }
+            assert!(unset(&["rta", "stop", &format!("{flag}="), "--all"]), "{flag}");
+        }
+        let no_name = CliArgs::try_parse_from(["rta", "stop", "", "--env", "DEV"]).unwrap();
+        assert!(
+            matches!(no_name.command, CliCommand::Remote(RemoteCommand::Stop(stop)) if stop.action_request().is_err())
+        );
+        assert!(parse_stop("rta stop --all").unwrap().unwrap().all);
+        let host = parse_stop("rta stop --host h").unwrap().unwrap();
+        assert_eq!((host.host.as_str(), host.component.as_str(), host.all), ("h", "", false));
+    }
+}

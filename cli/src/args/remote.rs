@@ -1,0 +1,116 @@
+//! Commands that the aggregator answers, from the command line and at the prompt.
+
+use clap::{Args, Subcommand};
+use rta_shared::selector::Selector;
+
+use super::{ActionArgs, EventsArgs, LogsArgs, MaintenanceArgs};
+use crate::exit::{CommandFailure, USAGE};
+
+/// Command that the aggregator answers, from the command line or at the prompt.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteCommand {
+    /// Show a verdict, the root causes, and every component
+    Status {
+        /// Only this component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        name: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Also show each agent, how it watches, and the resource usage of its host and processes
+        #[arg(short, long, conflicts_with = "json")]
+        verbose: bool,
+        /// Print the overview as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the live status until q or Ctrl-C; in a pipe, print a line for each change of health
+    Watch {
+        /// Only this component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        name: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// List every component with its state
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Also show the users that the processes run as
+        #[arg(short, long, conflicts_with = "json")]
+        verbose: bool,
+        /// Print the overview as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start components, and first those of their dependencies that are not up
+    Start(ActionArgs),
+    /// Stop components, and first those that depend on them
+    Stop(ActionArgs),
+    /// Restart components; running dependents are stopped first and started again
+    Restart(ActionArgs),
+    /// Show or change maintenance, which suppresses alerts and automatic starts
+    Maintenance(MaintenanceArgs),
+    /// Show events, newest last
+    Events(EventsArgs),
+    /// Show the end of a component's own log, with --follow also new lines
+    Logs(LogsArgs),
+    /// Make every agent scan now, and show the result
+    Refresh,
+}
+
+/// Restriction to an environment or a host.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PlaceArgs {
+    /// Only this environment
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) env: Option<String>,
+    /// Only this host
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) host: Option<String>,
+}
+
+impl PlaceArgs {
+    /// Returns the selector for a name typed as one word or several; without a name, for all of the place. A full
+    /// name takes precedence over the flags.
+    ///
+    /// # Errors
+    /// Returns an error if the name has a blank part, which would match anything.
+    pub(crate) fn selector(&self, name: &[String]) -> Result<Selector, CommandFailure> {
+        let typed = name.join(" ");
+        if !name.is_empty() && typed.trim().is_empty() {
+            let message = "the name of the component is blank; for all of a host or environment leave it out";
+            return Err(CommandFailure::new(USAGE, message));
+        }
+        let flag = |flag: &Option<String>| flag.clone().unwrap_or_default();
+        let whole = Selector { environment: flag(&self.env), host: flag(&self.host), component: typed };
+        Ok(whole.split()?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+impl TargetArgs {
+    /// Returns the selector of the instance.
+    ///
+    /// # Errors
+    /// Returns an error if the name has a blank part.
+    pub(crate) fn selector(&self) -> Result<Selector, CommandFailure> {
+        self.place.selector(&self.name)
+    }
+}
+
+/// Returns the name without surrounding spaces, or an error if it is empty: an unset variable in a script
+/// must not widen the selection to everything.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty; leave the flag out, or write a name".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}

@@ -1,0 +1,470 @@
+//! gRPC client of the aggregator, which turns its errors into sentences.
+
+mod local_socket;
+mod token;
+
+use std::cell::Cell;
+use std::error::Error;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use rta_shared::action::ActionKind;
+use rta_shared::address::{AddressProblem, server_url};
+use rta_shared::event::Event;
+use rta_shared::explain::ExplainedPart;
+use rta_shared::local_socket::default_paths;
+use rta_shared::maintenance::Maintenance;
+use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
+use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
+use rta_shared::proto::{ProtocolError, v1};
+use rta_shared::redact::redact_text;
+use rta_shared::reload::PlatformReload;
+use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::selector::Selector;
+use rta_shared::tls::error_text::describe_tls_error;
+use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, ConnectError, Response, Status, Streaming};
+
+use self::token::BearerToken;
+use crate::args::TlsArgs;
+use crate::exit::{CommandFailure, FAILED, UNAVAILABLE, USAGE};
+
+/// Default port of the aggregator, for addresses without one.
+const DEFAULT_PORT: u16 = 7600;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for a reload. The aggregator gives each agent 10 s, and earlier reloads finish first.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Interval and time limit of HTTP/2 pings, which detect a connection left dangling by a network cut: a
+/// followed stream must not seem to stand still.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// Size limit for the headers of a response, in bytes. An error status is sent as a header, and the status
+/// for an ambiguous name lists every place that has the name.
+const MAX_HEADER_BYTES: u32 = 256 * 1024;
+/// Ending of the message for a lost answer: the command may or may not have started.
+pub(crate) const START_UNKNOWN: &str = "whether it was begun is not known; rta events tells";
+
+/// Host name in the aggregator's certificate, expected of every aggregator that the CA
+/// signed, whatever its address.
+pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
+
+/// Events of a plan.
+pub(crate) type PlanEventStream = Pin<Box<dyn Stream<Item = Result<PlanEvent, CommandFailure>> + Send>>;
+/// Stream of overviews: the current one, then one after every change.
+pub(crate) type OverviewStream = Pin<Box<dyn Stream<Item = Result<Overview, CommandFailure>> + Send>>;
+/// Stream of log lines.
+pub(crate) type LogLineStream =
+    Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, CommandFailure>> + Send>>;
+
+/// Maximum size of a message from the aggregator, in bytes. The plan for a restart of 14,000 instances has
+/// millions of dependency pairs between steps.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Lazy connection to the aggregator: the first call connects, and the call after a failure reconnects.
+#[derive(Clone, Debug)]
+pub(crate) struct AggregatorClient {
+    address: String,
+    calls: AggregatorServiceClient<InterceptedService<Channel, BearerToken>>,
+}
+
+impl AggregatorClient {
+    /// Creates a client of the aggregator at `address`, without certificates. Must be called
+    /// within a tokio runtime.
+    #[cfg(any(test, feature = "standalone"))]
+    pub(crate) fn new(address: &str) -> Result<Self, CommandFailure> {
+        Self::with_tls(Some(address), &TlsArgs::default())
+    }
+
+    /// Creates a client of the aggregator at `address`: over TLS for `https://`, over a Unix socket for
+    /// `unix:`. `None`: connects to the aggregator on this machine.
+    pub(crate) fn with_tls(address: Option<&str>, tls: &TlsArgs) -> Result<Self, CommandFailure> {
+        let paths = match address {
+            None => Some(default_paths("aggregator")),
+            Some(address) => address.strip_prefix("unix:").map(|path| vec![PathBuf::from(path)]),
+        };
+        let address = address.unwrap_or("the local socket");
+        let told = |reason: &str| {
+            let shown = redact_text(&printable(address));
+            CommandFailure::new(USAGE, format!("--aggregator \"{shown}\" {reason}"))
+        };
+        let hint = |problem: &dyn std::fmt::Display| {
+            told(&format!("{problem}; write for example https://HOST:7600"))
+        };
+        let url = match address.contains("://") {
+            _ if paths.is_some() => address.to_owned(),
+            false => {
+                server_url(&format!("http://{address}"), DEFAULT_PORT).map_err(|problem| hint(&problem))?
+            }
+            true => server_url(address, DEFAULT_PORT).map_err(|problem| hint(&problem))?,
+        };
+        // A socket has no host, but tonic needs a URI with one.
+        let called = if paths.is_some() { "http://localhost".to_owned() } else { url.clone() };
+        let endpoint = Endpoint::from_shared(called).map_err(|_| hint(&AddressProblem::Shape))?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
+            .keep_alive_while_idle(true)
+            .http2_max_header_list_size(MAX_HEADER_BYTES);
+        let channel = if let Some(paths) = paths {
+            local_socket::channel(&endpoint, paths)
+        } else if url.starts_with("https://") {
+            let target = ServerTarget::new(&url, &[AGGREGATOR_NAME])
+                .ok_or_else(|| told("needs a host and a port; write for example https://HOST:7600"))?;
+            client_tls(tls)?.channel(&endpoint, target)
+        } else {
+            endpoint.connect_lazy()
+        };
+        let bearer = match &tls.token_file {
+            Some(path) => {
+                BearerToken::read(path, &url).map_err(|reason| CommandFailure::new(USAGE, reason))?
+            }
+            None => BearerToken::default(),
+        };
+        let calls = AggregatorServiceClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { address: url, calls })
+    }
+
+    pub(crate) async fn overview(&self) -> Result<Overview, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let response =
+            self.await_response(RESPONSE_TIMEOUT, calls.get_overview(v1::GetOverviewRequest {})).await?;
+        self.parse_overview(response.overview)
+    }
+
+    /// Streams the current overview, then one after every change, until the connection ends.
+    pub(crate) async fn watch_overview(&self) -> Result<OverviewStream, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let stream =
+            self.await_response(RESPONSE_TIMEOUT, calls.watch_overview(v1::WatchOverviewRequest {})).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |response| {
+            let response = response.map_err(|status| client.failure_from(&status))?;
+            client.parse_overview(response.overview)
+        })))
+    }
+
+    pub(crate) async fn refresh(&self) -> Result<Overview, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let response = self.await_response(RESPONSE_TIMEOUT, calls.refresh(v1::RefreshRequest {})).await?;
+        self.parse_overview(response.overview)
+    }
+
+    /// Returns the plan for a request without executing it.
+    pub(crate) async fn preview_plan(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+    ) -> Result<Plan, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(request.into()) };
+        let plan = self.await_response(RESPONSE_TIMEOUT, calls.plan(request)).await?.plan;
+        let plan = plan.ok_or(ProtocolError::Missing("plan")).and_then(Plan::try_from);
+        plan.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Starts a plan and returns its events until its end.
+    pub(crate) async fn start_plan(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+        options: &ExecutionOptions,
+        user: &str,
+    ) -> Result<PlanEventStream, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let (wish, conduct) = (Some(request.into()), Some(v1::PlanConduct::new(options, user)));
+        Ok(match kind {
+            ActionKind::Start => {
+                let call = calls.start(v1::AggregatorServiceStartRequest { wish, conduct });
+                self.plan_events(self.await_start(call).await?, |response| response.event)
+            }
+            ActionKind::Stop => {
+                let call = calls.stop(v1::AggregatorServiceStopRequest { wish, conduct });
+                self.plan_events(self.await_start(call).await?, |response| response.event)
+            }
+            ActionKind::Restart => {
+                let call = calls.restart(v1::AggregatorServiceRestartRequest { wish, conduct });
+                self.plan_events(self.await_start(call).await?, |response| response.event)
+            }
+        })
+    }
+
+    /// Replays a plan's events from its beginning and follows them.
+    pub(crate) async fn watch_plan(&self, plan_id: u64) -> Result<PlanEventStream, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let call = calls.watch_plan(v1::WatchPlanRequest { plan_id });
+        Ok(self.plan_events(self.await_response(RESPONSE_TIMEOUT, call).await?, |response| response.event))
+    }
+
+    /// Awaits the answer to a call that starts something. If the answer is lost after the request may have
+    /// been sent, the error says that the outcome is unknown.
+    async fn await_start<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CommandFailure> {
+        let is_sent = Cell::new(true);
+        let call = async { call.await.inspect_err(|status| is_sent.set(!is_unconnected(status))) };
+        self.await_response(RESPONSE_TIMEOUT, call).await.map_err(|failure| match failure {
+            CommandFailure::Unreachable(why) if is_sent.get() => {
+                CommandFailure::Unreachable(format!("{why}; {START_UNKNOWN}"))
+            }
+            failure => failure,
+        })
+    }
+
+    fn plan_events<T: 'static>(
+        &self,
+        stream: Streaming<T>,
+        event: impl Fn(T) -> Option<v1::PlanEvent> + Send + 'static,
+    ) -> PlanEventStream
+    where
+        Streaming<T>: Stream<Item = Result<T, Status>> + Send,
+    {
+        let client = self.clone();
+        Box::pin(stream.map(move |response| {
+            let response = response.map_err(|status| match status.code() {
+                // The aggregator is shutting down or about to: the plan can be requested
+                // again once it is back.
+                Code::Unavailable => CommandFailure::Unreachable(client.failure_from(&status).message()),
+                _ => client.failure_from(&status),
+            })?;
+            let event = event(response).ok_or(ProtocolError::Missing("event"));
+            event.and_then(PlanEvent::try_from).map_err(|error| client.invalid_response(&error))
+        }))
+    }
+
+    /// Cancels a plan's pending steps and returns their number.
+    pub(crate) async fn cancel_plan(&self, plan_id: u64) -> Result<u32, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let call = calls.cancel_plan(v1::CancelPlanRequest { plan_id });
+        Ok(self.await_response(RESPONSE_TIMEOUT, call).await?.skipped)
+    }
+
+    /// Returns the recorded events, newest first.
+    pub(crate) async fn list_events(
+        &self,
+        request: v1::ListEventsRequest,
+    ) -> Result<Vec<Event>, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let events = self.await_response(RESPONSE_TIMEOUT, calls.list_events(request)).await?.events;
+        let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
+        events.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Starts or ends maintenance and returns the changed entries.
+    pub(crate) async fn set_maintenance(
+        &self,
+        request: v1::SetMaintenanceRequest,
+    ) -> Result<Vec<Maintenance>, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let changed = self.await_response(RESPONSE_TIMEOUT, calls.set_maintenance(request)).await?.changed;
+        let changed: Result<_, _> = changed.into_iter().map(Maintenance::try_from).collect();
+        changed.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Streams the lines of an instance's log.
+    pub(crate) async fn read_log(
+        &self,
+        request: v1::AggregatorServiceReadLogRequest,
+    ) -> Result<LogLineStream, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let stream = self.await_response(RESPONSE_TIMEOUT, calls.read_log(request)).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |lines| lines.map_err(|status| client.failure_from(&status)))))
+    }
+
+    pub(crate) async fn explain(
+        &self,
+        Selector { environment, host, component }: Selector,
+    ) -> Result<(InstanceId, Vec<ExplainedPart>), CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::AggregatorServiceExplainRequest { component, environment, host };
+        let response = self.await_response(RESPONSE_TIMEOUT, calls.explain(request)).await?;
+        let missing = || self.invalid_response(&ProtocolError::Missing("instance"));
+        let instance = response.instance.ok_or_else(missing)?.into();
+        let parts = response.parts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
+        Ok((instance, parts.map_err(|error| self.invalid_response(&error))?))
+    }
+
+    pub(crate) async fn reload(&self) -> Result<PlatformReload, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let response =
+            self.await_response(RELOAD_TIMEOUT, calls.reload_config(v1::ReloadConfigRequest {})).await?;
+        response.try_into().map_err(|error| self.invalid_response(&error))
+    }
+
+    fn parse_overview(&self, overview: Option<v1::Overview>) -> Result<Overview, CommandFailure> {
+        let overview = overview.ok_or(ProtocolError::Missing("overview"));
+        overview.and_then(Overview::try_from).map_err(|error| self.invalid_response(&error))
+    }
+
+    fn invalid_response(&self, error: &ProtocolError) -> CommandFailure {
+        CommandFailure::new(UNAVAILABLE, format!("the aggregator at {}: {error}", self.address))
+    }
+
+    async fn await_response<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CommandFailure> {
+        match tokio::time::timeout(patience, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.failure_from(&status)),
+            Err(_) => Err(CommandFailure::Unreachable(format!(
+                "the aggregator at {} did not answer within {} s",
+                self.address,
+                patience.as_secs()
+            ))),
+        }
+    }
+
+    fn failure_from(&self, status: &Status) -> CommandFailure {
+        // A status with a source did not come from the aggregator: the call failed to
+        // reach it, or was cut off.
+        let Some(mut source) = status.source() else {
+            if status.code() == Code::Unimplemented && status.message().is_empty() {
+                let address = &self.address;
+                return CommandFailure::new(
+                    FAILED,
+                    format!("the aggregator at {address} is of a version that does not know this command"),
+                );
+            }
+            let code = if status.code() == Code::NotFound { UNAVAILABLE } else { FAILED };
+            return CommandFailure::new(code, printable_lines(status.message()));
+        };
+        let address = &self.address;
+        if let Some(reason) = describe_tls_error(source) {
+            return CommandFailure::Unreachable(format!(
+                "no trust between you and the aggregator at {address}: {}; look at --ca, --cert and --key",
+                printable(&reason)
+            ));
+        }
+        while let Some(deeper) = source.source() {
+            source = deeper;
+        }
+        let told = source.to_string();
+        CommandFailure::Unreachable(match told.starts_with(local_socket::NO_ANSWER) {
+            true => told,
+            false => {
+                format!(
+                    "no connection to the aggregator at {address}: {told}; is rta-aggregator running there?"
+                )
+            }
+        })
+    }
+}
+
+/// Builds the TLS configuration from the CA to trust and the client's own certificate.
+fn client_tls(tls: &TlsArgs) -> Result<ClientTls, CommandFailure> {
+    let told = |reason: String| CommandFailure::new(USAGE, reason);
+    let Some(ca) = &tls.ca else {
+        return Err(told("an https:// address needs --ca FILE, the CA of the aggregator".to_owned()));
+    };
+    let own = match (&tls.cert, &tls.key) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (None, None) => None,
+        _ => return Err(told("--cert and --key are only good together".to_owned())),
+    };
+    ClientTls::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
+}
+
+/// Returns true if a call failed because no connection could be made, so nothing of it was sent.
+fn is_unconnected(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use rta_shared::plan::{ActionRequest, ExecutionOptions};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::fake_aggregator::{AggregatorScript, FakeAggregator, plan_ended, plan_started, sample_plan};
+
+    /// Returns a client of `fake` through a proxy. A message to the sender freezes the proxy: the connection
+    /// stays open but forwards nothing.
+    async fn through_proxy(fake: &AggregatorClient) -> (AggregatorClient, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = AggregatorClient::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let address = fake.address.strip_prefix("http://").unwrap().to_owned();
+        let (cut, is_cut) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(address).await.unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                _ = is_cut => std::future::pending().await,
+            }
+        });
+        (client, cut)
+    }
+
+    async fn start(client: &AggregatorClient) -> Result<PlanEventStream, CommandFailure> {
+        client
+            .start_plan(ActionKind::Start, &ActionRequest::default(), &ExecutionOptions::default(), "")
+            .await
+    }
+
+    #[tokio::test]
+    async fn silently_cut_connection_is_lost() {
+        let script = AggregatorScript {
+            plan_events: vec![plan_started()],
+            when_cancelled: Some(plan_ended([0, 0, 2, 0], true)),
+            ..AggregatorScript::default()
+        };
+        let (_fake, client) = FakeAggregator::serve(script).await;
+        let (client, cut) = through_proxy(&client).await;
+        let mut events = start(&client).await.unwrap();
+        assert!(events.next().await.unwrap().is_ok());
+        cut.send(()).unwrap();
+        assert!(matches!(events.next().await, Some(Err(CommandFailure::Unreachable(_)))));
+    }
+
+    #[tokio::test]
+    async fn start_is_unknown_only_after_the_request_was_sent() {
+        let unsent = start(&AggregatorClient::new("127.0.0.1:1").unwrap()).await.err().unwrap();
+        assert!(!unsent.message().contains("begun"));
+
+        let (_fake, client) = FakeAggregator::serve(AggregatorScript {
+            plan: Some(sample_plan()),
+            ..AggregatorScript::default()
+        })
+        .await;
+        let (client, cut) = through_proxy(&client).await;
+        client.preview_plan(ActionKind::Start, &ActionRequest::default()).await.unwrap();
+        cut.send(()).unwrap();
+        let (code, message) = start(&client).await.err().unwrap().into_parts();
+        assert_eq!(code, UNAVAILABLE);
+        assert!(message.ends_with(START_UNKNOWN), "{message}");
+    }
+
+    #[tokio::test]
+    async fn long_refusal_is_received_whole() {
+        let long = "on several hosts, ".repeat(5000);
+        for (status, code) in
+            [(Status::invalid_argument(&long), FAILED), (Status::not_found(&long), UNAVAILABLE)]
+        {
+            let script = AggregatorScript { plan_refused: Some(status), ..AggregatorScript::default() };
+            let (_fake, client) = FakeAggregator::serve(script).await;
+            let refused = client.preview_plan(ActionKind::Stop, &ActionRequest::default()).await.unwrap_err();
+            let (told, message) = refused.into_parts();
+            assert!(told == code && message == long, "{told} {:.200}", message);
+        }
+    }
+}

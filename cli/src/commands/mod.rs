@@ -1,0 +1,36 @@
+//! Subcommands of `rta`, except those that execute plans or have a screen or prompt of their own.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `completions` | shell completion |
+//! | `config_check` | `rta config check` |
+//! | `demo` | `rta demo` |
+//! | `discover` | `rta discover` |
+//! | `events` | `rta events` |
+//! | `explain` | `rta explain` |
+//! | `learn` | `rta learn` |
+//! | `local` | `rta local` |
+//! | `logs` | `rta logs` |
+//! | `maintenance` | `rta maintenance` |
+//! | `pki` | `rta pki` |
+//! | `remote` | dispatch of the commands that the aggregator answers; `status`, `list`, `check`, reload |
+//! | `user` | `rta user` |
+
+pub(crate) mod completions;
+pub(crate) mod config_check;
+#[cfg(feature = "standalone")]
+pub(crate) mod demo;
+#[cfg(feature = "standalone")]
+pub(crate) mod discover;
+pub(crate) mod events;
+pub(crate) mod explain;
+#[cfg(feature = "standalone")]
+pub(crate) mod learn;
+#[cfg(feature = "standalone")]
+pub(crate) mod local;
+pub(crate) mod logs;
+pub(crate) mod maintenance;
+pub(crate) mod pki;
+pub(crate) mod remote;
+#[cfg(feature = "standalone")]
+pub(crate) mod user;

@@ -1,0 +1,137 @@
+//! The commands that ask the aggregator.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use rta_shared::action::ActionKind;
+use rta_shared::overview::{Health, Overview};
+use rta_shared::root_cause::suppressed_instances;
+use rta_shared::selector::Purpose;
+
+use crate::args::{ActionArgs, CheckArgs, RemoteCommand};
+use crate::client::AggregatorClient;
+use crate::commands::events::show_events;
+use crate::commands::logs::show_logs;
+use crate::commands::maintenance::run_maintenance;
+use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
+use crate::output::OutputStyle;
+use crate::output::host_details::host_details;
+use crate::output::instance_table::{instance_table, instance_table_with_users};
+use crate::output::summary::summary;
+use crate::overview_filter::filter_overview;
+use crate::plan_run::confirm_prompt::TerminalPrompt;
+use crate::plan_run::run_plan;
+use crate::top::run_watch;
+
+/// Does what `command` says, writing to `out`.
+pub(crate) async fn run_remote(
+    command: &RemoteCommand,
+    client: &AggregatorClient,
+    style: OutputStyle,
+    out: &mut (dyn Write + Send),
+) -> CommandResult {
+    match command {
+        RemoteCommand::Status { name, place, verbose: detailed, json } => {
+            let overview =
+                filter_overview(client.overview().await?, &place.selector(name)?, Purpose::Reading)?;
+            if *json {
+                write_json(&overview, out)?;
+            } else {
+                // By the aggregator's clock: this machine's may differ.
+                let now = overview.generated_at;
+                write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
+                if *detailed {
+                    write!(out, "\n{}", host_details(&overview, now))?;
+                }
+            }
+            Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
+        }
+        RemoteCommand::List { place, verbose, json } => {
+            let overview =
+                filter_overview(client.overview().await?, &place.selector(&[])?, Purpose::Reading)?;
+            match (json, verbose) {
+                (true, _) => write_json(&overview, out)?,
+                (false, true) => {
+                    write!(out, "{}", instance_table_with_users(&overview, style, overview.generated_at))?
+                }
+                (false, false) => write!(out, "{}", instance_table(&overview, style, overview.generated_at))?,
+            }
+            Ok(OK)
+        }
+        RemoteCommand::Watch { name, place } => run_watch(client, &place.selector(name)?, style, out).await,
+        RemoteCommand::Start(arguments) => run_action(ActionKind::Start, arguments, client, style, out).await,
+        RemoteCommand::Stop(arguments) => run_action(ActionKind::Stop, arguments, client, style, out).await,
+        RemoteCommand::Restart(arguments) => {
+            run_action(ActionKind::Restart, arguments, client, style, out).await
+        }
+        RemoteCommand::Maintenance(arguments) => run_maintenance(arguments, client, out).await,
+        RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,
+        RemoteCommand::Logs(arguments) => show_logs(arguments, client, out, &mut io::stderr()).await,
+        RemoteCommand::Refresh => {
+            let overview = client.refresh().await?;
+            let now = overview.generated_at;
+            write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
+            Ok(OK)
+        }
+    }
+}
+
+fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), CommandFailure> {
+    let json = serde_json::to_string_pretty(overview).map_err(|error| {
+        CommandFailure::new(UNAVAILABLE, format!("the overview cannot be written as JSON: {error}"))
+    })?;
+    Ok(writeln!(out, "{json}")?)
+}
+
+async fn run_action(
+    kind: ActionKind,
+    arguments: &ActionArgs,
+    client: &AggregatorClient,
+    style: OutputStyle,
+    out: &mut (dyn Write + Send),
+) -> CommandResult {
+    let mut prompt = TerminalPrompt::new(style.terminal)
+        .map_err(|error| CommandFailure::new(FAILED, format!("Ctrl-C cannot be heard: {error}")))?;
+    run_plan(kind, arguments, client, &mut prompt, style, out).await
+}
+
+/// Has the configuration read anew everywhere, and tells how that went at each place.
+pub(crate) async fn run_reload(client: &AggregatorClient, out: &mut (dyn Write + Send)) -> CommandResult {
+    let reload = client.reload().await?;
+    write!(out, "{}", crate::output::reload::reload_text(&reload))?;
+    Ok(if reload.is_complete() { OK } else { FAILED })
+}
+
+/// The one line of `rta check`; whatever goes wrong is a line too.
+pub(crate) async fn run_check(
+    client: Result<AggregatorClient, CommandFailure>,
+    arguments: &CheckArgs,
+    out: &mut dyn Write,
+) -> CommandResult {
+    let overview = async {
+        let all = client?.overview().await?;
+        // What is in maintenance may lie elsewhere.
+        let quiet = suppressed_instances(&all);
+        // Nobody reads along: a check must not turn to a host that merely has a similar name.
+        Ok((filter_overview(all, &arguments.place.selector(&[])?, Purpose::Acting)?, quiet))
+    };
+    let overview = tokio::time::timeout(Duration::from_secs(arguments.timeout), overview).await;
+    let late = |_| {
+        CommandFailure::new(
+            UNAVAILABLE,
+            format!("no answer of the aggregator within {} s", arguments.timeout),
+        )
+    };
+    let (code, line) = match overview.map_err(late).flatten() {
+        Ok((overview, quiet)) => crate::output::check::plugin_output(
+            &overview,
+            &quiet,
+            &arguments.thresholds(),
+            arguments.verbose > 0,
+        ),
+        Err(error @ CommandFailure::Output(_)) => return Err(error),
+        Err(failure) => (3, crate::output::check::unknown_output(&failure.message())),
+    };
+    writeln!(out, "{line}")?;
+    Ok(code)
+}

@@ -1,0 +1,58 @@
+//! `rta user`: creates entries for the aggregator's users file.
+
+use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
+
+use rta_aggregator::auth::{hash_password, new_token};
+
+use crate::args::{UserCommand, UserEntryArgs};
+use crate::exit::{CommandFailure, CommandResult, FAILED, OK, USAGE};
+
+/// Runs the subcommand.
+pub(crate) fn run_user(arguments: &UserCommand, out: &mut dyn Write, told: &mut dyn Write) -> CommandResult {
+    match arguments {
+        UserCommand::Hash(entry) => {
+            let password = read_password(told)?;
+            let hash = hash_password(&password).map_err(|reason| CommandFailure::new(USAGE, reason))?;
+            write_entry(out, "user", entry, "password", &hash)
+        }
+        UserCommand::Token(entry) => {
+            let (token, digest) = new_token().map_err(|reason| CommandFailure::new(FAILED, reason))?;
+            writeln!(told, "The token, which is not shown again; give it to rta with --token-file:")?;
+            writeln!(told, "{token}")?;
+            writeln!(told, "What the aggregator's --users file needs of it:")?;
+            write_entry(out, "token", entry, "sha256", &digest)
+        }
+    }
+}
+
+fn write_entry(
+    out: &mut dyn Write,
+    table: &str,
+    entry: &UserEntryArgs,
+    key: &str,
+    value: &str,
+) -> CommandResult {
+    let name = toml::Value::from(entry.name.as_str());
+    writeln!(out, "[[{table}]]\nname = {name}\nrole = \"{}\"\n{key} = \"{value}\"", entry.role.word())?;
+    Ok(OK)
+}
+
+/// Reads a password: typed twice without echo on a terminal, or the first line of a pipe.
+fn read_password(told: &mut dyn Write) -> Result<String, CommandFailure> {
+    let unread =
+        |error: std::io::Error| CommandFailure::new(FAILED, format!("the password cannot be read: {error}"));
+    if !stdin().is_terminal() {
+        let mut line = String::new();
+        stdin().lock().read_line(&mut line).map_err(unread)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    write!(told, "Password, at least 12 letters: ")?;
+    told.flush()?;
+    let first = rpassword::read_password().map_err(unread)?;
+    write!(told, "Once more: ")?;
+    told.flush()?;
+    match rpassword::read_password().map_err(unread)? == first {
+        true => Ok(first),
+        false => Err(CommandFailure::new(USAGE, "the two are not the same; nothing was made".to_owned())),
+    }
+}

@@ -1,0 +1,310 @@
+//! Scripted aggregator for tests.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::Stream;
+use jiff::Timestamp;
+use rta_shared::action::{ActionKind, Requester};
+use rta_shared::overview::{
+    EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
+};
+use rta_shared::plan::{Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState};
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::aggregator_service_server::{AggregatorService, AggregatorServiceServer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+use crate::client::AggregatorClient;
+
+/// Events of a plan's stream, before it ends or breaks off.
+pub(crate) type PlanEventList = Vec<PlanEvent>;
+
+/// Scripted answers, and the recorded requests.
+#[derive(Default)]
+pub(crate) struct AggregatorScript {
+    pub(crate) plan: Option<Plan>,
+    /// Answer in place of [`AggregatorScript::plan`].
+    pub(crate) plan_refused: Option<Status>,
+    /// Answer to Start, Stop and Restart.
+    pub(crate) plan_events: PlanEventList,
+    /// Final event, sent when the plan is cancelled. If set, the stream of [`AggregatorScript::plan_events`]
+    /// stays open until then.
+    pub(crate) when_cancelled: Option<PlanEvent>,
+    /// Error that ends the stream after [`AggregatorScript::plan_events`].
+    pub(crate) final_error: Option<Status>,
+    /// Answers to WatchPlan, one for each call; NOT_FOUND when none is left.
+    pub(crate) watch_answers: VecDeque<PlanEventList>,
+    pub(crate) options: Vec<v1::PlanConduct>,
+    pub(crate) requests: Vec<v1::PlanWish>,
+    pub(crate) cancelled: Vec<u64>,
+    pub(crate) maintenance: Vec<v1::SetMaintenanceRequest>,
+    pub(crate) events: Vec<v1::Event>,
+    pub(crate) event_queries: Vec<v1::ListEventsRequest>,
+    pub(crate) overview: Option<Overview>,
+    /// Answer to WatchOverview, which then ends with an error of the aggregator.
+    pub(crate) overviews: Vec<Overview>,
+}
+
+/// Running scripted aggregator.
+#[derive(Clone)]
+pub(crate) struct FakeAggregator {
+    script: Arc<Mutex<AggregatorScript>>,
+    /// Senders of the streams that stay open until their plan is cancelled.
+    open: Arc<Mutex<Vec<EventSender>>>,
+}
+
+impl FakeAggregator {
+    /// Serves `script` on a free port; returns the server and a client of it.
+    pub(crate) async fn serve(script: AggregatorScript) -> (Self, AggregatorClient) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = AggregatorClient::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let fake = Self { script: Arc::new(Mutex::new(script)), open: Arc::default() };
+        let server = tonic::transport::Server::builder()
+            .add_service(AggregatorServiceServer::new(fake.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        (fake, client)
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, AggregatorScript> {
+        self.script.lock().unwrap()
+    }
+
+    fn open_stream(
+        &self,
+        wish: Option<v1::PlanWish>,
+        conduct: Option<v1::PlanConduct>,
+    ) -> EventStream<v1::PlanEvent> {
+        let mut script = self.script();
+        script.requests.extend(wish);
+        script.options.extend(conduct);
+        let (sender, receiver) = mpsc::channel(100);
+        for event in &script.plan_events {
+            sender.try_send(Ok(event.into())).unwrap();
+        }
+        if let Some(status) = &script.final_error {
+            sender.try_send(Err(status.clone())).unwrap();
+        }
+        if script.when_cancelled.is_some() {
+            self.open.lock().unwrap().push(sender);
+        }
+        Box::pin(ReceiverStream::new(receiver))
+    }
+}
+
+type EventSender = mpsc::Sender<Result<v1::PlanEvent, Status>>;
+type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn map_events<T: 'static>(
+    plans: EventStream<v1::PlanEvent>,
+    wrap: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+) -> Response<EventStream<T>> {
+    use futures::StreamExt as _;
+    Response::new(Box::pin(plans.map(move |event| event.map(&wrap))))
+}
+
+#[tonic::async_trait]
+impl AggregatorService for FakeAggregator {
+    async fn get_overview(
+        &self,
+        _: Request<v1::GetOverviewRequest>,
+    ) -> Result<Response<v1::GetOverviewResponse>, Status> {
+        let script = self.script();
+        let overview = script.overview.as_ref().ok_or_else(|| Status::unimplemented(""))?;
+        Ok(Response::new(v1::GetOverviewResponse { overview: Some(overview.into()) }))
+    }
+
+    type WatchOverviewStream = EventStream<v1::WatchOverviewResponse>;
+
+    async fn watch_overview(
+        &self,
+        _: Request<v1::WatchOverviewRequest>,
+    ) -> Result<Response<Self::WatchOverviewStream>, Status> {
+        let overviews = std::mem::take(&mut self.script().overviews);
+        let told = overviews
+            .iter()
+            .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.into()) }));
+        let end = [Err(Status::failed_precondition("enough"))];
+        let told: Vec<_> = told.chain(end).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(told))))
+    }
+
+    async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        let mut script = self.script();
+        script.requests.extend(request.into_inner().wish);
+        if let Some(status) = &script.plan_refused {
+            return Err(status.clone());
+        }
+        let plan = script.plan.as_ref().ok_or_else(|| Status::not_found("component \"x\" is not known"))?;
+        Ok(Response::new(v1::PlanResponse { plan: Some(plan.into()) }))
+    }
+
+    type StartStream = EventStream<v1::AggregatorServiceStartResponse>;
+
+    async fn start(
+        &self,
+        request: Request<v1::AggregatorServiceStartRequest>,
+    ) -> Result<Response<Self::StartStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.open_stream(request.wish, request.conduct);
+        Ok(map_events(plans, |event| v1::AggregatorServiceStartResponse { event: Some(event) }))
+    }
+
+    type StopStream = EventStream<v1::AggregatorServiceStopResponse>;
+
+    async fn stop(
+        &self,
+        request: Request<v1::AggregatorServiceStopRequest>,
+    ) -> Result<Response<Self::StopStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.open_stream(request.wish, request.conduct);
+        Ok(map_events(plans, |event| v1::AggregatorServiceStopResponse { event: Some(event) }))
+    }
+
+    type RestartStream = EventStream<v1::AggregatorServiceRestartResponse>;
+
+    async fn restart(
+        &self,
+        request: Request<v1::AggregatorServiceRestartRequest>,
+    ) -> Result<Response<Self::RestartStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.open_stream(request.wish, request.conduct);
+        Ok(map_events(plans, |event| v1::AggregatorServiceRestartResponse { event: Some(event) }))
+    }
+
+    type WatchPlanStream = EventStream<v1::WatchPlanResponse>;
+
+    async fn watch_plan(
+        &self,
+        _: Request<v1::WatchPlanRequest>,
+    ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        let told = self.script().watch_answers.pop_front();
+        let told = told.ok_or_else(|| Status::not_found("plan 7 is not known"))?;
+        let events: Vec<_> = told.iter().map(|event| Ok(event.into())).collect();
+        let plans: EventStream<v1::PlanEvent> = Box::pin(futures::stream::iter(events));
+        Ok(map_events(plans, |event| v1::WatchPlanResponse { event: Some(event) }))
+    }
+
+    type ReadLogStream = EventStream<v1::AggregatorServiceReadLogResponse>;
+
+    async fn read_log(
+        &self,
+        _: Request<v1::AggregatorServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_plan(
+        &self,
+        request: Request<v1::CancelPlanRequest>,
+    ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        let mut script = self.script();
+        script.cancelled.push(request.into_inner().plan_id);
+        let end = script.when_cancelled.take();
+        for sender in self.open.lock().unwrap().drain(..) {
+            sender.try_send(Ok(end.as_ref().unwrap().into())).unwrap();
+        }
+        Ok(Response::new(v1::CancelPlanResponse { skipped: 1 }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let mut script = self.script();
+        script.event_queries.push(request.into_inner());
+        Ok(Response::new(v1::ListEventsResponse { events: script.events.clone() }))
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        self.script().maintenance.push(request.into_inner());
+        Ok(Response::new(v1::SetMaintenanceResponse::default()))
+    }
+
+    async fn reload_config(
+        &self,
+        _: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn explain(
+        &self,
+        _: Request<v1::AggregatorServiceExplainRequest>,
+    ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// Returns a plan that starts `E/h/zoo`, which is not named, and `E/h/kafka`, which needs it.
+pub(crate) fn sample_plan() -> Plan {
+    let step = |component: &str, named, after: &[usize], why: &str| Step {
+        instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
+        action: ActionKind::Start,
+        named,
+        after: after.to_vec(),
+        why: why.to_owned(),
+        irreversible: String::new(),
+    };
+    Plan {
+        kind: ActionKind::Start,
+        steps: vec![step("zoo", false, &[], "kafka needs it"), step("kafka", true, &[0], "")],
+    }
+}
+
+/// Returns the first event of [`sample_plan`], with number 7.
+pub(crate) fn plan_started() -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Begun(PlanStart { id: 7, plan: sample_plan(), at, by: Requester::default(), unrecorded: None })
+}
+
+pub(crate) fn step_changed(step: usize, state: StepState, text: &str) -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Step(StepChange { step, at, state, progress: None, text: text.to_owned() })
+}
+
+/// Returns the last event, with the numbers of done, failed, skipped and interrupted steps.
+pub(crate) fn plan_ended([done, failed, skipped, interrupted]: [usize; 4], cancelled: bool) -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Ended(PlanEnd { at, done, failed, skipped, interrupted, cancelled })
+}
+
+/// Returns an overview of the host `DEV/h` with these components.
+pub(crate) fn sample_overview(healths: &[(&str, Health)]) -> Overview {
+    let instance = |(component, health): &(&str, Health)| InstanceOverview {
+        reason: if *health == Health::Up { String::new() } else { "because".to_owned() },
+        ..InstanceOverview::new(*component, *health)
+    };
+    let host = HostOverview {
+        name: "h".into(),
+        role: None,
+        health: Health::Up,
+        reachable: true,
+        scanned_at: None,
+        error: None,
+        instances: healths.iter().map(instance).collect(),
+        agent: None,
+        usage: None,
+        maintenance: None,
+        impairments: vec![],
+    };
+    let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
+    Overview {
+        generated_at: Timestamp::UNIX_EPOCH,
+        environments: vec![environment],
+        config_digest: String::new(),
+        config_error: None,
+        impairments: vec![],
+        aliases: vec![],
+    }
+}

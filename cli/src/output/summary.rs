@@ -1,0 +1,72 @@
+//! Summary of an overview: a verdict for each environment, root causes, and configuration problems.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use rta_shared::format::elapsed;
+use rta_shared::overview::{LocatedInstance, Overview};
+use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
+use rta_shared::root_cause::{RootCause, affected_sentence, counts_sentence, find_root_causes};
+use rta_shared::sanitize::printable;
+
+use super::warnings::warnings;
+
+/// Formats the summary of `overview` for the moment `now`.
+pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
+    let mut text = String::new();
+    let root_causes = find_root_causes(overview);
+    for environment in &overview.environments {
+        let counts = environment.counts();
+        let name = printable(environment.name.as_str());
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(
+            text,
+            "{name}: {}{}",
+            counts_sentence(counts),
+            on_purpose_note(environment.planned_stops())
+        );
+        for trouble in root_causes.iter().filter(|trouble| trouble.environment.name == environment.name) {
+            let _ = writeln!(text, "  {}", cause_line(trouble, now));
+        }
+    }
+    for (plan, count) in PlannedStopIndex::new(overview).plans() {
+        let what = if count == 1 { "what".to_owned() } else { format!("the {count} that") };
+        let _ = writeln!(text, "To start again {what} plan {plan} stopped: rta start --stopped-by {plan}");
+    }
+    text + &warnings(overview)
+}
+
+fn cause_line(trouble: &RootCause<'_>, now: Timestamp) -> String {
+    let host = printable(trouble.host.name.as_str());
+    let mut line = match trouble.instance {
+        Some(instance) => {
+            let component = printable(instance.component.as_str());
+            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason_at(now)))
+        }
+        None => {
+            let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");
+            let seen = trouble
+                .host
+                .seen_at()
+                .map_or_else(|| "never seen".to_owned(), |at| format!("last seen {} ago", elapsed(at, now)));
+            format!("host {host} is unknown ({seen}): {}", printable(error))
+        }
+    };
+    if let Some(maintenance) = trouble.maintenance() {
+        let _ = write!(line, " ({})", printable(&maintenance.sentence()));
+    }
+    let consequence = affected_sentence(trouble);
+    if !consequence.is_empty() {
+        let names: Vec<String> = trouble.affected.iter().map(|other| short_name(other, trouble)).collect();
+        let _ = write!(line, "; {consequence}: {}", names.join(", "));
+    }
+    line
+}
+
+fn short_name(other: &LocatedInstance<'_>, trouble: &RootCause<'_>) -> String {
+    let component = printable(other.instance.component.as_str());
+    match other.host.name == trouble.host.name {
+        true => component.into_owned(),
+        false => format!("{component} on {}", printable(other.host.name.as_str())),
+    }
+}

@@ -1,0 +1,188 @@
+//! Simulated agents for tests and benches of large platforms. They have reports but no processes, and perform
+//! starts and stops by changing the reports.
+
+mod service;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rta_shared::proto::v1;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use service::FakeAgentService;
+
+/// Agents of simulated hosts, in this process. They end when this is dropped.
+#[derive(Debug)]
+pub struct FakeAgents {
+    agents: Vec<FakeAgent>,
+    /// Number of actions requested from the agents.
+    actions: Arc<AtomicUsize>,
+    _runtime: Runtime,
+}
+
+#[derive(Debug)]
+struct FakeAgent {
+    address: SocketAddr,
+    report: watch::Sender<v1::Report>,
+}
+
+/// Clock of a host.
+#[derive(Clone, Copy, Debug)]
+struct HostClock {
+    /// Seconds ahead of this machine's clock.
+    ahead: i64,
+}
+
+impl HostClock {
+    fn now(self) -> SystemTime {
+        let size = Duration::from_secs(self.ahead.unsigned_abs());
+        let now = SystemTime::now();
+        if self.ahead < 0 { now - size } else { now + size }
+    }
+}
+
+impl FakeAgents {
+    /// Creates hosts with components, all of them running.
+    ///
+    /// # Panics
+    /// Panics if no socket can be bound.
+    pub fn new(hosts: usize, components: usize) -> Self {
+        Self::with_clocks(&vec![0; hosts], components)
+    }
+
+    /// Creates a host for each clock, given in seconds ahead of this machine's, with
+    /// components that are all running.
+    ///
+    /// # Panics
+    /// Panics if no socket can be bound.
+    pub fn with_clocks(ahead: &[i64], components: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        let actions = Arc::new(AtomicUsize::new(0));
+        let agents = ahead.iter().enumerate().map(|(at, ahead)| {
+            let clock = HostClock { ahead: *ahead };
+            let report = watch::Sender::new(initial_report(at, components, clock));
+            let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
+            let address = listener.local_addr().expect("it has an address");
+            let service = FakeAgentService::new(report.clone(), Arc::clone(&actions), clock);
+            let server = Server::builder().add_service(service);
+            runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+            FakeAgent { address, report }
+        });
+        Self { agents: agents.collect(), actions: Arc::clone(&actions), _runtime: runtime }
+    }
+
+    /// Returns the configuration of their platform: each component but the first depends on the one before
+    /// it. No component can be started.
+    pub fn toml(&self) -> String {
+        self.toml_with("")
+    }
+
+    /// Returns the same configuration with a start command for each component.
+    pub fn startable_toml(&self) -> String {
+        self.toml_with("start = { command = [\"/bin/true\"] }\n")
+    }
+
+    /// Returns the number of starts, stops and restarts requested from the agents.
+    pub fn action_count(&self) -> usize {
+        self.actions.load(Ordering::SeqCst)
+    }
+
+    fn toml_with(&self, start: &str) -> String {
+        let mut toml = String::new();
+        let names: Vec<String> =
+            self.agents[0].report.borrow().components.iter().map(|one| one.component.clone()).collect();
+        for (at, name) in names.iter().enumerate() {
+            let needs = at.checked_sub(1).map(|before| format!("\"{}\"", names[before])).unwrap_or_default();
+            let _ = writeln!(
+                toml,
+                "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '{name}' }}]\ndepends_on = [{needs}]\n{start}"
+            );
+        }
+        let _ =
+            writeln!(toml, "[[role]]\nname = \"r\"\ncomponents = {names:?}\n[[environment]]\nname = \"E\"");
+        for (at, agent) in self.agents.iter().enumerate() {
+            let name = host_name(at);
+            let _ = writeln!(
+                toml,
+                "[[environment.host]]\nname = \"{name}\"\nrole = \"r\"\nagent = \"http://{}\"",
+                agent.address
+            );
+        }
+        toml
+    }
+
+    /// Sets the reported state of a component of a host.
+    ///
+    /// # Panics
+    /// Panics if the host or component does not exist.
+    pub fn set_state(&self, host: usize, component: usize, state: v1::State) {
+        set_component_state(&self.agents[host].report, component, state);
+    }
+
+    /// Returns the number of components of all hosts in this reported state.
+    pub fn count_in_state(&self, state: v1::State) -> usize {
+        let count = |agent: &FakeAgent| {
+            agent.report.borrow().components.iter().filter(|one| one.state() == state).count()
+        };
+        self.agents.iter().map(count).sum()
+    }
+}
+
+/// Sets the state of a component in `report`.
+fn set_component_state(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
+    report.send_modify(|report| {
+        let seen = &mut report.components[component];
+        seen.set_state(state);
+        let runs = state == v1::State::Running;
+        seen.processes = if runs { vec![process(component)] } else { Vec::new() };
+        seen.parts = vec![part(component, runs)];
+        report.seen_at = Some(SystemTime::now().into());
+    });
+}
+
+/// Returns the name of a simulated host.
+fn host_name(at: usize) -> String {
+    format!("h{at:04}")
+}
+
+fn pid(component: usize) -> u32 {
+    1000 + u32::try_from(component).expect("there are few components")
+}
+
+fn process(component: usize) -> v1::Process {
+    v1::Process { pid: pid(component), ..v1::Process::default() }
+}
+
+fn part(component: usize, runs: bool) -> v1::PartReport {
+    let pids = if runs { vec![pid(component)] } else { Vec::new() };
+    let count = Some(v1::PartCount { min: 1, max: Some(1) });
+    v1::PartReport { count, running: u32::from(runs), pids, ..v1::PartReport::default() }
+}
+
+fn initial_report(at: usize, components: usize, clock: HostClock) -> v1::Report {
+    let component = |at: usize| v1::ComponentReport {
+        component: format!("component {at}"),
+        state: v1::State::Running.into(),
+        processes: vec![process(at)],
+        parts: vec![part(at, true)],
+        ..v1::ComponentReport::default()
+    };
+    v1::Report {
+        host: host_name(at),
+        boot_id: host_name(at),
+        scanned_at: Some(clock.now().into()),
+        seen_at: Some(clock.now().into()),
+        processes_seen: 300,
+        components: (0..components).map(component).collect(),
+        agent_version: "0".to_owned(),
+        ..v1::Report::default()
+    }
+}
