@@ -8,6 +8,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`sanitize`], [`suggestion`] | safe display of untrusted text; suggestions for misspelt words |
+//! | `words` | words of enums |
 //! | [`mod@format`] | times, amounts and lists for people |
 //! | [`name`] | names compared without regard to case |
 //! | [`address`] | validation of network addresses |
@@ -94,3 +95,4 @@ pub mod timing;
 pub mod tls;
 pub mod unit;
 pub mod usage;
+mod words;

@@ -10,6 +10,7 @@ use crate::action::{ActionKind, ActionProgress, Requester};
 use crate::format::counted;
 use crate::overview::InstanceId;
 use crate::selector::Selector;
+use crate::words::words;
 
 /// Ordered actions that fulfil one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,32 +139,19 @@ pub enum StepState {
     Interrupted,
 }
 
+words!(StepState {
+    Waiting => "waiting",
+    UnderWay => "under way",
+    Done => "done",
+    Failed => "failed",
+    Skipped => "skipped",
+    Interrupted => "interrupted",
+});
+
 impl StepState {
-    /// All values.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::UnderWay, Self::Done, Self::Failed, Self::Skipped, Self::Interrupted];
-
-    /// Returns the word shown to users.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::UnderWay => "under way",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
     /// Returns true if the state cannot change any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::UnderWay)
-    }
-}
-
-impl fmt::Display for StepState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
     }
 }
 

@@ -168,7 +168,7 @@ fn processes(located: LocatedInstance<'_>, now: Timestamp) -> Node {
                                     td {
                                         (process.id.pid)
                                         @if let Some(suspension) = process.suspension {
-                                            " " strong.suspended { (suspension.words()) }
+                                            " " strong.suspended { (suspension.word()) }
                                         }
                                     }
                                     td { @if process.user.is_empty() { "-" } @else { (text(&process.user)) } }

@@ -1,6 +1,6 @@
 //! Settings of a command's process, independent of those of the agent.
 
-use std::fmt;
+use crate::words::words;
 
 /// Settings of a command's process; unset ones have the values of a clean start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub struct ResourceLimit {
     pub hard: Option<u64>,
 }
 
-/// Resource that the kernel limits (getrlimit(2)).
+/// Resource that the kernel limits (getrlimit(2)). Its word, which is the key in the configuration, is the
+/// kernel's name without `RLIMIT_`, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedResource {
     /// Bytes of address space.
@@ -49,38 +50,14 @@ pub enum LimitedResource {
     Stack,
 }
 
-impl LimitedResource {
-    /// All resources that a configuration may limit.
-    pub const ALL: [Self; 9] = [
-        Self::AddressSpace,
-        Self::Core,
-        Self::Cpu,
-        Self::Data,
-        Self::FileSize,
-        Self::LockedMemory,
-        Self::OpenFiles,
-        Self::Processes,
-        Self::Stack,
-    ];
-
-    /// Returns the key in the configuration: the kernel's name without `RLIMIT_`, in lower case.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::AddressSpace => "as",
-            Self::Core => "core",
-            Self::Cpu => "cpu",
-            Self::Data => "data",
-            Self::FileSize => "fsize",
-            Self::LockedMemory => "memlock",
-            Self::OpenFiles => "nofile",
-            Self::Processes => "nproc",
-            Self::Stack => "stack",
-        }
-    }
-}
-
-impl fmt::Display for LimitedResource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.key())
-    }
-}
+words!(LimitedResource {
+    AddressSpace => "as",
+    Core => "core",
+    Cpu => "cpu",
+    Data => "data",
+    FileSize => "fsize",
+    LockedMemory => "memlock",
+    OpenFiles => "nofile",
+    Processes => "nproc",
+    Stack => "stack",
+});

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::exit::SuccessExitStatus;
+use crate::words::words;
 
 /// Rule for restarting a component that has ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +47,8 @@ pub enum RestartWhen {
     Always,
 }
 
-impl RestartWhen {
-    /// All values.
-    pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
-
-    /// Returns the word used in the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::OnFailure => "on-failure",
-            Self::Always => "always",
-        }
-    }
-}
+words!(RestartWhen {
+    Never => "never",
+    OnFailure => "on-failure",
+    Always => "always",
+});

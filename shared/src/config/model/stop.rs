@@ -1,10 +1,10 @@
 //! Rules for stopping a component.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::super::variables::Variables;
 use crate::template::{Form, Located, Resolved, Template, Templated, UnknownVariable};
+use crate::words::words;
 
 /// Rule for stopping a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,19 +82,11 @@ pub enum StopScope {
     Tree,
 }
 
-impl StopScope {
-    /// All values.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Group, Self::Tree];
-
-    /// Returns the word used in the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Group => "group",
-            Self::Tree => "tree",
-        }
-    }
-}
+words!(StopScope {
+    Process => "process",
+    Group => "group",
+    Tree => "tree",
+});
 
 /// A signal that asks a process to end (signal(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,22 +107,20 @@ pub enum StopSignal {
     Kill,
 }
 
-impl StopSignal {
-    /// All signals that a configuration may name.
-    pub const ALL: [Self; 7] =
-        [Self::Term, Self::Int, Self::Hup, Self::Quit, Self::Usr1, Self::Usr2, Self::Kill];
+words!(StopSignal {
+    Term => "SIGTERM",
+    Int => "SIGINT",
+    Hup => "SIGHUP",
+    Quit => "SIGQUIT",
+    Usr1 => "SIGUSR1",
+    Usr2 => "SIGUSR2",
+    Kill => "SIGKILL",
+});
 
+impl StopSignal {
     /// Returns the name without `SIG`, as kill(1) accepts it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Term => "TERM",
-            Self::Int => "INT",
-            Self::Hup => "HUP",
-            Self::Quit => "QUIT",
-            Self::Usr1 => "USR1",
-            Self::Usr2 => "USR2",
-            Self::Kill => "KILL",
-        }
+        self.word().trim_start_matches("SIG")
     }
 
     /// Returns the signal with this name, with or without `SIG`, in any case.
@@ -138,12 +128,5 @@ impl StopSignal {
         let name = name.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
         Self::ALL.into_iter().find(|signal| signal.name() == name)
-    }
-}
-
-impl fmt::Display for StopSignal {
-    /// Writes the name with `SIG`: `SIGTERM`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIG{}", self.name())
     }
 }

@@ -113,14 +113,14 @@ pub(super) fn parse_stop(
         let sentence = format!("{owner}: it has both \"signal\" and \"command\"; keep one of them");
         problems.report(signal.place, sentence);
     }
-    let scope = |text: &str| StopScope::ALL.into_iter().find(|scope| scope.word() == text);
     let kill_at = fields.value("kill").map(|value| value.place);
     let settle_at = fields.value("settle").map(|value| value.place);
     let settle = fields.duration("settle", Duration::ZERO, problems);
     let default = StopRule::<Templated>::default();
     let timeout = fields.duration("timeout", Duration::from_secs(1), problems);
     let kill = fields.boolean("kill", problems);
-    let scope = word(&mut fields, "scope", scope, &StopScope::ALL.map(StopScope::word), problems);
+    let scope =
+        word(&mut fields, "scope", StopScope::from_word, &StopScope::ALL.map(StopScope::word), problems);
     let of_the_agent = [
         signal.as_ref().map(|signal| signal.place),
         kill.and(kill_at),
@@ -147,10 +147,9 @@ pub(super) fn parse_restart(
 ) -> Option<Located<RestartRule>> {
     let value = fields.value("restart")?;
     let place = value.place;
-    let parse = |text: &str| RestartWhen::ALL.into_iter().find(|when| when.word() == text);
     let words = RestartWhen::ALL.map(RestartWhen::word);
     if !value.value.is_table() {
-        let when = word(fields, "restart", parse, &words, problems)?;
+        let when = word(fields, "restart", RestartWhen::from_word, &words, problems)?;
         return Some(Located { value: RestartRule { when: when.value, ..RestartRule::default() }, place });
     }
     let owner = format!("{}: restart", fields.owner);
@@ -159,7 +158,7 @@ pub(super) fn parse_restart(
     if !table.has("when") {
         table.missing("when", problems);
     }
-    let when = word(&mut table, "when", parse, &words, problems);
+    let when = word(&mut table, "when", RestartWhen::from_word, &words, problems);
     let shortest = Duration::from_millis(100);
     let limit_at = table.value("limit").map_or(place, |value| value.place);
     let limit = table.integer("limit", problems).map(u32::try_from);

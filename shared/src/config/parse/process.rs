@@ -81,7 +81,7 @@ fn limits(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<
     let Some(mut table) = fields.table("limits", problems) else { return Vec::new() };
     let mut limits = Vec::new();
     for resource in LimitedResource::ALL {
-        let Some(value) = table.value(resource.key()) else { continue };
+        let Some(value) = table.value(resource.word()) else { continue };
         let owner = table.owner.clone();
         limits.extend(limit(resource, &value, &owner, problems));
     }
@@ -100,7 +100,7 @@ fn limit(
         let both = amount(resource, value, owner, problems)?;
         return Some(ResourceLimit { resource, soft: both, hard: both });
     }
-    let mut table = reader_of_table(value, format!("{owner}: {resource}"), resource.key(), problems)?;
+    let mut table = reader_of_table(value, format!("{owner}: {resource}"), resource.word(), problems)?;
     for key in ["soft", "hard"] {
         if !table.has(key) {
             table.missing(key, problems);
