@@ -33,7 +33,7 @@ Exit codes:
   2  wrong usage, a broken configuration, a host that the configuration does not know, or another agent that
      serves this host or uses the same state folder
 
-SIGHUP reads the configuration anew. What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
+SIGHUP reloads the configuration. Components keep running when the agent ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
 struct AgentArguments {
     /// Folder of the platform's configuration

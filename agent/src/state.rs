@@ -363,7 +363,7 @@ impl AgentStateActor {
                 for change in &changes {
                     tracing::info!(change, "the configuration changes");
                 }
-                tracing::info!(digest = config.digest, "the configuration is read anew");
+                tracing::info!(digest = config.digest, "configuration reloaded");
                 self.config_error = None;
                 self.probes.configure(&config.components);
                 self.runs.configure(&config);

@@ -186,7 +186,7 @@ fn refusal_text(problems: &str) -> String {
 /// Returns the sentence for an accepted configuration, with its changes, one a line.
 fn acceptance_text(changes: &[String]) -> String {
     match changes {
-        [] => "the configuration was read anew, nothing changed".to_owned(),
+        [] => "the configuration was reloaded; nothing changed".to_owned(),
         changes => format!("a new configuration was taken:\n{}", changes.join("\n")),
     }
 }

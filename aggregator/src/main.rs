@@ -20,78 +20,77 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Follows the agents of every environment, shows the platform on one page, and passes on starts and stops.
+/// Monitor all agents, show the platform on one page, and perform starts and stops
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "\
 Exit codes:
   0  ended by SIGTERM or SIGINT
-  1  it could not go on; the reason is on standard error
-  2  wrong usage, or a broken configuration
+  1  failed; the reason is on standard error
+  2  wrong usage, or an invalid configuration
 
-SIGHUP makes it read its configuration anew; one that is not right changes nothing, and is told on the page.
-The variable RTA_LOG chooses what is logged: warn, info, debug."
+SIGHUP reloads the configuration; an invalid one is rejected, and reported on the page.
+The environment variable RTA_LOG sets the log level: warn, info, debug."
 )]
 struct Arguments {
-    /// The folder of the platform's configuration
+    /// Folder with the platform's configuration
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// Where to serve the page
+    /// Address of the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     web: SocketAddr,
-    /// Where to serve the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the local
-    /// socket is served]
+    /// Address for the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the
+    /// local socket is served]
     #[arg(long, value_name = "ADDRESS:PORT")]
     grpc: Option<SocketAddr>,
-    /// The local socket, for root and the group rta; none: no socket [default: /run/rta/aggregator.sock, else
+    /// Local socket, for root and the group rta; none: no socket [default: /run/rta/aggregator.sock, else
     /// rta/aggregator.sock in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "PATH|none")]
     socket: Option<PathBuf>,
-    /// Where to record what happens: this folder is made where it is missing. Without it events, maintenance
-    /// and unfinished plans are kept in memory, and are forgotten with the aggregator
+    /// Data folder for events, maintenance and plans, created if missing. Without it they are kept in memory,
+    /// and lost when the aggregator ends
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// How long events are kept: at least 1h
+    /// Retention time of events, at least 1h
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_retention)]
     keep: SignedDuration,
-    /// The aggregator's certificate, made with rta pki host: shown to agents at https:// addresses, and to the rta
-    /// command at --grpc. A renewed file is picked up by itself
+    /// Certificate of the aggregator, created with rta pki host, for connections to agents and for --grpc. A
+    /// renewed file is loaded automatically
     #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Key of the certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The CA of the agents' and people's certificates
+    /// CA of the agents' and users' certificates
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
-    /// The page's certificate: it is served by HTTPS then
+    /// Certificate of the page, which is then served over HTTPS
     #[arg(long, value_name = "FILE", requires = "web_key")]
     web_cert: Option<PathBuf>,
-    /// The key of the page's certificate
+    /// Key of the page's certificate
     #[arg(long, value_name = "FILE", requires = "web_cert")]
     web_key: Option<PathBuf>,
-    /// Who may sign in to the page, and which tokens are known; rta user hash and rta user token make its entries. A
-    /// changed file is picked up by itself
+    /// File with users and tokens; rta user hash and rta user token create its entries. A changed file is
+    /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Nobody starts or stops anything by the page. With it a data folder that another aggregator has is no obstacle:
-    /// what happens is then kept in memory
+    /// Serve a page without buttons. If another aggregator uses the data folder, keep events in memory
+    /// instead of refusing to start
     #[arg(long)]
     read_only: bool,
-    /// The host name under which the page is asked for beyond loopback; may be given more than once. Under others it
-    /// does not answer
+    /// Host name of the page beyond loopback; may be repeated. Requests for other names are rejected
     #[arg(long, value_name = "NAME")]
     web_name: Vec<String>,
-    /// A proxy before the page, or a network of them (10.0.0.0/8), whose headers X-Forwarded-For and X-Forwarded-Proto
-    /// are believed; may be given more than once
+    /// Address or network (10.0.0.0/8) of proxies whose headers X-Forwarded-For and X-Forwarded-Proto are
+    /// trusted; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     trusted_proxy: Vec<IpNetwork>,
-    /// Serve --grpc without TLS, the page beyond loopback without HTTPS, and the buttons of a page without users:
-    /// whoever listens in sees passwords, and whoever reaches the ports can stop the platform
+    /// Serve --grpc without TLS, the page beyond loopback without HTTPS, and a page with buttons without
+    /// users. Passwords can be read on the network, and anyone who reaches the ports can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// How log lines are written: plain for people, json for collectors
+    /// Format of log lines: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
 }

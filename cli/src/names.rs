@@ -1,4 +1,4 @@
-//! The names that can be typed.
+//! Names that a user can type: completion and abbreviation.
 
 use rta_shared::name::fold;
 use rta_shared::overview::{InstanceId, Overview};
@@ -6,15 +6,15 @@ use rta_shared::planned_outage::PlannedStopIndex;
 
 use crate::line_parser::NameKind;
 
-/// The names of a platform.
+/// Names of a platform.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlatformNames {
     instances: Vec<InstanceId>,
-    /// The numbers of plans that can be started again, in order.
+    /// IDs of plans whose stopped instances can be started again, sorted.
     plans: Vec<String>,
 }
 
-/// Where names are looked for; empty: anywhere.
+/// Scope of a search for names; empty: everywhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NameScope {
     pub(crate) environment: String,
@@ -22,13 +22,14 @@ pub(crate) struct NameScope {
 }
 
 impl PlatformNames {
-    /// Every name of `overview`.
+    /// Collects the names of `overview`.
     pub(crate) fn from_overview(overview: &Overview) -> Self {
         let plans = PlannedStopIndex::new(overview).plans().map(|(plan, _)| plan.to_string()).collect();
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
-    /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
+    /// Returns all names of `kind`, sorted. The scope does not restrict environments, and its host does not
+    /// restrict hosts.
     pub(crate) fn of_kind(&self, kind: NameKind, within: &NameScope) -> Vec<&str> {
         if kind == NameKind::Plan {
             return self.plans.iter().map(String::as_str).collect();
@@ -50,8 +51,8 @@ impl PlatformNames {
         names
     }
 
-    /// What `typed` may be the beginning of, in whatever case. A component may be typed in full,
-    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`: then a part at a time is proposed.
+    /// Returns the completions of `typed`, without regard to case. For a component that is typed as
+    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`, one part at a time is completed.
     pub(crate) fn complete(&self, kind: NameKind, within: &NameScope, typed: &str) -> Vec<String> {
         if kind != NameKind::Component || !typed.contains('/') {
             let mut found = filter_by_prefix(typed, self.of_kind(kind, within));
@@ -84,33 +85,33 @@ impl PlatformNames {
             .collect()
     }
 
-    /// Whether something has the name.
+    /// Returns true if an item of `kind` has this name.
     pub(crate) fn contains(&self, kind: NameKind, name: &str) -> bool {
         let folded = fold(name);
         self.of_kind(kind, &NameScope::default()).iter().any(|known| fold(known) == folded)
     }
 }
 
-/// Those of `names` that begin with `typed`; a space at its end ends a word.
+/// Returns the names that begin with `typed`; a trailing space ends a word.
 fn filter_by_prefix(typed: &str, names: Vec<&str>) -> Vec<String> {
     let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
     let typed = fold(typed) + if space_at_end { " " } else { "" };
     names.into_iter().filter(|name| fold(name).starts_with(&typed)).map(str::to_owned).collect()
 }
 
-/// What an abbreviation may stand for.
+/// Result of matching an abbreviation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NameMatch<'n> {
-    /// It is a name, or begins only one.
+    /// Exactly this name, or the beginning of only this one.
     Unique(&'n str),
-    /// It begins several.
+    /// Beginning of several names.
     Ambiguous(Vec<&'n str>),
-    /// It begins none.
+    /// Beginning of no name.
     Missing,
 }
 
-/// Which of `names` is meant by `typed`: the one that is just that, else the only one that begins with it, else
-/// the only one whose words begin with its words, as `ka s` for `kafka server`.
+/// Matches `typed` with `names`: the equal name, or else the only one that begins with it, or else the only
+/// one whose words begin with its words, such as `ka s` for `kafka server`.
 pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
     let folded = fold(typed);
     if folded.is_empty() {

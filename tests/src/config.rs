@@ -88,9 +88,9 @@ impl TestConfig {
         )
     }
 
-    /// Returns the TOML of a [`TestConfig::component_toml`] that is started by a shell script with this content. In the
-    /// script, `$stand_in` is the stand-in's program and `$token` the end of every token; the component's
-    /// process must be `$stand_in --token=<name>-$token`.
+    /// Returns the TOML of a [`TestConfig::component_toml`] that is started by a shell script with this
+    /// content. In the script, `$stand_in` is the stand-in's program and `$token` the end of every token; the
+    /// component's process must be `$stand_in --token=<name>-$token`.
     ///
     /// # Panics
     /// Panics if the script cannot be written.
@@ -195,7 +195,7 @@ impl TestConfig {
         }
         for (agent, _) in &agents {
             wait_for("an agent to read its configuration", || {
-                agent.log().iter().any(|line| line.contains("the configuration is read anew")).then_some(())
+                agent.log().iter().any(|line| line.contains("configuration reloaded")).then_some(())
             });
         }
         agents

@@ -112,7 +112,7 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
         Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs }) => {
             Ok(StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs })
         }
-        Err(error) => Err(format!("{}; mend it, or move it away to begin anew", to_error(&error))),
+        Err(error) => Err(format!("{}; repair it, or move it away to start without it", to_error(&error))),
     }
 }
 

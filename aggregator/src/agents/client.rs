@@ -28,7 +28,7 @@ const MAX_STATUS_BYTES: u32 = 256 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 
 const NO_CERTIFICATE: &str =
-    "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
+    "it is asked over TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
 /// Client of one host's agent.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What the page and the gRPC service can ask of the aggregator.
+//! Operations that the page and the gRPC service offer.
 
 pub(crate) mod history;
 pub(crate) mod instance_definition;
@@ -50,45 +50,46 @@ use crate::store::EventStoreHandle;
 use crate::timeline::cache::TimelineCache;
 use crate::usage::{UsageHistory, UsageSample};
 
-/// How long a plan waits for hosts of which nothing was heard yet; longer than it takes to give them up.
+/// Maximum time that a plan waits for the first reports of hosts; longer than the time until they count as
+/// unreachable.
 const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// A handle on the running aggregator; clones share it.
+/// Handle to the running aggregator; clones share it.
 #[derive(Clone)]
 pub struct Operations {
     inventory: watch::Receiver<Arc<Inventory>>,
     pub(crate) inbox: StateInbox,
     overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
-    /// `None` where the configuration stands in no folder.
+    /// `None` if the configuration has no folder.
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) store: EventStoreHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
     plan_registry: Arc<PlanRegistry>,
-    /// The tasks of the plans under way.
+    /// Tasks of the plans under way.
     plan_tasks: TaskTracker,
-    /// The tasks of the aggregator itself.
+    /// Tasks of the aggregator itself.
     tasks: OwnedTasks,
     shutdown: CancellationToken,
 }
 
-/// A plan, and what each of its steps is for.
+/// Plan, and the request target of each step.
 struct PreparedPlan {
     plan: Plan,
     targets: Vec<RequestTarget>,
 }
 
-/// Why a plan was not begun.
+/// Reason why a plan was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BeginPlanError {
-    /// It cannot be.
+    /// Not possible.
     Refused(OperationError),
-    /// It touches more than was named and agreed.
+    /// It affects instances that the requester has not confirmed.
     Unconfirmed {
-        /// What would be done.
+        /// Plan to confirm.
         plan: Plan,
-        /// What it touches beside, as a sentence.
+        /// Instances to confirm, as a sentence.
         sentence: String,
     },
 }
@@ -109,12 +110,13 @@ impl From<BeginPlanError> for OperationError {
 }
 
 impl Operations {
-    /// Operations on the platform of `configuration`, and the task that follows its agents and carries out plans
-    /// until `shutdown`. What happens goes to `store`; the state actor has a heartbeat in `tasks`, and shows what is
-    /// in `impairments`.
+    /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
+    /// executes plans until `shutdown`. Events go to `store`; the state actor has a heartbeat in `tasks`, and
+    /// shows
+    /// `impairments`.
     ///
     /// # Errors
-    /// An agent's address that is none; a checked configuration has no such.
+    /// Returns an error if an agent's address is invalid, which a validated configuration excludes.
     pub fn start(
         configuration: ConfigSource,
         store: EventStoreHandle,
@@ -171,7 +173,7 @@ impl Operations {
         Ok((operations, task))
     }
 
-    /// Adds the plans to the registry that an earlier aggregator did not end.
+    /// Adds the plans that an earlier aggregator left unfinished to the registry.
     fn reopen_unfinished_plans(&self) -> Vec<Arc<PlanRun>> {
         let now = Timestamp::now();
         let reopened = self.store.unfinished_plans().into_iter().map(|plan| {
@@ -182,8 +184,8 @@ impl Operations {
         reopened.collect()
     }
 
-    /// Ends the plans that an earlier aggregator did not, as soon as every host was heard of; then waits for
-    /// those that are under way when everything ends.
+    /// Ends the plans that an earlier aggregator left unfinished, once every host has reported; then, at
+    /// shutdown, waits for the plans under way.
     async fn end_unfinished_plans(self, unfinished: Vec<Arc<PlanRun>>) {
         if !unfinished.is_empty()
             && self.shutdown.run_until_cancelled(self.wait_until_ready()).await.is_some()
@@ -200,27 +202,28 @@ impl Operations {
         self.plan_tasks.wait().await;
     }
 
-    /// Cancelled when the aggregator ends.
+    /// Returns the token that is cancelled when the aggregator ends.
     pub(crate) fn shutdown_token(&self) -> CancellationToken {
         self.shutdown.clone()
     }
 
-    /// The platform and its agents as they are now, for one operation from its beginning to its end.
+    /// Returns the platform and its agents; an operation uses the same ones from its beginning to its end.
     pub(crate) fn inventory(&self) -> Arc<Inventory> {
         Arc::clone(&self.inventory.borrow())
     }
 
-    /// The overview as it stands.
+    /// Returns the current overview.
     pub fn overview(&self) -> Arc<Overview> {
         Arc::clone(&self.overview.borrow())
     }
 
-    /// The overview as it changes.
+    /// Returns a receiver of overviews.
     pub fn watch_overview(&self) -> watch::Receiver<Arc<Overview>> {
         self.overview.clone()
     }
 
-    /// Returns Ok if every task of the aggregator works, and every host has been heard of or is known not to answer.
+    /// Returns Ok if every task of the aggregator works, and every host has been heard of or is known not to
+    /// answer.
     ///
     /// # Errors
     /// Returns why it is not ready, as a sentence.
@@ -252,35 +255,36 @@ impl Operations {
         }
     }
 
-    /// The overview in which everything told so far is contained.
+    /// Returns an overview that contains every update sent before.
     async fn flushed_overview(&self) -> Arc<Overview> {
         flush_state(&self.inbox).await;
         self.overview()
     }
 
-    /// What an instance used in the last hour, the oldest first.
+    /// Returns the resource usage of an instance over the last hour, the oldest first.
     pub(crate) fn recent_usage(&self, id: &InstanceId) -> Vec<UsageSample> {
         self.usage_history.instance_samples(id, Timestamp::now())
     }
 
-    /// The plan that does `kind` for a request, by the overview as it stands.
+    /// Returns the plan for a request, based on the current overview.
     ///
     /// # Errors
-    /// The request names nothing, or several where one is meant; or there is no such plan.
+    /// Returns an error if the request matches nothing, or several instances without `all`, or if no plan
+    /// fulfils it.
     pub async fn plan(&self, kind: ActionKind, request: &ActionRequest) -> Result<Plan, OperationError> {
         Ok(self.prepare_plan(kind, request).await?.plan)
     }
 
-    /// [`Operations::plan`], with what each step is for.
+    /// Returns the plan (see [`Operations::plan`]) with the request target of each step.
     async fn prepare_plan(
         &self,
         kind: ActionKind,
         request: &ActionRequest,
     ) -> Result<PreparedPlan, OperationError> {
-        // A host that has just been added, or all of them after a start, are soon heard of or given up.
+        // Hosts that were just added, or all hosts after a start, soon report or count as unreachable.
         let _ = tokio::time::timeout(FIRST_REPORT_TIMEOUT, self.wait_until_ready()).await;
         let (inventory, overview, request) = (self.inventory(), self.overview(), request.clone());
-        // Of a large platform it takes a while.
+        // For a large platform this takes a while.
         let made = tokio::task::spawn_blocking(move || {
             let plan = plan_request(kind, &inventory, &overview, &request)?;
             Ok(PreparedPlan { targets: request_targets(&plan, &overview), plan })
@@ -290,10 +294,11 @@ impl Operations {
         })
     }
 
-    /// Begins the plan for a request. It goes on if the caller goes away.
+    /// Begins the plan for a request. It continues if the caller disconnects.
     ///
     /// # Errors
-    /// Those of [`Operations::plan`]; a plan that touches more than was named and agreed; too many under way.
+    /// Returns the errors of [`Operations::plan`], and an error if instances must be confirmed, or if too
+    /// many plans are under way.
     pub(crate) async fn begin_plan(
         &self,
         kind: ActionKind,
@@ -325,12 +330,12 @@ impl Operations {
             let _guard = guard;
             carrying_out.await;
         });
-        // The task ends without a word only where it panics, which ends the aggregator.
+        // The task drops the sender only if it panics, which ends the aggregator.
         let _ = is_recorded.await;
         Ok(plan_run)
     }
 
-    /// Records a plan, tells `recorded` that this was done or cannot be, and carries the plan out.
+    /// Records a plan, signals `recorded` when that has succeeded or failed, and executes the plan.
     async fn execute_plan(
         self,
         plan_run: Arc<PlanRun>,
@@ -346,7 +351,7 @@ impl Operations {
             tracing::error!(plan, why, "plan not recorded before its first step");
             plan_run.note_unrecorded(why);
         }
-        // Whoever asked may have gone.
+        // The caller may have disconnected.
         let _ = recorded.send(());
         let perform = {
             let (operations, plan_run) = (self.clone(), Arc::clone(&plan_run));
@@ -358,7 +363,7 @@ impl Operations {
         run_plan(plan_run, options, perform, self.shutdown.clone()).await;
     }
 
-    /// Does one step of a plan.
+    /// Performs one step of a plan.
     async fn perform_step(
         self,
         plan_run: Arc<PlanRun>,
@@ -366,7 +371,7 @@ impl Operations {
         step: Step,
         target: RequestTarget,
     ) -> Result<String, StepFailure> {
-        // That it is attempted is known to a later aggregator, too.
+        // The attempt is on disk first, so that a later aggregator knows of it.
         if !plan_run.is_store_slow() && !self.store.flush().await {
             plan_run.note_slow_store();
         }
@@ -381,7 +386,7 @@ impl Operations {
         })
     }
 
-    /// Does `kind` with one instance and waits until it is done; the overview then shows the result.
+    /// Performs an action on one instance and waits for its end; the overview then shows the result.
     async fn perform_action(
         &self,
         kind: ActionKind,
@@ -401,7 +406,7 @@ impl Operations {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
-        // What a restart stops is to run again, and what had ended by itself nobody stopped.
+        // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
         let is_stopped = plan.plan.kind == ActionKind::Stop
             && outcome
                 .as_ref()
@@ -410,7 +415,7 @@ impl Operations {
             true => {
                 let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
                 let update = request_scan(agent).await.map(|update| (agent.id(), update));
-                // In one message: one overview shows both.
+                // One message, so that the same overview shows both.
                 let _ = self.inbox.send(StateMessage::AddPlannedStop(id.clone(), stop, update)).await;
             }
             false => self.refresh_host(agent).await,
@@ -419,27 +424,27 @@ impl Operations {
         outcome
     }
 
-    /// The account of a plan that is under way, or that ended lately.
+    /// Returns a plan that is under way or ended recently.
     ///
     /// # Errors
-    /// There is no such.
+    /// Returns an error if there is no such plan.
     pub(crate) fn plan_run(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
         self.plan_registry.find(plan).ok_or_else(|| {
-            let message = format!("plan {plan} is not known; it may have ended long ago: rta events tells");
+            let message = format!("plan {plan} is not known; it may have ended long ago; see rta events");
             OperationError::new(Code::NotFound, message)
         })
     }
 
-    /// The accounts of the plans under way and of late, the newest first.
+    /// Returns the plans that are under way or ended recently, the newest first.
     pub(crate) fn plan_runs(&self) -> Vec<Arc<PlanRun>> {
         self.plan_registry.all()
     }
 
-    /// Keeps a plan from beginning what it has not begun, but for what brings back what it has stopped; how many
-    /// steps that are.
+    /// Cancels a plan: steps that have not begun are skipped, except those that start again what the plan has
+    /// stopped. Returns the number of skipped steps.
     ///
     /// # Errors
-    /// There is no such plan, or it has ended.
+    /// Returns an error if there is no such plan, or if it has ended.
     pub(crate) fn cancel_plan(&self, plan: u64) -> Result<usize, OperationError> {
         let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
             OperationError::new(
@@ -451,10 +456,11 @@ impl Operations {
         Ok(skipped)
     }
 
-    /// Why an instance is or is not matched: the processes that come nearest, the nearest first.
+    /// Explains why an instance is or is not matched: returns the closest processes, the closest first.
     ///
     /// # Errors
-    /// Returns an error if the selector does not select one instance, or the agent does not answer, or refuses.
+    /// Returns an error if the selector does not select one instance, or the agent does not answer, or
+    /// refuses.
     pub async fn explain_instance(
         &self,
         selector: &Selector,
@@ -465,16 +471,16 @@ impl Operations {
         Ok((found.id(), agent.explain_component(&found.component.name).await?))
     }
 
-    /// Reads the configuration anew, here and then on every host, and waits until that is done. It goes on if
-    /// the caller goes away.
+    /// Reloads the configuration, here and then on every host, and waits for the results. It continues if the
+    /// caller disconnects.
     ///
     /// # Errors
-    /// A configuration that stands in no folder.
+    /// Returns an error if the configuration has no folder.
     pub async fn reload_config(&self) -> Result<PlatformReload, OperationError> {
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
                 Code::Unimplemented,
-                "this aggregator has no configuration folder that it could read anew; it plays the demo",
+                "this aggregator has no configuration folder to reload: it runs the demo",
             ));
         };
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
@@ -484,16 +490,16 @@ impl Operations {
     }
 }
 
-/// How much of the name that somebody gives is kept.
+/// Maximum length of a requester's name, in characters.
 const MAX_USER_CHARS: usize = 64;
 
-/// Who asks, by their own account, and from which address.
+/// Creates a requester with the name that they state, and their address.
 pub(crate) fn new_requester(user: &str, address: String) -> Requester {
     let user = printable(user.trim()).chars().take(MAX_USER_CHARS).collect();
     Requester { user, address }
 }
 
-/// The agent of an instance's host.
+/// Returns the agent of an instance's host.
 pub(crate) fn agent_of<'f>(
     inventory: &'f Inventory,
     found: &ConfiguredInstance<'_>,
@@ -504,12 +510,11 @@ pub(crate) fn agent_of<'f>(
         .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
 }
 
-/// The plan that does `kind` for a request, where the inventory stands as `overview` shows it.
-/// Has `agent_of` scan its host now; `None` where it does not answer.
+/// Requests a scan of the host now; `None` if the agent does not answer.
 async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
     match agent.request_report().await {
         Ok((report, receipt)) => Some(AgentUpdate::Scanned(Box::new(report), receipt)),
-        // Whoever follows the agent tells when it is lost; one that is only busy is not.
+        // The agent's task detects a lost agent; this one may merely be busy.
         Err(reason) => {
             tracing::debug!(host = %agent.host(), reason, "no fresh scan");
             None
@@ -517,6 +522,7 @@ async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
     }
 }
 
+/// Returns the plan for a request, for the state that `overview` shows.
 fn plan_request(
     kind: ActionKind,
     inventory: &Inventory,
@@ -550,12 +556,12 @@ fn is_ready(overview: &Overview) -> bool {
 
 #[cfg(test)]
 impl Operations {
-    /// The tasks of the aggregator itself.
+    /// Returns the tasks of the aggregator itself.
     pub(crate) fn tasks(&self) -> &OwnedTasks {
         &self.tasks
     }
 
-    /// Operations that show `overview` for ever, with no agent behind them.
+    /// Creates operations that always show `overview`, without agents.
     pub(crate) fn showing(overview: Overview) -> Self {
         let (inbox, _) = mpsc::channel(1);
         let (_, overview) = watch::channel(Arc::new(overview));

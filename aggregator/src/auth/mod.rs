@@ -98,8 +98,8 @@ impl AccessControl {
         Self::with(None, read_only)
     }
 
-    /// Creates access with the users and tokens of the file `path`. See `AccessControl::follow_file` for later
-    /// changes.
+    /// Creates access with the users and tokens of the file `path`. See `AccessControl::follow_file` for
+    /// later changes.
     ///
     /// # Errors
     /// Returns every problem of the file, one a line.
@@ -254,11 +254,7 @@ fn follow_file(inner: &Weak<AccessState>, impairments: &ImpairmentList) {
         }
         match UserList::load(&file.path) {
             Ok(users) => {
-                tracing::info!(
-                    users = users.users.len(),
-                    tokens = users.tokens.len(),
-                    "users were read anew"
-                );
+                tracing::info!(users = users.users.len(), tokens = users.tokens.len(), "users file reloaded");
                 *file.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
                 impairments.set(ImpairedPart::Users, None);
                 (read, told) = (Some(now), String::new());

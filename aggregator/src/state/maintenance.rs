@@ -1,4 +1,4 @@
-//! What is in maintenance: pure. The state actor owns it, since the overview shows it.
+//! Active maintenance. Pure: the state actor owns it, because the overview shows it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use tonic::Code;
 use crate::operation_error::{OperationError, not_found};
 use crate::store::HostOrInstance;
 
-/// All that is in maintenance, for those who tell it to the agents.
+/// Active maintenance, as it is sent to the agents.
 pub(crate) type MaintenanceSnapshot = Arc<KnownMaintenance>;
 
-/// What is known of maintenance. Of a host without any that is only so much: an aggregator that cannot read its
-/// record, or has none, knows nothing of what an earlier one was told.
+/// Known maintenance. That a host has none may be unknown: an aggregator that cannot read its store, or has
+/// none, does not know which maintenance an earlier one began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownMaintenance {
     all: Vec<Maintenance>,
-    /// The hosts that were in maintenance, with a component or as a whole, and that are known to be so or not.
+    /// Hosts whose maintenance is known: those that were in maintenance, with a component or as a whole.
     hosts: HashSet<Name>,
 }
 
@@ -33,15 +33,16 @@ impl KnownMaintenance {
         &self.all
     }
 
-    /// What of `host` is in maintenance; `None`: that is not known, and its agent keeps what it was told before.
+    /// Returns the maintenance on `host`; `None` if it is unknown, so that the agent keeps the last received
+    /// one.
     pub(crate) fn of_host(&self, host: &Name) -> Option<Vec<Maintenance>> {
         let own: Vec<Maintenance> = self.all.iter().filter(|one| one.host == *host).cloned().collect();
         (!own.is_empty() || self.hosts.contains(host)).then_some(own)
     }
 }
 
-/// Resolves the selected instances, or without a component the selected hosts, in the configuration's order; at least
-/// one. With `all` several instances may match, or everything.
+/// Resolves the selected instances, or without a component the selected hosts, in the configuration's order;
+/// at least one. With `all` several instances may match, or everything.
 ///
 /// # Errors
 /// Returns an error if nothing is named, if a name is unknown, or if several instances match without `all`.
@@ -70,12 +71,12 @@ pub(crate) fn resolve_places(
     }
 }
 
-/// What is in maintenance now.
+/// Maintenance that is active now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ActiveMaintenance(KnownMaintenance);
 
 impl ActiveMaintenance {
-    /// `all` is in maintenance, and these `hosts` are known to be so or not.
+    /// Creates the maintenance `all`; that of `hosts` is known.
     pub(crate) fn new(all: Vec<Maintenance>, hosts: HashSet<Name>) -> Self {
         Self(KnownMaintenance { all, hosts })
     }
@@ -84,7 +85,7 @@ impl ActiveMaintenance {
         &self.0
     }
 
-    /// These begin; each takes the place of what was set for the same instance or host.
+    /// Begins maintenance; each replaces that of the same instance or host.
     pub(crate) fn begin(&mut self, new: &[Maintenance]) {
         let same = |a: &Maintenance, b: &Maintenance| a.host == b.host && a.component == b.component;
         self.0.all.retain(|old| !new.iter().any(|new| same(new, old)));
@@ -92,21 +93,21 @@ impl ActiveMaintenance {
         self.0.hosts.extend(new.iter().map(|one| one.host.clone()));
     }
 
-    /// Those for which `is_over` holds end; which they are.
+    /// Ends and returns the maintenance for which `is_over` returns true.
     pub(crate) fn end(&mut self, is_over: impl Fn(&Maintenance) -> bool) -> Vec<Maintenance> {
         let ended: Vec<Maintenance> = self.0.all.extract_if(.., |one| is_over(one)).collect();
         self.0.hosts.extend(ended.iter().map(|one| one.host.clone()));
         ended
     }
 
-    /// From now on it is known of these hosts what of them is in maintenance; true where it was not.
+    /// Marks the maintenance of these hosts as known. Returns true if that of any host was unknown.
     pub(crate) fn mark_known(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
         let before = self.0.hosts.len();
         self.0.hosts.extend(hosts);
         self.0.hosts.len() > before
     }
 
-    /// Hosts are in the environments in which `platform` has them.
+    /// Moves hosts to the environments that `platform` has them in.
     pub(crate) fn follow_platform(&mut self, platform: &Platform) {
         for one in &mut self.0.all {
             if let Some(host) = platform.hosts().find(|host| host.name == one.host) {
@@ -115,12 +116,12 @@ impl ActiveMaintenance {
         }
     }
 
-    /// When the next one ends by itself.
+    /// Returns the next end by expiry.
     pub(crate) fn next_end(&self) -> Option<Timestamp> {
         self.0.all.iter().filter_map(|one| one.until).min()
     }
 
-    /// Writes into the overview what is in maintenance: an instance by its own, else by its host's.
+    /// Sets the maintenance in the overview: of an instance its own, or else that of its host.
     pub(crate) fn apply_to(&self, environments: &mut [EnvironmentOverview]) {
         let all = &self.0.all;
         if all.is_empty() {
@@ -139,12 +140,13 @@ impl ActiveMaintenance {
     }
 }
 
-/// Whether what is named `off` ends it: itself, and with a host everything on it.
+/// Returns true if an end of `off` ends this maintenance; the end of a host includes its instances.
 pub(crate) fn is_ended_by(one: &Maintenance, off: &HostOrInstance) -> bool {
     one.host == off.host && (off.component.is_none() || one.component == off.component)
 }
 
-/// Why nothing is ended although `off` is in maintenance: it is so with its whole host. `None` where it is in none.
+/// Returns the reason why nothing ends although `off` is in maintenance, as part of its host; `None` if it is
+/// not.
 pub(crate) fn explain_host_maintenance(all: &[Maintenance], off: &[HostOrInstance]) -> Option<String> {
     let place = off.iter().find(|place| {
         place.component.is_some() && all.iter().any(|one| one.host == place.host && one.component.is_none())
@@ -155,7 +157,7 @@ pub(crate) fn explain_host_maintenance(all: &[Maintenance], off: &[HostOrInstanc
     ))
 }
 
-/// Whether the platform has it still.
+/// Returns true if the platform still has the host or instance.
 pub(crate) fn is_configured(platform: &Platform, one: &Maintenance) -> bool {
     platform.hosts().any(|host| {
         host.name == one.host && one.component.as_ref().is_none_or(|component| host.carries(component))
@@ -167,7 +169,7 @@ fn place(one: &Maintenance) -> HostOrInstance {
     HostOrInstance { environment: environment.clone(), host: host.clone(), component: component.clone() }
 }
 
-/// It begins.
+/// Creates the event of a begin.
 pub(crate) fn begin_event(one: &Maintenance) -> Event {
     let mut text = format!("maintenance of {} began", place(one));
     match one.until {
@@ -180,7 +182,7 @@ pub(crate) fn begin_event(one: &Maintenance) -> Event {
     new_event(one, one.since, ("off", "on"), text, Some(one.by.clone()))
 }
 
-/// It ends: by somebody, or `why`.
+/// Creates the event of an end, by a requester or for the reason `why`.
 pub(crate) fn end_event(one: &Maintenance, at: Timestamp, why: &str, by: Option<&Requester>) -> Event {
     let text = match why {
         "" => format!("maintenance of {} ended", place(one)),

@@ -78,7 +78,7 @@ impl TransitionTracker {
         let mut notes = Vec::new();
         if restarts > restarts_before {
             let text = format!(
-                "{} was started again by its agent ({restarts} of late){}",
+                "{} was started again by its agent ({restarts} recently){}",
                 instance_place(now),
                 reason_suffix(now)
             );
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(
             texts(&notes(&mut chronicle, &autostart(1, false), &autostart(2, true))),
             [
-                "->restarted kafka server on c9t21193 was started again by its agent (2 of late): \
+                "->restarted kafka server on c9t21193 was started again by its agent (2 recently): \
                  it was ended by SIGKILL",
                 "->given up kafka server on c9t21193 ended too often and is not started any more until an \
                  operator does: it was ended by SIGKILL"
@@ -322,6 +322,6 @@ mod tests {
         assert!(notes(&mut chronicle, &autostart(2, true), &sample()).is_empty());
         let back = texts(&notes(&mut chronicle, &sample(), &autostart(3, false)));
         assert_eq!(back.len(), 1, "{back:?}");
-        assert!(back[0].contains("(3 of late)"), "{back:?}");
+        assert!(back[0].contains("(3 recently)"), "{back:?}");
     }
 }

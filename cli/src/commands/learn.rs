@@ -72,7 +72,7 @@ fn find_by_pid(survey: &ProcessInventory, pid: u32) -> Result<&InventoryProcess,
             true => {
                 "has no command line that can be read: it is a kernel thread, a zombie, or another user's"
             }
-            false => "is no process; it may have ended",
+            false => "does not exist; it may have ended",
         };
         CommandFailure::new(UNAVAILABLE, format!("pid {pid} {reason}"))
     })

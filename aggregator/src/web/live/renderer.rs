@@ -84,7 +84,7 @@ impl LiveRenderer {
         match tokio::task::spawn_blocking(move || (self.render_page(), self)).await {
             Ok((render_blocking, view)) => Some((view, render_blocking)),
             Err(error) => {
-                tracing::error!(%error, "an open page could not be made anew");
+                tracing::error!(%error, "open page not rendered");
                 None
             }
         }

@@ -26,8 +26,8 @@ use crate::web::theme::Theme;
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Adds the [`RequestContext`] to a request, and refuses requests without the needed right. Routes that are not in
-/// the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
+/// Adds the [`RequestContext`] to a request, and refuses requests without the needed right. Routes that are
+/// not in the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
 pub(crate) async fn authenticate(
     State(access): State<AccessControl>,
     mut request: Request,
@@ -150,7 +150,7 @@ async fn check_form_token(request: Request, token: &str) -> Result<Request, Box<
         [given] if matches_masked(given, token) => Ok(Request::from_parts(head, Body::from(body))),
         _ => Err(refused(
             StatusCode::FORBIDDEN,
-            "The form is not of this session: go back, load the page anew, and try again. Nothing was done.\n",
+            "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n",
         )),
     }
 }

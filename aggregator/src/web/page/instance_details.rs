@@ -98,7 +98,7 @@ impl InstanceDetails {
         let all = named("/events", id, &[]);
         let element = html! {
             section #of-late.panel {
-                h2 { "Of late" }
+                h2 { "Recent events" }
                 @match &self.events {
                     Err(reason) => p.error { (text(reason)) },
                     Ok(events) if events.is_empty() => p.empty-line { "Nothing was recorded." },
