@@ -74,7 +74,7 @@ mod tests {
     use rta_shared::name::Name;
 
     use super::*;
-    use crate::web::page::tests::{agent, sample};
+    use crate::sample_overview::{agent, sample};
 
     const DAY: i64 = 86_400;
 

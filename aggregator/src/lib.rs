@@ -38,6 +38,8 @@ mod inventory;
 pub mod open_files;
 pub mod operation_error;
 mod plans;
+#[cfg(test)]
+mod sample_overview;
 mod server;
 mod state;
 mod store;

@@ -146,7 +146,7 @@ mod tests {
     use rta_shared::usage::{HostUsage, ProcessUsage};
 
     use super::*;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)

@@ -7,7 +7,7 @@ use rta_shared::overview::{HostOverview, InstanceOverview, Overview};
 use rta_shared::report::State;
 
 use super::*;
-use crate::web::page::tests::{instance, sample};
+use crate::sample_overview::{instance, sample};
 
 /// Returns the dependencies of the sample's platform.
 pub(crate) fn sample_needs() -> DependencyGraph {

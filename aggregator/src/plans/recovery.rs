@@ -90,7 +90,7 @@ fn state_sentence(instance: Option<&InstanceOverview>) -> String {
 mod tests {
     use super::*;
     use crate::plans::run::tests::plan_begin;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     #[test]
     fn it_is_told_what_was_done_what_was_not_and_how_the_rest_is_now() {

@@ -33,7 +33,7 @@ mod tests {
     use rta_shared::plan::Step;
 
     use super::*;
-    use crate::web::page::tests::{agent, sample};
+    use crate::sample_overview::{agent, sample};
 
     #[test]
     fn step_is_for_the_host_as_the_overview_showed_it() {

@@ -220,7 +220,7 @@ mod tests {
     use rta_shared::config::{Source, load_sources};
 
     use super::*;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     fn platform() -> Platform {
         let text = r#"

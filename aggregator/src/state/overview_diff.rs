@@ -124,7 +124,7 @@ pub(crate) fn last_end_text(located: LocatedInstance<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     #[test]
     fn hosts_are_held_against_themselves_wherever_they_stand() {

@@ -154,7 +154,7 @@ mod tests {
     use rta_shared::overview::Health;
 
     use super::*;
-    use crate::web::page::tests::{instance, sample};
+    use crate::sample_overview::{instance, sample};
 
     /// A time after every stop of these tests.
     fn wall() -> Timestamp {

@@ -195,8 +195,8 @@ mod tests {
     use rta_shared::overview::Overview;
 
     use super::*;
+    use crate::sample_overview::sample;
     use crate::state::overview_diff::diff_overviews;
-    use crate::web::page::tests::sample;
 
     fn notes(chronicle: &mut TransitionTracker, before: &Overview, now: &Overview) -> Vec<Transition> {
         let changes = diff_overviews(before, now);

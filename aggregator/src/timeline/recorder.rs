@@ -57,7 +57,7 @@ mod tests {
     use rta_shared::overview::Health;
 
     use super::*;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     fn told(changed: &[(InstanceId, TimelineState)]) -> Vec<String> {
         changed.iter().map(|(id, state)| format!("{} {}", id.component, state.word())).collect()

@@ -3,35 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
-use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use super::actions;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
-use super::events::{events_json, events_page};
 use super::fallback::{not_found, wrong_method};
-use super::graph::graph_page;
-use super::history::{history_json, history_page};
 use super::live::Subscriptions;
-use super::log::log_page;
-use super::page::{self, Selection};
 use super::problem::convert_errors;
-use super::{instance, live, sign_in, theme};
+use super::{live, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
 use crate::web::middleware::auth::authenticate;
 use crate::web::middleware::client_origin::{IpNetwork, TrustedProxies, locate_client};
 use crate::web::middleware::host_origin::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
-use crate::web::request_context::RequestContext;
+use crate::web::pages::events::handler::{events_json, events_page};
+use crate::web::pages::graph::handler::graph_page;
+use crate::web::pages::history::handler::{history_json, history_page};
+use crate::web::pages::instance;
+use crate::web::pages::log::handler::log_page;
+use crate::web::pages::overview::handler::overview_page;
+use crate::web::pages::plan;
+use crate::web::pages::sign_in;
 
 /// Time limit from the request to the start of its answer, which includes the time to send a form.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,13 +50,13 @@ pub fn router(
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
-        .route("/instance", get(instance::instance_page))
-        .route("/preview", get(instance::preview_page))
+        .route("/instance", get(instance::handler::instance_page))
+        .route("/preview", get(instance::handler::preview_page))
         .route("/live/instance", get(live::instance))
         .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
-        .route("/sign-in", get(sign_in::sign_in_form).post(sign_in::sign_in))
-        .route("/sign-out", post(sign_in::sign_out))
+        .route("/sign-in", get(sign_in::handler::sign_in_form).post(sign_in::handler::sign_in))
+        .route("/sign-out", post(sign_in::handler::sign_out))
         .route("/theme", post(theme::set_theme))
         .route("/graph", get(graph_page))
         .route("/log", get(log_page))
@@ -67,11 +67,11 @@ pub fn router(
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))
-        .route("/plan", get(actions::plan))
-        .route("/start", post(actions::start))
-        .route("/stop", post(actions::stop))
-        .route("/restart", post(actions::restart))
-        .route("/cancel", post(actions::cancel))
+        .route("/plan", get(plan::handler::plan))
+        .route("/start", post(plan::handler::start))
+        .route("/stop", post(plan::handler::stop))
+        .route("/restart", post(plan::handler::restart))
+        .route("/cancel", post(plan::handler::cancel))
         .route(&STYLE.path, get(async || asset(&STYLE)))
         .route(&MORPH.path, get(async || asset(&MORPH)))
         .route(&SCRIPT.path, get(async || asset(&SCRIPT)))
@@ -91,17 +91,6 @@ pub fn router(
         .layer(Extension(Subscriptions::new(operations.clone())))
         .layer(Extension(access))
         .with_state(operations)
-}
-
-async fn overview_page(
-    State(operations): State<Operations>,
-    context: RequestContext,
-    Query(selection): Query<Selection>,
-) -> impl IntoResponse {
-    let plans: Vec<_> = operations.plan_runs().iter().map(|plan_run| plan_run.snapshot()).collect();
-    let markup =
-        page::overview(&operations.overview(), &plans, &selection.tidied(), &context, Timestamp::now());
-    ([(CACHE_CONTROL, "no-store")], markup)
 }
 
 async fn overview_json(State(operations): State<Operations>) -> impl IntoResponse {
@@ -147,7 +136,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::web::page::tests::sample;
+    use crate::sample_overview::sample;
 
     fn site(overview: Overview) -> Router {
         router(

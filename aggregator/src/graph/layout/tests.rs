@@ -1,6 +1,6 @@
 use super::*;
 use crate::graph::tests::{LARGE, build_sample_graph, entangled, platform, sample_needs};
-use crate::web::page::tests::sample;
+use crate::sample_overview::sample;
 
 fn graphs() -> Vec<EnvironmentGraph> {
     let mut graphs = vec![build_sample_graph(&sample_needs(), &sample()), EnvironmentGraph::default()];

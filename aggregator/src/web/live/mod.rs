@@ -8,6 +8,7 @@
 mod renderer;
 mod subscriptions;
 
+use crate::web::pages::graph;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -24,11 +25,10 @@ use tokio::sync::broadcast;
 
 use self::renderer::PageSubject;
 use self::subscriptions::{SubscribeError, Subscription};
-use super::actions::PlanQuery;
-use super::graph;
-use super::page::Selection;
 use crate::api::Operations;
 use crate::web::instance_query::InstanceQuery;
+use crate::web::pages::overview::selection::Selection;
+use crate::web::pages::plan::handler::PlanQuery;
 use crate::web::request_context::RequestContext;
 
 pub(super) use subscriptions::Subscriptions;
@@ -77,7 +77,7 @@ pub(super) async fn instance(
 pub(super) async fn graph(
     Extension(subscriptions): Extension<Subscriptions>,
     context: RequestContext,
-    Query(query): Query<graph::EnvironmentQuery>,
+    Query(query): Query<graph::handler::EnvironmentQuery>,
 ) -> Response {
     stream_page(&subscriptions, &PageSubject::Graph(Name::from(query.environment.trim())), &context).await
 }

@@ -11,9 +11,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::Operations;
-use crate::web::page::{self, HtmlNode, InstanceDetails, Selection};
+use crate::web::pages::graph;
+use crate::web::pages::instance;
+use crate::web::pages::instance::details::InstanceDetails;
+use crate::web::pages::overview::selection::Selection;
+use crate::web::pages::overview::view as overview_view;
+use crate::web::pages::plan;
+use crate::web::parts::html_patch::HtmlNode;
 use crate::web::request_context::RequestContext;
-use crate::web::{graph, instance};
 
 /// Interval for updates of usage, times, and looked-up details.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,7 +74,7 @@ impl LiveRenderer {
         let mut overviews = operations.watch_overview();
         let last_overview = Arc::clone(&overviews.borrow_and_update());
         let details = match &subject {
-            PageSubject::Instance(id) => Some(instance::load_details(&operations, id).await),
+            PageSubject::Instance(id) => Some(instance::handler::load_details(&operations, id).await),
             _ => None,
         };
         let (view, render_blocking) =
@@ -96,19 +101,19 @@ impl LiveRenderer {
                 let plans: Vec<_> =
                     self.operations.plan_runs().iter().map(|plan_run| plan_run.snapshot()).collect();
                 let overview = self.operations.overview();
-                Some(page::parts(&overview, &plans, selection, &self.context, Timestamp::now()))
+                Some(overview_view::parts(&overview, &plans, selection, &self.context, Timestamp::now()))
             }
             PageSubject::Instance(id) => {
                 let (detail, overview) = (self.operations.definition_of(id), self.operations.overview());
                 let details = self.details.as_ref()?;
-                Some(page::detail_parts(&detail, details, &overview, &self.context, Timestamp::now()))
+                Some(instance::view::parts(&detail, details, &overview, &self.context, Timestamp::now()))
             }
             PageSubject::Graph(environment) => {
-                graph::graph_parts(&self.operations, environment.as_str()).ok()
+                graph::handler::graph_parts(&self.operations, environment.as_str()).ok()
             }
             PageSubject::Plan(id) => {
                 let plan_run = self.operations.plan_run(*id).ok()?;
-                Some(page::plan::parts(&self.context, &plan_run.snapshot(), &self.operations.overview()))
+                Some(plan::view::parts(&self.context, &plan_run.snapshot(), &self.operations.overview()))
             }
         }
     }
@@ -203,7 +208,8 @@ impl DetailRefresh {
         if self.is_due && self.task.is_none() {
             self.is_due = false;
             let (operations, id) = (operations.clone(), self.id.clone());
-            self.task = Some(tokio::spawn(async move { instance::load_details(&operations, &id).await }));
+            self.task =
+                Some(tokio::spawn(async move { instance::handler::load_details(&operations, &id).await }));
         }
     }
 

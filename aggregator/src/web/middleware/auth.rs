@@ -18,7 +18,7 @@ use crate::web::fallback::wrong_method;
 use crate::web::middleware::client_origin::ClientOrigin;
 use crate::web::middleware::host_origin::MAX_BODY_BYTES;
 use crate::web::middleware::session_cookie::session_id;
-use crate::web::page;
+use crate::web::parts::layout;
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
 use crate::web::theme::Theme;
@@ -131,7 +131,7 @@ fn forbidden(access: &AccessControl, context: &RequestContext) -> Response {
         Some(name) => format!("{name} may look, and not act; ask an operator."),
         None => "Sign in to act.".to_owned(),
     };
-    (StatusCode::FORBIDDEN, page::message(context, "Nothing was done", &text)).into_response()
+    (StatusCode::FORBIDDEN, layout::message(context, "Nothing was done", &text)).into_response()
 }
 
 /// Returns the request if its form carries the session's token, which a foreign page does not know.

@@ -1,0 +1,140 @@
+//! Events, as a page and as JSON for scripts.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rta_shared::event::Event;
+use rta_shared::selector::Selector;
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+use super::view;
+use crate::api::Operations;
+use crate::api::history::{DEFAULT_EVENTS, EventFilter, parse_since};
+use crate::operation_error::OperationError;
+use crate::web::pages::events::view::EventForm;
+use crate::web::problem::ApiProblem;
+use crate::web::request_context::RequestContext;
+
+/// Query parameters, all as text: a form sends unused fields as empty ones.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct EventsQuery {
+    environment: String,
+    host: String,
+    component: String,
+    /// Kinds, separated by commas.
+    kind: String,
+    since: String,
+    before: String,
+    limit: String,
+}
+
+impl EventsQuery {
+    fn to_filter(&self, now: Timestamp) -> Result<EventFilter, OperationError> {
+        let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
+        let number = |key: &str, text: &str| -> Result<Option<u64>, OperationError> {
+            match text.trim() {
+                "" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| invalid(format!("{key} has to be a number"))),
+            }
+        };
+        let kinds = self.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
+        Ok(EventFilter {
+            since: match self.since.trim() {
+                "" => None,
+                text => Some(parse_since(text, now).map_err(invalid)?),
+            },
+            before: number("before", &self.before)?,
+            selector: Selector {
+                environment: self.environment.trim().to_owned(),
+                host: self.host.trim().to_owned(),
+                component: self.component.trim().to_owned(),
+            },
+            kinds: kinds.map(str::to_owned).collect(),
+            limit: number("limit", &self.limit)?
+                .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        })
+    }
+}
+
+/// Answers `GET /events`.
+pub(crate) async fn events_page(
+    State(operations): State<Operations>,
+    context: RequestContext,
+    Query(query): Query<EventsQuery>,
+) -> Response {
+    let found = async {
+        let filter = EventFilter { limit: DEFAULT_EVENTS + 1, ..query.to_filter(Timestamp::now())? };
+        operations.list_events(&filter).await
+    };
+    let (mut events, error) = match found.await {
+        Ok(events) => (events, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    // One more than is shown is requested, to detect older ones.
+    let is_more = events.len() > DEFAULT_EVENTS;
+    events.truncate(DEFAULT_EVENTS);
+    let older = events.last().map(|event| event.id).filter(|id| is_more && *id > 0);
+    let EventsQuery { environment, host, component, kind, since, .. } = query;
+    let filter = EventForm { environment, host, component, kind, since };
+    let told = error.as_ref().map(|error| error.message.as_str());
+    let markup = view::events(&context, &events, told, &filter, older, &operations.overview());
+    let status = error.as_ref().map_or(StatusCode::OK, error_status);
+    (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
+}
+
+#[derive(Serialize)]
+struct EventList {
+    events: Vec<Event>,
+}
+
+/// Answers `GET /api/v1/events`.
+pub(crate) async fn events_json(
+    State(operations): State<Operations>,
+    Query(query): Query<EventsQuery>,
+) -> Response {
+    let found = async { operations.list_events(&query.to_filter(Timestamp::now())?).await };
+    match found.await {
+        Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(EventList { events })).into_response(),
+        Err(error) => ApiProblem::new(error_status(&error), error.message).into_response(),
+    }
+}
+
+pub(crate) fn error_status(error: &OperationError) -> StatusCode {
+    match error.code {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_and_slips_in_it_are_told() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(48);
+        let query = EventsQuery {
+            kind: "health, host,".to_owned(),
+            since: "1d".to_owned(),
+            before: "7".to_owned(),
+            ..EventsQuery::default()
+        };
+        let filter = query.to_filter(now).unwrap();
+        assert_eq!(filter.kinds, ["health", "host"]);
+        assert_eq!((filter.since.unwrap().as_second(), filter.before, filter.limit), (86_400, Some(7), 0));
+        for (query, expected) in [
+            (EventsQuery { before: "x".to_owned(), ..EventsQuery::default() }, "before has to be a number"),
+            (EventsQuery { since: "soon".to_owned(), ..EventsQuery::default() }, "\"soon\" is no time"),
+        ] {
+            assert!(query.to_filter(now).unwrap_err().message.starts_with(expected));
+        }
+    }
+}

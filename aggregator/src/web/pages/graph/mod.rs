@@ -1,0 +1,4 @@
+//! Page of the dependency graph.
+
+pub(crate) mod handler;
+pub(crate) mod view;

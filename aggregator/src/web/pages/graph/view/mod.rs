@@ -1,0 +1,141 @@
+//! Dependency graph of one environment, as a drawing and as a list.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `drawing` | the SVG |
+//! | `words` | the list |
+//! | `legend` | the legend of lines and shapes |
+
+mod drawing;
+mod legend;
+mod words;
+
+use maud::{Markup, html};
+use rta_shared::format::counted;
+use rta_shared::name::Name;
+use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::root_cause::counts_sentence;
+
+use crate::graph::layout::GraphLayout;
+use crate::graph::{EnvironmentGraph, GraphNode};
+use crate::web::address::with_query;
+use crate::web::parts::anchors::environment_id;
+use crate::web::parts::health::{badge, mark, text};
+use crate::web::parts::html_patch::HtmlNode;
+use crate::web::parts::layout::PageFrame;
+use crate::web::parts::layout::{RELOAD_SECONDS, is_under_way};
+use crate::web::parts::{layout, links};
+use crate::web::request_context::RequestContext;
+
+/// Renders the page of `graph`, which belongs to `environment` and has the layout `laid_out`.
+pub(in crate::web) fn graph(
+    context: &RequestContext,
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+    graph: &EnvironmentGraph,
+    laid_out: &GraphLayout,
+) -> Markup {
+    let body = html! { main { (parts(overview, environment, graph, laid_out)) } };
+    let frame = PageFrame {
+        reload_seconds: is_under_way(overview, &[]).then_some(RELOAD_SECONDS),
+        live: Some(format!("/live{}", address(&environment.name))),
+    };
+    layout::frame(context, &title(environment), &frame, &body)
+}
+
+fn title(environment: &EnvironmentOverview) -> String {
+    format!("What needs what in {} - rta", text(environment.name.as_str()))
+}
+
+/// Returns the live part of that page.
+pub(in crate::web) fn parts(
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+    graph: &EnvironmentGraph,
+    laid_out: &GraphLayout,
+) -> HtmlNode {
+    let name = environment.name.as_str();
+    let element = html! {
+        div #page.graph-page {
+            div #top.graph-head data-title=(title(environment)) {
+                h1 { "What needs what in " (text(name)) }
+                p { (badge(environment.health)) " " (counts_sentence(environment.counts())) }
+                @if overview.environments.len() > 1 { (others(overview, environment)) }
+            }
+            @if graph.nodes.is_empty() {
+                p.empty { "No host of this environment carries a component." }
+            } @else {
+                p { a href="#in-words" { "The same in words" } }
+                @for sentence in omissions(graph) { p.hint { (sentence) } }
+                (legend::legend(graph))
+                (drawing::drawing(name, graph, laid_out))
+                (words::words(name, graph))
+            }
+        }
+    };
+    HtmlNode::leaf("page", &element)
+}
+
+/// Returns the address of an environment's graph.
+pub(crate) fn address(environment: &Name) -> String {
+    with_query("/graph", &[("environment", environment.as_str())])
+}
+
+/// Returns the target of a node's link: its instance, or the environment if it stands for several hosts.
+fn node_address(environment: &str, graph: &EnvironmentGraph, node: usize) -> String {
+    match graph.id(node) {
+        Some(id) => links::address(&id),
+        None => format!("/#{}", environment_id(&environment.into())),
+    }
+}
+
+/// Returns the health of a node, such as `down, the cause`; for several instances `3 down of 42 instances`.
+fn standing(node: &GraphNode) -> String {
+    let own = match node.counts.total() {
+        1 => node.health().to_string(),
+        _ => counts_sentence(node.counts),
+    };
+    std::iter::once(own.as_str()).chain(remarks(node)).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the remarks about a node beside its health.
+fn remarks(node: &GraphNode) -> impl Iterator<Item = &str> {
+    let cause = node.is_cause.then_some("the cause");
+    cause.into_iter().chain(node.is_maintained.then_some("in maintenance"))
+}
+
+fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
+    html! {
+        nav aria-label="Environments" {
+            @for environment in &overview.environments {
+                @let is_shown = environment.name == shown.name;
+                a href=(address(&environment.name)) aria-current=[is_shown.then_some("page")] {
+                    (mark(environment.health)) (text(environment.name.as_str()))
+                }
+            }
+        }
+    }
+}
+
+/// Returns sentences about nodes and edges that are left out or grouped.
+fn omissions(graph: &EnvironmentGraph) -> Vec<String> {
+    let mut sentences = Vec::new();
+    match graph.hosts_together() {
+        0 => {}
+        1 => sentences.push("There is too much to draw all hosts: 1 is drawn for its role alone.".to_owned()),
+        several => sentences.push(format!(
+            "There is too much to draw host by host: {several} of them are drawn together, by their roles."
+        )),
+    }
+    if graph.undrawn_instances > 0 {
+        sentences.push(format!("Left out altogether: {}.", counted(graph.undrawn_instances, "instance")));
+    }
+    if graph.undrawn_edges > 0 {
+        let arrows = counted(graph.undrawn_edges, "arrow");
+        sentences.push(format!("Left out: {arrows}. The thick ones are drawn first."));
+    }
+    sentences
+}
+
+#[cfg(test)]
+mod tests;

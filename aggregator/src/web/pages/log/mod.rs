@@ -1,0 +1,4 @@
+//! Page of an instance's log.
+
+pub(crate) mod handler;
+pub(crate) mod view;

@@ -1,0 +1,154 @@
+//! Overview page, as a pure function from an overview to HTML.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::format::counted;
+use rta_shared::overview::{Health, HealthCounts, Overview};
+use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
+use rta_shared::root_cause::{counts_sentence, find_root_causes};
+
+use crate::plans::run::PlanSnapshot;
+use crate::web::pages::overview::context::OverviewContext;
+use crate::web::pages::overview::selection::Selection;
+use crate::web::pages::overview::{environment, notice};
+use crate::web::parts::anchors::environment_id;
+use crate::web::parts::health::{self, HealthTone};
+use crate::web::parts::html_patch::{GroupTag, HtmlNode};
+use crate::web::parts::layout::{self, PageFrame, RELOAD_SECONDS, is_under_way};
+use crate::web::parts::{config, form};
+use crate::web::request_context::RequestContext;
+
+/// Renders the overview page of the selected instances at the moment `now`, with the current and recent
+/// `plans`, the newest first.
+pub(crate) fn overview(
+    overview: &Overview,
+    plans: &[PlanSnapshot],
+    selection: &Selection,
+    context: &RequestContext,
+    now: Timestamp,
+) -> Markup {
+    let body = html! {
+        main { (parts(overview, plans, selection, context, now)) }
+    };
+    let frame = PageFrame {
+        reload_seconds: is_under_way(overview, plans).then_some(RELOAD_SECONDS),
+        live: Some(format!("/live?{}", selection.query())),
+    };
+    layout::frame(context, &title(overview.counts()), &frame, &body)
+}
+
+/// Returns the live parts of that page.
+pub(crate) fn parts(
+    overview: &Overview,
+    plans: &[PlanSnapshot],
+    selection: &Selection,
+    context: &RequestContext,
+    now: Timestamp,
+) -> HtmlNode {
+    let planned = PlannedStopIndex::new(overview);
+    let shown =
+        OverviewContext { context, selection, digest: &overview.config_digest, planned: &planned, now };
+    let root_causes = find_root_causes(overview);
+    let mut parts = vec![page_head(overview, &planned, context), notices(overview, plans)];
+    // The filter is a part of its own, so that changes do not affect what somebody is typing.
+    parts.push(HtmlNode::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
+    let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
+    parts.extend(environments.map(|one| environment::environment(one, &root_causes, &shown)));
+    parts.push(HtmlNode::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
+    HtmlNode::group("page", GroupTag::Division, "page", parts)
+}
+
+/// Renders the verdict, and the links to the environments.
+fn page_head(overview: &Overview, planned: &PlannedStopIndex, context: &RequestContext) -> HtmlNode {
+    let counts = overview.counts();
+    let stopped = overview.planned_stops();
+    let worst = counts.worst().unwrap_or(Health::Unknown);
+    let tone = HealthTone::new(worst, planned.explains_everything(overview));
+    let element = html! {
+        div #top.top data-title=(title(counts)) {
+            div class={ "verdict " (tone.class()) } {
+                h1 { (headline(counts)) }
+                p { (subline(overview, counts)) (on_purpose_note(stopped)) }
+            }
+            div.top-line {
+                (chips(counts, stopped))
+                @if overview.environments.len() > 1 {
+                    nav aria-label="Environments" {
+                        @for environment in &overview.environments {
+                            a href={ "#" (environment_id(&environment.name)) } {
+                                (health::mark(HealthTone::new(environment.health, planned.explains_environment(environment)))) (health::text(environment.name.as_str()))
+                            }
+                        }
+                    }
+                }
+                (form::post(context, "/refresh", Some("refresh"), &html! {
+                    button.primary type="submit" aria-keyshortcuts="r" { "Refresh" }
+                }))
+            }
+        }
+    };
+    HtmlNode::leaf("top", &element)
+}
+
+/// Renders the banners and notices.
+fn notices(overview: &Overview, plans: &[PlanSnapshot]) -> HtmlNode {
+    let element = html! {
+        div #notices {
+            @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
+            (config::impairments(overview))
+            @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
+            @if overview.environments.is_empty() {
+                p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
+            }
+        }
+    };
+    HtmlNode::leaf("notices", &element)
+}
+
+/// Returns the title of the browser tab.
+fn title(counts: HealthCounts) -> String {
+    format!("{} - rta", counts_sentence(counts))
+}
+
+fn headline(counts: HealthCounts) -> String {
+    match counts.worst() {
+        None => "Nothing to watch".to_owned(),
+        Some(Health::Up) => "Everything is up".to_owned(),
+        Some(_) => {
+            let is_bad = |health: &Health| *health != Health::Up && counts.of(*health) > 0;
+            let parts: Vec<String> = Health::ALL
+                .into_iter()
+                .rev()
+                .filter(is_bad)
+                .map(|health| format!("{} {health}", counts.of(health)))
+                .collect();
+            parts.join(", ")
+        }
+    }
+}
+
+fn subline(overview: &Overview, counts: HealthCounts) -> String {
+    let hosts = overview.environments.iter().map(|environment| environment.hosts.len()).sum();
+    format!(
+        "{} on {} in {}",
+        counted(counts.total(), "instance"),
+        counted(hosts, "host"),
+        counted(overview.environments.len(), "environment")
+    )
+}
+
+fn chips(counts: HealthCounts, stopped: usize) -> Markup {
+    html! {
+        ul.chips aria-label="Instances by health" {
+            @for health in Health::ALL.into_iter().rev() {
+                @let tone = HealthTone::new(health, health == Health::Down && stopped > 0 && stopped == counts.down);
+                li class={ "chip " (tone.class()) (if counts.of(health) == 0 { " none" } else { "" }) } {
+                    (health::icon(tone)) strong { (counts.of(health)) } " " (health)
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Handlers of the buttons: they begin plans, cancel them, and redirect to the page of a plan.
+
+use axum::extract::{Form, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use rta_shared::action::ActionKind;
+use rta_shared::name::MAX_NAME_LENGTH;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{ActionRequest, ExecutionOptions};
+use serde::Deserialize;
+use tonic::Code;
+
+use super::view;
+use crate::api::{BeginPlanError, Operations, new_requester};
+use crate::operation_error::OperationError;
+use crate::web::action_subject::ActionSubject;
+use crate::web::parts::{layout, planned};
+use crate::web::request_context::RequestContext;
+
+/// User that is recorded for actions without sign-in.
+const ANONYMOUS_USER: &str = "page";
+
+/// Title of a page that says why nothing was done.
+const REFUSAL_TITLE: &str = "Nothing was done";
+
+/// Fields of a form, in their order.
+type FormFields = Vec<(String, String)>;
+
+/// Submitted form of an action.
+#[derive(Debug, PartialEq, Eq)]
+struct ActionForm {
+    subject: ActionSubject,
+    agreed: Vec<InstanceId>,
+    /// True if no other instances may be touched, whatever that breaks.
+    alone: bool,
+}
+
+impl ActionForm {
+    /// Parses the fields; `None` if no form of this page has them.
+    fn parse(fields: FormFields) -> Option<Self> {
+        let (mut environment, mut host, mut component, mut stopped_by) = (None, None, None, None);
+        let (mut agreed, mut alone) = (Vec::new(), false);
+        for (key, value) in fields {
+            let field = match key.as_str() {
+                "environment" => &mut environment,
+                "host" => &mut host,
+                "component" => &mut component,
+                "stopped_by" => &mut stopped_by,
+                "agreed" => {
+                    agreed.push(view::instance(&value)?);
+                    continue;
+                }
+                // Checked before, see `authenticate`.
+                "csrf" => continue,
+                "alone" => {
+                    alone = true;
+                    continue;
+                }
+                _ => return None,
+            };
+            if value.is_empty() || value.len() > MAX_NAME_LENGTH || field.replace(value).is_some() {
+                return None;
+            }
+        }
+        let subject = match (environment, host, component, stopped_by) {
+            (Some(environment), Some(host), Some(component), None) => ActionSubject::Instance(InstanceId {
+                environment: environment.into(),
+                host: host.into(),
+                component: component.into(),
+            }),
+            (None, None, None, Some(plan)) => {
+                ActionSubject::StoppedBy(plan.parse().ok().filter(|plan| *plan != 0)?)
+            }
+            _ => return None,
+        };
+        Some(Self { subject, agreed, alone })
+    }
+}
+
+pub(crate) async fn start(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Start, context, form.0).await
+}
+
+pub(crate) async fn stop(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Stop, context, form.0).await
+}
+
+pub(crate) async fn restart(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Restart, context, form.0).await
+}
+
+async fn handle_action(
+    operations: &Operations,
+    kind: ActionKind,
+    context: RequestContext,
+    fields: FormFields,
+) -> Response {
+    let Some(ActionForm { subject, agreed, alone }) = ActionForm::parse(fields) else {
+        let text = "The form does not name an environment, a host and a component, or a plan.";
+        return (StatusCode::BAD_REQUEST, layout::message(&context, REFUSAL_TITLE, text)).into_response();
+    };
+    let request = ActionRequest { no_dependencies: alone, ..subject.to_request() };
+    let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
+    let by = new_requester(context.name.as_deref().unwrap_or(ANONYMOUS_USER), context.address.clone());
+    match operations.begin_plan(kind, &request, options, by).await {
+        Ok(plan_run) => redirect_to_plan(plan_run.begun().id),
+        Err(BeginPlanError::Unconfirmed { plan, .. }) => {
+            ([(CACHE_CONTROL, "no-store")], view::confirmation(&context, &subject, &plan)).into_response()
+        }
+        Err(BeginPlanError::Refused(error)) => refusal_page(&context, REFUSAL_TITLE, &error),
+    }
+}
+
+/// Query of a plan's page: `id=7`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlanQuery {
+    pub(crate) id: u64,
+}
+
+pub(crate) async fn plan(
+    State(operations): State<Operations>,
+    context: RequestContext,
+    Query(query): Query<PlanQuery>,
+) -> Response {
+    let (overview, now) = (operations.overview(), Timestamp::now());
+    match operations.plan_run(query.id) {
+        Ok(plan_run) => {
+            let markup = view::plan(&context, &plan_run.snapshot(), &overview);
+            ([(CACHE_CONTROL, "no-store")], markup).into_response()
+        }
+        // The plan is not kept any more, but its planned stops are.
+        Err(error) => match planned::stopped_by(&context, query.id, &overview, now) {
+            Some(markup) => ([(CACHE_CONTROL, "no-store")], markup).into_response(),
+            None => refusal_page(&context, REFUSAL_TITLE, &error),
+        },
+    }
+}
+
+pub(crate) async fn cancel(
+    State(operations): State<Operations>,
+    context: RequestContext,
+    Form(query): Form<PlanQuery>,
+) -> Response {
+    match operations.cancel_plan(query.id) {
+        Ok(_) => redirect_to_plan(query.id),
+        Err(error) => refusal_page(&context, REFUSAL_TITLE, &error),
+    }
+}
+
+fn redirect_to_plan(id: u64) -> Response {
+    Redirect::to(&format!("/plan?id={id}")).into_response()
+}
+
+/// Returns the instance that a request names, as it was written.
+pub(crate) fn id_of(request: &ActionRequest) -> InstanceId {
+    InstanceId {
+        environment: request.environment.as_str().into(),
+        host: request.host.as_str().into(),
+        component: request.component.as_str().into(),
+    }
+}
+
+/// Returns a page with this title that says why nothing was done.
+pub(crate) fn refusal_page(context: &RequestContext, title: &str, error: &OperationError) -> Response {
+    let status = match error.code {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::FailedPrecondition => StatusCode::CONFLICT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, layout::message(context, title, &error.message)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &str)]) -> Option<ActionForm> {
+        ActionForm::parse(
+            fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        )
+    }
+
+    #[test]
+    fn a_form_names_one_instance_and_what_was_agreed() {
+        let one = [("environment", "E"), ("host", "h"), ("component", "kafka server")];
+        let pressed = read(&one).unwrap();
+        let kafka =
+            InstanceId { environment: "E".into(), host: "h".into(), component: "kafka server".into() };
+        assert_eq!((pressed.subject, pressed.agreed.len()), (ActionSubject::Instance(kafka), 0));
+        let more = [one.as_slice(), &[("agreed", "E/h2/raw writer"), ("agreed", "E/h2/b")]].concat();
+        let agreed: Vec<String> = read(&more).unwrap().agreed.iter().map(InstanceId::to_string).collect();
+        assert_eq!(agreed, ["E/h2/raw writer", "E/h2/b"]);
+        assert!(!read(&more).unwrap().alone);
+        assert!(read(&[one.as_slice(), &[("alone", "")]].concat()).unwrap().alone);
+    }
+
+    #[test]
+    fn form_names_what_a_plan_stopped() {
+        let pressed = read(&[("stopped_by", "5"), ("agreed", "E/h2/b")]).unwrap();
+        assert_eq!((&pressed.subject, pressed.agreed.len()), (&ActionSubject::StoppedBy(5), 1));
+        assert_eq!(pressed.subject.to_request(), ActionRequest { stopped_by: 5, ..ActionRequest::default() });
+    }
+
+    #[test]
+    fn forms_that_are_none_of_ours_are_refused() {
+        let long = "x".repeat(MAX_NAME_LENGTH + 1);
+        for fields in [
+            vec![("environment", "E"), ("host", "h")],
+            vec![("stopped_by", "0")],
+            vec![("stopped_by", "five")],
+            vec![("stopped_by", "5"), ("stopped_by", "6")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("stopped_by", "5")],
+            vec![("environment", "E"), ("host", "h"), ("component", "")],
+            vec![("environment", "E"), ("host", "h"), ("component", &long)],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("host", "h2")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("agreed", "E/h")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("everything", "1")],
+        ] {
+            assert_eq!(read(&fields), None, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Page of a plan; the actions of buttons, which begin and cancel plans.
+
+pub(crate) mod handler;
+pub(crate) mod view;

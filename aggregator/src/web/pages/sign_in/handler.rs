@@ -1,0 +1,102 @@
+//! Signing in and out.
+
+use axum::extract::{Extension, Form, Query};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use rta_shared::name::MAX_NAME_LENGTH;
+use serde::Deserialize;
+
+use super::view;
+use crate::auth::{AccessControl, SignInError};
+use crate::web::middleware::client_origin::ClientOrigin;
+use crate::web::middleware::session_cookie::{cookie_name, session_id};
+use crate::web::request_context::RequestContext;
+use crate::web::theme::local_address;
+
+/// Query parameters: the page to show after signing in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SignInQuery {
+    next: String,
+}
+
+/// Answers `GET /sign-in`.
+pub(crate) async fn sign_in_form(context: RequestContext, Query(wanted): Query<SignInQuery>) -> Response {
+    ([(CACHE_CONTROL, "no-store")], view::sign_in(&context, local_address(&wanted.next), None))
+        .into_response()
+}
+
+/// Fields of the form.
+#[derive(Deserialize)]
+pub(crate) struct SignInForm {
+    name: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Answers `POST /sign-in`. `guard` ensures by the origin that the form comes from the page itself.
+pub(crate) async fn sign_in(
+    Extension(access): Extension<AccessControl>,
+    client: ClientOrigin,
+    context: RequestContext,
+    headers: HeaderMap,
+    Form(SignInForm { name, password, next }): Form<SignInForm>,
+) -> Response {
+    let again = |status: StatusCode, sentence: &str| {
+        let page = view::sign_in(&context, local_address(&next), Some(sentence));
+        (status, [(CACHE_CONTROL, "no-store")], page).into_response()
+    };
+    if name.len() > MAX_NAME_LENGTH || password.len() > 4 * MAX_NAME_LENGTH {
+        return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
+    }
+    match access.sign_in(&name, password, client.address).await {
+        Ok(id) => {
+            // The previous session ends, so that nobody else can continue to use it.
+            if let Some(before) = session_id(client, &headers) {
+                access.sign_out(&before);
+            }
+            with_cookie(Redirect::to(local_address(&next)).into_response(), &session_cookie(client, id))
+        }
+        Err(SignInError::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
+        Err(SignInError::Busy) => {
+            let sentence = "Too many people sign in at this moment; try again in a few seconds.";
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, sentence);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+        }
+    }
+}
+
+/// Answers `POST /sign-out`.
+pub(crate) async fn sign_out(
+    Extension(access): Extension<AccessControl>,
+    client: ClientOrigin,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(id) = session_id(client, &headers) {
+        access.sign_out(&id);
+    }
+    let mut over = session_cookie(client, String::new());
+    over.make_removal();
+    with_cookie(Redirect::to("/").into_response(), &over)
+}
+
+fn session_cookie(client: ClientOrigin, value: String) -> Cookie<'static> {
+    Cookie::build((cookie_name(client), value))
+        .path("/")
+        .http_only(true)
+        .secure(client.is_https)
+        // A link from another site finds the user signed in; actions are posted, and carry a token.
+        .same_site(SameSite::Lax)
+        .build()
+}
+
+fn with_cookie(mut response: Response, cookie: &Cookie<'_>) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
+}
