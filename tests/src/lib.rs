@@ -3,6 +3,7 @@
 
 mod agent_actions;
 mod binaries;
+mod cluster;
 pub mod command_lines;
 mod config;
 mod fake_agents;
@@ -11,6 +12,7 @@ mod hosts;
 pub mod measurement;
 mod output_reader;
 mod pki;
+mod plan_client;
 mod processes;
 mod random;
 mod report_stream;
@@ -23,12 +25,14 @@ mod web;
 
 pub use agent_actions::{ActionRun, AgentClient, connect_agent, request_target, run_action};
 pub use binaries::binary;
+pub use cluster::{AggregatorClient, ClusterBuilder, TestAgent, TestAggregator, TestCluster};
 pub use config::{ChildProcesses, TestConfig, control_group};
 pub use fake_agents::FakeAgents;
 pub use grpc_calls::{CallOutcome, call_method, socket_channel};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};
 pub use output_reader::OutputReader;
 pub use pki::{CertificateFiles, TestCa};
+pub use plan_client::{PlanClient, PlanRecord, describe_plan};
 pub use processes::{ForkLoad, IdleProcesses};
 pub use random::RandomNumbers;
 pub use report_stream::{ObservedComponent, ObservedReport, ReportStream};

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{TestConfig, run_binary};
 
 /// Folder of a CA, created by the command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TestCa(PathBuf);
 
 impl TestCa {
