@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
@@ -10,8 +11,8 @@ use serde_json::Value;
 use tonic::transport::Channel;
 
 use crate::{
-    AgentClient, ServerProcess, TestCa, TestConfig, TestUsers, WebClient, binary, connect_agent, run_binary,
-    wait_for,
+    AgentClient, CertificateFiles, ServerProcess, TestCa, TestConfig, TestUsers, WebClient, binary,
+    connect_agent, run_binary, wait_for,
 };
 
 /// Address of a free port on loopback.
@@ -199,7 +200,10 @@ impl ClusterBuilder {
         let agents: Vec<TestAgent> = agents.collect();
         let addresses: Vec<SocketAddr> = agents.iter().map(|agent| agent.address).collect();
         self.config.write(HOSTS_FILE, &self.hosts_file(&addresses));
-        reload_agents(agents.iter().map(|agent| &agent.process));
+        for agent in &agents {
+            agent.process.signal(Signal::HUP);
+        }
+        agents.iter().for_each(TestAgent::wait_for_reload);
         agents
     }
 
@@ -236,7 +240,7 @@ pub struct TestAgent {
 
 impl TestAgent {
     /// Starts the agent of a host on a free port, with further arguments.
-    pub fn start(config: &TestConfig, host: &str, arguments: &[&str]) -> Self {
+    pub fn start<A: AsRef<str>>(config: &TestConfig, host: &str, arguments: &[A]) -> Self {
         Self::start_with(config, host, owned(arguments), run_directly)
     }
 
@@ -267,21 +271,22 @@ impl TestAgent {
         self.process.address("address");
     }
 
+    /// Lets the agent load its changed configuration for the first time, and waits until it has.
+    pub fn reload(&self) {
+        self.process.signal(Signal::HUP);
+        self.wait_for_reload();
+    }
+
+    fn wait_for_reload(&self) {
+        wait_for("an agent to read its configuration", || {
+            let log = self.process.log();
+            log.iter().any(|line| line.contains("the configuration is read anew")).then_some(())
+        });
+    }
+
     /// Connects to the agent.
     pub async fn client(&self) -> AgentClient {
         connect_agent(self.address).await
-    }
-}
-
-/// Lets agents load their changed configuration, and waits until they have.
-pub(crate) fn reload_agents<'a>(agents: impl Iterator<Item = &'a ServerProcess> + Clone) {
-    for agent in agents.clone() {
-        agent.signal(Signal::HUP);
-    }
-    for agent in agents {
-        wait_for("an agent to read its configuration", || {
-            agent.log().iter().any(|line| line.contains("the configuration is read anew")).then_some(())
-        });
     }
 }
 
@@ -300,7 +305,7 @@ pub struct TestAggregator {
 
 impl TestAggregator {
     /// Starts an aggregator on free ports, with further arguments.
-    pub fn start(config: &TestConfig, arguments: &[&str]) -> Self {
+    pub fn start<A: AsRef<str>>(config: &TestConfig, arguments: &[A]) -> Self {
         Self::start_with(config, owned(arguments), run_directly)
     }
 
@@ -349,6 +354,20 @@ impl TestAggregator {
     /// Runs the command `rta` with this aggregator.
     pub fn rta(&self, arguments: &[&str]) -> Output {
         run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+    }
+
+    /// Runs the command `rta` with this aggregator over TLS, optionally with a certificate.
+    ///
+    /// # Panics
+    /// Panics if a path is not text.
+    pub fn rta_over_tls(&self, ca: &Path, own: Option<&CertificateFiles>, arguments: &[&str]) -> Output {
+        let address = format!("https://{}", self.grpc);
+        let mut flags = vec![("--aggregator", Path::new(&address)), ("--ca", ca)];
+        if let Some(own) = own {
+            flags.extend([("--cert", own.certificate.as_path()), ("--key", own.key.as_path())]);
+        }
+        let flags = flags.iter().flat_map(|(flag, value)| [Path::new(flag), value]);
+        run_binary("rta", flags.chain(arguments.iter().map(Path::new)))
     }
 
     /// Runs the command `rta` with this aggregator, and returns its standard output.
@@ -444,6 +463,6 @@ impl TestAggregator {
     }
 }
 
-fn owned(arguments: &[&str]) -> Vec<String> {
-    arguments.iter().map(|argument| (*argument).to_owned()).collect()
+fn owned<A: AsRef<str>>(arguments: &[A]) -> Vec<String> {
+    arguments.iter().map(|argument| argument.as_ref().to_owned()).collect()
 }

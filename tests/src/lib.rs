@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
 mod agent_actions;
+mod agent_reports;
 mod binaries;
 mod cluster;
 pub mod command_lines;
@@ -24,6 +25,7 @@ mod users;
 mod web;
 
 pub use agent_actions::{ActionRun, AgentClient, connect_agent, request_target, run_action};
+pub use agent_reports::AgentReports;
 pub use binaries::binary;
 pub use cluster::{AggregatorClient, ClusterBuilder, TestAgent, TestAggregator, TestCluster};
 pub use config::{ChildProcesses, TestConfig, control_group};

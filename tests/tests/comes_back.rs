@@ -27,7 +27,7 @@ fn start_supervised(supervisor: &str, stop: &str) -> (TestConfig, ChildProcesses
     command.env("SUPERVISOR_GROUP_NAME", "jobs").env("SUPERVISOR_PROCESS_NAME", "app_01");
     let pid = children.spawn(&mut command);
     wait_for("the supervised process", || config.find_process("app"));
-    let agent = TestAgent::start(&config, "h", &[]);
+    let agent = TestAgent::start(&config, "h", &[""; 0]);
     (config, children, pid, agent)
 }
 

@@ -35,18 +35,15 @@ fn strangers_are_refused_by_tls() {
     let cluster = start_cluster(config, &pki.create_host("aggregator").flags(&pki.ca()));
     let foreign = TestCa::new(cluster.config.path("foreign"));
     let operator = cluster.aggregator.web.session("ann");
-    let address = format!("https://{}", cluster.aggregator.grpc);
     let token_file = cluster.config.path("token");
     let asked = |ca: &Path, own: Option<&CertificateFiles>, token: Option<&str>, arguments: &[&str]| {
-        let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
-        if let Some(own) = own {
-            all.extend(["--cert", own.certificate.to_str().unwrap(), "--key", own.key.to_str().unwrap()]);
-        }
-        if let Some(token) = token {
+        let token_flags = token.map(|token| {
             std::fs::write(&token_file, token).unwrap();
-            all.extend(["--token-file", token_file.to_str().unwrap()]);
-        }
-        run_binary("rta", all.iter().chain(arguments))
+            ["--token-file", token_file.to_str().unwrap()]
+        });
+        let arguments: Vec<&str> =
+            token_flags.into_iter().flatten().chain(arguments.iter().copied()).collect();
+        cluster.aggregator.rta_over_tls(ca, own, &arguments)
     };
     let (ca, host) = (pki.ca(), pki.create_host("h"));
     let (eve, expired, bob) = (foreign.create_user("eve"), pki.create_expired("ann"), pki.create_user("bob"));

@@ -108,7 +108,8 @@ pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
 }
 
 /// Returns the TOML of the environments, whose agents listen at these addresses.
-pub(super) fn environments([up, mixed, down, serviced]: [SocketAddr; 4]) -> String {
+pub(super) fn environments(agents: &[SocketAddr]) -> String {
+    let &[up, mixed, down, serviced] = agents else { panic!("four of the hosts have agents: {agents:?}") };
     // Nothing listens at port 1. Until the agents have ports, the first of them uses it on 127.0.0.1.
     let lost = SocketAddr::from(([127, 0, 0, 2], 1));
     let down_components =
