@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{ServerProcess, binary, wait_for};
+use crate::{ServerProcess, binary};
 
 /// Configuration folder with components played by stand-ins, on hosts of the environment TEST.
 ///
@@ -141,12 +141,7 @@ impl TestConfig {
 
     /// Starts an agent for one host of the configuration, on a free port.
     pub fn start_agent(&self, host: &str) -> (ServerProcess, SocketAddr) {
-        self.start_agent_at(host, "127.0.0.1:0")
-    }
-
-    /// Starts an agent for one host of the configuration.
-    pub fn start_agent_at(&self, host: &str, address: &str) -> (ServerProcess, SocketAddr) {
-        self.start_agent_with(host, address, &[])
+        self.start_agent_with(host, "127.0.0.1:0", &[])
     }
 
     /// Starts an agent for one host of the configuration, with `more` arguments.
@@ -167,38 +162,6 @@ impl TestConfig {
         let mut agent = ServerProcess::start("rta-agent", arguments.into_iter().chain(more));
         let address = agent.address("address");
         (agent, address)
-    }
-
-    /// Starts agents for these hosts on free ports, with `more` arguments, and returns their addresses.
-    /// The file `name` of the configuration first contains `content` for placeholder addresses, and
-    /// then for the real ones.
-    pub fn start_agents<const N: usize>(
-        &self,
-        hosts: [&str; N],
-        more: &[&str],
-        name: &str,
-        content: impl Fn([SocketAddr; N]) -> String,
-    ) -> [(ServerProcess, SocketAddr); N] {
-        let mut port = 0;
-        self.write(
-            name,
-            &content(hosts.map(|_| {
-                port += 1;
-                SocketAddr::from(([127, 0, 0, 1], port))
-            })),
-        );
-        let agents = hosts.map(|host| self.start_agent_with(host, "127.0.0.1:0", more));
-        self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
-        // The agents must use the same configuration as the aggregator will read.
-        for (agent, _) in &agents {
-            agent.signal(Signal::HUP);
-        }
-        for (agent, _) in &agents {
-            wait_for("an agent to read its configuration", || {
-                agent.log().iter().any(|line| line.contains("the configuration is read anew")).then_some(())
-            });
-        }
-        agents
     }
 
     /// Starts a stand-in with the command line of `component`, without the agent's knowledge.

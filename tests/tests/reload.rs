@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-use rta_tests::{OutputReader, TestCluster, TestConfig, binary, run_binary, wait_for};
+use rta_tests::{OutputReader, TestAgent, TestCluster, TestConfig, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -63,10 +63,13 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     let components =
         cluster.config.component_toml("app", "", "") + &cluster.config.component_toml("other", "", "");
     cluster.config.write("components.toml", &components);
-    let hosts = |[two]: [SocketAddr; 1]| {
-        host("two", "\"other\"", two) + &one_more("one", "\"app\"", cluster.agents[0].address)
-    };
-    let [(two_agent, _)] = cluster.config.start_agents(["two"], &[], "hosts.toml", hosts);
+    let one = cluster.agents[0].address;
+    let hosts = |two: SocketAddr| host("two", "\"other\"", two) + &one_more("one", "\"app\"", one);
+    // The agent's port is not known before it listens.
+    cluster.config.write("hosts.toml", &hosts(SocketAddr::from(([127, 0, 0, 1], 1))));
+    let two = TestAgent::start(&cluster.config, "two", &[""; 0]);
+    cluster.config.write("hosts.toml", &hosts(two.address));
+    two.reload();
     cluster.aggregator.process.signal(Signal::HUP);
     let overview = cluster.aggregator.wait_for_overview("both hosts to be heard of", |overview| {
         names(overview) == ["two/other", "one/app"]
@@ -88,7 +91,7 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     assert_eq!(cluster.config.processes(), both);
     let gone = cluster.aggregator.rta(&["stop", "other"]);
     assert!(text(&gone.stderr).contains("\"other\" is not on any host"), "{gone:?}");
-    drop(two_agent);
+    drop(two);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{
     AgentMode, ObservedComponent, ReportStream, TestConfig, TestHost, connect_agent, control_group,
-    run_action, run_binary, wait_for,
+    run_action, wait_for,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -45,28 +45,27 @@ fn with_handler(site: &TestConfig, more: &str) -> String {
 #[test]
 fn stopped_process_is_noticed_in_each_mode_and_degrades() {
     for mode in [AgentMode::Events, AgentMode::Scans] {
-        let mut stage = TestHost::start(mode, |site| site.component_toml("app", "", ""));
-        let mut child = stage.site.start_stand_in("app");
-        awaited(&mut stage.overviews, v1::Suspension::Unspecified);
+        let mut host = TestHost::start(mode, |site| site.component_toml("app", "", ""));
+        let mut child = host.cluster.config.start_stand_in("app");
+        awaited(&mut host.overviews, v1::Suspension::Unspecified);
         signal(child.id(), Signal::STOP);
-        awaited(&mut stage.reports, v1::Suspension::Signal);
-        awaited(&mut stage.overviews, v1::Suspension::Signal);
-        let aggregator = format!("http://{}", stage.aggregator.address("grpc"));
-        let status = run_binary("rta", ["--aggregator", &aggregator, "status"]);
+        awaited(&mut host.reports, v1::Suspension::Signal);
+        awaited(&mut host.overviews, v1::Suspension::Signal);
+        let status = host.cluster.aggregator.rta(&["status"]);
         let said = String::from_utf8_lossy(&status.stdout).into_owned();
         let pid = child.id();
         let reason = format!("pid {pid} is stopped by a signal (SIGSTOP); resume it with kill -CONT {pid}");
         assert!(said.contains("degraded") && said.contains(&reason), "{said}");
-        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--json"]);
+        let listed = host.cluster.aggregator.rta(&["list", "--json"]);
         let json: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
         let process = &json["environments"][0]["hosts"][0]["instances"][0]["processes"][0];
         assert_eq!((&process["pid"], &process["suspension"]), (&pid.into(), &"signal".into()));
-        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--verbose"]);
+        let listed = host.cluster.aggregator.rta(&["list", "--verbose"]);
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let user = process["user"].as_str().unwrap();
         assert!(listed.contains(&format!("{pid}  {user}")), "{listed}");
         signal(pid, Signal::CONT);
-        awaited(&mut stage.reports, v1::Suspension::Unspecified);
+        awaited(&mut host.reports, v1::Suspension::Unspecified);
         child.kill().unwrap();
         child.wait().unwrap();
     }
