@@ -47,8 +47,8 @@ fn main() -> ExitCode {
 /// Measures the latencies to the report and to the overview.
 fn measure(mode: AgentMode) -> (Vec<Duration>, Vec<Duration>) {
     let name = |number: usize| format!("c{number}");
-    let mut host = TestHost::start(mode, |site| {
-        (0..COMPONENTS).map(|number| site.component_toml(&name(number), "", "")).collect()
+    let mut host = TestHost::start(mode, |config| {
+        (0..COMPONENTS).map(|number| config.component_toml(&name(number), "", "")).collect()
     });
     let (mut reports, mut overviews) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

@@ -85,7 +85,7 @@ fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
     for number in 0..UNRELATED {
         crowd.add(&unrelated(number));
     }
-    let mut host = TestHost::start(mode, |site| services_toml(site.token()));
+    let mut host = TestHost::start(mode, |config| services_toml(config.token()));
     let token = host.cluster.config.token().to_owned();
     let mut services: Vec<u32> = (0..SERVICES).map(|number| crowd.add(&service(number, &token))).collect();
     for (number, pid) in services.iter().enumerate() {

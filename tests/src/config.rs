@@ -28,9 +28,9 @@ impl TestConfig {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let token = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let site = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
-        std::fs::create_dir(site.folder()).expect("a folder can be made");
-        site
+        let config = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
+        std::fs::create_dir(config.folder()).expect("a folder can be made");
+        config
     }
 
     /// Creates a site with a host `h` that carries `components`.
@@ -38,15 +38,15 @@ impl TestConfig {
     /// # Panics
     /// Panics if it cannot be written.
     pub fn one_host(components: impl FnOnce(&Self) -> String) -> Self {
-        let site = Self::new();
-        let text = components(&site);
+        let config = Self::new();
+        let text = components(&config);
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         let host = format!(
             "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
             names.join(", ")
         );
-        site.write("site.toml", &(text + &host));
-        site
+        config.write("site.toml", &(text + &host));
+        config
     }
 
     /// Returns the configuration folder.

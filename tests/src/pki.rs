@@ -119,10 +119,10 @@ impl CertificateFiles {
     }
 
     /// Copies the files into the site's folder.
-    pub fn copy(&self, site: &TestConfig, name: &str) -> Self {
+    pub fn copy(&self, config: &TestConfig, name: &str) -> Self {
         let copy = Self {
-            certificate: site.path(&format!("{name}.pem")),
-            key: site.path(&format!("{name}-key.pem")),
+            certificate: config.path(&format!("{name}.pem")),
+            key: config.path(&format!("{name}-key.pem")),
         };
         self.replace(&copy);
         copy

@@ -25,12 +25,12 @@ impl TestUsers {
     ///
     /// # Panics
     /// Panics if the file cannot be created.
-    pub fn new(site: &TestConfig, viewing: &str) -> Self {
+    pub fn new(config: &TestConfig, viewing: &str) -> Self {
         let (_, ann) = create_entry("hash", "ann", "operator");
         let (_, bob) = create_entry("hash", "bob", "viewer");
         let (operator_token, job) = create_entry("token", "job", "operator");
         let (viewer_token, probe) = create_entry("token", "probe", "viewer");
-        let file = site.path("users.toml");
+        let file = config.path("users.toml");
         let text = format!("viewing = \"{viewing}\"\n{ann}{bob}{job}{probe}");
         std::fs::write(&file, text).expect("the file of users can be written");
         Self { file, operator_token, viewer_token }

@@ -36,13 +36,13 @@ fn is_root() -> bool {
 }
 
 /// Returns a command for `program` in which the group `rta` exists.
-fn with_group(site: &TestConfig, program: &str) -> Command {
+fn with_group(config: &TestConfig, program: &str) -> Command {
     let mut command = if is_root() { Command::new("unshare") } else { Command::new(binary(program)) };
     if is_root() {
         let script =
             "mount --bind \"$0/passwd\" /etc/passwd && mount --bind \"$0/group\" /etc/group && exec \"$@\"";
         command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
-        command.arg(site.path("")).arg(binary(program));
+        command.arg(config.path("")).arg(binary(program));
     }
     command
 }
@@ -331,17 +331,17 @@ fn refusal(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let config = site.folder();
-    let config = config.to_str().unwrap();
-    let socket = site.path("a.sock");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let folder = config.folder();
+    let folder = folder.to_str().unwrap();
+    let socket = config.path("a.sock");
     let socket = socket.to_str().unwrap();
-    let agent = ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--socket", socket];
+    let agent = ["--config", folder, "--host", "h", "--listen", "127.0.0.1:0", "--socket", socket];
     let (code, said) = refusal("rta-agent", &agent);
     assert_eq!(code, Some(2));
     assert!(said.contains("rta pki init") && said.contains("rta pki host h"), "{said}");
     let aggregator =
-        ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--socket", socket];
+        ["--config", folder, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--socket", socket];
     let (code, said) = refusal("rta-aggregator", &aggregator);
     assert_eq!(code, Some(2));
     assert!(said.contains("rta pki init") && said.contains("rta pki host aggregator"), "{said}");
@@ -353,16 +353,16 @@ fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
     assert!(!Path::new(socket).exists());
 
     let more = ["--socket", socket];
-    let (mut first, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
+    let (mut first, _) = config.start_agent_with("h", "127.0.0.1:0", &more);
     let second =
-        ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
+        ["--config", folder, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
     let (code, said) = refusal("rta-agent", &second);
     assert_eq!(code, Some(1));
     assert!(said.contains("is served by another instance"), "{said}");
     first.signal(rustix::process::Signal::KILL);
     first.wait();
     assert!(Path::new(socket).exists(), "a killed program leaves its socket");
-    let (_third, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
+    let (_third, _) = config.start_agent_with("h", "127.0.0.1:0", &more);
 }
 
 #[test]

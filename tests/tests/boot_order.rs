@@ -13,10 +13,10 @@ fn launch_count(config: &TestConfig, component: &str) -> usize {
 }
 
 /// Returns a component that counts its launches and then runs `becomes`.
-fn counted(site: &TestConfig, name: &str, needs: &str, becomes: &str) -> String {
-    let count = site.path(&format!("{name}.launches"));
+fn counted(config: &TestConfig, name: &str, needs: &str, becomes: &str) -> String {
+    let count = config.path(&format!("{name}.launches"));
     let script = format!("echo launched >> {}\n{becomes}", count.display());
-    let component = site.scripted_component_toml(name, &script, "");
+    let component = config.scripted_component_toml(name, &script, "");
     component.replacen("depends_on = []", &format!("depends_on = [{needs}]"), 1).replacen(
         "criteria = ",
         &format!("{WANTED}\ncriteria = "),
@@ -28,14 +28,16 @@ fn counted(site: &TestConfig, name: &str, needs: &str, becomes: &str) -> String 
 /// the dependency is up, and not given up for an early attempt.
 #[test]
 fn what_is_wanted_comes_up_after_what_it_needs() {
-    let site = TestConfig::new();
-    let gate = site.path("gate");
+    let config = TestConfig::new();
+    let gate = config.path("gate");
     let gate = gate.display();
     let kafka = format!("while ! [ -e {gate} ]; do sleep 0.05; done\nexec $stand_in --token=kafka-$token");
     // The process exits without Kafka.
     let writer = format!("[ -e {gate} ] || exit 1\nexec $stand_in --token=writer-$token");
-    let components = counted(&site, "kafka", "", &kafka) + &counted(&site, "writer", "\"kafka\"", &writer);
-    let cluster = TestCluster::builder(site).components(&components).host("h", &["writer", "kafka"]).start();
+    let components =
+        counted(&config, "kafka", "", &kafka) + &counted(&config, "writer", "\"kafka\"", &writer);
+    let cluster =
+        TestCluster::builder(config).components(&components).host("h", &["writer", "kafka"]).start();
     let kafka =
         cluster.aggregator.wait_for_instance("kafka", "a launch", |kafka| kafka["state"] == "starting");
     assert_eq!(kafka["reason"], "it is being started");
@@ -54,10 +56,10 @@ fn what_is_wanted_comes_up_after_what_it_needs() {
 /// Only the aggregator knows dependencies on other hosts, and informs the agent.
 #[test]
 fn what_is_wanted_waits_for_another_host() {
-    let site = TestConfig::new();
-    let writer = counted(&site, "writer", "\"kafka\"", "exec $stand_in --token=writer-$token");
-    let components = site.component_toml("kafka", "", "") + &writer;
-    let cluster = TestCluster::builder(site)
+    let config = TestConfig::new();
+    let writer = counted(&config, "writer", "\"kafka\"", "exec $stand_in --token=writer-$token");
+    let components = config.component_toml("kafka", "", "") + &writer;
+    let cluster = TestCluster::builder(config)
         .components(&components)
         .host("w", &["writer"])
         .host("k", &["kafka"])

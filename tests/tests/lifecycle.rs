@@ -92,10 +92,10 @@ fn full_log_pipes_freeze_nothing() {
 
 #[test]
 fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later() {
-    let site = TestConfig::new();
-    let state = site.path("state");
+    let config = TestConfig::new();
+    let state = config.path("state");
     std::fs::create_dir(&state).unwrap();
-    let mut cluster = start_cluster(site, &["--state", state.to_str().unwrap()]);
+    let mut cluster = start_cluster(config, &["--state", state.to_str().unwrap()]);
     // Writes to this file find the disk full.
     let new = state.join("agent.json.new");
     wait_for("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
@@ -134,12 +134,12 @@ fn catches(pid: u32, signal: Signal) -> bool {
 
 #[test]
 fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // A read of the configuration that never ends, as on a hung disk.
-    mkfifoat(CWD, site.folder().join("hangs.toml"), Mode::RWXU).unwrap();
-    let config = site.folder();
+    mkfifoat(CWD, config.folder().join("hangs.toml"), Mode::RWXU).unwrap();
+    let folder = config.folder();
     for name in ["rta-agent", "rta-aggregator"] {
-        let mut program = ServerProcess::start(name, ["--config", config.to_str().unwrap()]);
+        let mut program = ServerProcess::start(name, ["--config", folder.to_str().unwrap()]);
         wait_for("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
         program.signal(Signal::TERM);
         assert_eq!(program.wait().code(), Some(1));
@@ -153,11 +153,11 @@ fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
 
 #[test]
 fn supervisor_is_told_of_readiness_life_and_end() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let socket = site.path("notify");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let socket = config.path("notify");
     let notified = UnixDatagram::bind(&socket).unwrap();
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
     let mut agent = ServerProcess::spawn(command);
     agent.address("address");

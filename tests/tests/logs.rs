@@ -175,12 +175,12 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
 /// A component run by systemd has a log without a file: its unit's journal, shown by journalctl.
 #[tokio::test]
 async fn a_unit_without_a_log_shows_its_journal() {
-    let site = TestConfig::one_host(|_| {
+    let config = TestConfig::one_host(|_| {
         "[[component]]\nname = \"grafana\"\ncriteria = [{ regex = '^no-such-process$' }]\n\
          start = { systemd = \"grafana-server.service\" }\n"
             .to_owned()
     });
-    let programs = site.path("bin");
+    let programs = config.path("bin");
     std::fs::create_dir(&programs).unwrap();
     let script = "#!/bin/sh\necho \"$@\"\necho started\n";
     let write = "printf %s \"$1\" > \"$2\"; chmod 755 \"$2\"";
@@ -188,7 +188,7 @@ async fn a_unit_without_a_log_shows_its_journal() {
         Command::new("sh").args(["-c", write, "sh", script]).arg(programs.join("journalctl")).status();
     assert!(written.unwrap().success());
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
     let mut agent = ServerProcess::spawn(command);
     let mut client = connect_agent(agent.address("address")).await;

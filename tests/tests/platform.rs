@@ -346,14 +346,14 @@ fn local_scans_without_any_server() {
 
 #[test]
 fn local_judges_dependencies_on_the_same_host() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("kafka", "", "")
-            + &site.component_toml("writer", "\"kafka\"", "")
-            + &site.component_toml("reader", "\"writer\"", "")
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("kafka", "", "")
+            + &config.component_toml("writer", "\"kafka\"", "")
+            + &config.component_toml("reader", "\"writer\"", "")
     });
-    let mut players = ["writer", "reader"].map(|name| site.start_stand_in(name));
-    let config = site.folder();
-    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let mut players = ["writer", "reader"].map(|name| config.start_stand_in(name));
+    let folder = config.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", folder.to_str().unwrap()]);
     let output = wait_for("both to run", || {
         Some(local()).filter(|output| text(&output.stdout).matches("running  degraded").count() == 2)
     });
@@ -363,7 +363,7 @@ fn local_judges_dependencies_on_the_same_host() {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(shown.contains("kafka is down, which writer needs"), "{shown}");
-    let mut kafka = site.start_stand_in("kafka");
+    let mut kafka = config.start_stand_in("kafka");
     wait_for("all to be up", || (local().status.code() == Some(0)).then_some(()));
     for child in players.iter_mut().chain([&mut kafka]) {
         child.kill().unwrap();
@@ -375,13 +375,13 @@ fn local_judges_dependencies_on_the_same_host() {
 fn local_asks_probes_before_it_calls_anything_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let probe = format!("[component.probe]\ntcp = \"{address}\"\nfailures = 2\ngrace = \"0s\"");
-        site.component_toml("app", "", &probe)
+        config.component_toml("app", "", &probe)
     });
-    let mut app = site.start_stand_in("app");
-    let config = site.folder();
-    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let mut app = config.start_stand_in("app");
+    let folder = config.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", folder.to_str().unwrap()]);
     wait_for("it to be up", || (local().status.code() == Some(0)).then_some(()));
     drop(listener);
     let output = local();
@@ -398,12 +398,12 @@ fn config_check_tells_all_or_sums_up() {
     let sound = run_binary("rta", ["config", "check", shipped]);
     assert_eq!(sound.status.code(), Some(0));
     assert!(text(&sound.stdout).contains("2 environments, 4 hosts, 2 roles, 14 components"), "{sound:?}");
-    let site = TestConfig::new();
-    site.write(
+    let config = TestConfig::new();
+    config.write(
         "a.toml",
         "[[role]]\nnam = \"x\"\n[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", role = \"y\" }]\n",
     );
-    let broken = run_binary("rta", ["config", "check", site.folder().to_str().unwrap()]);
+    let broken = run_binary("rta", ["config", "check", config.folder().to_str().unwrap()]);
     assert_eq!(broken.status.code(), Some(2));
     let said = text(&broken.stderr);
     for expected in [
@@ -420,7 +420,7 @@ fn config_check_tells_all_or_sums_up() {
 #[test]
 fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     use std::io::Write as _;
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babbling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babble = babbling.local_addr().unwrap();
@@ -431,7 +431,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             let _ = stream.write_all(&[0xff; 512]);
         }
     });
-    let app = site.component_toml("app", "", "");
+    let app = config.component_toml("app", "", "");
     let hung_address = hung.local_addr().unwrap();
     let hosts = move |agents: &[SocketAddr]| {
         let host = |name: &str, agent: SocketAddr| {
@@ -446,7 +446,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             + &host("swapped", agents[1])
             + &host("spare", "127.0.0.1:9".parse().unwrap())
     };
-    let cluster = TestCluster::builder(site).components(&app).hosts_toml(&["well", "spare"], hosts).start();
+    let cluster = TestCluster::builder(config).components(&app).hosts_toml(&["well", "spare"], hosts).start();
     cluster.aggregator.wait_until_ready();
     let output = cluster.aggregator.rta(&["list", "--json"]);
     let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -481,8 +481,8 @@ fn explain_says_why_a_process_is_not_matched() {
 
     // Argument index that is off by one, as after an update of a launcher.
     let token = cluster.config.token();
-    let site = TestConfig::new();
-    site.write(
+    let config = TestConfig::new();
+    config.write(
         "a.toml",
         &format!(
             "[[component]]\nname = \"app\"\ncriteria = [{{ index = 0, regex = 'stand-in' }}, {{ index = 2, regex = '^--token=watched-{token}$' }}]\n\
@@ -490,8 +490,8 @@ fn explain_says_why_a_process_is_not_matched() {
         ),
     );
     let mut child = cluster.config.start_stand_in("watched");
-    let config = site.folder();
-    let local = ["explain", "app", "--host", "h", "--local", "--config", config.to_str().unwrap()];
+    let folder = config.folder();
+    let local = ["explain", "app", "--host", "h", "--local", "--config", folder.to_str().unwrap()];
     let output = run_binary("rta", local);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(3));

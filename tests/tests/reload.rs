@@ -229,10 +229,10 @@ fn an_agent_with_another_configuration_is_shown_as_differing() {
 
 #[test]
 fn a_start_under_way_goes_on_through_a_reload() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // It settles for a second, long enough for the reload to happen in between.
-    let slow = site.component_toml("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
-    let cluster = TestCluster::builder(site).components(&slow).host("one", &["slow"]).start();
+    let slow = config.component_toml("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
+    let cluster = TestCluster::builder(config).components(&slow).host("one", &["slow"]).start();
     let grpc = cluster.aggregator.grpc.to_string();
     let starting = std::process::Command::new(binary("rta"))
         .args(["--aggregator", &grpc, "start", "slow"])

@@ -15,7 +15,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // The component prints its password and has it on its command line, as do its probe and its stop command.
     let script = format!(
         "echo \"connecting with password={SECRET}\"\nexec \"$stand_in\" --token=app-$token -p {SECRET} -Dpass={SECRET}"
@@ -25,12 +25,12 @@ fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
          [component.probe]\ncommand = [\"/bin/bash\", \"-c\", 'echo \"PASSWORD={SECRET} is wrong\"; exit 1', \"x\", \"--password\", \"{SECRET}\"]\n\
          interval = \"1s\"\nfailures = 1\ngrace = \"0s\"\n"
     );
-    let app = site
+    let app = config
         .scripted_component_toml("app", &script, &more)
         .replace("criteria = [", "criteria = [{ index = 3, regex = 's3cret|x' }, ")
         .replace("/app.sh\"]", &format!("/app.sh\", \"--password={SECRET}\"]"))
         .replace("timeout = \"20s\"", "timeout = \"2s\"");
-    let cluster = TestCluster::builder(site).components(&app).host("h", &["app"]).start();
+    let cluster = TestCluster::builder(config).components(&app).host("h", &["app"]).start();
     let (web, agent, aggregator) =
         (cluster.aggregator.web, &cluster.agents[0].process, &cluster.aggregator.process);
     let rta = |arguments: &[&str]| said(&cluster.aggregator.rta(arguments));

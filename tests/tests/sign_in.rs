@@ -295,15 +295,15 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
 
 #[test]
 fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
-    let site = TestConfig::new();
-    site.write(
+    let config = TestConfig::new();
+    config.write(
         "site.toml",
-        &(site.component_toml("app", "", "")
+        &(config.component_toml("app", "", "")
             + "[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n"),
     );
-    let config = site.folder();
+    let folder = config.folder();
     let refused = |more: &[&str]| {
-        let arguments = ["--config", config.to_str().unwrap(), "--web", "0.0.0.0:0"];
+        let arguments = ["--config", folder.to_str().unwrap(), "--web", "0.0.0.0:0"];
         let output = run_binary("rta-aggregator", arguments.iter().chain(more));
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
@@ -313,7 +313,7 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
         assert!(said.contains("--users FILE") && said.contains("--read-only"), "{said}");
     }
     assert!(refused(&["--read-only"]).contains("--web-cert"));
-    let users = site.path("users.toml");
+    let users = config.path("users.toml");
     std::fs::write(&users, "[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"secret\"\n").unwrap();
     let said = refused(&["--insecure", "--users", users.to_str().unwrap()]);
     assert!(
@@ -325,7 +325,7 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
         "rta-aggregator",
         [
             "--config",
-            config.to_str().unwrap(),
+            folder.to_str().unwrap(),
             "--web",
             "127.0.0.1:0",
             "--grpc",

@@ -35,12 +35,12 @@ fn wait_until_unreachable(aggregator: &TestAggregator, name: &str, reason: &str)
     });
 }
 
-fn write_hosts(site: &TestConfig, hosts: &[(&str, &str)]) {
+fn write_hosts(config: &TestConfig, hosts: &[(&str, &str)]) {
     let hosts = hosts
         .iter()
         .map(|(name, agent)| format!("{{ name = \"{name}\", components = [\"app\"], agent = \"{agent}\" }}"));
     let hosts: Vec<String> = hosts.collect();
-    site.write("host.toml", &format!("[[environment]]\nname = \"TEST\"\nhost = [{}]\n", hosts.join(", ")));
+    config.write("host.toml", &format!("[[environment]]\nname = \"TEST\"\nhost = [{}]\n", hosts.join(", ")));
 }
 
 /// Creates a configuration whose hosts `h` and `g` have no agent yet.
@@ -63,23 +63,23 @@ fn logged(program: &ServerProcess, text: &str) {
 
 #[test]
 fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_its_own_name() {
-    let site = create_config();
-    let pki = TestCa::new(site.path("pki"));
-    let foreign = TestCa::new(site.path("foreign"));
+    let config = create_config();
+    let pki = TestCa::new(config.path("pki"));
+    let foreign = TestCa::new(config.path("foreign"));
     let ca = pki.ca();
-    let h = start_agent(&site, "h", &pki.create_host("h"), &ca);
+    let h = start_agent(&config, "h", &pki.create_host("h"), &ca);
     let h_address = h.address;
     // This agent presents the certificate of another host.
-    let _g = start_agent(&site, "g", &pki.create_host("somebody"), &ca);
+    let _g = start_agent(&config, "g", &pki.create_host("somebody"), &ca);
     let g_address = _g.address;
     let hosts = [("h", format!("https://{h_address}")), ("g", format!("https://{g_address}"))];
-    write_hosts(&site, &hosts.each_ref().map(|(name, address)| (*name, address.as_str())));
+    write_hosts(&config, &hosts.each_ref().map(|(name, address)| (*name, address.as_str())));
 
-    let right = TestAggregator::start(&site, &pki.create_host("aggregator").flags(&ca));
+    let right = TestAggregator::start(&config, &pki.create_host("aggregator").flags(&ca));
     wait_until_reached(&right, "h");
     wait_until_unreachable(&right, "g", "its certificate is not right: certificate not valid for name \"g\"");
 
-    let without = TestAggregator::start(&site, &[""; 0]);
+    let without = TestAggregator::start(&config, &[""; 0]);
     wait_until_unreachable(&without, "h", "was started without --tls-cert");
     let rows = [
         (foreign.create_host("aggregator"), "which is of another CA"),
@@ -89,25 +89,25 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
     ];
     for (own, reason) in rows {
         // A user's certificate is not valid for any listener, but the aggregator can listen with another one.
-        let wrong = TestAggregator::start(&site, &own.flags(&ca));
+        let wrong = TestAggregator::start(&config, &own.flags(&ca));
         wait_until_unreachable(&wrong, "h", reason);
     }
-    let distrustful = TestAggregator::start(&site, &pki.files("hosts/aggregator").flags(&foreign.ca()));
+    let distrustful = TestAggregator::start(&config, &pki.files("hosts/aggregator").flags(&foreign.ca()));
     wait_until_unreachable(&distrustful, "h", "its certificate is of another CA");
     logged(&h.process, "a connection was refused");
 
-    write_hosts(&site, &[("h", &format!("http://{h_address}")), ("g", "http://127.0.0.1:2")]);
-    let clear = TestAggregator::start(&site, &[""; 0]);
+    write_hosts(&config, &[("h", &format!("http://{h_address}")), ("g", "http://127.0.0.1:2")]);
+    let clear = TestAggregator::start(&config, &[""; 0]);
     wait_for("clear to be refused", || host(&clear, "h")["error"].as_str().map(drop));
     wait_until_reached(&right, "h");
 }
 
 #[test]
 fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
-    let site = create_config();
-    let pki = TestCa::new(site.path("pki"));
+    let config = create_config();
+    let pki = TestCa::new(config.path("pki"));
     let (ca, person) = (pki.ca(), pki.create_user("ann"));
-    let aggregator = TestAggregator::start(&site, &pki.create_expiring_in("aggregator", 12).flags(&ca));
+    let aggregator = TestAggregator::start(&config, &pki.create_expiring_in("aggregator", 12).flags(&ca));
     let said = wait_for("check to warn", || {
         let output = aggregator.rta_over_tls(&ca, Some(&person), &["check"]);
         Some(String::from_utf8(output.stdout).unwrap())
@@ -116,16 +116,16 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     assert!(said.starts_with("RTA ") && said.contains("the certificate "), "{said}");
     let status = aggregator.rta_over_tls(&ca, Some(&person), &["status"]);
     assert!(String::from_utf8(status.stdout).unwrap().contains("ends in 12 days; renew it"));
-    let later = TestAggregator::start(&site, &pki.create_expiring_in("aggregator", 40).flags(&ca));
+    let later = TestAggregator::start(&config, &pki.create_expiring_in("aggregator", 40).flags(&ca));
     wait_for("the hosts to be given up", || host(&later, "h")["error"].as_str().map(drop));
     let quiet = later.rta_over_tls(&ca, Some(&person), &["check"]);
     assert!(!String::from_utf8(quiet.stdout).unwrap().contains("renew it"));
 
     // The same applies to an agent's certificate, which the agent reports.
-    let _h = start_agent(&site, "h", &pki.create_expiring_in("h", 3), &ca);
+    let _h = start_agent(&config, "h", &pki.create_expiring_in("h", 3), &ca);
     let h_address = _h.address;
-    write_hosts(&site, &[("h", &format!("https://{h_address}")), ("g", "https://127.0.0.1:2")]);
-    let aggregator = TestAggregator::start(&site, &pki.create_expiring_in("aggregator", 40).flags(&ca));
+    write_hosts(&config, &[("h", &format!("https://{h_address}")), ("g", "https://127.0.0.1:2")]);
+    let aggregator = TestAggregator::start(&config, &pki.create_expiring_in("aggregator", 40).flags(&ca));
     wait_for("check to warn", || {
         let output = aggregator.rta_over_tls(&ca, Some(&person), &["check"]);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -137,18 +137,18 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
 
 #[test]
 fn the_command_acts_under_the_name_of_its_certificate() {
-    let site = create_config();
-    let pki = TestCa::new(site.path("pki"));
+    let config = create_config();
+    let pki = TestCa::new(config.path("pki"));
     let ca = pki.ca();
-    let _h = start_agent(&site, "h", &pki.create_host("h"), &ca);
+    let _h = start_agent(&config, "h", &pki.create_host("h"), &ca);
     let address = _h.address;
-    write_hosts(&site, &[("h", &format!("https://{address}"))]);
-    let aggregator = TestAggregator::start(&site, &pki.create_host("aggregator").flags(&ca));
+    write_hosts(&config, &[("h", &format!("https://{address}"))]);
+    let aggregator = TestAggregator::start(&config, &pki.create_host("aggregator").flags(&ca));
     wait_until_reached(&aggregator, "h");
     let ann = pki.create_user("ann");
     let started = aggregator.rta_over_tls(&ca, Some(&ann), &["start", "app", "--yes"]);
     assert!(started.status.success(), "{started:?}");
-    assert!(site.find_process("app").is_some());
+    assert!(config.find_process("app").is_some());
     let events = aggregator.rta_over_tls(&ca, Some(&ann), &["events", "--component", "app", "--json"]);
     let events: Value = serde_json::from_slice(&events.stdout).unwrap();
     let by = events.as_array().unwrap().iter().filter_map(|event| event["by"]["user"].as_str());
@@ -175,18 +175,18 @@ fn page(address: SocketAddr, ca: &Path) -> Option<(CertificateDer<'static>, Stri
 
 #[test]
 fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
-    let site = create_config();
-    let pki = TestCa::new(site.path("pki"));
+    let config = create_config();
+    let pki = TestCa::new(config.path("pki"));
     let ca = pki.ca();
     let (right_h, right_a, ann) =
         (pki.create_host("h"), pki.create_host("aggregator"), pki.create_user("ann"));
     let other = pki.create_host("other");
-    let (own_h, own_a) = (other.copy(&site, "h"), other.copy(&site, "a"));
-    let web = pki.create_host("page").copy(&site, "page");
-    let _h = start_agent(&site, "h", &own_h, &ca);
+    let (own_h, own_a) = (other.copy(&config, "h"), other.copy(&config, "a"));
+    let web = pki.create_host("page").copy(&config, "page");
+    let _h = start_agent(&config, "h", &own_h, &ca);
     let address = _h.address;
-    write_hosts(&site, &[("h", &format!("https://{address}"))]);
-    let aggregator = TestAggregator::start(&site, &own_a.flags(&ca));
+    write_hosts(&config, &[("h", &format!("https://{address}"))]);
+    let aggregator = TestAggregator::start(&config, &own_a.flags(&ca));
     wait_until_unreachable(&aggregator, "h", "certificate not valid for name");
     right_h.replace(&own_h);
     wait_until_unreachable(&aggregator, "h", "it does not obey the name");
@@ -208,7 +208,7 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
         });
     }
 
-    let paged = TestAggregator::start(&site, &web.web_flags());
+    let paged = TestAggregator::start(&config, &web.web_flags());
     let (before, start) = page(paged.web.0, &ca).unwrap();
     assert_eq!(start, "HTTP/1.1 200 OK");
     pki.run_pki(&["host", "page", "--force"]);
@@ -218,17 +218,17 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
 
 #[test]
 fn beyond_loopback_a_certificate_is_as_good_as_being_told_insecure_and_broken_files_are_said_at_once() {
-    let site = create_config();
-    let pki = TestCa::new(site.path("pki"));
-    let config = site.folder();
-    let config = config.to_str().unwrap();
-    let beyond = ["--config", config, "--host", "h", "--listen", "0.0.0.0:0"];
+    let config = create_config();
+    let pki = TestCa::new(config.path("pki"));
+    let folder = config.folder();
+    let folder = folder.to_str().unwrap();
+    let beyond = ["--config", folder, "--host", "h", "--listen", "0.0.0.0:0"];
     let refused = run_binary("rta-agent", beyond);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("give --tls-cert"), "{refused:?}");
     let flags = pki.create_host("h").flags(&pki.ca());
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let (_agent, address) = site.start_agent_with("h", "0.0.0.0:0", &flags);
+    let (_agent, address) = config.start_agent_with("h", "0.0.0.0:0", &flags);
     assert!(address.ip().is_unspecified());
 
     std::fs::write(pki.files("hosts/h").key, "rubbish").unwrap();

@@ -388,20 +388,20 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::new();
-    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
-    let config = site.folder();
+    let config = TestConfig::new();
+    config.write("site.toml", &(config.component_toml("app", "", "") + HOST));
+    let folder = config.folder();
     let agent = binary("rta-agent");
     let mut children = ChildProcesses::default();
-    let log = site.path("agent.log");
+    let log = config.path("agent.log");
     let mut command = Command::new("unshare");
     command
         .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
         .arg(&agent)
         .arg("--config")
-        .arg(&config);
+        .arg(&folder);
     command.args(AGENT_OF_H);
-    command.arg("--runtime").arg(site.path("runtime"));
+    command.arg("--runtime").arg(config.path("runtime"));
     let out = std::fs::File::create(&log).unwrap();
     children.spawn_with_log(&mut command, out);
     let (address, reason) = wait_for("the agent to listen and to say how it follows", || {
@@ -418,7 +418,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     assert_eq!(report.watch.unwrap().mode(), v1::WatchMode::Scans);
     // The agent sees its own namespace only.
     let mut outside = Command::new(binary("stand-in"));
-    outside.arg(format!("--token=app-{}", site.token()));
+    outside.arg(format!("--token=app-{}", config.token()));
     children.spawn(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.components[0].state(), v1::State::Stopped);
@@ -430,23 +430,23 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::new();
-    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
+    let config = TestConfig::new();
+    config.write("site.toml", &(config.component_toml("app", "", "") + HOST));
     let mut children = ChildProcesses::default();
     let mut hidden = Command::new(binary("stand-in"));
-    hidden.arg(format!("--token=app-{}", site.token()));
+    hidden.arg(format!("--token=app-{}", config.token()));
     children.spawn(hidden.env("STAND_IN_LEASE", std::process::id().to_string()));
     let nobody = "mount -t proc -o hidepid=2 proc /proc && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
-    command.arg(binary("rta-agent")).arg("--config").arg(site.folder());
+    command.arg(binary("rta-agent")).arg("--config").arg(config.folder());
     command.args(AGENT_OF_H);
-    for folder in [site.path(""), site.folder()] {
+    for folder in [config.path(""), config.folder()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();
     }
-    let log = site.path("agent.log");
+    let log = config.path("agent.log");
     let out = std::fs::File::create(&log).unwrap();
     children.spawn_with_log(&mut command, out);
     let address = wait_for("the agent to listen", || {

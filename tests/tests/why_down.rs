@@ -9,11 +9,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Returns a component `name` that performs `what` once the file `gate` exists.
-fn gated(site: &TestConfig, name: &str, what: &str) -> String {
-    let gate = site.path("gate");
+fn gated(config: &TestConfig, name: &str, what: &str) -> String {
+    let gate = config.path("gate");
     let wait =
         format!("while kill -0 $STAND_IN_LEASE && ! [ -e {} ]; do sleep 0.05; done; {what}", gate.display());
-    site.scripted_component_toml(name, &format!("exec bash -c '{wait}' bash --token={name}-$token"), "")
+    config.scripted_component_toml(name, &format!("exec bash -c '{wait}' bash --token={name}-$token"), "")
 }
 
 /// Starts one host with these components, its agent with further arguments, and an aggregator. Both keep their
@@ -75,21 +75,21 @@ fn why_it_is_down_is_told_without_events_too() {
 }
 
 fn told_everywhere(more: &[&str]) {
-    let site = TestConfig::new();
-    let unstartable = site.component_toml("unstartable", "", "");
+    let config = TestConfig::new();
+    let unstartable = config.component_toml("unstartable", "", "");
     let stand_in = rta_tests::binary("stand-in");
     let command = format!("command = [\"{}\"", stand_in.display());
     let components = [
-        site.component_toml("killed", "", ""),
-        gated(&site, "exits", "echo disk is full, password=hunter2 >&2; exit 7"),
-        gated(&site, "done", "echo all is done >&2; exit 0"),
+        config.component_toml("killed", "", ""),
+        gated(&config, "exits", "echo disk is full, password=hunter2 >&2; exit 7"),
+        gated(&config, "done", "echo all is done >&2; exit 0"),
         unstartable.replace(&command, "command = [\"/no/such/program\""),
-        site.component_toml("stopped", "", ""),
-        site.component_toml("never", "", ""),
-        site.component_toml("unwatched", "", ""),
+        config.component_toml("stopped", "", ""),
+        config.component_toml("never", "", ""),
+        config.component_toml("unwatched", "", ""),
     ]
     .concat();
-    let mut cluster = start_cluster(site, &components, more);
+    let mut cluster = start_cluster(config, &components, more);
     let mut children = ChildProcesses::default();
     let mut played = Vec::new();
     for component in ["killed", "unwatched"] {
@@ -228,10 +228,10 @@ fn lack_of_memory_is_told() {
         eprintln!("this machine has no control group whose memory could be limited");
         return;
     };
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // The only process in its group, so that the kernel has no other choice.
-    let app = gated(&site, "app", "x=x; while :; do x=$x$x; done");
-    let cluster = start_cluster(site, &app, &[]);
+    let app = gated(&config, "app", "x=x; while :; do x=$x$x; done");
+    let cluster = start_cluster(config, &app, &[]);
     let said = cluster.aggregator.rta_output(&["start", "app"]);
     wait_until_running(&cluster, "app");
     let pid = cluster.config.find_process("app").unwrap_or_else(|| panic!("{said}"));
@@ -243,16 +243,16 @@ fn lack_of_memory_is_told() {
 /// A changed configuration ends no process.
 #[test]
 fn process_that_no_longer_matches_is_told_to_be_there_and_gets_no_second_one() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // It would be started again at once, had it ended.
     let kept =
         "depends_on = []\nwanted = \"running\"\nrestart = { when = \"always\", backoff = \"100ms\" }\n";
-    let component = site.component_toml("app", "", "").replace("depends_on = []\n", kept);
+    let component = config.component_toml("app", "", "").replace("depends_on = []\n", kept);
     let mut children = ChildProcesses::default();
-    let child = site.start_stand_in("app");
+    let child = config.start_stand_in("app");
     let pid = child.id();
     children.adopt(child);
-    let mut cluster = start_cluster(site, &component, &[]);
+    let mut cluster = start_cluster(config, &component, &[]);
     wait_until_running(&cluster, "app");
     let text = std::fs::read_to_string(cluster.config.folder().join("components.toml")).unwrap();
     cluster.config.write("components.toml", &text.replace("'^--token=app-", "'^--other=app-"));

@@ -90,8 +90,8 @@ async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
 
 #[tokio::test]
 async fn agent_refuses_what_is_not_for_it() {
-    let site = TestConfig::one_host(|site| site.component_toml("svc", "", ""));
-    let (agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("svc", "", ""));
+    let (agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let right = request_target(&mut client).await.unwrap();
     let component = || "svc".to_owned();
@@ -146,7 +146,7 @@ async fn agent_refuses_what_is_not_for_it() {
             assert!(status.message().contains("not carried out"), "{status}");
         }
     }
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
     drop(agent);
 }
 

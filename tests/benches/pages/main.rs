@@ -52,8 +52,8 @@ fn print(what: &str, times: &[Duration]) -> Duration {
 
 /// Measures the time from the overview that shows a killed process as stopped to the update of the pages.
 fn one_host() -> bool {
-    let mut stage = TestHost::start(AgentMode::Events, |site| {
-        (0..20).map(|at| site.component_toml(&format!("c{at}"), "", "")).collect()
+    let mut stage = TestHost::start(AgentMode::Events, |config| {
+        (0..20).map(|at| config.component_toml(&format!("c{at}"), "", "")).collect()
     });
     let readers = PageReaders::open(stage.cluster.aggregator.web.0, PAGES);
     let (mut first, mut last) = (Vec::new(), Vec::new());

@@ -106,8 +106,8 @@ fn soak(mode: AgentMode, time: Duration) -> bool {
     };
     let seed = argument("--seed").map_or(1, |text| text.parse().unwrap());
     let components: Vec<String> = (0..COMPONENTS).map(|number| format!("c{number}")).collect();
-    let mut host = TestHost::start(mode, |site| {
-        components.iter().map(|component| site.component_toml(component, "", "")).collect()
+    let mut host = TestHost::start(mode, |config| {
+        components.iter().map(|component| config.component_toml(component, "", "")).collect()
     });
     let is_low = mode == AgentMode::Scans && lower_pids();
     let mut crowd = IdleProcesses::new();
