@@ -1,4 +1,4 @@
-//! Shared parts of the end-to-end tests and benches: the real binaries, real processes, and polling.
+//! Test harness of the end-to-end tests and benches: the real binaries, real processes, and polling.
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
 mod agent_actions;
@@ -28,14 +28,14 @@ pub use agent_actions::{ActionRun, AgentClient, connect_agent, request_target, r
 pub use agent_reports::AgentReports;
 pub use binaries::binary;
 pub use cluster::{AggregatorClient, ClusterBuilder, TestAgent, TestAggregator, TestCluster};
-pub use config::{ChildProcesses, TestConfig, control_group};
+pub use config::TestConfig;
 pub use fake_agents::FakeAgents;
 pub use grpc_calls::{CallOutcome, call_method, socket_channel};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};
 pub use output_reader::OutputReader;
 pub use pki::{CertificateFiles, TestCa};
 pub use plan_client::{PlanClient, PlanRecord, describe_plan};
-pub use processes::{ForkLoad, IdleProcesses};
+pub use processes::{ChildProcesses, ForkLoad, IdleProcesses, control_group};
 pub use random::RandomNumbers;
 pub use report_stream::{ObservedComponent, ObservedReport, ReportStream};
 pub use server_process::{ServerProcess, run_binary, wait_for};

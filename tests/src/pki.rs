@@ -118,7 +118,7 @@ impl CertificateFiles {
         std::fs::copy(&self.certificate, &other.certificate).expect("a certificate can be copied");
     }
 
-    /// Copies the files into the site's folder.
+    /// Copies the files into the test's folder.
     pub fn copy(&self, config: &TestConfig, name: &str) -> Self {
         let copy = Self {
             certificate: config.path(&format!("{name}.pem")),

@@ -21,7 +21,7 @@ pub struct TestUsers {
 }
 
 impl TestUsers {
-    /// Creates the users file of a site, with `viewing` set to `open` or `closed`.
+    /// Creates the users file of a test, with `viewing` set to `open` or `closed`.
     ///
     /// # Panics
     /// Panics if the file cannot be created.

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 
 type Client = AgentServiceClient<Channel>;
 
-/// Creates a site with one host `h` that carries `app`, with `rule` in its table.
+/// Creates a configuration with one host `h` that carries `app`, with `rule` in its table.
 fn config(rule: &str) -> TestConfig {
     let config = TestConfig::new();
     write(&config, &config.component_toml("app", "", ""), rule);
@@ -27,7 +27,7 @@ fn write(config: &TestConfig, component: &str, rule: &str) {
     config.write("site.toml", &(text + host));
 }
 
-/// Starts an agent that keeps its state in the site's folder.
+/// Starts an agent that keeps its state in the test's folder.
 async fn agent(config: &TestConfig) -> (ServerProcess, Client) {
     let state = config.path("state");
     let (agent, address) = config.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
@@ -92,7 +92,7 @@ async fn until(
     }
 }
 
-/// Kills every process of the site.
+/// Kills every process of the test.
 fn kill(config: &TestConfig) {
     for pid in config.processes() {
         kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();

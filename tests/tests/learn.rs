@@ -12,7 +12,7 @@ use serde_json::Value;
 struct FakeJava(Child);
 
 impl FakeJava {
-    /// Starts a program distinguished by `configuration`; the token, which identifies the site's
+    /// Starts a program distinguished by `configuration`; the token, which identifies the test's
     /// processes, looks secret.
     fn start(config: &TestConfig, class: &str, configuration: &str) -> Self {
         let child = Command::new(binary("stand-in"))
@@ -39,7 +39,7 @@ impl Drop for FakeJava {
     }
 }
 
-/// Returns the site's token as letters, because consecutive digits look like a variable part.
+/// Returns the test's token as letters, because consecutive digits look like a variable part.
 fn unique_word(config: &TestConfig) -> String {
     let letter = |character: char| character.to_digit(10).map_or('x', |digit| char::from(b'a' + digit as u8));
     config.token().chars().map(letter).collect()

@@ -23,7 +23,7 @@ fn service(config: &TestConfig, component: &str, more: &str) -> String {
     )
 }
 
-/// Creates a site with one host `h`, whose components are units of the same names.
+/// Creates a configuration with one host `h`, whose components are units of the same names.
 fn config(components: &[&str]) -> TestConfig {
     let config = TestConfig::new();
     let mut text = String::new();
