@@ -1,4 +1,4 @@
-//! The names that can be typed.
+//! Names that can be typed on a command line, for completion and abbreviation.
 
 use rta_shared::name::fold;
 use rta_shared::overview::{InstanceId, Overview};
@@ -6,15 +6,15 @@ use rta_shared::planned_outage::PlannedStopIndex;
 
 use crate::line_parser::NameKind;
 
-/// The names of a platform.
+/// Names of a platform.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlatformNames {
     instances: Vec<InstanceId>,
-    /// The numbers of plans that can be started again, in order.
+    /// Numbers of the plans that can be started again, in order.
     plans: Vec<String>,
 }
 
-/// Where names are looked for; empty: anywhere.
+/// Places within which names are looked up. An empty name means any place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NameScope {
     pub(crate) environment: String,
@@ -22,13 +22,13 @@ pub(crate) struct NameScope {
 }
 
 impl PlatformNames {
-    /// Every name of `overview`.
+    /// Creates the names of everything in `overview`.
     pub(crate) fn from_overview(overview: &Overview) -> Self {
         let plans = PlannedStopIndex::new(overview).plans().map(|(plan, _)| plan.to_string()).collect();
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
-    /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
+    /// Returns the names of a kind, sorted. Environments are looked up everywhere, hosts within their environment.
     pub(crate) fn of_kind(&self, kind: NameKind, within: &NameScope) -> Vec<&str> {
         if kind == NameKind::Plan {
             return self.plans.iter().map(String::as_str).collect();
@@ -50,8 +50,8 @@ impl PlatformNames {
         names
     }
 
-    /// What `typed` may be the beginning of, in whatever case. A component may be typed in full,
-    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`: then a part at a time is proposed.
+    /// Returns the names that begin with `typed`, ignoring case. A component may be typed in full, as
+    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`; its parts are then completed one at a time.
     pub(crate) fn complete(&self, kind: NameKind, within: &NameScope, typed: &str) -> Vec<String> {
         if kind != NameKind::Component || !typed.contains('/') {
             let mut found = filter_by_prefix(typed, self.of_kind(kind, within));
@@ -84,33 +84,33 @@ impl PlatformNames {
             .collect()
     }
 
-    /// Whether something has the name.
+    /// Returns true if something of this kind has the name.
     pub(crate) fn contains(&self, kind: NameKind, name: &str) -> bool {
         let folded = fold(name);
         self.of_kind(kind, &NameScope::default()).iter().any(|known| fold(known) == folded)
     }
 }
 
-/// Those of `names` that begin with `typed`; a space at its end ends a word.
+/// Returns the names that begin with `typed`. A space at its end ends a word.
 fn filter_by_prefix(typed: &str, names: Vec<&str>) -> Vec<String> {
     let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
     let typed = fold(typed) + if space_at_end { " " } else { "" };
     names.into_iter().filter(|name| fold(name).starts_with(&typed)).map(str::to_owned).collect()
 }
 
-/// What an abbreviation may stand for.
+/// Names that an abbreviation may stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NameMatch<'n> {
-    /// It is a name, or begins only one.
+    /// Only this name.
     Unique(&'n str),
-    /// It begins several.
+    /// Any of these names.
     Ambiguous(Vec<&'n str>),
-    /// It begins none.
+    /// No name.
     Missing,
 }
 
-/// Which of `names` is meant by `typed`: the one that is just that, else the only one that begins with it, else
-/// the only one whose words begin with its words, as `ka s` for `kafka server`.
+/// Returns the name that `typed` stands for: the equal one, else the only one that begins with it, else the only one
+/// whose words begin with its words, such as `ka s` for `kafka server`.
 pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
     let folded = fold(typed);
     if folded.is_empty() {
@@ -140,7 +140,7 @@ pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
 pub(crate) mod tests {
     use super::*;
 
-    /// `DEV` with hosts `c2t1` and `c9t1`, `ITG` with `i1`.
+    /// Returns the names of `DEV` with hosts `c2t1` and `c9t1`, and of `ITG` with host `i1`.
     pub(crate) fn names() -> PlatformNames {
         let id = |environment: &str, host: &str, component: &str| InstanceId {
             environment: environment.into(),
