@@ -28,7 +28,8 @@ impl PlatformNames {
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
-    /// Returns the names of a kind, sorted. Environments are looked up everywhere, hosts within their environment.
+    /// Returns the names of a kind, sorted. Environments are looked up everywhere, hosts within their
+    /// environment.
     pub(crate) fn of_kind(&self, kind: NameKind, within: &NameScope) -> Vec<&str> {
         if kind == NameKind::Plan {
             return self.plans.iter().map(String::as_str).collect();
@@ -109,8 +110,8 @@ pub(crate) enum NameMatch<'n> {
     Missing,
 }
 
-/// Returns the name that `typed` stands for: the equal one, else the only one that begins with it, else the only one
-/// whose words begin with its words, such as `ka s` for `kafka server`.
+/// Returns the name that `typed` stands for: the equal one, else the only one that begins with it, else the
+/// only one whose words begin with its words, such as `ka s` for `kafka server`.
 pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
     let folded = fold(typed);
     if folded.is_empty() {

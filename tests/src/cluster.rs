@@ -116,8 +116,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Adds agents of these hosts. `toml` returns the whole TOML of the platform's hosts from the addresses of
-    /// these agents.
+    /// Adds agents of these hosts. `toml` returns the whole TOML of the platform's hosts from the addresses
+    /// of these agents.
     #[must_use]
     pub fn hosts_toml(mut self, names: &[&str], toml: impl Fn(&[SocketAddr]) -> String + 'static) -> Self {
         self.hosts = names.iter().map(|name| ((*name).to_owned(), String::new())).collect();
@@ -184,8 +184,8 @@ impl ClusterBuilder {
         TestCluster { aggregator, agents, users: self.users, config: self.config }
     }
 
-    /// Starts the agents. The file of hosts first has placeholders for their addresses, and then the real ones,
-    /// which the agents load: agents and aggregator must have the same configuration.
+    /// Starts the agents. The file of hosts first has placeholders for their addresses, and then the real
+    /// ones, which the agents load: agents and aggregator must have the same configuration.
     fn start_agents(&self) -> Vec<TestAgent> {
         if self.hosts.is_empty() {
             return Vec::new();

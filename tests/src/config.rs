@@ -88,9 +88,9 @@ impl TestConfig {
         )
     }
 
-    /// Returns the TOML of a [`TestConfig::component_toml`] that is started by a shell script with this content. In the
-    /// script, `$stand_in` is the stand-in's program and `$token` the end of every token; the component's
-    /// process must be `$stand_in --token=<name>-$token`.
+    /// Returns the TOML of a [`TestConfig::component_toml`] that is started by a shell script with this
+    /// content. In the script, `$stand_in` is the stand-in's program and `$token` the end of every token; the
+    /// component's process must be `$stand_in --token=<name>-$token`.
     ///
     /// # Panics
     /// Panics if the script cannot be written.

@@ -78,7 +78,8 @@ impl PlanClient {
         })
     }
 
-    /// Starts a plan for user `ann`, disconnects once an agent has accepted a step, and returns the plan's number.
+    /// Starts a plan for user `ann`, disconnects once an agent has accepted a step, and returns the plan's
+    /// number.
     ///
     /// # Panics
     /// Panics if the plan ends before.

@@ -9,8 +9,8 @@ use rta_shared::action::{ActionOutcome, ActionPhase};
 use rta_tests::{ChildProcesses, TestAgent, TestConfig, binary, run_action, wait_for};
 use tonic::Code;
 
-/// Starts a script of this name, which restarts `app` half a second after its end, and then the agent of `app`.
-/// Returns the process ID of the script too.
+/// Starts a script of this name, which restarts `app` half a second after its end, and then the agent of
+/// `app`. Returns the process ID of the script too.
 fn start_supervised(supervisor: &str, stop: &str) -> (TestConfig, ChildProcesses, u32, TestAgent) {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", stop));
     let script = config.path(supervisor);

@@ -11,8 +11,8 @@ use rta_tests::{
     OutputReader, ServerProcess, TestCluster, TestConfig, binary, connect_agent, request_target, wait_for,
 };
 
-/// Starts one host with a component that has a log, and one without a log. Adds `more` to the first component's
-/// `[component.start]` table.
+/// Starts one host with a component that has a log, and one without a log. Adds `more` to the first
+/// component's `[component.start]` table.
 fn start_cluster(more: &str) -> TestCluster {
     let config = TestConfig::new();
     let silent = format!(

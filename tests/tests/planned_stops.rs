@@ -10,8 +10,8 @@ use rta_tests::{TestAggregator, TestCluster, TestConfig, binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Starts one host with `base`, `middle`, which depends on it, `top`, which depends on `middle`, and `apart`; all of
-/// them run. `middle` stops once its gate is open.
+/// Starts one host with `base`, `middle`, which depends on it, `top`, which depends on `middle`, and `apart`;
+/// all of them run. `middle` stops once its gate is open.
 fn start_cluster() -> TestCluster {
     let config = TestConfig::new();
     let gated = format!(

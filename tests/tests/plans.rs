@@ -10,9 +10,9 @@ use rta_tests::{
 use rustix::process::Signal;
 use tonic::{Code, Status};
 
-/// Starts two hosts. On one are Kafka and an idle neighbour; on the other a detector that depends on Kafka, an alarm
-/// that depends on the detector, a component that fails to start and one that depends on it, and a slow component
-/// with a follower that depends on it.
+/// Starts two hosts. On one are Kafka and an idle neighbour; on the other a detector that depends on Kafka,
+/// an alarm that depends on the detector, a component that fails to start and one that depends on it, and a
+/// slow component with a follower that depends on it.
 fn start_cluster() -> (TestCluster, PlanClient) {
     let cluster = describe_cluster().start();
     let plans = PlanClient::connect(&cluster.aggregator);

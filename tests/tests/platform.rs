@@ -9,8 +9,8 @@ use rta_tests::{OutputReader, TestCluster, TestConfig, binary, run_binary, wait_
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Starts two hosts with their agents and an aggregator: Kafka on one, and a detector that depends on it on the
-/// other.
+/// Starts two hosts with their agents and an aggregator: Kafka on one, and a detector that depends on it on
+/// the other.
 fn start_cluster() -> TestCluster {
     let config = TestConfig::new();
     let components = config.component_toml("kafka server", "", "")

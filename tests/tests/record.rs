@@ -6,8 +6,8 @@ use rta_tests::{ClusterBuilder, ServerProcess, TestCluster, TestConfig, WebClien
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Describes one host with `app` and `other`, and an aggregator that keeps its data. Adds `rule` to the table of
-/// `app`.
+/// Describes one host with `app` and `other`, and an aggregator that keeps its data. Adds `rule` to the table
+/// of `app`.
 fn describe_cluster(rule: &str) -> ClusterBuilder {
     let config = TestConfig::new();
     let app = config.component_toml("app", "", "");

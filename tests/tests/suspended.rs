@@ -28,8 +28,8 @@ fn awaited(follower: &mut ReportStream, expected: v1::Suspension) {
     assert!(follower.wait_for_component("app", PATIENCE, is_it).is_some(), "{expected:?} was not told");
 }
 
-/// Returns what the handler wrote. The shell may add that the signal ended its `sleep`, too, which is a process of the
-/// component.
+/// Returns what the handler wrote. The shell may add that the signal ended its `sleep`, too, which is a
+/// process of the component.
 fn handled(config: &TestConfig) -> Vec<String> {
     let log = std::fs::read_to_string(config.log_path("app")).unwrap();
     log.lines().filter(|line| !line.ends_with("Terminated")).map(str::to_owned).collect()

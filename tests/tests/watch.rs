@@ -13,7 +13,8 @@ use rta_tests::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Starts an agent with these arguments of a host that carries `app`, whose TOML `app` returns, and follows its reports.
+/// Starts an agent with these arguments of a host that carries `app`, whose TOML `app` returns, and follows
+/// its reports.
 async fn start_agent(
     arguments: &[&str],
     app: impl FnOnce(&TestConfig) -> String,

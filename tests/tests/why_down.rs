@@ -16,8 +16,8 @@ fn gated(config: &TestConfig, name: &str, what: &str) -> String {
     config.scripted_component_toml(name, &format!("exec bash -c '{wait}' bash --token={name}-$token"), "")
 }
 
-/// Starts one host with these components, its agent with further arguments, and an aggregator. Both keep their
-/// state.
+/// Starts one host with these components, its agent with further arguments, and an aggregator. Both keep
+/// their state.
 fn start_cluster(config: TestConfig, components: &str, agent_arguments: &[&str]) -> TestCluster {
     let names: Vec<&str> = components.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
     let state = config.path("state").display().to_string();

@@ -9,7 +9,8 @@ use rta_tests::{TestCluster, TestConfig};
 use rustix::process::Signal;
 use window::{Browser, Script};
 
-/// Starts one host with `app`, `user`, which depends on it, and `other`, and an aggregator with further arguments.
+/// Starts one host with `app`, `user`, which depends on it, and `other`, and an aggregator with further
+/// arguments.
 fn start_cluster(config: TestConfig, aggregator_arguments: &[String]) -> TestCluster {
     let components = [("app", ""), ("user", "\"app\""), ("other", "")]
         .map(|(name, needs)| config.component_toml(name, needs, ""));

@@ -14,7 +14,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Form of the buttons of `app`.
 const FORM: &str = "environment=TEST&host=h&component=app";
 
-/// Starts a host with `app`, its agent, and an aggregator with user accounts, public viewing and further arguments.
+/// Starts a host with `app`, its agent, and an aggregator with user accounts, public viewing and further
+/// arguments.
 fn start_cluster(config: TestConfig, aggregator_arguments: &[String]) -> TestCluster {
     allow_many_files();
     let app = config.component_toml("app", "", "");
