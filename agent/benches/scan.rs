@@ -1,6 +1,6 @@
 //! Measures the cost of a full scan, relative to the minimum work of any scan and to sysinfo's own refresh.
 //!
-//! `cargo bench -p rta-agent --bench scan` creates 3,000 idle processes and 14 that match, and measures in
+//! `cargo bench --workspace --bench scan` creates 3,000 idle processes and 14 that match, and measures in
 //! rounds, each of which runs everything once, with cold caches. The floor lists /proc, and opens, reads and
 //! closes every /proc/PID/cmdline, as plainly as the system allows. Then splitting and matching alone are
 //! measured in memory, on 300, 3,000 and 30,000 command lines. The exit code is 1 if a full scan costs more
@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rta_agent::scan::Scanner;
+use rta_agent::host::scanner::Scanner;
 use rta_shared::config::{HostConfig, Source, load_sources};
 use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;
@@ -34,21 +34,21 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 const UNRELATED: usize = 3000;
 const ROUNDS: usize = 40;
 /// Number of bytes written between two measurements to evict the processor's caches.
-const FORGOTTEN: usize = 128 << 20;
+const CACHE_EVICTION_BYTES: usize = 128 << 20;
 /// Maximum cost of a full scan relative to the floor.
-const AIM: f64 = 1.3;
+const MAX_COST_RATIO: f64 = 1.3;
 const FLOOR: &str = "the floor: list, open, read, close";
 const SCAN: &str = "rta: a full scan, matched";
 
 /// Measurements of one operation, round by round.
-struct Measured {
+struct MeasuredOperation {
     what: &'static str,
     run: Box<dyn FnMut()>,
     cpu: Vec<Duration>,
     wall: Vec<Duration>,
 }
 
-impl Measured {
+impl MeasuredOperation {
     fn new(what: &'static str, run: impl FnMut() + 'static) -> Self {
         Self { what, run: Box::new(run), cpu: Vec::new(), wall: Vec::new() }
     }
@@ -74,14 +74,14 @@ fn main() -> ExitCode {
     let (ratio, floor_a_process) = scans(&token);
     drop(crowd);
     in_memory(&token, floor_a_process);
-    if ratio <= AIM { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ratio <= MAX_COST_RATIO { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Measures full scans of the real /proc. Returns the cost of one relative to the floor, and the floor's cost
 /// per process.
 fn scans(token: &str) -> (f64, Duration) {
     let config = config(token);
-    let mut floor = Floor::open();
+    let mut floor = MinimalScan::open();
     let processes = floor.scan();
     println!(
         "full scans of {processes} processes, {SERVICES} components of 3 criteria; medians of {ROUNDS} rounds\n"
@@ -101,14 +101,14 @@ fn scans(token: &str) -> (f64, Duration) {
         }
     };
     let mut all = [
-        Measured::new(FLOOR, move || {
+        MeasuredOperation::new(FLOOR, move || {
             black_box(floor.scan());
         }),
-        Measured::new(SCAN, move || drop(black_box(scanner.scan()))),
-        Measured::new("sysinfo: refresh, command lines kept", refresh(UpdateKind::OnlyIfNotSet)),
-        Measured::new("sysinfo: refresh, command lines", refresh(UpdateKind::Always)),
+        MeasuredOperation::new(SCAN, move || drop(black_box(scanner.scan()))),
+        MeasuredOperation::new("sysinfo: refresh, command lines kept", refresh(UpdateKind::OnlyIfNotSet)),
+        MeasuredOperation::new("sysinfo: refresh, command lines", refresh(UpdateKind::Always)),
     ];
-    let mut memory = vec![0_u8; FORGOTTEN];
+    let mut memory = vec![0_u8; CACHE_EVICTION_BYTES];
     for _ in 0..=ROUNDS {
         // The order alternates, so that no operation always follows the same one.
         all.reverse();
@@ -133,7 +133,7 @@ fn scans(token: &str) -> (f64, Duration) {
     println!(
         "|--------------------------------------|--------:|---------:|-----------------:|------------------:|"
     );
-    for Measured { what, cpu, wall, .. } in &all {
+    for MeasuredOperation { what, cpu, wall, .. } in &all {
         let (cpu, wall) = (median(cpu), median(wall));
         println!(
             "| {what:36} | {:7.2} | {:8.2} | {:16.2} | {:17.2} |",
@@ -197,14 +197,14 @@ fn config(token: &str) -> HostConfig {
 }
 
 /// Minimum work of any scan.
-struct Floor {
+struct MinimalScan {
     root: OwnedFd,
     entries: Vec<MaybeUninit<u8>>,
     pids: Vec<u32>,
     content: Vec<u8>,
 }
 
-impl Floor {
+impl MinimalScan {
     fn open() -> Self {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Self {

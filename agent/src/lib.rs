@@ -2,75 +2,46 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `procfs` | raw, allocation-free reading of /proc |
-//! | `attributes` | attributes of a process beside its command line, read on first use |
-//! | `cgroup_mount` | mount points of control groups; frozen groups |
-//! | `users` | users by name and by number |
-//! | `visibility` | detection of a /proc that hides other users' processes |
-//! | `gone` | error for requests to a task that has ended |
-//! | `inspect` | check of a single process against all components |
-//! | [`scan`] | a single full scan: every process against every component |
+//! | `server` | servers and tasks of the agent |
+//! | `service` | gRPC service |
+//! | `authorization` | authorization of callers |
+//! | `request_target` | refusing requests that are for another host, boot or configuration |
+//! | [`reload`] | reloading the configuration |
+//! | [`host`] | access to the host: processes, control groups, users, systemd |
 //! | [`watch`] | watching the host's processes by events or scans |
-//! | `probe` | probes of running components |
-//! | `usage` | resource usage of the host and the matched processes |
-//! | `worker` | owner of the host report and of the component reservations |
-//! | [`survey`] | every process with its command line and listening sockets, for learning |
-//! | `systemd` | access to systemd's units over the system bus |
-//! | `autostart` | keeping components running |
-//! | `launched_exits` | exit statuses of launched commands |
+//! | `state` | owner of the host report and of the component reservations |
+//! | `actions` | starting and stopping components, one action at a time for each |
+//! | [`probe`] | probes of running components |
+//! | `supervisor` | keeping components running |
+//! | `desired_state` | operators' decisions and other state that outlives the agent |
 //! | `run_history` | current run of each component, or the reason why it is down |
 //! | `run_recorder` | feeds the run history from the reports |
-//! | `state_folder` | state that outlives the agent |
 //! | `maintenance` | maintenance windows, in which nothing is started automatically |
-//! | `safe_open` | opening files in folders that other users can change |
 //! | `prerequisites` | readiness of components on other hosts, as received from the aggregator |
 //! | `logs` | reading the components' own logs for display |
-//! | `clean_start` | clean start of child processes, which inherit nothing of the agent's state |
-//! | `control` | starting and stopping components, one action at a time for each |
-//! | [`reload`] | reloading the configuration |
-//! | `request_target` | refusing requests that are for another host, boot or configuration |
-//! | `service` | gRPC service |
-//! | `authorize` | authorization of callers |
-//! | `certificate` | expiry of the agent's certificate |
-//! | `serve` | server |
+//! | `certificate_expiry` | expiry of the agent's certificate |
 //! | [`lock`] | keeping a second agent from the same host and state folder |
-//! | `machine` | this machine's name and addresses |
 
-mod attributes;
-mod authorize;
-mod autostart;
-mod certificate;
-mod cgroup_mount;
-mod clean_start;
-mod control;
-mod gone;
-mod inspect;
-mod inspection;
-mod launched_exits;
+mod actions;
+mod authorization;
+mod certificate_expiry;
+mod desired_state;
+pub mod host;
 pub mod lock;
 mod logs;
-mod machine;
 mod maintenance;
 mod prerequisites;
 pub mod probe;
-mod procfs;
 pub mod reload;
 mod request_target;
 mod run_history;
 mod run_recorder;
-mod safe_open;
-pub mod scan;
-mod serve;
+mod server;
 mod service;
-mod state_folder;
-pub mod survey;
-mod systemd;
-mod usage;
-mod users;
-mod visibility;
+mod state;
+mod supervisor;
 pub mod watch;
-mod worker;
 
-pub use machine::{interface_addresses, machine_name};
-pub use serve::{Options, serve};
-pub use users::resolve_users;
+pub use host::machine::{interface_addresses, machine_name};
+pub use host::users::resolve_users;
+pub use server::{AgentOptions, serve};

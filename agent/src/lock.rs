@@ -26,9 +26,9 @@ use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 /// Time limit for acquiring a lock: an agent that was just killed may have a child that is about to end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of the host's name in the name of its folder.
-const SHOWN: usize = 40;
+const MAX_NAME_LENGTH: usize = 40;
 
 /// Locks that are held until this is dropped.
 #[derive(Debug)]
@@ -44,36 +44,41 @@ pub struct AgentLock {
 /// # Errors
 /// Returns an error, with a sentence, if another agent holds one of the locks (with its PID), or if the
 /// runtime folder cannot be used.
-pub fn lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -> Result<AgentLock, String> {
+pub fn acquire_lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -> Result<AgentLock, String> {
     let folder = match runtime {
-        Some(runtime) => make(runtime)
+        Some(runtime) => create_private_folder(runtime)
             .and_then(|runtime| private_folder(runtime.join(folder_name(host))))
             .map_err(|error| unusable(runtime, &error))?,
         None => own_folder(host)?,
     };
     let what = format!("host {host}");
-    let mut files = vec![lock_file(&folder.join("lock")).map_err(|failure| failure.told(&what))?];
+    let mut files = vec![lock_file(&folder.join("lock")).map_err(|failure| failure.into_message(&what))?];
     if let Some(state) = state {
         let what = format!("the state folder {}", state.display());
-        match make(state).map_err(Failure::Io).and_then(|state| lock_file(&state.join("agent.lock"))) {
+        match create_private_folder(state)
+            .map_err(AgentLockError::Io)
+            .and_then(|state| lock_file(&state.join("agent.lock")))
+        {
             Ok(file) => files.push(file),
-            Err(failure @ Failure::Taken(..)) => return Err(failure.told(&what)),
+            Err(failure @ AgentLockError::Taken(..)) => return Err(failure.into_message(&what)),
             // Reported together with the state that cannot be stored there; the host is watched nevertheless.
-            Err(Failure::Io(error)) => tracing::warn!(%error, folder = %state.display(), "cannot be locked"),
+            Err(AgentLockError::Io(error)) => {
+                tracing::warn!(%error, folder = %state.display(), "cannot be locked")
+            }
         }
     }
     Ok(AgentLock { folder, _files: files })
 }
 
 /// Reason why a file was not locked.
-enum Failure {
+enum AgentLockError {
     /// Locked by the agent with this PID, if it is known, at this path.
     Taken(String, PathBuf),
     Io(io::Error),
 }
 
-impl Failure {
-    fn told(self, what: &str) -> String {
+impl AgentLockError {
+    fn into_message(self, what: &str) -> String {
         match self {
             Self::Taken(pid, path) => format!(
                 "another agent{pid} serves {what} already ({} is locked); end that one first, or add --read-only to \
@@ -85,17 +90,17 @@ impl Failure {
     }
 }
 
-fn lock_file(path: &Path) -> Result<File, Failure> {
+fn lock_file(path: &Path) -> Result<File, AgentLockError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut file = options.custom_flags(flags).open(path).map_err(Failure::Io)?;
+    let mut file = options.custom_flags(flags).open(path).map_err(AgentLockError::Io)?;
     // Whoever can read a file can lock it (flock(2)), and would keep the agent from starting.
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(Failure::Io)?;
-    match pid_lock::acquire(&mut file, PATIENCE) {
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(AgentLockError::Io)?;
+    match pid_lock::acquire(&mut file, LOCK_TIMEOUT) {
         Ok(()) => Ok(file),
-        Err(LockError::Error(error)) => Err(Failure::Io(error)),
-        Err(taken) => Err(Failure::Taken(taken.holder(), path.to_owned())),
+        Err(LockError::Error(error)) => Err(AgentLockError::Io(error)),
+        Err(taken) => Err(AgentLockError::Taken(taken.holder(), path.to_owned())),
     }
 }
 
@@ -134,7 +139,7 @@ fn private_folder(folder: PathBuf) -> io::Result<PathBuf> {
     }
 }
 
-fn make(folder: &Path) -> io::Result<PathBuf> {
+fn create_private_folder(folder: &Path) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     Ok(folder.to_owned())
 }
@@ -152,7 +157,7 @@ fn folder_name(host: &Name) -> String {
         .folded()
         .chars()
         .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
-        .take(SHOWN)
+        .take(MAX_NAME_LENGTH)
         .collect();
     format!("agent-{shown}-{}", hex(&Sha256::digest(host.folded())[..4]))
 }
@@ -165,31 +170,31 @@ mod tests {
     fn second_agent_of_a_host_or_state_folder_is_refused_with_the_pid_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let (runtime, state) = (folder.path().join("run"), folder.path().join("state"));
-        let first = lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
+        let first = acquire_lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
         let own = format!("another agent (pid {}) serves ", std::process::id());
-        let refused = lock(Some(&runtime), &"H".into(), None).unwrap_err();
+        let refused = acquire_lock(Some(&runtime), &"H".into(), None).unwrap_err();
         assert!(refused.starts_with(&format!("{own}host H already (")), "{refused}");
         assert!(refused.contains("--read-only"), "{refused}");
-        let refused = lock(Some(&runtime), &"other".into(), Some(&state)).unwrap_err();
+        let refused = acquire_lock(Some(&runtime), &"other".into(), Some(&state)).unwrap_err();
         assert!(refused.starts_with(&format!("{own}the state folder {}", state.display())), "{refused}");
         // Other hosts, and the same host with a different runtime folder.
-        lock(Some(&runtime), &"other".into(), None).unwrap();
-        lock(Some(&folder.path().join("elsewhere")), &"h".into(), None).unwrap();
+        acquire_lock(Some(&runtime), &"other".into(), None).unwrap();
+        acquire_lock(Some(&folder.path().join("elsewhere")), &"h".into(), None).unwrap();
         drop(first);
-        lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
+        acquire_lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
     }
 
     #[test]
-    fn folder_that_cannot_be_used_is_told_and_a_state_folder_stops_nothing() {
+    fn unusable_folder_is_reported_and_state_folder_stops_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let refused = lock(Some(file.path()), &"h".into(), None).unwrap_err();
+        let refused = acquire_lock(Some(file.path()), &"h".into(), None).unwrap_err();
         assert!(refused.contains("cannot be used: ") && refused.ends_with("with --runtime"), "{refused}");
         let folder = tempfile::tempdir().unwrap();
-        lock(Some(folder.path()), &"h".into(), Some(&file.path().join("below"))).unwrap();
+        acquire_lock(Some(folder.path()), &"h".into(), Some(&file.path().join("below"))).unwrap();
     }
 
     #[test]
-    fn folder_of_somebody_else_is_not_used() {
+    fn folder_of_another_user_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let private = folder.path().join("own");
         private_folder(private.clone()).unwrap();
@@ -203,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn any_host_has_a_folder_of_its_own() {
+    fn each_host_has_its_own_folder() {
         let name = |host: &str| folder_name(&host.into());
         assert_eq!(name("c9t17308"), name("C9T17308"));
         assert!(name("c9t17308").starts_with("agent-c9t17308-"));

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_agent::Options;
-use rta_agent::lock::{AgentLock, lock};
+use rta_agent::AgentOptions;
+use rta_agent::lock::{AgentLock, acquire_lock};
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
@@ -33,9 +33,9 @@ Exit codes:
   2  wrong usage, a broken configuration, a host that the configuration does not know, or another agent that
      serves this host or uses the same state folder
 
-SIGHUP reads the configuration anew. What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
+SIGHUP reloads the configuration. Components keep running when the agent ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
-struct Arguments {
+struct AgentArguments {
     /// Folder of the platform's configuration
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
@@ -68,7 +68,7 @@ struct Arguments {
     insecure: bool,
     /// Interval between full scans; between them, kernel events (or a quick scan each second) keep the state
     /// current
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = period)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     scan_period: Duration,
     /// Do not use the kernel's process events, even if they are available
     #[arg(long)]
@@ -92,13 +92,13 @@ struct Arguments {
 }
 
 /// Exit code for wrong usage or a broken configuration.
-const WRONG: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 
 /// Time limit for a running scan at shutdown.
-const LAST_SCAN: Duration = Duration::from_secs(1);
+const LAST_SCAN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Parses a time such as "30s" or "2m", from a second to an hour.
-fn period(text: &str) -> Result<Duration, String> {
+fn parse_period(text: &str) -> Result<Duration, String> {
     let period = text.parse::<SignedDuration>().ok().and_then(|period| Duration::try_from(period).ok());
     period
         .filter(|period| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(period))
@@ -106,29 +106,31 @@ fn period(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = AgentArguments::parse();
     logging::init(arguments.log_format, "info");
     let shutdown = CancellationToken::new();
-    if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
-        complain(&format!("signals cannot be caught: {error}"));
+    if let Err(error) = end_on_signals(shutdown.clone(), abort_shutdown) {
+        write_error(&format!("signals cannot be caught: {error}"));
         return ExitCode::FAILURE;
     }
     let prepared = prepare(&arguments).and_then(|prepared| {
         let (runtime, state) = (arguments.runtime.as_deref(), arguments.state.as_deref());
-        let lock = (!arguments.read_only).then(|| lock(runtime, &prepared.0.host, state)).transpose()?;
+        let lock =
+            (!arguments.read_only).then(|| acquire_lock(runtime, &prepared.0.host, state)).transpose()?;
         Ok((prepared, lock))
     });
-    let ((config, folder, door), lock) = match prepared {
+    let ((config, folder, connection_acceptor), lock) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
-            complain(&message);
-            return ExitCode::from(WRONG);
+            write_error(&message);
+            return ExitCode::from(EXIT_USAGE);
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run(&arguments, (config, folder, door), lock.as_ref(), shutdown));
+        let outcome =
+            runtime.block_on(run(&arguments, (config, folder, connection_acceptor), lock.as_ref(), shutdown));
         // A scan that hangs in the kernel must not delay the shutdown.
-        runtime.shutdown_timeout(LAST_SCAN);
+        runtime.shutdown_timeout(LAST_SCAN_TIMEOUT);
         outcome
     });
     match outcome {
@@ -137,34 +139,34 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("{error:#}"));
+            write_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Writes the reason why the program ends.
-fn complain(message: &str) {
+fn write_error(message: &str) {
     logging::write_last_message("rta-agent", message);
 }
 
 /// Ends the process after its orderly shutdown has timed out.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
-fn end_now() {
-    complain(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
+fn abort_shutdown() {
+    write_error(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
     std::process::exit(1);
 }
 
 /// Loads this host's configuration and TLS settings; the error is a sentence.
-fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, ConnectionAcceptor), String> {
+fn prepare(arguments: &AgentArguments) -> Result<(HostConfig, ConfigFolder, ConnectionAcceptor), String> {
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
     let config = folder.load()?;
-    let door = door(arguments, config.host.folded())?;
-    Ok((config, folder, door))
+    let connection_acceptor = connection_acceptor(arguments, config.host.folded())?;
+    Ok((config, folder, connection_acceptor))
 }
 
-fn door(arguments: &Arguments, host: &str) -> Result<ConnectionAcceptor, String> {
+fn connection_acceptor(arguments: &AgentArguments, host: &str) -> Result<ConnectionAcceptor, String> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return match arguments.insecure {
             true => Ok(ConnectionAcceptor::plaintext()),
@@ -176,8 +178,8 @@ fn door(arguments: &Arguments, host: &str) -> Result<ConnectionAcceptor, String>
 }
 
 async fn run(
-    arguments: &Arguments,
-    (config, folder, door): (HostConfig, ConfigFolder, ConnectionAcceptor),
+    arguments: &AgentArguments,
+    (config, folder, connection_acceptor): (HostConfig, ConfigFolder, ConnectionAcceptor),
     lock: Option<&AgentLock>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -198,7 +200,7 @@ async fn run(
         "listening"
     );
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let options = Options {
+    let options = AgentOptions {
         watch,
         folder: Some(folder),
         hangup: Some(hangup),
@@ -206,6 +208,6 @@ async fn run(
         runtime: lock.map(|lock| lock.folder.clone()),
         read_only: arguments.read_only,
     };
-    let listeners = Listeners { tcp: Some((listener, door)), socket };
+    let listeners = Listeners { tcp: Some((listener, connection_acceptor)), socket };
     rta_agent::serve(listeners, config, options, shutdown).await
 }

@@ -10,28 +10,32 @@ use tonic::Status;
 
 /// Maintenance of a component, or of the whole host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Quiet {
+pub(crate) struct MaintenanceWindow {
     /// `None`: the whole host.
     pub(crate) component: Option<Name>,
     /// Time at which it ends automatically, by the agent's own clock; `None`: never.
     pub(crate) until: Option<Timestamp>,
 }
 
-impl Quiet {
+impl MaintenanceWindow {
     fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }
 
 /// Returns the maintenance that covers `component` at `now`; of several the one that ends last.
-pub(crate) fn quiet<'q>(all: &'q [Quiet], component: &Name, now: Timestamp) -> Option<&'q Quiet> {
-    let covers = |quiet: &&Quiet| quiet.component.as_ref().is_none_or(|of| of == component);
+pub(crate) fn active_window<'q>(
+    all: &'q [MaintenanceWindow],
+    component: &Name,
+    now: Timestamp,
+) -> Option<&'q MaintenanceWindow> {
+    let covers = |quiet: &&MaintenanceWindow| quiet.component.as_ref().is_none_or(|of| of == component);
     let lasting = all.iter().filter(covers).filter(|quiet| !quiet.is_over(now));
     lasting.max_by_key(|quiet| quiet.until.unwrap_or(Timestamp::MAX))
 }
 
 /// Returns the time of the next automatic end of a maintenance.
-pub(crate) fn next_end(all: &[Quiet], now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn next_window_end(all: &[MaintenanceWindow], now: Timestamp) -> Option<Timestamp> {
     all.iter().filter_map(|quiet| quiet.until).filter(|until| *until > now).min()
 }
 
@@ -39,10 +43,10 @@ pub(crate) fn next_end(all: &[Quiet], now: Timestamp) -> Option<Timestamp> {
 ///
 /// # Errors
 /// Returns an error if a remaining duration is negative.
-pub(crate) fn from_wire(
+pub(crate) fn windows_from_proto(
     request: v1::AgentServiceSetMaintenanceRequest,
     now: Timestamp,
-) -> Result<Vec<Quiet>, Status> {
+) -> Result<Vec<MaintenanceWindow>, Status> {
     let entries = request.maintenance.into_iter();
     let entry = |entry: v1::AgentMaintenance| {
         let v1::AgentMaintenance { component, remaining } = entry;
@@ -54,7 +58,7 @@ pub(crate) fn from_wire(
                 Some(now.checked_add(remaining).unwrap_or(Timestamp::MAX))
             }
         };
-        Ok(Quiet { component: (!component.is_empty()).then(|| Name::from(component)), until })
+        Ok(MaintenanceWindow { component: (!component.is_empty()).then(|| Name::from(component)), until })
     };
     entries.map(entry).collect()
 }
@@ -76,34 +80,34 @@ mod tests {
     }
 
     #[test]
-    fn it_covers_a_component_or_the_host_until_it_ends() {
-        let all = from_wire(request(&[("Kafka", Some(60)), ("", Some(10))]), at(1000)).unwrap();
+    fn window_covers_component_or_host_until_it_ends() {
+        let all = windows_from_proto(request(&[("Kafka", Some(60)), ("", Some(10))]), at(1000)).unwrap();
         let kafka = Name::from("kafka");
-        assert_eq!(quiet(&all, &kafka, at(1000)).unwrap().until, Some(at(1060)));
-        assert_eq!(quiet(&all, &"spark".into(), at(1009)).unwrap().until, Some(at(1010)));
-        assert_eq!(quiet(&all, &"spark".into(), at(1010)), None);
-        assert_eq!(quiet(&all, &kafka, at(1060)), None);
-        assert_eq!(next_end(&all, at(1000)), Some(at(1010)));
-        assert_eq!(next_end(&all, at(1010)), Some(at(1060)));
-        assert_eq!(next_end(&all, at(1060)), None);
+        assert_eq!(active_window(&all, &kafka, at(1000)).unwrap().until, Some(at(1060)));
+        assert_eq!(active_window(&all, &"spark".into(), at(1009)).unwrap().until, Some(at(1010)));
+        assert_eq!(active_window(&all, &"spark".into(), at(1010)), None);
+        assert_eq!(active_window(&all, &kafka, at(1060)), None);
+        assert_eq!(next_window_end(&all, at(1000)), Some(at(1010)));
+        assert_eq!(next_window_end(&all, at(1010)), Some(at(1060)));
+        assert_eq!(next_window_end(&all, at(1060)), None);
     }
 
     #[test]
-    fn without_an_end_it_lasts_and_a_time_past_the_calendar_is_its_end() {
-        let all = from_wire(request(&[("", None)]), at(0)).unwrap();
-        assert!(quiet(&all, &"kafka".into(), Timestamp::MAX).is_some());
+    fn window_without_end_lasts_and_overlong_one_is_capped() {
+        let all = windows_from_proto(request(&[("", None)]), at(0)).unwrap();
+        assert!(active_window(&all, &"kafka".into(), Timestamp::MAX).is_some());
         let long = v1::AgentMaintenance {
             component: String::new(),
             remaining: Some(Duration::from_secs(1 << 40).try_into().unwrap()),
         };
         let request = v1::AgentServiceSetMaintenanceRequest { maintenance: vec![long], target: None };
-        assert_eq!(from_wire(request, at(0)).unwrap()[0].until, Some(Timestamp::MAX));
+        assert_eq!(windows_from_proto(request, at(0)).unwrap()[0].until, Some(Timestamp::MAX));
     }
 
     #[test]
-    fn less_than_nothing_is_an_error() {
+    fn negative_duration_is_an_error() {
         let mut request = request(&[("", Some(1))]);
         request.maintenance[0].remaining.as_mut().unwrap().seconds = -5;
-        assert_eq!(from_wire(request, at(0)).unwrap_err().code(), tonic::Code::InvalidArgument);
+        assert_eq!(windows_from_proto(request, at(0)).unwrap_err().code(), tonic::Code::InvalidArgument);
     }
 }

@@ -12,11 +12,11 @@ use tonic::Status;
 
 /// Last known readiness of prerequisites on other hosts; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct RemotePrerequisites(Arc<watch::Sender<Told>>);
+pub(crate) struct RemotePrerequisites(Arc<watch::Sender<ReceivedReadiness>>);
 
 /// Last message of the aggregator, with its time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct ReceivedReadiness {
     /// `None`: no message was received yet.
     at: Option<Instant>,
     /// Readiness by host and component.
@@ -30,18 +30,18 @@ impl RemotePrerequisites {
     }
 
     /// Replaces the readiness of all prerequisites.
-    pub(crate) fn replace(&self, told: Vec<RemotePrerequisite>, now: Instant) {
-        let readiness = told.into_iter().map(|one| ((one.host, one.component), one.readiness));
-        self.0.send_replace(Told { at: Some(now), readiness: readiness.collect() });
+    pub(crate) fn replace(&self, received: Vec<RemotePrerequisite>, now: Instant) {
+        let readiness = received.into_iter().map(|one| ((one.host, one.component), one.readiness));
+        self.0.send_replace(ReceivedReadiness { at: Some(now), readiness: readiness.collect() });
     }
 
     /// Returns a receiver that is notified on every change.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Told> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ReceivedReadiness> {
         self.0.subscribe()
     }
 }
 
-impl Told {
+impl ReceivedReadiness {
     /// Returns the readiness of `component` on `host`; unknown if the last message is too old at `now`.
     pub(crate) fn readiness(&self, host: &Name, component: &Name, now: Instant) -> Readiness {
         let holds = self.at.is_some_and(|at| now.saturating_duration_since(at) < VALIDITY);
@@ -54,11 +54,11 @@ impl Told {
 ///
 /// # Errors
 /// Returns an error if a readiness has an unknown value.
-pub(crate) fn from_wire(
+pub(crate) fn prerequisites_from_proto(
     request: v1::AgentServiceSetPrerequisitesRequest,
 ) -> Result<Vec<RemotePrerequisite>, Status> {
-    let told = request.prerequisites.into_iter().map(RemotePrerequisite::try_from);
-    told.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
+    let received = request.prerequisites.into_iter().map(RemotePrerequisite::try_from);
+    received.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 #[cfg(test)]
@@ -68,12 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_told_holds_for_a_while() {
+    fn readiness_expires() {
         let known = RemotePrerequisites::new();
-        let told = known.subscribe();
+        let received = known.subscribe();
         let began = Instant::now();
         let readiness = |host: &str, after: Duration| {
-            told.borrow().readiness(&host.into(), &"Kafka".into(), began + after)
+            received.borrow().readiness(&host.into(), &"Kafka".into(), began + after)
         };
         assert_eq!(readiness("k1", Duration::ZERO), Readiness::Unknown);
         let kafka =

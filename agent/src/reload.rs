@@ -9,12 +9,12 @@ use rta_shared::sanitize::printable;
 use tokio::sync::Mutex;
 use tonic::Status;
 
-use crate::machine::interface_addresses;
-use crate::users::resolve_users;
-use crate::worker::Worker;
+use crate::host::machine::interface_addresses;
+use crate::host::users::resolve_users;
+use crate::state::AgentState;
 
 /// Interval between two look-ups of users that the host does not know.
-const USERS: Duration = Duration::from_secs(30);
+const USER_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Source of an agent's configuration.
 #[derive(Clone, Debug)]
@@ -53,25 +53,25 @@ impl ConfigFolder {
 
 /// Reloads the configuration, one reload at a time.
 #[derive(Clone)]
-pub(crate) struct Reloader {
+pub(crate) struct ConfigReloader {
     source: Arc<Mutex<ConfigFolder>>,
-    worker: Worker,
+    state: AgentState,
 }
 
-impl Reloader {
-    pub(crate) fn new(source: ConfigFolder, worker: Worker) -> Self {
-        Self { source: Arc::new(Mutex::new(source)), worker }
+impl ConfigReloader {
+    pub(crate) fn new(source: ConfigFolder, state: AgentState) -> Self {
+        Self { source: Arc::new(Mutex::new(source)), state }
     }
 
     /// Repeats the look-up of users that the host did not know, such as those of a directory service that was
     /// not up yet, and applies the result as soon as one is found.
-    pub(crate) async fn look_up_users(self) {
-        let mut pace = tokio::time::interval(USERS);
+    pub(crate) async fn retry_user_lookups(self) {
+        let mut pace = tokio::time::interval(USER_LOOKUP_INTERVAL);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             pace.tick().await;
             let _source = self.source.lock().await;
-            let config = HostConfig::clone(&self.worker.config());
+            let config = HostConfig::clone(&self.state.config());
             let unknown = |config: &HostConfig| {
                 config.components.iter().filter(|component| component.unknown_user().is_some()).count()
             };
@@ -85,8 +85,8 @@ impl Reloader {
                 config
             });
             let Ok(config) = looked_up.await else { continue };
-            // The worker has ended, so the agent is shutting down.
-            if unknown(&config) < before && self.worker.configure(Ok(config)).await.is_err() {
+            // The state actor has ended, so the agent is shutting down.
+            if unknown(&config) < before && self.state.configure(Ok(config)).await.is_err() {
                 return;
             }
         }
@@ -101,7 +101,7 @@ impl Reloader {
     pub(crate) async fn reload(&self) -> Result<Vec<String>, Status> {
         // Held until the new configuration is in use, so that of two reloads the later one wins.
         let source = Arc::clone(&self.source).lock_owned().await;
-        let own = self.worker.config();
+        let own = self.state.config();
         let read = tokio::task::spawn_blocking(move || (source.load(), source)).await;
         let (config, _source) =
             read.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
@@ -114,7 +114,7 @@ impl Reloader {
             )),
         });
         let refused = config.as_ref().err().cloned();
-        let changes = self.worker.configure(config).await;
+        let changes = self.state.configure(config).await;
         let changes = changes.map_err(|_| Status::unavailable("the agent is shutting down"))?;
         match refused {
             Some(reason) => Err(Status::failed_precondition(reason)),

@@ -31,13 +31,13 @@ impl AgentIdentity<'_> {
         let host = self.host;
         let v1::RequestTarget { boot_id, config_digest, .. } = target.cloned().unwrap_or_default();
         if boot_id.is_empty() {
-            return Err(refused(format!(
+            return Err(refuse(format!(
                 "the state of {host} was not known when this was planned; the request was not carried out: plan it \
                  again"
             )));
         }
         if config_digest != self.config_digest {
-            return Err(refused(format!(
+            return Err(refuse(format!(
                 "the configuration of {host} changed since this was planned; the request was not carried out: plan \
                  it again"
             )));
@@ -53,20 +53,20 @@ impl AgentIdentity<'_> {
     pub(crate) fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
         let host = self.host;
         let Some(target) = target.filter(|target| !target.host.is_empty()) else {
-            return Err(refused(format!(
+            return Err(refuse(format!(
                 "the request does not say for which host it is, and was not carried out by the agent of {host}: it \
                  comes from an older version; upgrade the aggregator"
             )));
         };
         if *host != *target.host.as_str() {
             let wrong = quoted_input(&target.host);
-            return Err(refused(format!(
+            return Err(refuse(format!(
                 "this is the agent of {host}, not of {wrong}; the request was not carried out: correct the agent's \
                  address of {wrong} in the configuration"
             )));
         }
         if !target.boot_id.is_empty() && target.boot_id != self.boot_id {
-            return Err(refused(format!(
+            return Err(refuse(format!(
                 "{host} was booted since this was planned; the request was not carried out: plan it again"
             )));
         }
@@ -74,7 +74,7 @@ impl AgentIdentity<'_> {
     }
 }
 
-fn refused(sentence: String) -> Status {
+fn refuse(sentence: String) -> Status {
     Status::failed_precondition(sentence)
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn request_for_another_host_or_boot_or_for_nobody_is_refused() {
+    fn request_for_another_host_or_boot_or_without_target_is_refused() {
         for (target, expected) in [
             (None, "the request does not say for which host it is, "),
             (Some(target("", "boot", "digest")), "the request does not say for which host it is, "),

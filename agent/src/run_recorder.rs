@@ -9,19 +9,19 @@ use rta_shared::process::ProcessId;
 use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
-use crate::launched_exits::Exits;
-use crate::procfs::lives;
+use crate::desired_state::DesiredStateStore;
+use crate::host::procfs::is_alive;
+use crate::run_history::LaunchedExits;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };
-use crate::state_folder::Memory;
 
 /// Keeps the run history of a host's components current.
 pub(crate) struct RunRecorder {
     history: RunHistory,
-    memory: Memory,
+    desired_state: DesiredStateStore,
     /// Exit statuses of the agent's own children.
-    exits: Exits,
+    exits: LaunchedExits,
     /// Exit statuses of all processes, as far as the kernel reports them.
     statuses: ExitStatuses,
     inquiries: JoinSet<InquiryResult>,
@@ -30,15 +30,20 @@ pub(crate) struct RunRecorder {
 }
 
 impl RunRecorder {
-    /// Continues with the records in `memory`.
-    pub(crate) fn new(memory: Memory, exits: Exits, statuses: ExitStatuses, boot_id: &str) -> Self {
+    /// Continues with the records in `desired_state`.
+    pub(crate) fn new(
+        desired_state: DesiredStateStore,
+        exits: LaunchedExits,
+        statuses: ExitStatuses,
+        boot_id: &str,
+    ) -> Self {
         let seconds = sysinfo::System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
         let boot = HostBoot {
             id: boot_id.to_owned(),
             at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         };
-        let history = RunHistory::new(memory.changes().read().runs, boot);
-        Self { history, memory, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
+        let history = RunHistory::new(desired_state.subscribe().read().runs, boot);
+        Self { history, desired_state, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
     }
 
     /// Processes the report of a component, and adds the reason why it is stopped.
@@ -50,14 +55,14 @@ impl RunRecorder {
         let ending = |pid: u32| {
             // The agent may reap its own child at any time after its end.
             let own = || Some(ExitRecord { status: exits.status_of(name, pid)?, order: u64::MAX });
-            statuses.of(pid).or_else(own)
+            statuses.status_of(pid).or_else(own)
         };
         let observation = ComponentObservation {
             component,
             processes: &report.processes,
             hold: report.action.as_ref(),
-            ending: &ending,
-            lives: &lives,
+            exit_record: &ending,
+            is_alive: &is_alive,
         };
         if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
             && !self.asked.contains_key(name)
@@ -87,7 +92,7 @@ impl RunRecorder {
     }
 
     /// Waits for the next inquiry to end, and processes its result. Cancel-safe.
-    pub(crate) async fn learn(&mut self) {
+    pub(crate) async fn apply_next_inquiry(&mut self) {
         let Some(ended) = self.inquiries.join_next_with_id().await else {
             return std::future::pending().await;
         };
@@ -101,13 +106,13 @@ impl RunRecorder {
         let asked = self.asked.iter().find(|(_, (id, _))| *id == task);
         let Some((component, id)) = asked.map(|(name, (_, id))| (name.clone(), *id)) else { return };
         self.asked.remove(&component);
-        self.history.learn(&component, id, answer);
+        self.history.apply_inquiry(&component, id, answer);
     }
 
     /// Stores the records if they have changed.
     pub(crate) fn store(&mut self) {
         if self.history.take_change() {
-            self.memory.set_runs(self.history.records());
+            self.desired_state.set_runs(self.history.records());
         }
     }
 }

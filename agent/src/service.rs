@@ -17,20 +17,20 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::authorize::requester;
-use crate::control::action::{Actions, Origin};
-use crate::logs::{LogError, LogReaders, Piece};
-use crate::maintenance::from_wire;
+use crate::actions::runner::{ActionOrigin, ActionRunner};
+use crate::authorization::requester;
+use crate::logs::{LogBatch, LogError, LogReaders};
+use crate::maintenance::windows_from_proto;
 use crate::prerequisites;
-use crate::reload::Reloader;
+use crate::reload::ConfigReloader;
 use crate::request_target::AgentIdentity;
 
 /// Implementation of the agent service in `proto/rta/v1/agent.proto`.
-pub(crate) struct Service {
-    pub(crate) actions: Actions,
+pub(crate) struct AgentGrpcService {
+    pub(crate) actions: ActionRunner,
     pub(crate) logs: LogReaders,
     /// `None`: there is no folder to reload.
-    pub(crate) reloader: Option<Reloader>,
+    pub(crate) reloader: Option<ConfigReloader>,
     /// True if the agent starts and stops nothing.
     pub(crate) is_read_only: bool,
     /// Ends the streams when it is cancelled.
@@ -38,12 +38,12 @@ pub(crate) struct Service {
 }
 
 /// Response of a streaming call.
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type AgentResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-impl Service {
+impl AgentGrpcService {
     /// Admits a request other than an action if it is for this host; see [`AgentIdentity::admit`].
     fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
-        let worker = &self.actions.worker;
+        let worker = &self.actions.state;
         let config = worker.config();
         AgentIdentity { host: &config.host, boot_id: worker.boot_id(), config_digest: &config.digest }
             .admit(target)
@@ -51,7 +51,7 @@ impl Service {
 
     /// Refuses a request if this agent is read-only.
     fn refuse_read_only(&self) -> Result<(), Status> {
-        let host = &self.actions.worker.config().host;
+        let host = &self.actions.state.config().host;
         match self.is_read_only {
             false => Ok(()),
             true => Err(Status::failed_precondition(format!(
@@ -68,10 +68,10 @@ impl Service {
         component: &str,
         by: Requester,
         target: Option<v1::RequestTarget>,
-    ) -> Result<Messages<T>, Status> {
+    ) -> Result<AgentResponseStream<T>, Status> {
         self.refuse_read_only()?;
         tracing::info!(action = %kind, component = %printable(component), by = %by, "action requested");
-        let events = self.actions.perform(kind, component, by, Origin::Request(target)).await?;
+        let events = self.actions.perform(kind, component, by, ActionOrigin::Request(target)).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }
@@ -84,26 +84,26 @@ fn log_call(what: &str, extensions: &Extensions) {
 }
 
 #[tonic::async_trait]
-impl AgentService for Service {
+impl AgentService for AgentGrpcService {
     async fn get_report(
         &self,
         _: Request<v1::GetReportRequest>,
     ) -> Result<Response<v1::GetReportResponse>, Status> {
-        let report = self.actions.worker.scan().await;
+        let report = self.actions.state.scan_report().await;
         let report = report.map_err(|_| Status::unavailable("the agent is shutting down"))?;
         let sent_at = Some(to_wire_time(Timestamp::now()));
         let report = v1::Report { sent_at, ..report.as_ref().into() };
         Ok(Response::new(v1::GetReportResponse { report: Some(report) }))
     }
 
-    type WatchReportStream = Messages<v1::WatchReportResponse>;
+    type WatchReportStream = AgentResponseStream<v1::WatchReportResponse>;
 
     async fn watch_report(
         &self,
         _: Request<v1::WatchReportRequest>,
     ) -> Result<Response<Self::WatchReportStream>, Status> {
         let mut sent: Option<Arc<Report>> = None;
-        let reports = WatchStream::new(self.actions.worker.reports()).filter_map(std::future::ready);
+        let reports = WatchStream::new(self.actions.state.reports()).filter_map(std::future::ready);
         let reports = reports.map(move |report| {
             let sent_at = Some(to_wire_time(Timestamp::now()));
             let event = match &sent {
@@ -115,7 +115,7 @@ impl AgentService for Service {
             sent = Some(report);
             event
         });
-        let usage = WatchStream::new(self.actions.worker.usage()).filter_map(std::future::ready);
+        let usage = WatchStream::new(self.actions.state.usage()).filter_map(std::future::ready);
         let usage = usage.map(|usage| Event::Usage(usage.as_ref().into()));
         let events = futures::stream::select(reports, usage)
             .map(|event| Ok(v1::WatchReportResponse { event: Some(event) }))
@@ -123,7 +123,7 @@ impl AgentService for Service {
         Ok(Response::new(Box::pin(events)))
     }
 
-    type StartStream = Messages<v1::AgentServiceStartResponse>;
+    type StartStream = AgentResponseStream<v1::AgentServiceStartResponse>;
 
     async fn start(
         &self,
@@ -134,7 +134,7 @@ impl AgentService for Service {
         Ok(Response::new(self.perform(ActionKind::Start, &component, by, target).await?))
     }
 
-    type StopStream = Messages<v1::AgentServiceStopResponse>;
+    type StopStream = AgentResponseStream<v1::AgentServiceStopResponse>;
 
     async fn stop(
         &self,
@@ -145,7 +145,7 @@ impl AgentService for Service {
         Ok(Response::new(self.perform(ActionKind::Stop, &component, by, target).await?))
     }
 
-    type RestartStream = Messages<v1::AgentServiceRestartResponse>;
+    type RestartStream = AgentResponseStream<v1::AgentServiceRestartResponse>;
 
     async fn restart(
         &self,
@@ -161,13 +161,13 @@ impl AgentService for Service {
         request: Request<v1::AgentServiceSetMaintenanceRequest>,
     ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
         log_call("maintenance is set", request.extensions());
-        let memory = &self.actions.memory;
+        let memory = &self.actions.desired_state;
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
         self.refuse_read_only()?;
-        memory.set_maintenance(from_wire(request, Timestamp::now())?);
+        memory.set_maintenance(windows_from_proto(request, Timestamp::now())?);
         // The aggregator stores it too; a failure of this agent is reported.
-        let _ = memory.settled().await;
+        let _ = memory.wait_until_written().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
 
@@ -177,12 +177,12 @@ impl AgentService for Service {
     ) -> Result<Response<v1::AgentServiceSetPrerequisitesResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
-        let told = prerequisites::from_wire(request)?;
-        self.actions.prerequisites.replace(told, Instant::now());
+        let to_error = prerequisites::prerequisites_from_proto(request)?;
+        self.actions.prerequisites.replace(to_error, Instant::now());
         Ok(Response::new(v1::AgentServiceSetPrerequisitesResponse {}))
     }
 
-    type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;
+    type ReadLogStream = AgentResponseStream<v1::AgentServiceReadLogResponse>;
 
     async fn read_log(
         &self,
@@ -190,7 +190,7 @@ impl AgentService for Service {
     ) -> Result<Response<Self::ReadLogStream>, Status> {
         let v1::AgentServiceReadLogRequest { component, lines, follow, target } = request.into_inner();
         self.admit(target.as_ref())?;
-        let (host, component, log) = self.actions.log_of(&component)?;
+        let (host, component, log) = self.actions.component_log(&component)?;
         let lines = usize::try_from(lines).unwrap_or(usize::MAX);
         let pieces = self.logs.read(log, lines, follow).await.map_err(|error| match error {
             LogError::Busy => Status::resource_exhausted(format!(
@@ -201,7 +201,7 @@ impl AgentService for Service {
             }
         })?;
         let pieces = pieces.map(move |piece| match piece {
-            Ok(Piece { lines, notice }) => {
+            Ok(LogBatch { lines, notice }) => {
                 Ok(v1::AgentServiceReadLogResponse { lines, notice: notice.unwrap_or_default() })
             }
             Err(reason) => Err(Status::failed_precondition(format!("{component} on {host}: {reason}"))),
@@ -219,7 +219,7 @@ impl AgentService for Service {
         let reloader =
             reloader.ok_or_else(|| Status::unimplemented("this agent has no configuration folder"))?;
         let changes = reloader.reload().await?;
-        let config_digest = self.actions.worker.config().digest.clone();
+        let config_digest = self.actions.state.config().digest.clone();
         Ok(Response::new(v1::AgentServiceReloadConfigResponse { config_digest, changes }))
     }
 

@@ -9,7 +9,7 @@ pub(crate) struct AgentId(u64);
 
 impl AgentId {
     /// Returns an ID that was never used before.
-    pub(crate) fn fresh() -> Self {
+    pub(crate) fn new_unique() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed))
     }

@@ -10,7 +10,7 @@ use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
 /// Certificates of the aggregator.
 #[derive(Debug)]
-pub(crate) struct Certificates {
+pub(crate) struct OwnCertificates {
     /// Servers of the aggregator; each has one.
     pub(crate) doors: Vec<ConnectionAcceptor>,
     /// Client configuration for agents; `None`: without TLS.
@@ -21,7 +21,7 @@ pub(crate) struct Certificates {
 
 /// Returns the impairments for the aggregator's own certificates that expire soon or have expired, and for
 /// renewed ones that cannot be used.
-pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment> {
+pub(crate) fn own_impairments(certificates: &OwnCertificates, now: Timestamp) -> Vec<Impairment> {
     let shown = certificates.doors.iter().filter_map(ConnectionAcceptor::certificate);
     // While one CA replaces another the file has both: the newer one counts.
     let ca = certificates.ca.as_deref().and_then(|file| {
@@ -47,7 +47,7 @@ pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment
 
 /// Returns the impairment for the agents' certificates that expire soon or have expired: one sentence, since
 /// they are often issued on one day.
-pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<Impairment> {
+pub(crate) fn agent_impairment(environments: &[EnvironmentOverview], now: Timestamp) -> Option<Impairment> {
     let hosts = environments
         .iter()
         .flat_map(|environment| environment.hosts.iter().map(move |host| (environment.name.as_str(), host)));
@@ -89,14 +89,14 @@ mod tests {
                 Some(rta_shared::overview::AgentOverview { certificate_ends: Some(ends), ..agent() });
         };
         let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(of_agents(&environments, now), None);
+        assert_eq!(agent_impairment(&environments, now), None);
         ends_in(&mut environments, 0, 31);
-        assert_eq!(of_agents(&environments, now), None);
+        assert_eq!(agent_impairment(&environments, now), None);
         ends_in(&mut environments, 1, 30);
-        let said = of_agents(&environments, now).unwrap().message;
+        let said = agent_impairment(&environments, now).unwrap().message;
         assert_eq!(said, "the certificate of the agent on DEV/h30 ends in 30 days; renew it");
         ends_in(&mut environments, 0, -2);
-        let said = of_agents(&environments, now).unwrap().message;
+        let said = agent_impairment(&environments, now).unwrap().message;
         assert!(
             said.starts_with("certificates of 2 agents end") && said.contains("of DEV/h-2, ended 1 day ago"),
             "{said}"

@@ -11,29 +11,29 @@ use rta_shared::format::rough_duration;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 
 /// Minimum skew that is reported and by which times of the host are corrected.
-const REPORTED: SignedDuration = SignedDuration::from_secs(5);
+const MIN_REPORTED_SKEW: SignedDuration = SignedDuration::from_secs(5);
 /// Skew below which a reported one is withdrawn; the margin keeps one at the limit from coming and going.
-const TOLERATED: SignedDuration = SignedDuration::from_secs(3);
+const TOLERATED_SKEW: SignedDuration = SignedDuration::from_secs(3);
 /// Minimum change after which the reported skew is updated; it must also exceed a twentieth.
-const CHANGED: SignedDuration = SignedDuration::from_secs(2);
+const MIN_SKEW_CHANGE: SignedDuration = SignedDuration::from_secs(2);
 /// Number of messages in the measurement. The one with the least delay counts, and an agent sends one a
 /// second.
-const SAMPLES: usize = 8;
+const MAX_SAMPLES: usize = 8;
 /// Minimum number of messages for a measurement.
-const ENOUGH: usize = 3;
+const MIN_SAMPLES: usize = 3;
 /// Minimum difference between the aggregator's two clocks that counts as a step.
-const STEP: SignedDuration = SignedDuration::from_secs(1);
+const MIN_STEP: SignedDuration = SignedDuration::from_secs(1);
 
 /// Moment on both of the aggregator's clocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct ClockPair {
     /// Wall clock, which may be set.
     pub(crate) wall: Timestamp,
     /// Monotonic clock, which cannot be set.
     pub(crate) at: Instant,
 }
 
-impl Moment {
+impl ClockPair {
     /// Reads both clocks.
     pub(crate) fn now() -> Self {
         Self { wall: Timestamp::now(), at: Instant::now() }
@@ -44,20 +44,20 @@ impl Moment {
     pub(crate) fn step_until(self, later: Self) -> Option<SignedDuration> {
         let passed = SignedDuration::try_from(later.at.saturating_duration_since(self.at)).ok()?;
         let step = later.wall.duration_since(self.wall).checked_sub(passed)?;
-        (step.abs() > STEP).then_some(step)
+        (step.abs() > MIN_STEP).then_some(step)
     }
 }
 
 /// Receipt of a message from an agent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Receipt {
+pub(crate) struct MessageReceipt {
     /// Time of the receipt.
     pub(crate) received: Timestamp,
     /// Time of sending by the host's clock; `None` if the agent did not send it.
     pub(crate) sent: Option<Timestamp>,
 }
 
-impl Receipt {
+impl MessageReceipt {
     /// Creates the receipt of a message that is received now.
     pub(crate) fn now(sent: Option<Timestamp>) -> Self {
         Self { received: Timestamp::now(), sent }
@@ -65,7 +65,7 @@ impl Receipt {
 
     /// Converts the time `then` of the host's clock, which is not after the message, to the aggregator's
     /// clock. `reference` replaces the time of sending if the agent did not send it.
-    pub(crate) fn by_own_clock(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
+    pub(crate) fn local_time_of(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
         let age = self.sent.unwrap_or(reference).duration_since(then).max(SignedDuration::ZERO);
         self.received.checked_sub(age).unwrap_or(self.received)
     }
@@ -82,22 +82,22 @@ pub(crate) struct ClockSkew {
 
 impl ClockSkew {
     /// Adds a message to the measurement. Returns true if the reported skew changed.
-    pub(crate) fn measure(&mut self, receipt: &Receipt) -> bool {
+    pub(crate) fn add_message(&mut self, receipt: &MessageReceipt) -> bool {
         let Some(sent) = receipt.sent else { return false };
-        if self.samples.len() >= SAMPLES {
+        if self.samples.len() >= MAX_SAMPLES {
             self.samples.pop_front();
         }
         self.samples.push_back(receipt.received.duration_since(sent));
         let least = self.samples.iter().min().copied().unwrap_or_default();
-        if self.samples.len() < ENOUGH {
+        if self.samples.len() < MIN_SAMPLES {
             return false;
         }
         let skew = -least;
         let difference = (skew - self.reported).abs();
         let new = match (self.reported.is_zero(), skew.abs()) {
-            (true, size) if size > REPORTED => skew,
-            (false, size) if size < TOLERATED => SignedDuration::ZERO,
-            (false, size) if difference > CHANGED && difference > size / 20 => skew,
+            (true, size) if size > MIN_REPORTED_SKEW => skew,
+            (false, size) if size < TOLERATED_SKEW => SignedDuration::ZERO,
+            (false, size) if difference > MIN_SKEW_CHANGE && difference > size / 20 => skew,
             _ => self.reported,
         };
         let is_new = new != self.reported;
@@ -106,18 +106,18 @@ impl ClockSkew {
     }
 
     /// Drops the samples, which a step of the aggregator's own clock made invalid.
-    pub(crate) fn begin_again(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.samples.clear();
     }
 
     /// Returns how far the host's clock is ahead; negative if it is behind, zero if the difference is
     /// tolerated.
-    pub(crate) fn ahead(&self) -> SignedDuration {
+    pub(crate) fn skew_ahead(&self) -> SignedDuration {
         self.reported
     }
 
     /// Converts a time of the host's clock to the aggregator's.
-    pub(crate) fn correct(&self, then: Timestamp) -> Timestamp {
+    pub(crate) fn correct_time(&self, then: Timestamp) -> Timestamp {
         then.checked_sub(self.reported).unwrap_or(then)
     }
 
@@ -128,7 +128,7 @@ impl ClockSkew {
             1 => "ahead of",
             _ => "behind",
         };
-        let amount = rounded(self.reported.abs().as_millis().unsigned_abs());
+        let amount = format_rounded(self.reported.abs().as_millis().unsigned_abs());
         let message = format!(
             "this host's clock is {amount} {direction} the aggregator's; set both by NTP (chrony, systemd-timesyncd)"
         );
@@ -138,7 +138,7 @@ impl ClockSkew {
 
 /// Formats milliseconds, rounded to the nearest second, minute, hour or day: `2 h` even if a message's delay
 /// is missing.
-fn rounded(millis: u128) -> String {
+fn format_rounded(millis: u128) -> String {
     let seconds = u64::try_from((millis + 500) / 1000).unwrap_or(u64::MAX);
     rough_duration(match seconds {
         0..60 => seconds,
@@ -158,45 +158,48 @@ mod tests {
         SignedDuration::from_secs(seconds)
     }
 
-    /// Creates the receipt of a message with this delay from a host whose clock is ahead by `ahead`.
-    fn message(at: i64, ahead: SignedDuration, delay: SignedDuration) -> Receipt {
+    /// Creates the receipt of a message with this delay from a host whose clock is ahead by `skew_ahead`.
+    fn message(at: i64, ahead: SignedDuration, delay: SignedDuration) -> MessageReceipt {
         let sent = Timestamp::from_second(1_000_000 + at).unwrap();
-        Receipt { received: sent + delay, sent: Some(sent + ahead) }
+        MessageReceipt { received: sent + delay, sent: Some(sent + ahead) }
     }
 
     #[test]
     fn skew_is_measured_by_the_message_with_the_least_delay() {
         let mut skew = ClockSkew::default();
         for (at, delay) in [(0, 9), (1, 0), (2, 12)] {
-            skew.measure(&message(at, seconds(7200), seconds(delay)));
+            skew.add_message(&message(at, seconds(7200), seconds(delay)));
         }
-        assert_eq!(skew.ahead(), seconds(7200));
+        assert_eq!(skew.skew_ahead(), seconds(7200));
         let told = skew.impairment().unwrap().message;
         assert!(told.starts_with("this host's clock is 2 h ahead of the aggregator's"), "{told}");
         let mut behind = ClockSkew::default();
         for at in 0..3 {
-            behind.measure(&message(at, seconds(-90), seconds(0)));
+            behind.add_message(&message(at, seconds(-90), seconds(0)));
         }
         let told = behind.impairment().unwrap().message;
         assert!(told.starts_with("this host's clock is 2 min behind the aggregator's"), "{told}");
-        assert_eq!([7_199_400, 59_600, 5_200].map(rounded), ["2 h", "1 min", "5 s"]);
+        assert_eq!([7_199_400, 59_600, 5_200].map(format_rounded), ["2 h", "1 min", "5 s"]);
     }
 
     #[test]
     fn delay_alone_is_no_skew_and_the_limit_does_not_flap() {
         let mut skew = ClockSkew::default();
         for at in 0..20 {
-            assert!(!skew.measure(&message(at, seconds(0), seconds(if at % 5 == 0 { 0 } else { 30 }))));
+            assert!(!skew.add_message(&message(at, seconds(0), seconds(if at % 5 == 0 { 0 } else { 30 }))));
         }
         assert_eq!(skew.impairment(), None);
         let mut told = 0;
         for at in 0..200 {
-            told +=
-                usize::from(skew.measure(&message(at, seconds(if at % 2 == 0 { 6 } else { 4 }), seconds(0))));
+            told += usize::from(skew.add_message(&message(
+                at,
+                seconds(if at % 2 == 0 { 6 } else { 4 }),
+                seconds(0),
+            )));
         }
         assert_eq!((told, skew.impairment().is_some()), (1, true));
         for at in 0..20 {
-            skew.measure(&message(at, seconds(0), seconds(0)));
+            skew.add_message(&message(at, seconds(0), seconds(0)));
         }
         assert_eq!(skew.impairment(), None);
     }
@@ -206,9 +209,9 @@ mod tests {
         let mut skew = ClockSkew::default();
         for ahead in [7200, 0, -7200, 7200] {
             for at in 0..10 {
-                skew.measure(&message(at, seconds(ahead), seconds(0)));
+                skew.add_message(&message(at, seconds(ahead), seconds(0)));
             }
-            assert_eq!(skew.ahead(), seconds(ahead));
+            assert_eq!(skew.skew_ahead(), seconds(ahead));
         }
     }
 
@@ -216,7 +219,7 @@ mod tests {
     fn agent_that_does_not_say_when_it_sent_has_no_skew() {
         let mut skew = ClockSkew::default();
         let received = Timestamp::UNIX_EPOCH;
-        (0..10).for_each(|_| assert!(!skew.measure(&Receipt { received, sent: None })));
+        (0..10).for_each(|_| assert!(!skew.add_message(&MessageReceipt { received, sent: None })));
         assert_eq!(skew.impairment(), None);
     }
 
@@ -224,15 +227,15 @@ mod tests {
     fn ages_come_from_the_receipt_whatever_the_host_says() {
         let receipt = message(0, seconds(7200), seconds(0));
         let seen = receipt.sent.unwrap() - seconds(3);
-        assert_eq!(receipt.by_own_clock(seen, seen), receipt.received - seconds(3));
+        assert_eq!(receipt.local_time_of(seen, seen), receipt.received - seconds(3));
         // A host that claims to have seen later than it sent counts as having seen when it sent.
-        assert_eq!(receipt.by_own_clock(seen + seconds(50), seen), receipt.received);
+        assert_eq!(receipt.local_time_of(seen + seconds(50), seen), receipt.received);
     }
 
     #[test]
     fn own_clock_that_is_set_is_noticed_and_time_that_passes_is_not() {
-        let before = Moment::now();
-        let later = |wall, passed| Moment { wall, at: before.at + Duration::from_secs(passed) };
+        let before = ClockPair::now();
+        let later = |wall, passed| ClockPair { wall, at: before.at + Duration::from_secs(passed) };
         assert_eq!(before.step_until(later(before.wall + seconds(60), 60)), None);
         assert_eq!(before.step_until(later(before.wall + seconds(3660), 60)), Some(seconds(3600)));
         assert_eq!(before.step_until(later(before.wall - seconds(3540), 60)), Some(seconds(-3600)));

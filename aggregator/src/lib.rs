@@ -2,78 +2,54 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`access`] | authentication and authorization: users, tokens, sessions |
-//! | `agent_id`, `agent` | the client of one host's agent |
-//! | `knowledge` | the state of the hosts as reported |
-//! | `clock` | the skew of the hosts' clocks |
-//! | `conclusion` | evaluation: the rules from reports to health |
-//! | `local` | the same rules on one host alone, for `rta local` |
-//! | [`operation_error`] | reasons why an operation was not done |
-//! | `changes`, `chronicle` | differences between two overviews, and the events to record of them |
-//! | `since` | the time of the last health change of each instance |
-//! | `maintenance` | active maintenance |
-//! | `prerequisites` | the remote prerequisites that each agent needs to know |
-//! | `record` | the event store, and the state that survives a restart, in SQLite |
-//! | `strip` | timelines of instances |
-//! | `usage_history` | resource usage of instances over the last hour |
-//! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
+//! | `agent_id` | identity of agents |
+//! | `agents` | the client of one host's agent, its report stream, and the tasks that follow all agents |
+//! | [`api`] | operations that the page and the gRPC service offer |
+//! | [`auth`] | authentication and authorization: users, tokens, sessions, gRPC callers |
+//! | `certificate_check` | periodic check for certificates that expire soon |
+//! | `certificates` | warnings about certificates that expire soon |
+//! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
+//! | `config_manager` | the configuration manager; reloads the configuration |
 //! | `graph` | the drawing of dependencies |
-//! | `hub` | the state actor; publishes the overview |
-//! | `keeper` | the configuration manager; reloads the configuration |
-//! | `plan` | planning and execution of actions |
-//! | [`operations`], `history` | the operations that the page and the gRPC service offer |
-//! | `detail` | details of one instance |
-//! | [`logs`] | logs of instances, read through their agents |
-//! | `service`, `caller`, `call_limit` | the gRPC service, its authorization and its limits |
-//! | `doors` | TLS configuration of the servers and the agent client |
-//! | [`web`], `web_server` | the page and its server |
+//! | `grpc` | the gRPC service and its limit of calls |
+//! | `inventory` | the platform with its agents |
 //! | [`open_files`] | the limit of open files and connections |
-//! | `certificates`, `expiry` | warnings about certificates that expire soon |
-//! | `serve` | both servers together |
+//! | [`operation_error`] | reasons why an operation was not done |
+//! | `plans` | planning and execution of actions |
+//! | `server` | both servers together |
+//! | `state` | the state actor: host states, evaluation, transitions, maintenance |
+//! | `store` | the event store, and the state that survives a restart, in SQLite |
+//! | `timeline` | timelines of instances |
+//! | `tls_configs` | TLS configuration of the servers and the agent client |
+//! | `usage` | resource usage of instances over the last hour |
+//! | [`web`] | the page: router, middleware, pages, live changes, assets |
 
-pub mod access;
-mod agent;
 mod agent_id;
-mod call_limit;
-mod caller;
+mod agents;
+pub mod api;
+pub mod auth;
+mod certificate_check;
 mod certificates;
-mod changes;
-mod chronicle;
 mod clock;
-mod conclusion;
-mod detail;
-mod doors;
-mod expiry;
-mod fleet;
-mod followers;
+mod config_manager;
 mod graph;
-mod history;
-mod hub;
-mod keeper;
-mod knowledge;
-mod local;
-pub mod logs;
-mod maintenance;
+mod grpc;
+mod inventory;
 pub mod open_files;
 pub mod operation_error;
-pub mod operations;
-mod pending;
-mod plan;
-mod planned_stops;
-mod prerequisites;
-mod record;
-mod serve;
-mod service;
-mod since;
-mod strip;
-mod usage_history;
+mod plans;
+mod server;
+mod state;
+mod store;
+mod timeline;
+mod tls_configs;
+mod usage;
 pub mod web;
-mod web_server;
 
-pub use doors::Doors;
-pub use history::length;
-pub use keeper::Configuration;
-pub use local::evaluate_host;
-pub use record::{Record, RecordOptions, Recorder, Unfinished};
-pub use serve::{Page, serve};
-pub use web::Network;
+pub use api::history::parse_length;
+pub use config_manager::ConfigSource;
+pub use server::{WebOptions, serve};
+pub use state::single_host::evaluate_host;
+pub use store::{EventStore, EventStoreHandle, StoreOptions, UnfinishedPlan};
+pub use tls_configs::TlsConfigs;
+pub use web::IpNetwork;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_aggregator::access::Access;
-use rta_aggregator::{Configuration, Doors, Network, Page, Record, RecordOptions, open_files};
+use rta_aggregator::auth::AccessControl;
+use rta_aggregator::{ConfigSource, EventStore, IpNetwork, StoreOptions, TlsConfigs, WebOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
@@ -20,114 +20,113 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Follows the agents of every environment, shows the platform on one page, and passes on starts and stops.
+/// Monitor all agents, show the platform on one page, and perform starts and stops
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "\
 Exit codes:
   0  ended by SIGTERM or SIGINT
-  1  it could not go on; the reason is on standard error
-  2  wrong usage, or a broken configuration
+  1  failed; the reason is on standard error
+  2  wrong usage, or an invalid configuration
 
-SIGHUP makes it read its configuration anew; one that is not right changes nothing, and is told on the page.
-The variable RTA_LOG chooses what is logged: warn, info, debug."
+SIGHUP reloads the configuration; an invalid one is rejected, and reported on the page.
+The environment variable RTA_LOG sets the log level: warn, info, debug."
 )]
 struct Arguments {
-    /// The folder of the platform's configuration
+    /// Folder with the platform's configuration
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// Where to serve the page
+    /// Address of the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     web: SocketAddr,
-    /// Where to serve the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the local
-    /// socket is served]
+    /// Address for the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the
+    /// local socket is served]
     #[arg(long, value_name = "ADDRESS:PORT")]
     grpc: Option<SocketAddr>,
-    /// The local socket, for root and the group rta; none: no socket [default: /run/rta/aggregator.sock, else
+    /// Local socket, for root and the group rta; none: no socket [default: /run/rta/aggregator.sock, else
     /// rta/aggregator.sock in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "PATH|none")]
     socket: Option<PathBuf>,
-    /// Where to record what happens: this folder is made where it is missing. Without it events, maintenance
-    /// and unfinished plans are kept in memory, and are forgotten with the aggregator
+    /// Data folder for events, maintenance and plans, created if missing. Without it they are kept in memory,
+    /// and lost when the aggregator ends
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// How long events are kept: at least 1h
-    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = keep)]
+    /// Retention time of events, at least 1h
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_retention)]
     keep: SignedDuration,
-    /// The aggregator's certificate, made with rta pki host: shown to agents at https:// addresses, and to the rta
-    /// command at --grpc. A renewed file is picked up by itself
+    /// Certificate of the aggregator, created with rta pki host, for connections to agents and for --grpc. A
+    /// renewed file is loaded automatically
     #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Key of the certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The CA of the agents' and people's certificates
+    /// CA of the agents' and users' certificates
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
-    /// The page's certificate: it is served by HTTPS then
+    /// Certificate of the page, which is then served over HTTPS
     #[arg(long, value_name = "FILE", requires = "web_key")]
     web_cert: Option<PathBuf>,
-    /// The key of the page's certificate
+    /// Key of the page's certificate
     #[arg(long, value_name = "FILE", requires = "web_cert")]
     web_key: Option<PathBuf>,
-    /// Who may sign in to the page, and which tokens are known; rta user hash and rta user token make its entries. A
-    /// changed file is picked up by itself
+    /// File with users and tokens; rta user hash and rta user token create its entries. A changed file is
+    /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Nobody starts or stops anything by the page. With it a data folder that another aggregator has is no obstacle:
-    /// what happens is then kept in memory
+    /// Serve a page without buttons. If another aggregator uses the data folder, keep events in memory
+    /// instead of refusing to start
     #[arg(long)]
     read_only: bool,
-    /// The host name under which the page is asked for beyond loopback; may be given more than once. Under others it
-    /// does not answer
+    /// Host name of the page beyond loopback; may be repeated. Requests for other names are rejected
     #[arg(long, value_name = "NAME")]
     web_name: Vec<String>,
-    /// A proxy before the page, or a network of them (10.0.0.0/8), whose headers X-Forwarded-For and X-Forwarded-Proto
-    /// are believed; may be given more than once
+    /// Address or network (10.0.0.0/8) of proxies whose headers X-Forwarded-For and X-Forwarded-Proto are
+    /// trusted; may be repeated
     #[arg(long, value_name = "ADDRESS")]
-    trusted_proxy: Vec<Network>,
-    /// Serve --grpc without TLS, the page beyond loopback without HTTPS, and the buttons of a page without users:
-    /// whoever listens in sees passwords, and whoever reaches the ports can stop the platform
+    trusted_proxy: Vec<IpNetwork>,
+    /// Serve --grpc without TLS, the page beyond loopback without HTTPS, and a page with buttons without
+    /// users. Passwords can be read on the network, and anyone who reaches the ports can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// How log lines are written: plain for people, json for collectors
+    /// Format of log lines: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
 }
 
-fn keep(text: &str) -> Result<SignedDuration, String> {
-    match rta_aggregator::length(text)? {
+fn parse_retention(text: &str) -> Result<SignedDuration, String> {
+    match rta_aggregator::parse_length(text)? {
         length if length >= SignedDuration::from_hours(1) => Ok(length),
         _ => Err(format!("\"{text}\" is less than 1h")),
     }
 }
 
 /// Exit code for wrong arguments or a broken configuration.
-const WRONG: u8 = 2;
+const USAGE_EXIT_CODE: u8 = 2;
 
 /// Time limit for a read that is in progress at the end.
-const LAST_READ: Duration = Duration::from_secs(1);
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
     let shutdown = CancellationToken::new();
     if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
-        complain(&format!("signals cannot be caught: {error}"));
+        print_error(&format!("signals cannot be caught: {error}"));
         return ExitCode::FAILURE;
     }
     let prepared = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
-            complain(&message);
-            return ExitCode::from(WRONG);
+            print_error(&message);
+            return ExitCode::from(USAGE_EXIT_CODE);
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
         let outcome = runtime.block_on(run(&arguments, prepared, shutdown));
         // A read of a hanging disk must not delay the end.
-        runtime.shutdown_timeout(LAST_READ);
+        runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
         outcome
     });
     match outcome {
@@ -136,32 +135,32 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Writes the reason why the program ends.
-fn complain(message: &str) {
+fn print_error(message: &str) {
     logging::write_last_message("rta-aggregator", message);
 }
 
 /// Ends the process when its orderly shutdown hangs.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
 fn end_now() {
-    complain(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
+    print_error(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
     std::process::exit(1);
 }
 
 /// Configuration that is complete before anything is served.
-struct Prepared {
+struct ServerSetup {
     platform: Platform,
-    doors: Doors,
-    access: Access,
+    tls_configs: TlsConfigs,
+    access: AccessControl,
 }
 
-fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
+fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
     let (web, grpc) = (arguments.web, arguments.grpc);
     if !web.ip().is_loopback() && arguments.users.is_none() && !arguments.read_only {
         return Err(format!(
@@ -180,35 +179,40 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     let access = match &arguments.users {
-        Some(path) => Access::users(path, arguments.read_only)?,
+        Some(path) => AccessControl::with_users_file(path, arguments.read_only)?,
         // Every client, which may be any user of this host, would act without a name.
-        None => Access::open(arguments.read_only || !arguments.insecure),
+        None => AccessControl::without_users(arguments.read_only || !arguments.insecure),
     };
-    Ok(Prepared { platform, doors: doors(arguments)?, access })
+    Ok(ServerSetup { platform, tls_configs: load_tls_configs(arguments)?, access })
 }
 
-fn doors(arguments: &Arguments) -> Result<Doors, String> {
-    let mut doors = Doors::clear();
-    doors.ca.clone_from(&arguments.tls_ca);
+fn load_tls_configs(arguments: &Arguments) -> Result<TlsConfigs, String> {
+    let mut tls_configs = TlsConfigs::without_tls();
+    tls_configs.ca.clone_from(&arguments.tls_ca);
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
-        doors.grpc = ConnectionAcceptor::with_tls(files.clone(), ClientPolicy::KnownAndUnknown, &["h2"])?;
-        doors.agents = Some(ClientTls::new(files)?);
+        tls_configs.grpc =
+            ConnectionAcceptor::with_tls(files.clone(), ClientPolicy::KnownAndUnknown, &["h2"])?;
+        tls_configs.agents = Some(ClientTls::new(files)?);
     }
     if let (Some(certificate), Some(key)) = (&arguments.web_cert, &arguments.web_key) {
         let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: None };
-        doors.web = ConnectionAcceptor::with_tls(files, ClientPolicy::Anybody, &["http/1.1"])?;
+        tls_configs.web = ConnectionAcceptor::with_tls(files, ClientPolicy::Anybody, &["http/1.1"])?;
     }
-    Ok(doors)
+    Ok(tls_configs)
 }
 
-async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Prepared { platform, doors, access } = prepared;
+async fn run(
+    arguments: &Arguments,
+    prepared: ServerSetup,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let ServerSetup { platform, tls_configs, access } = prepared;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
-    let needed = open_files::MOST + 2 * u64::try_from(platform.hosts().count())?;
-    if let Some(limit) = open_files::raise().filter(|limit| *limit < needed) {
+    let needed = open_files::MAX_OPEN_FILES + 2 * u64::try_from(platform.hosts().count())?;
+    if let Some(limit) = open_files::raise_limit().filter(|limit| *limit < needed) {
         tracing::warn!(
             limit,
             needed,
@@ -223,8 +227,8 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
     let grpc_address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
     let socket = SocketChoice::from(arguments.socket.clone());
     let socket = socket.bind("aggregator").await.map_err(anyhow::Error::msg)?;
-    let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };
-    let record = tokio::task::spawn_blocking(move || Record::open(&options)).await?;
+    let options = StoreOptions { data: arguments.data.clone(), retention: arguments.keep };
+    let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
     if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
         anyhow::bail!(
             "{used}. Two aggregators would act and record apart from each other: end that one, give this one a folder of \
@@ -240,8 +244,10 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
         hosts = platform.hosts().count(),
         "listening"
     );
-    let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
-    let page = Page { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
-    let grpc = Listeners { tcp: tcp.map(|listener| (listener, doors.grpc.clone())), socket };
-    rta_aggregator::serve(configuration, record, web, grpc, doors, page, shutdown).await
+    let configuration =
+        ConfigSource::Folder { platform, folder: arguments.config.clone(), reload_signal: asked };
+    let page =
+        WebOptions { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
+    let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
+    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, page, shutdown).await
 }

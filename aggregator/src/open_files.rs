@@ -2,17 +2,18 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{serve, web_server};
+use crate::{server, web};
 
 /// Maximum number of open files beside the agents' connections: connections of the page and of commands, and
 /// a few files.
-pub const MOST: u64 = (web_server::BOUNDS.connections + serve::BOUNDS.connections + 128) as u64;
+pub const MAX_OPEN_FILES: u64 =
+    (web::server::CONNECTION_LIMITS.connections + server::CONNECTION_LIMITS.connections + 128) as u64;
 
 /// Raises the limit as far as allowed (getrlimit(2), `RLIMIT_NOFILE`: a process usually starts with 1,024,
 /// and may have more). Returns the new limit; `None`: there is none.
 ///
 /// Child processes inherit the limit, so this is for a program that starts none.
-pub fn raise() -> Option<u64> {
+pub fn raise_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let wished = Rlimit { current: limit.maximum, ..limit };

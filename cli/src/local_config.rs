@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rta_agent::survey::Surveyed;
+use rta_agent::host::process_inventory::InventoryProcess;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::name::Name;
 use rta_shared::sanitize::printable;
@@ -45,9 +45,10 @@ impl LocalConfig {
 
     /// Returns the component of this machine that a process belongs to, or may belong to if
     /// that cannot be determined.
-    pub(crate) fn find_owner(&self, process: &Surveyed) -> Option<&Name> {
+    pub(crate) fn find_owner(&self, process: &InventoryProcess) -> Option<&Name> {
         let (_, config) = self.config.as_ref()?;
-        let component = config.components.iter().find(|component| process.is_of(component) != Ok(false))?;
+        let component =
+            config.components.iter().find(|component| process.belongs_to(component) != Ok(false))?;
         Some(&component.name)
     }
 }

@@ -9,6 +9,7 @@ mod exit;
 mod fake_aggregator;
 mod keyboard;
 mod line_parser;
+#[cfg(feature = "standalone")]
 mod local_config;
 mod names;
 mod output;
@@ -29,11 +30,14 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{CliArgs, CliCommand, ConfigCommand, RemoteConfigCommand};
 use crate::client::AggregatorClient;
-use crate::commands::{completions, config_check, demo, discover, explain, learn, local, pki, remote, user};
+use crate::commands::{completions, config_check, explain, pki, remote};
+#[cfg(feature = "standalone")]
+use crate::commands::{demo, discover, learn, local, user};
 use crate::exit::{CommandFailure, CommandResult, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "standalone")]
     if let Some(code) = demo::stand_in::run_if_stand_in() {
         return code;
     }
@@ -98,11 +102,15 @@ fn run(arguments: &CliArgs) -> CommandResult {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let style = OutputStyle { terminal, colour: terminal && !no_colour };
     match &arguments.command {
+        #[cfg(feature = "standalone")]
         CliCommand::Local { host, config } => return local::run_local(host.as_deref(), config, style, out),
+        #[cfg(feature = "standalone")]
         CliCommand::Explain { target, config: Some(folder), json, .. } => {
             return explain::explain_local(target, folder, *json, out);
         }
+        #[cfg(feature = "standalone")]
         CliCommand::Learn(arguments) => return learn::run_learn(arguments, out, &mut io::stderr()),
+        #[cfg(feature = "standalone")]
         CliCommand::Discover(arguments) => {
             return discover::run_discover(arguments, style, out, &mut io::stderr());
         }
@@ -110,6 +118,7 @@ fn run(arguments: &CliArgs) -> CommandResult {
             return config_check::check_config(folder, out);
         }
         CliCommand::Pki(arguments) => return pki::run_pki(arguments, out),
+        #[cfg(feature = "standalone")]
         CliCommand::User(arguments) => return user::run_user(arguments, out, &mut io::stderr()),
         CliCommand::Completions { shell } => return completions::write_script(*shell, out),
         _ => {}
@@ -134,14 +143,15 @@ fn run(arguments: &CliArgs) -> CommandResult {
             runtime.block_on(remote::run_reload(&client?, out))
         }
         CliCommand::Shell => repl::run_shell(&runtime, &client?, style),
+        #[cfg(feature = "standalone")]
         CliCommand::Demo { web, socket } => runtime.block_on(demo::run_demo(*web, socket.clone(), out)),
+        #[cfg(feature = "standalone")]
+        CliCommand::Local { .. } | CliCommand::Learn(_) | CliCommand::Discover(_) | CliCommand::User(_) => {
+            Ok(OK)
+        }
         CliCommand::Check(_)
-        | CliCommand::Local { .. }
-        | CliCommand::Learn(_)
-        | CliCommand::Discover(_)
         | CliCommand::Completions { .. }
         | CliCommand::Pki(_)
-        | CliCommand::User(_)
         | CliCommand::Config(ConfigCommand::Check { .. }) => Ok(OK),
     }
 }

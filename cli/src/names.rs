@@ -1,4 +1,4 @@
-//! Names that can be typed on a command line, for completion and abbreviation.
+//! Names that a user can type: completion and abbreviation.
 
 use rta_shared::name::fold;
 use rta_shared::overview::{InstanceId, Overview};
@@ -10,11 +10,11 @@ use crate::line_parser::NameKind;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlatformNames {
     instances: Vec<InstanceId>,
-    /// Numbers of the plans that can be started again, in order.
+    /// IDs of plans whose stopped instances can be started again, sorted.
     plans: Vec<String>,
 }
 
-/// Places within which names are looked up. An empty name means any place.
+/// Scope of a search for names; empty: everywhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NameScope {
     pub(crate) environment: String,
@@ -22,14 +22,14 @@ pub(crate) struct NameScope {
 }
 
 impl PlatformNames {
-    /// Creates the names of everything in `overview`.
+    /// Collects the names of `overview`.
     pub(crate) fn from_overview(overview: &Overview) -> Self {
         let plans = PlannedStopIndex::new(overview).plans().map(|(plan, _)| plan.to_string()).collect();
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
-    /// Returns the names of a kind, sorted. Environments are looked up everywhere, hosts within their
-    /// environment.
+    /// Returns all names of `kind`, sorted. The scope does not restrict environments, and its host does not
+    /// restrict hosts.
     pub(crate) fn of_kind(&self, kind: NameKind, within: &NameScope) -> Vec<&str> {
         if kind == NameKind::Plan {
             return self.plans.iter().map(String::as_str).collect();
@@ -51,8 +51,8 @@ impl PlatformNames {
         names
     }
 
-    /// Returns the names that begin with `typed`, ignoring case. A component may be typed in full, as
-    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`; its parts are then completed one at a time.
+    /// Returns the completions of `typed`, without regard to case. For a component that is typed as
+    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`, one part at a time is completed.
     pub(crate) fn complete(&self, kind: NameKind, within: &NameScope, typed: &str) -> Vec<String> {
         if kind != NameKind::Component || !typed.contains('/') {
             let mut found = filter_by_prefix(typed, self.of_kind(kind, within));
@@ -85,33 +85,33 @@ impl PlatformNames {
             .collect()
     }
 
-    /// Returns true if something of this kind has the name.
+    /// Returns true if an item of `kind` has this name.
     pub(crate) fn contains(&self, kind: NameKind, name: &str) -> bool {
         let folded = fold(name);
         self.of_kind(kind, &NameScope::default()).iter().any(|known| fold(known) == folded)
     }
 }
 
-/// Returns the names that begin with `typed`. A space at its end ends a word.
+/// Returns the names that begin with `typed`; a trailing space ends a word.
 fn filter_by_prefix(typed: &str, names: Vec<&str>) -> Vec<String> {
     let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
     let typed = fold(typed) + if space_at_end { " " } else { "" };
     names.into_iter().filter(|name| fold(name).starts_with(&typed)).map(str::to_owned).collect()
 }
 
-/// Names that an abbreviation may stand for.
+/// Result of matching an abbreviation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NameMatch<'n> {
-    /// Only this name.
+    /// Exactly this name, or the beginning of only this one.
     Unique(&'n str),
-    /// Any of these names.
+    /// Beginning of several names.
     Ambiguous(Vec<&'n str>),
-    /// No name.
+    /// Beginning of no name.
     Missing,
 }
 
-/// Returns the name that `typed` stands for: the equal one, else the only one that begins with it, else the
-/// only one whose words begin with its words, such as `ka s` for `kafka server`.
+/// Matches `typed` with `names`: the equal name, or else the only one that begins with it, or else the only
+/// one whose words begin with its words, such as `ka s` for `kafka server`.
 pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
     let folded = fold(typed);
     if folded.is_empty() {
@@ -141,7 +141,7 @@ pub(crate) fn match_name<'n>(typed: &str, names: &[&'n str]) -> NameMatch<'n> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Returns the names of `DEV` with hosts `c2t1` and `c9t1`, and of `ITG` with host `i1`.
+    /// `DEV` with hosts `c2t1` and `c9t1`, `ITG` with `i1`.
     pub(crate) fn names() -> PlatformNames {
         let id = |environment: &str, host: &str, component: &str| InstanceId {
             environment: environment.into(),

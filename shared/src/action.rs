@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// Action on one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,16 +21,13 @@ pub enum ActionKind {
     Restart,
 }
 
-impl ActionKind {
-    /// Returns the verb: `start`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-        }
-    }
+words!(ActionKind {
+    Start => "start",
+    Stop => "stop",
+    Restart => "restart",
+});
 
+impl ActionKind {
     /// Returns the present participle: `starting`.
     pub fn in_progress_text(self) -> &'static str {
         match self {
@@ -36,12 +35,6 @@ impl ActionKind {
             Self::Stop => "stopping",
             Self::Restart => "restarting",
         }
-    }
-}
-
-impl fmt::Display for ActionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
     }
 }
 
@@ -117,21 +110,16 @@ pub enum ActionPhase {
     Gone,
 }
 
-impl ActionPhase {
-    /// Returns the word shown to users.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Launched => "launched",
-            Self::Waiting => "waiting",
-            Self::Matched => "matched",
-            Self::Probing => "probing",
-            Self::Stable => "stable",
-            Self::Signalled => "signalled",
-            Self::Killed => "killed",
-            Self::Gone => "gone",
-        }
-    }
-}
+words!(ActionPhase {
+    Launched => "launched",
+    Waiting => "waiting",
+    Matched => "matched",
+    Probing => "probing",
+    Stable => "stable",
+    Signalled => "signalled",
+    Killed => "killed",
+    Gone => "gone",
+});
 
 /// Progress of an action: one phase that it has reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,9 +1,11 @@
 //! Attributes of a process besides its command line: user, executable, directory, unit and parent.
 
-use regex::bytes::Regex;
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::process::CommandLine;
+use crate::template::{Form, Resolved};
 
 /// Source of the attributes of one process. Each is read only on demand, because a read costs as much as that
 /// of the command line.
@@ -74,25 +76,25 @@ pub fn unit_of(path: &str) -> &str {
 
 /// Test on an attribute of a process.
 #[derive(Clone, Debug)]
-pub enum AttributeCriterion {
+pub enum AttributeCriterion<F: Form = Resolved> {
     /// User for whom the process must act.
-    User(UserCriterion),
+    User(UserCriterion<F>),
     /// Exact name of the systemd unit.
-    Unit(String),
+    Unit(F::Text),
     /// Regex that is searched in the path of the working directory.
-    Directory(Regex),
+    Directory(F::Regex),
     /// Regex that is searched in the path of the executable.
-    Executable(Regex),
+    Executable(F::Regex),
     /// Regex that is searched in each argument of the parent.
-    Parent(Regex),
+    Parent(F::Regex),
 }
 
 /// User for whom a process must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserCriterion {
+pub struct UserCriterion<F: Form = Resolved> {
     /// Account name, or UID.
-    pub name: String,
-    /// UID on this host; `None` until it is looked up, and if the host has no such user.
+    pub name: F::Text,
+    /// UID on this host; `None` until the host looks it up, and if it has no such user.
     pub uid: Option<u32>,
     /// True if the criterion was not configured, but follows from the user of the start command.
     pub is_implied: bool,
@@ -118,7 +120,7 @@ pub enum CriterionKind {
     Container,
 }
 
-impl AttributeCriterion {
+impl<F: Form> AttributeCriterion<F> {
     /// Returns the property that the criterion tests.
     pub fn kind(&self) -> CriterionKind {
         match self {
@@ -129,7 +131,20 @@ impl AttributeCriterion {
             Self::Parent(_) => CriterionKind::Parent,
         }
     }
+}
 
+impl<F: Form> fmt::Display for AttributeCriterion<F> {
+    /// Writes the text that the criterion searches for: a user, a unit, or a regex.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.name.fmt(f),
+            Self::Unit(unit) => unit.fmt(f),
+            Self::Directory(regex) | Self::Executable(regex) | Self::Parent(regex) => regex.fmt(f),
+        }
+    }
+}
+
+impl AttributeCriterion {
     /// Returns the text that the criterion searches for: a user, a unit, or a regex.
     pub fn text(&self) -> &str {
         match self {
@@ -207,6 +222,8 @@ impl AttributeTests {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use regex::bytes::Regex;
+
     use super::*;
 
     /// Process of a test; `None` stands for an unreadable attribute.

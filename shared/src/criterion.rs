@@ -1,35 +1,33 @@
 //! Criteria: tests on the command line of one process, and on its attributes.
 
+use std::fmt;
+
 use regex::bytes::Regex;
 
 use crate::attributes::{AttributeCriterion, CriterionKind};
 use crate::process::CommandLine;
+use crate::template::{Form, Resolved};
 
 /// Test on one process.
 #[derive(Clone, Debug)]
-pub enum Criterion {
+pub enum Criterion<F: Form = Resolved> {
     /// Test on the command line.
-    Argument(ArgumentCriterion),
+    Argument(ArgumentCriterion<F>),
     /// Test on an attribute other than the command line.
-    Attribute(AttributeCriterion),
+    Attribute(AttributeCriterion<F>),
 }
 
 /// Test on a command line: a regex that is searched in one argument, never in the joined arguments.
 #[derive(Clone, Debug)]
-pub struct ArgumentCriterion {
+pub struct ArgumentCriterion<F: Form = Resolved> {
     /// Index of the argument: from 0, from the end if negative; `None`: any argument.
     pub index: Option<i32>,
     /// Regex, which is searched, not anchored: `java` is found in `/opt/java/bin/java`. It works on bytes,
     /// because arguments need not be UTF-8.
-    pub regex: Regex,
+    pub regex: F::Regex,
 }
 
-impl Criterion {
-    /// Creates a criterion on the argument at `index`, or on any argument.
-    pub fn argument(index: Option<i32>, regex: Regex) -> Self {
-        Self::Argument(ArgumentCriterion { index, regex })
-    }
-
+impl<F: Form> Criterion<F> {
     /// Returns the property that the criterion tests.
     pub fn kind(&self) -> CriterionKind {
         match self {
@@ -47,18 +45,35 @@ impl Criterion {
         }
     }
 
+    /// Returns true if both criteria test the same. Regexes are compared by their text, because a compiled
+    /// one has no equality.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.kind(), self.index(), self.to_string()) == (other.kind(), other.index(), other.to_string())
+    }
+}
+
+impl<F: Form> fmt::Display for Criterion<F> {
+    /// Writes the text that the criterion searches for: a regex, a user, or a unit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(argument) => argument.regex.fmt(f),
+            Self::Attribute(attribute) => attribute.fmt(f),
+        }
+    }
+}
+
+impl Criterion {
+    /// Creates a criterion on the argument at `index`, or on any argument.
+    pub fn argument(index: Option<i32>, regex: Regex) -> Self {
+        Self::Argument(ArgumentCriterion { index, regex })
+    }
+
     /// Returns the text that the criterion searches for: a regex, a user, or a unit.
     pub fn text(&self) -> &str {
         match self {
             Self::Argument(argument) => argument.regex.as_str(),
             Self::Attribute(attribute) => attribute.text(),
         }
-    }
-
-    /// Returns true if both criteria test the same. Regexes are compared by their text, because a compiled
-    /// one has no equality.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        (self.kind(), self.index(), self.text()) == (other.kind(), other.index(), other.text())
     }
 
     fn as_argument(&self) -> Option<&ArgumentCriterion> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::action::Requester;
 use crate::name::Name;
+use crate::words::words;
 
 /// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -28,38 +29,16 @@ pub enum EventKind {
     Aggregator,
 }
 
-impl EventKind {
-    /// All values.
-    pub const ALL: [Self; 8] = [
-        Self::Health,
-        Self::Host,
-        Self::Plan,
-        Self::Step,
-        Self::Maintenance,
-        Self::Config,
-        Self::Autostart,
-        Self::Aggregator,
-    ];
-
-    /// Returns the word shown to users and used on the wire.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Health => "health",
-            Self::Host => "host",
-            Self::Plan => "plan",
-            Self::Step => "step",
-            Self::Maintenance => "maintenance",
-            Self::Config => "config",
-            Self::Autostart => "autostart",
-            Self::Aggregator => "aggregator",
-        }
-    }
-
-    /// Returns the kind with this word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
-    }
-}
+words!(EventKind {
+    Health => "health",
+    Host => "host",
+    Plan => "plan",
+    Step => "step",
+    Maintenance => "maintenance",
+    Config => "config",
+    Autostart => "autostart",
+    Aggregator => "aggregator",
+});
 
 /// Recorded event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,13 +4,14 @@
 //! reports that here, not only in its log.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// Part of rta that can be impaired.
+use crate::words::words;
+
+/// Part of rta that can be impaired. Ordered by severity, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImpairedPart {
@@ -38,53 +39,29 @@ pub enum ImpairedPart {
     Other,
 }
 
+words!(ImpairedPart {
+    Watch => "watch",
+    Task => "task",
+    Store => "store",
+    State => "state",
+    Control => "control",
+    Users => "users",
+    Configuration => "configuration",
+    Clock => "clock",
+    Certificate => "certificate",
+    Log => "log",
+    Other => "other",
+});
+
 impl ImpairedPart {
-    /// Every part, the most severe first.
-    pub const ALL: [Self; 11] = [
-        Self::Watch,
-        Self::Task,
-        Self::Store,
-        Self::State,
-        Self::Control,
-        Self::Users,
-        Self::Configuration,
-        Self::Clock,
-        Self::Certificate,
-        Self::Log,
-        Self::Other,
-    ];
-
-    /// Returns the word shown to people and used on the wire.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Watch => "watch",
-            Self::Task => "task",
-            Self::Store => "store",
-            Self::State => "state",
-            Self::Control => "control",
-            Self::Users => "users",
-            Self::Configuration => "configuration",
-            Self::Clock => "clock",
-            Self::Certificate => "certificate",
-            Self::Log => "log",
-            Self::Other => "other",
-        }
-    }
-
     /// Returns the part with this word; [`ImpairedPart::Other`] for one that this version does not know.
-    pub fn from_word(word: &str) -> Self {
-        Self::ALL.into_iter().find(|part| part.word() == word).unwrap_or(Self::Other)
+    pub fn known_or_other(word: &str) -> Self {
+        Self::from_word(word).unwrap_or(Self::Other)
     }
 
     /// Returns true if monitoring itself fails, so that the displayed state is not reliable.
     pub fn blinds(self) -> bool {
         matches!(self, Self::Watch | Self::Task)
-    }
-}
-
-impl fmt::Display for ImpairedPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
     }
 }
 
@@ -175,9 +152,9 @@ mod tests {
     #[test]
     fn every_part_is_found_by_its_word_and_a_newer_one_is_other() {
         for part in ImpairedPart::ALL {
-            assert_eq!(ImpairedPart::from_word(part.word()), part);
+            assert_eq!(ImpairedPart::known_or_other(part.word()), part);
             assert_eq!(serde_json::to_value(part).unwrap(), part.word());
         }
-        assert_eq!(ImpairedPart::from_word("antenna"), ImpairedPart::Other);
+        assert_eq!(ImpairedPart::known_or_other("antenna"), ImpairedPart::Other);
     }
 }

@@ -8,9 +8,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`sanitize`], [`suggestion`] | safe display of untrusted text; suggestions for misspelt words |
+//! | `words` | words of enums |
 //! | [`mod@format`] | times, amounts and lists for people |
 //! | [`name`] | names compared without regard to case |
 //! | [`address`] | validation of network addresses |
+//! | [`template`] | texts with variables |
 //! | [`process`] | identity and command line of a process |
 //! | [`attributes`] | attributes of a process besides its command line, and tests on them |
 //! | [`criterion`] | tests on one process |
@@ -88,7 +90,9 @@ pub mod sanitize;
 pub mod selector;
 pub mod signal;
 pub mod suggestion;
+pub mod template;
 pub mod timing;
 pub mod tls;
 pub mod unit;
 pub mod usage;
+mod words;

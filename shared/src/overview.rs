@@ -23,6 +23,7 @@ use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, WatchStatus, awaits_probe};
 use crate::unit::UnitReport;
 use crate::usage::HostUsage;
+use crate::words::words;
 
 /// Health of an instance, a host or an environment, as the aggregator concludes it.
 ///
@@ -41,31 +42,12 @@ pub enum Health {
     Down,
 }
 
-impl Health {
-    /// All values, from good to bad.
-    pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Unknown, Self::Down];
-
-    /// Returns the health with this word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|health| health.word() == word)
-    }
-
-    /// Returns the word shown to users.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Degraded => "degraded",
-            Self::Unknown => "unknown",
-            Self::Down => "down",
-        }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
+words!(Health {
+    Up => "up",
+    Degraded => "degraded",
+    Unknown => "unknown",
+    Down => "down",
+});
 
 /// Identity of one component on one host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

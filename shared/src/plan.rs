@@ -1,4 +1,4 @@
-//! Plans: what is started, stopped and restarted for one wish, in which order, and what became of it.
+//! Plans: the ordered actions that fulfil one request, and their results.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,49 +10,50 @@ use crate::action::{ActionKind, ActionProgress, Requester};
 use crate::format::counted;
 use crate::overview::InstanceId;
 use crate::selector::Selector;
+use crate::words::words;
 
-/// Steps in an order in which they can be done.
+/// Ordered actions that fulfil one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What was wished.
+    /// Requested kind of action.
     pub kind: ActionKind,
-    /// Each after all that it waits for.
+    /// Steps; each comes after all steps that it waits for.
     pub steps: Vec<Step>,
 }
 
 /// One action on one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// On which.
+    /// Instance that the step acts on.
     pub instance: InstanceId,
-    /// What is done.
+    /// Action of the step.
     pub action: ActionKind,
-    /// It was asked for; if not, another one needs it.
+    /// True if the request names the instance; false if another step needs this one.
     pub named: bool,
-    /// The positions of the steps that must be done before; each is smaller than its own.
+    /// Positions of the steps that must be done before; each is smaller than the step's own position.
     pub after: Vec<usize>,
-    /// Why it is done where it was not asked for, or what else is to be known of it, as a sentence; empty:
-    /// nothing.
+    /// Reason for a step that the request does not name, or a remark about the step, as a sentence; empty if
+    /// there is none.
     pub why: String,
-    /// Why rta cannot start the instance again that this step stops, as a sentence; empty: it can, or nothing is
-    /// stopped.
+    /// Reason why rta cannot start the instance again after this stop, as a sentence; empty if it can, or if
+    /// the step stops nothing.
     #[serde(default)]
     pub irreversible: String,
 }
 
 impl Plan {
-    /// The instances that it touches although they were not named, each once.
+    /// Returns the affected instances that the request does not name, each once.
     pub fn implied_instances(&self) -> Vec<&InstanceId> {
         self.instances(false)
     }
 
-    /// The instances that were named and that it touches, each once.
+    /// Returns the affected instances that the request names, each once.
     pub fn requested_instances(&self) -> Vec<&InstanceId> {
         self.instances(true)
     }
 
-    /// The instances that somebody has to agree to, each once: those that were not named; where the plan stops several
-    /// that were named, these; and those that rta cannot start again.
+    /// Returns the instances that the requester must confirm, each once: those that the request does not
+    /// name; those that it names, if the plan stops several of them; and those that rta cannot start again.
     pub fn instances_to_confirm(&self) -> Vec<&InstanceId> {
         let stops = |step: &&Step| step.named && step.action != ActionKind::Start;
         let stopped: HashSet<&InstanceId> =
@@ -66,7 +67,7 @@ impl Plan {
         steps.map(|step| &step.instance).filter(|instance| known.insert(*instance)).collect()
     }
 
-    /// The steps that stop what rta cannot start again.
+    /// Returns the steps that stop an instance that rta cannot start again.
     pub fn irreversible_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| !step.irreversible.is_empty())
     }
@@ -78,21 +79,22 @@ impl Plan {
     }
 }
 
-/// What is to be started, stopped or restarted, as a person names it.
+/// Request to start, stop or restart instances, as a user writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionRequest {
-    /// Name or alias; empty: every component of the place.
+    /// Name or alias; empty: every component of the host or environment.
     pub component: String,
     /// Empty: any.
     pub environment: String,
     /// Empty: any.
     pub host: String,
-    /// Every instance that the rest fits; without it a component must be one instance, and a wish without
-    /// component needs an environment or a host.
+    /// True to act on every matching instance. Otherwise a component must match exactly one instance, and a
+    /// request without a component needs an environment or a host.
     pub all: bool,
-    /// The named ones alone, whatever they need and whatever needs them.
+    /// True to ignore dependencies: prerequisites are not started, and dependents are not stopped.
     pub no_dependencies: bool,
-    /// Of the rest only what the plan of this number has stopped, and what has not run since; 0: whatever the rest says.
+    /// ID of a plan: limits the request to instances that this plan stopped and that have not run since; 0:
+    /// no limit.
     pub stopped_by: u64,
 }
 
@@ -104,108 +106,97 @@ impl ActionRequest {
     }
 }
 
-/// How a plan is to be carried out.
+/// Options for the execution of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecutionOptions {
-    /// Whatever the plan touches is right; otherwise one is refused of whose [`Plan::instances_to_confirm`] not all is agreed.
+    /// True to confirm every instance. Otherwise a plan is refused unless `agreed` contains all of its
+    /// [`Plan::instances_to_confirm`].
     pub everything: bool,
-    /// What somebody agreed to.
+    /// Instances that the requester has confirmed.
     pub agreed: Vec<InstanceId>,
-    /// After a failure the steps that do not depend on it are done all the same. After one for which an agent
-    /// could not be reached they are in any case.
+    /// True to continue after a failure with the steps that do not depend on it. After a failure to reach an
+    /// agent, they are continued in any case.
     pub keep_going: bool,
-    /// How many steps may be under way at once; 0: the aggregator's default.
+    /// Maximum number of concurrent steps; 0: the aggregator's default.
     pub parallel: u32,
 }
 
-/// How a step stands.
+/// State of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
-    /// Its turn has not come.
+    /// Not begun.
     Waiting,
-    /// Its agent was asked.
+    /// Requested from the agent.
     UnderWay,
-    /// It is done.
+    /// Done.
     Done,
-    /// It failed.
+    /// Failed.
     Failed,
-    /// It was not attempted, since one before it failed, or since the plan was cancelled.
+    /// Not attempted, because an earlier step failed or the plan was cancelled.
     Skipped,
-    /// The aggregator ended in the meantime, and it is not known how it went.
+    /// Result unknown, because the aggregator ended in the meantime.
     Interrupted,
 }
 
+words!(StepState {
+    Waiting => "waiting",
+    UnderWay => "under way",
+    Done => "done",
+    Failed => "failed",
+    Skipped => "skipped",
+    Interrupted => "interrupted",
+});
+
 impl StepState {
-    /// Every value.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::UnderWay, Self::Done, Self::Failed, Self::Skipped, Self::Interrupted];
-
-    /// The word shown to people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::UnderWay => "under way",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
-    /// Whether nothing more is to come.
+    /// Returns true if the state cannot change any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::UnderWay)
     }
 }
 
-impl fmt::Display for StepState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-/// What a step came to.
+/// Change of a step's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepChange {
-    /// Its position in the plan.
+    /// Position of the step in the plan.
     pub step: usize,
-    /// When, by the aggregator's clock.
+    /// Time of the change, by the aggregator's clock.
     pub at: Timestamp,
-    /// How it stands now.
+    /// New state.
     pub state: StepState,
-    /// While it is under way: how far its agent says that it is.
+    /// Progress as reported by the agent, while the step is under way.
     pub progress: Option<ActionProgress>,
-    /// The same as a sentence; of a failure its reason, and below it the log's last lines, each a line.
+    /// Description as a sentence. For a failure: its reason, followed by the last lines of the component's
+    /// log.
     pub text: String,
 }
 
-/// How a plan ended.
+/// Result of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlanEnd {
-    /// When.
+    /// End of the plan, by the aggregator's clock.
     pub at: Timestamp,
-    /// Steps that were done.
+    /// Number of steps that were done.
     pub done: usize,
-    /// Steps that failed.
+    /// Number of steps that failed.
     pub failed: usize,
-    /// Steps that were not attempted.
+    /// Number of steps that were not attempted.
     pub skipped: usize,
-    /// Steps of which it is not known how they went.
+    /// Number of steps with an unknown result.
     pub interrupted: usize,
-    /// Somebody cancelled it, and something was skipped for that.
+    /// True if the plan was cancelled and steps were skipped for that reason.
     pub cancelled: bool,
 }
 
 impl PlanEnd {
-    /// Whether every step was done.
+    /// Returns true if every step was done.
     pub fn is_complete(&self) -> bool {
         self.failed + self.skipped + self.interrupted == 0
     }
 }
 
 impl fmt::Display for PlanEnd {
-    /// `cancelled: 2 steps done, 1 skipped`.
+    /// Writes `cancelled: 2 steps done, 1 skipped`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.cancelled {
             f.write_str("cancelled: ")?;
@@ -222,31 +213,31 @@ impl fmt::Display for PlanEnd {
     }
 }
 
-/// The beginning of a plan.
+/// Start of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlanStart {
-    /// Tells it from every other plan of the aggregator.
+    /// ID, unique among all plans of the aggregator.
     pub id: u64,
-    /// What is to be done.
+    /// Steps to perform.
     pub plan: Plan,
-    /// When it began.
+    /// Start time, by the aggregator's clock.
     pub at: Timestamp,
-    /// Who asked.
+    /// Requester.
     pub by: Requester,
-    /// Why it was not on disk before its first step began, as a sentence: should the aggregator end, nobody will know
-    /// what this plan did. `None` where it was.
+    /// Reason why the plan was not on disk before its first step, as a sentence: if the aggregator ends, the
+    /// record of this plan is lost. `None` if it was on disk.
     pub unrecorded: Option<String>,
 }
 
-/// A plan that is carried out, as it is told: its beginning, each change, its end.
+/// Event in the stream of a running plan: its start, each change, its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlanEvent {
-    /// The first.
+    /// Start; always the first event.
     Begun(PlanStart),
-    /// One for each thing that happens.
+    /// Change of one step.
     Step(StepChange),
-    /// The last.
+    /// End; always the last event.
     Ended(PlanEnd),
 }
 

@@ -1,11 +1,10 @@
 //! Results of a component's health probe.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::format::elapsed;
+use crate::words::words;
 
 /// Result of the last attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -19,22 +18,11 @@ pub enum ProbeState {
     Failing,
 }
 
-impl ProbeState {
-    /// Returns the word shown to users.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Passing => "passing",
-            Self::Failing => "failing",
-        }
-    }
-}
-
-impl fmt::Display for ProbeState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
+words!(ProbeState {
+    Pending => "pending",
+    Passing => "passing",
+    Failing => "failing",
+});
 
 /// State of a component's health probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// Identity of a process within one boot, distinct from that of a later process with the same PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
@@ -47,19 +49,13 @@ pub enum Suspension {
     Freezer,
 }
 
+words!(Suspension {
+    Signal => "stopped by a signal",
+    Debugger => "held by a debugger",
+    Freezer => "frozen",
+});
+
 impl Suspension {
-    /// All values.
-    pub const ALL: [Self; 3] = [Self::Signal, Self::Debugger, Self::Freezer];
-
-    /// Returns the words shown to users: `stopped by a signal`.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Signal => "stopped by a signal",
-            Self::Debugger => "held by a debugger",
-            Self::Freezer => "frozen",
-        }
-    }
-
     /// Returns a sentence for each kind of suspension among `processes`, with the way to end it.
     pub fn sentences(processes: &[Process]) -> Vec<String> {
         Self::ALL.iter().filter_map(|suspension| suspension.sentence(processes)).collect()

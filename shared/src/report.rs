@@ -15,6 +15,7 @@ use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::unit::UnitReport;
+use crate::words::words;
 
 /// State of one component, as its agent observed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -35,25 +36,14 @@ pub enum State {
     Unknown,
 }
 
-impl State {
-    /// Returns the word shown to users.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Partial => "partial",
-            Self::Stopped => "stopped",
-            Self::Starting => "starting",
-            Self::Stopping => "stopping",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
+words!(State {
+    Running => "running",
+    Partial => "partial",
+    Stopped => "stopped",
+    Starting => "starting",
+    Stopping => "stopping",
+    Unknown => "unknown",
+});
 
 /// State of one part of a component, as its agent observed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::action::ActionKind;
-use crate::config::{Component, HostComponent, StartRule, StopRule};
+use crate::config::{Component, HostComponent, ProbeRule, StartRule, StopRule};
+use crate::template::Form;
 
 /// Time that an action may take beyond the configured times: looks at the processes, and what happens at its deadline.
 const ACTION_MARGIN: Duration = Duration::from_secs(30);
@@ -22,10 +23,10 @@ pub struct ActionTimes {
 }
 
 impl ActionTimes {
-    fn new(start: Option<(Duration, Duration)>, probe: Option<Duration>, stop: &StopRule) -> Self {
-        let probe = probe.unwrap_or_default();
+    fn new<F: Form>(start: Option<&StartRule<F>>, probe: Option<&ProbeRule<F>>, stop: &StopRule<F>) -> Self {
+        let probe = probe.map_or(Duration::ZERO, |probe| probe.timeout);
         Self {
-            start: start.map_or(Duration::ZERO, |(timeout, settle)| timeout + settle + probe),
+            start: start.map_or(Duration::ZERO, |start| start.timeout + start.settle + probe),
             stop: stop.timeout + stop.settle.unwrap_or(StopRule::SETTLE),
         }
     }
@@ -52,20 +53,13 @@ impl ActionTimes {
 
 impl From<&HostComponent> for ActionTimes {
     fn from(component: &HostComponent) -> Self {
-        let start = component.start.as_ref().map(|StartRule { timeout, settle, .. }| (*timeout, *settle));
-        Self::new(start, component.probe.as_ref().map(|probe| probe.timeout), &component.stop)
+        Self::new(component.start.as_ref(), component.probe.as_ref(), &component.stop)
     }
 }
 
 impl From<&Component> for ActionTimes {
     fn from(component: &Component) -> Self {
-        let start = component.start.as_ref().map(|start| (start.timeout, start.settle));
-        let stop = StopRule {
-            timeout: component.stop.timeout,
-            settle: component.stop.settle,
-            ..StopRule::default()
-        };
-        Self::new(start, component.probe.as_ref().map(|probe| probe.timeout), &stop)
+        Self::new(component.start.as_ref(), component.probe.as_ref(), &component.stop)
     }
 }
 

@@ -36,7 +36,7 @@ fn a_stop_command_runs_where_and_as_whom_the_start_command_does() {
         "start = { command = [\"run\"], directory = \"${home}\", user = \"kafka\", log = \"${home}/out.log\" }\n\
          stop = { command = [\"bin/stop.sh\", \"${hostname}\"], scope = \"group\", timeout = \"5s\" }",
     );
-    let command = app.stop.command.unwrap();
+    let command = app.stop_command().unwrap();
     assert_eq!(command.command, ["bin/stop.sh", "h1"]);
     assert_eq!(command.directory.as_deref(), Some(Path::new("/opt/app")));
     assert_eq!(command.user.as_deref(), Some("kafka"));
@@ -167,7 +167,7 @@ fn start_says_what_its_process_gets_and_a_stop_command_gets_the_same() {
          stack = { soft = 1024, hard = \"unlimited\" } } }\n\
          stop = { command = [\"end\"] }",
     );
-    let start = app.start.unwrap().engine.command().unwrap().clone();
+    let start = app.start.as_ref().unwrap().engine.command().unwrap();
     let file = |path: &str, is_optional| EnvironmentFile { path: path.into(), is_optional };
     assert_eq!(start.environment_files, [file("/etc/app", false), file("/opt/app/env", true)]);
     let limit = |resource, soft, hard| ResourceLimit { resource, soft, hard };
@@ -179,8 +179,8 @@ fn start_says_what_its_process_gets_and_a_stop_command_gets_the_same() {
     let expected =
         ProcessSettings { umask: Some(0o027), group: Some("data".to_owned()), limits, nice: Some(-5) };
     assert_eq!(start.process, expected);
-    let stop = app.stop.command.unwrap();
-    assert_eq!((stop.environment_files, stop.process), (start.environment_files, start.process));
+    let stop = app.stop_command().unwrap();
+    assert_eq!((&stop.environment_files, &stop.process), (&start.environment_files, &start.process));
     let one = component("start = { command = [\"run\"], environment_file = \"/etc/app\" }");
     assert_eq!(one.start.unwrap().engine.command().unwrap().environment_files, [file("/etc/app", false)]);
 }

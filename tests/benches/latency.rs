@@ -1,6 +1,6 @@
 //! Latency from SIGKILL of a matched process to the agent's report and to the aggregator's overview.
 //!
-//! `cargo bench -p rta-tests --bench latency` measures 200 kills in each mode; `-- --mode events`
+//! `cargo bench --workspace --bench latency` measures 200 kills in each mode; `-- --mode events`
 //! selects one mode. The exit code is 1 if the 99th percentile to the overview exceeds 20 ms with
 //! events or 1.2 s with scans.
 

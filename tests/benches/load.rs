@@ -1,7 +1,7 @@
 //! Cost of the agent with an aggregator connected: at rest among 3,000 unrelated processes, and while 300
 //! processes start and end per second.
 //!
-//! `cargo bench -p rta-tests --bench load` takes about three minutes in each mode. `-- --mode events` selects
+//! `cargo bench --workspace --bench load` takes about three minutes in each mode. `-- --mode events` selects
 //! one mode; `--rest SECONDS` and `--storm SECONDS` change the duration of the measurements. The exit code is
 //! 1 if the agent, with events, uses 2 ms of CPU per second at rest, 5 % of a core in the storm, or 16 MB of
 //! memory; or if it misses a component in any mode.

@@ -1,7 +1,7 @@
 //! Cost of a large plan for the aggregator: a stop of everything on 100 and on 1,000 hosts with 14 components
 //! each, whose agents are simulated.
 //!
-//! `cargo bench -p rta-tests --bench plans`; `-- --hosts 200` measures a single size. Each step must cost the
+//! `cargo bench --workspace --bench plans`; `-- --hosts 200` measures a single size. Each step must cost the
 //! same in both sizes: the exit code is 1 if the CPU time per step more than triples.
 
 #![expect(

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Returns the path of one of the workspace's binaries, which are built on first use.
+/// Returns the path of one of the workspace's binaries, which are built on first use. With `--workspace`, as
+/// here, tests and benchmarks have the same dependencies with the same features, so that only the binaries
+/// themselves remain to be built.
 ///
 /// # Panics
 /// Panics if the workspace does not build.
@@ -20,6 +22,15 @@ fn build() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--workspace", "--bins"]);
+    // Cargo describes the package of this test by these variables. If they were passed on, the build script
+    // of ring would run again, and everything above ring would be compiled again, here and by the next
+    // command.
+    for (name, _) in std::env::vars_os() {
+        let name_bytes = name.as_encoded_bytes();
+        if name_bytes.starts_with(b"CARGO_PKG_") || name_bytes.starts_with(b"CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     if folder.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");

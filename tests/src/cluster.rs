@@ -280,7 +280,7 @@ impl TestAgent {
     fn wait_for_reload(&self) {
         wait_for("an agent to read its configuration", || {
             let log = self.process.log();
-            log.iter().any(|line| line.contains("the configuration is read anew")).then_some(())
+            log.iter().any(|line| line.contains("configuration reloaded")).then_some(())
         });
     }
 

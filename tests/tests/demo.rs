@@ -102,7 +102,7 @@ fn the_demo_shows_what_a_stopped_kafka_breaks_and_leaves_nothing() {
     assert_eq!(reload.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(reload.stderr).unwrap(),
-        "rta: this aggregator has no configuration folder that it could read anew; it plays the demo\n"
+        "rta: this aggregator has no configuration folder to reload: it runs the demo\n"
     );
     let ambiguous = rta(&["stop", "spark", "master"]);
     assert_eq!(ambiguous.status.code(), Some(1));

@@ -166,7 +166,7 @@ fn a_text_finds_its_process_or_says_why_not() {
     assert!(text(&name.stderr).contains("a name cannot contain \"/\""), "{name:?}");
     let none = learn(&["4294967295"]);
     assert_eq!(none.status.code(), Some(4));
-    assert_eq!(text(&none.stderr), "rta: pid 4294967295 is no process; it may have ended\n");
+    assert_eq!(text(&none.stderr), "rta: pid 4294967295 does not exist; it may have ended\n");
 }
 
 #[test]

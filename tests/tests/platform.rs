@@ -257,7 +257,7 @@ fn the_shell_reads_a_pipe_and_survives_failures() {
     let said = all(&out, "started in");
     assert!(said.contains("kafka server  stopped  down"), "{said}");
     let errors = all(&errors, "a quote is not closed");
-    assert!(errors.contains("\"fly\" is no command; known:"), "{errors}");
+    assert!(errors.contains("unknown command \"fly\"; known:"), "{errors}");
     assert!(errors.contains("component \"nothing\" is not known"), "{errors}");
     assert_eq!(cluster.aggregator.instance("kafka server")["state"], "running", "exit ends the shell");
 }

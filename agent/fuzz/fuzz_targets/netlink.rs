@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rta_agent::watch::event::decode;
+use rta_agent::watch::netlink::decode;
 
 /// Shortest event: a netlink header, a connector header, 16 bytes and one word.
 const SHORTEST: usize = 16 + 20 + 16 + 4;

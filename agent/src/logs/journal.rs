@@ -8,33 +8,33 @@ use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::lines::Splitter;
-use super::{Piece, parts};
+use super::lines::LineSplitter;
+use super::{LogBatch, split_batch};
 
 /// Buffer size for reading the output.
-const BUFFER: usize = 64 * 1024;
+const BUFFER_SIZE: usize = 64 * 1024;
 /// Maximum length kept of the error output.
-const REASON: u64 = 1024;
+const MAX_ERROR_LENGTH: u64 = 1024;
 /// Search path for programs if the agent itself has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Running journalctl. It is killed when this is dropped, and the runtime waits for it.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct UnitJournal {
     unit: String,
     child: Child,
     output: BufReader<ChildStdout>,
     errors: ChildStderr,
 }
 
-impl Journal {
+impl UnitJournal {
     /// Runs `program` to show the last `lines` of the journal of `unit`, and with `follow` new ones. The
     /// process inherits only `PATH` from the agent. Must be called within a runtime.
     ///
     /// # Errors
     /// Returns an error, with a sentence, if the program cannot be run.
     pub(super) fn open(program: &Path, unit: &str, lines: usize, follow: bool) -> Result<Self, String> {
-        let told = |error: io::Error| {
+        let to_error = |error: io::Error| {
             let program = program.display();
             format!("the journal of {unit} cannot be read: {program} cannot be run: {error}")
         };
@@ -48,42 +48,47 @@ impl Journal {
         }
         command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("SYSTEMD_COLORS", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(told)?;
+        let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(to_error)?;
         let (output, errors) = child
             .stdout
             .take()
             .zip(child.stderr.take())
-            .ok_or_else(|| told(io::Error::other("its output cannot be read")))?;
-        Ok(Self { unit: unit.to_owned(), child, output: BufReader::with_capacity(BUFFER, output), errors })
+            .ok_or_else(|| to_error(io::Error::other("its output cannot be read")))?;
+        Ok(Self {
+            unit: unit.to_owned(),
+            child,
+            output: BufReader::with_capacity(BUFFER_SIZE, output),
+            errors,
+        })
     }
 
     /// Forwards the output until the process has ended or the receiver is dropped.
-    pub(super) async fn pass_on(
+    pub(super) async fn forward(
         mut self,
-        pieces: mpsc::Sender<Result<Piece, String>>,
+        batches: mpsc::Sender<Result<LogBatch, String>>,
         _permit: OwnedSemaphorePermit,
     ) {
         let mut errors = Vec::new();
-        let mut said = self.errors.take(REASON);
+        let mut said = self.errors.take(MAX_ERROR_LENGTH);
         let reading = async {
-            let mut lines = Splitter::default();
-            let mut buffer = vec![0; BUFFER];
+            let mut lines = LineSplitter::default();
+            let mut buffer = vec![0; BUFFER_SIZE];
             loop {
-                let mut piece = Piece::default();
+                let mut batch = LogBatch::default();
                 match self.output.read(&mut buffer).await {
                     Ok(0) => {
-                        piece.lines.extend(lines.finish());
-                        pass(&self.unit, piece, &pieces).await;
+                        batch.lines.extend(lines.finish());
+                        send_batch(&self.unit, batch, &batches).await;
                         return;
                     }
-                    Ok(read) => lines.push(buffer.get(..read).unwrap_or_default(), &mut piece.lines),
+                    Ok(read) => lines.push(buffer.get(..read).unwrap_or_default(), &mut batch.lines),
                     Err(error) => {
                         // The receiver may have gone.
-                        let _ = pieces.send(Err(format!("the journal cannot be read: {error}"))).await;
+                        let _ = batches.send(Err(format!("the journal cannot be read: {error}"))).await;
                         return;
                     }
                 }
-                if !pass(&self.unit, piece, &pieces).await {
+                if !send_batch(&self.unit, batch, &batches).await {
                     return;
                 }
             }
@@ -94,7 +99,7 @@ impl Journal {
         };
         tokio::select! {
             () = both => {}
-            () = pieces.closed() => return,
+            () = batches.closed() => return,
         }
         let reason = match self.child.wait().await {
             Ok(status) if status.success() => return,
@@ -104,22 +109,26 @@ impl Journal {
         let said = String::from_utf8_lossy(&errors);
         let reason = said.lines().next().map_or(reason, str::to_owned);
         // The receiver may have gone.
-        let _ = pieces.send(Err(format!("the journal of {} cannot be read: {reason}", self.unit))).await;
+        let _ = batches.send(Err(format!("the journal of {} cannot be read: {reason}", self.unit))).await;
     }
 }
 
 /// Forwards a piece; returns false if the receiver is dropped.
-async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, String>>) -> bool {
-    let before = piece.lines.len();
-    piece.lines.retain(|line| line != "-- No entries --");
-    if piece.lines.len() < before {
-        piece.notice = Some(format!("the journal has no entries of {unit}"));
+async fn send_batch(
+    unit: &str,
+    mut batch: LogBatch,
+    batches: &mpsc::Sender<Result<LogBatch, String>>,
+) -> bool {
+    let before = batch.lines.len();
+    batch.lines.retain(|line| line != "-- No entries --");
+    if batch.lines.len() < before {
+        batch.notice = Some(format!("the journal has no entries of {unit}"));
     }
     // Versions before 252 begin with the time range of the journal.
     let covers = ["-- Journal begins at ", "-- Logs begin at "];
-    piece.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
-    for part in parts(piece.masked()) {
-        if pieces.send(Ok(part)).await.is_err() {
+    batch.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
+    for part in split_batch(batch.masked()) {
+        if batches.send(Ok(part)).await.is_err() {
             return false;
         }
     }
@@ -147,30 +156,30 @@ mod tests {
         path
     }
 
-    async fn begun(journal: Journal) -> mpsc::Receiver<Result<Piece, String>> {
+    async fn begun(journal: UnitJournal) -> mpsc::Receiver<Result<LogBatch, String>> {
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        let (pieces, received) = mpsc::channel(4);
-        tokio::spawn(journal.pass_on(pieces, permit));
+        let (batches, received) = mpsc::channel(4);
+        tokio::spawn(journal.forward(batches, permit));
         received
     }
 
-    async fn all(journal: Journal) -> Vec<Result<Piece, String>> {
+    async fn all(journal: UnitJournal) -> Vec<Result<LogBatch, String>> {
         let mut received = begun(journal).await;
         let mut all = Vec::new();
-        while let Some(piece) = received.recv().await {
-            all.push(piece);
+        while let Some(batch) = received.recv().await {
+            all.push(batch);
         }
         all
     }
 
     #[tokio::test]
-    async fn the_units_lines_are_shown_and_the_agents_secrets_are_not_passed_on() {
+    async fn unit_lines_are_shown_and_agent_environment_is_not_inherited() {
         let folder = tempfile::tempdir().unwrap();
         let script = "printf '%s\\n' \"$@\" > arguments; env > environment\n\
                       echo '-- Journal begins at Mon 2026-11-23. --'; echo one; printf 'two'";
         let program = program(folder.path(), script);
-        let pieces = all(Journal::open(&program, "-x@1.service", 7, false).unwrap()).await;
-        let lines: Vec<String> = pieces.into_iter().flat_map(|piece| piece.unwrap().lines).collect();
+        let batches = all(UnitJournal::open(&program, "-x@1.service", 7, false).unwrap()).await;
+        let lines: Vec<String> = batches.into_iter().flat_map(|batch| batch.unwrap().lines).collect();
         assert_eq!(lines, ["one", "two"]);
         let arguments = std::fs::read_to_string(folder.path().join("arguments")).unwrap();
         assert_eq!(arguments, "--unit=-x@1.service\n--lines=7\n--output=short-iso\n--no-pager\n");
@@ -179,17 +188,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn that_there_is_nothing_or_that_it_cannot_be_read_is_said() {
+    async fn empty_or_unreadable_journal_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let empty = program(folder.path(), "echo '-- No entries --'");
-        let pieces = all(Journal::open(&empty, "a.service", 7, false).unwrap()).await;
+        let batches = all(UnitJournal::open(&empty, "a.service", 7, false).unwrap()).await;
         let notice = Some("the journal has no entries of a.service".to_owned());
-        assert_eq!(pieces, [Ok(Piece { lines: vec![], notice })]);
+        assert_eq!(batches, [Ok(LogBatch { lines: vec![], notice })]);
         let denied = program(folder.path(), "echo 'No journal files were opened' >&2; exit 1");
-        let pieces = all(Journal::open(&denied, "a.service", 7, false).unwrap()).await;
+        let batches = all(UnitJournal::open(&denied, "a.service", 7, false).unwrap()).await;
         let reason = "the journal of a.service cannot be read: No journal files were opened";
-        assert_eq!(pieces, [Err(reason.to_owned())]);
-        let reason = Journal::open(&folder.path().join("none"), "a.service", 7, false).unwrap_err();
+        assert_eq!(batches, [Err(reason.to_owned())]);
+        let reason = UnitJournal::open(&folder.path().join("none"), "a.service", 7, false).unwrap_err();
         assert!(
             reason.starts_with("the journal of a.service cannot be read: ") && reason.contains("none"),
             "{reason}"
@@ -197,12 +206,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_followed_until_its_reader_leaves() {
+    async fn journal_is_followed_until_its_reader_leaves() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "echo $$; exec sleep 1000");
-        let mut received = begun(Journal::open(&program, "a.service", 7, true).unwrap()).await;
-        let piece = received.recv().await.unwrap().unwrap();
-        let process = PathBuf::from(format!("/proc/{}", piece.lines[0]));
+        let mut received = begun(UnitJournal::open(&program, "a.service", 7, true).unwrap()).await;
+        let batch = received.recv().await.unwrap().unwrap();
+        let process = PathBuf::from(format!("/proc/{}", batch.lines[0]));
         assert!(process.exists());
         drop(received);
         while process.exists() {

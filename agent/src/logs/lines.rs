@@ -1,23 +1,23 @@
 //! Splits bytes into lines.
 
 /// Maximum length of a line, in bytes; longer ones are cut so that a message can hold them.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(super) const MAX_LINE_LENGTH: usize = 8 * 1024;
 
 /// Splits a stream of bytes into lines. An unfinished last line is kept until its end arrives.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub(super) struct LineSplitter {
     open: Vec<u8>,
     /// Number of bytes of the unfinished line that were left out.
     dropped: usize,
 }
 
-impl Splitter {
+impl LineSplitter {
     /// Appends the lines that `bytes` complete to `lines`.
     pub(super) fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         let mut rest = bytes;
         while let Some(end) = line_end(rest) {
             self.append(&rest[..end]);
-            lines.extend(self.take());
+            lines.extend(self.take_line());
             rest = &rest[end + 1..];
         }
         self.append(rest);
@@ -25,16 +25,16 @@ impl Splitter {
 
     /// Returns the unfinished line when no more bytes follow; `None` if there is none.
     pub(super) fn finish(&mut self) -> Option<String> {
-        if self.open.is_empty() { None } else { self.take() }
+        if self.open.is_empty() { None } else { self.take_line() }
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        let room = LONGEST.saturating_sub(self.open.len()).min(bytes.len());
+        let room = MAX_LINE_LENGTH.saturating_sub(self.open.len()).min(bytes.len());
         self.open.extend_from_slice(&bytes[..room]);
         self.dropped += bytes.len() - room;
     }
 
-    fn take(&mut self) -> Option<String> {
+    fn take_line(&mut self) -> Option<String> {
         let open = std::mem::take(&mut self.open);
         let line = open.strip_suffix(b"\r").unwrap_or(&open);
         let mut line = String::from_utf8_lossy(line).into_owned();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> (Vec<String>, Option<String>) {
-        let mut splitter = Splitter::default();
+        let mut splitter = LineSplitter::default();
         let mut lines = Vec::new();
         for piece in pieces {
             splitter.push(piece, &mut lines);
@@ -64,15 +64,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_whole_however_the_bytes_come() {
+    fn lines_are_whole_for_any_split() {
         let (whole, open) = lines(&[b"a", b"b\n\nc\r\n", b"d\xff", b"e"]);
         assert_eq!(whole, ["ab", "", "c"]);
         assert_eq!(open.as_deref(), Some("d\u{fffd}e"));
     }
 
     #[test]
-    fn a_long_line_is_cut_and_the_next_one_is_not() {
-        let (whole, open) = lines(&[&vec![b'x'; LONGEST], b"yyy\nnext\n"]);
+    fn long_line_is_cut_and_next_is_whole() {
+        let (whole, open) = lines(&[&vec![b'x'; MAX_LINE_LENGTH], b"yyy\nnext\n"]);
         assert!(whole[0].ends_with("x ... (3 bytes more)"));
         assert_eq!((whole[1].as_str(), open), ("next", None));
     }

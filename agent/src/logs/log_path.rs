@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rta_shared::config::HostComponent;
 use serde::{Deserialize, Serialize};
 
-use crate::safe_open;
+use crate::host::safe_open;
 
 /// Path of a component's log, and the user that the component is configured to run as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ impl LogPath {
     }
 
     /// Returns the configured log of `component`; `None` if the configuration names none.
-    pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
+    pub(crate) fn from_component(component: &HostComponent) -> Option<Self> {
         let command = component.start.as_ref().and_then(|start| start.engine.command());
         let user = command.and_then(|command| command.user.clone());
         component.log.clone().map(|path| Self::new(path, user))

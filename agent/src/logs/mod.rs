@@ -8,9 +8,9 @@
 //! | `tail` | last lines since a launch |
 //! | `journal` | journal of a systemd unit as the log of its component |
 
-mod file;
 mod journal;
 mod lines;
+mod log_file;
 mod log_path;
 mod tail;
 
@@ -23,27 +23,27 @@ use rta_shared::redact::redact_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use self::file::LogFile;
-use self::journal::Journal;
+use self::journal::UnitJournal;
+use self::log_file::LogFile;
 pub(crate) use self::log_path::LogPath;
-pub(crate) use self::tail::{last_line, length, log_tail};
+pub(crate) use self::tail::{last_line, log_length, log_tail};
 
 /// Maximum number of lines that are read back.
-pub(crate) const MOST_LINES: usize = 10_000;
+pub(crate) const MAX_LINES: usize = 10_000;
 /// Maximum number of concurrent readers: each holds a file open and a buffer.
-const READERS: usize = 32;
+const MAX_READERS: usize = 32;
 /// Interval between two checks for new lines.
-const PACE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Program that shows journals.
 const JOURNALCTL: &str = "journalctl";
 /// Maximum number of lines per message; gRPC accepts messages of up to 4 MiB.
-const BATCH: usize = 200;
+const MAX_BATCH_LINES: usize = 200;
 /// Maximum number of messages queued for a slow reader.
-const WAITING: usize = 4;
+const MAX_QUEUED_BATCHES: usize = 4;
 
 /// Lines of a log, with a notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct LogBatch {
     /// Complete lines, without their line ends.
     pub(crate) lines: Vec<String>,
     /// Notice for the reader, as a sentence.
@@ -62,13 +62,13 @@ pub(crate) enum LogSource {
 impl LogSource {
     /// Returns the log of `component`: the file that the configuration names, otherwise the journal of its
     /// unit; `None` if it has neither.
-    pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
+    pub(crate) fn from_component(component: &HostComponent) -> Option<Self> {
         let unit = || component.start.as_ref()?.engine.unit().map(str::to_owned);
-        LogPath::of_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
+        LogPath::from_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
     }
 }
 
-impl Piece {
+impl LogBatch {
     /// Masks what looks like a secret: logs are shown to every user who may view.
     fn masked(mut self) -> Self {
         for line in &mut self.lines {
@@ -93,7 +93,7 @@ pub(crate) enum LogError {
 
 impl LogReaders {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(READERS)))
+        Self(Arc::new(Semaphore::new(MAX_READERS)))
     }
 
     /// Streams the last `lines` of `log`, then with `follow` new lines, across rotations, until the stream is
@@ -106,37 +106,37 @@ impl LogReaders {
         log: LogSource,
         lines: usize,
         follow: bool,
-    ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
+    ) -> Result<ReceiverStream<Result<LogBatch, String>>, LogError> {
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
-        let lines = lines.min(MOST_LINES);
-        let (pieces, stream) = mpsc::channel(WAITING);
+        let lines = lines.min(MAX_LINES);
+        let (batches, stream) = mpsc::channel(MAX_QUEUED_BATCHES);
         let log = match log {
             LogSource::File(log) => log,
             LogSource::Journal(unit) => {
-                let journal = Journal::open(Path::new(JOURNALCTL), &unit, lines, follow);
-                tokio::spawn(journal.map_err(LogError::Unreadable)?.pass_on(pieces, permit));
+                let journal = UnitJournal::open(Path::new(JOURNALCTL), &unit, lines, follow);
+                tokio::spawn(journal.map_err(LogError::Unreadable)?.forward(batches, permit));
                 return Ok(ReceiverStream::new(stream));
             }
         };
-        let opened = blocking(move || LogFile::open(log, lines, follow)).await;
-        let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
-        tokio::spawn(pass_on(file, piece, follow, pieces, permit));
+        let opened = read_blocking(move || LogFile::open(log, lines, follow)).await;
+        let (file, batch) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
+        tokio::spawn(forward_file(file, batch, follow, batches, permit));
         Ok(ReceiverStream::new(stream))
     }
 }
 
 /// Forwards pieces until the receiver is dropped.
-async fn pass_on(
+async fn forward_file(
     mut file: LogFile,
-    first: Piece,
+    first: LogBatch,
     follow: bool,
-    pieces: mpsc::Sender<Result<Piece, String>>,
+    batches: mpsc::Sender<Result<LogBatch, String>>,
     _permit: OwnedSemaphorePermit,
 ) {
-    let mut piece = first;
+    let mut batch = first;
     loop {
-        for part in parts(piece) {
-            if pieces.send(Ok(part)).await.is_err() {
+        for part in split_batch(batch) {
+            if batches.send(Ok(part)).await.is_err() {
                 return;
             }
         }
@@ -144,21 +144,21 @@ async fn pass_on(
             return;
         }
         tokio::select! {
-            () = pieces.closed() => return,
-            () = tokio::time::sleep(PACE) => {}
+            () = batches.closed() => return,
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
-        let read = blocking(move || {
-            let read = file.more();
+        let read = read_blocking(move || {
+            let read = file.read_added();
             (file, read)
         });
-        piece = match read.await {
-            Ok((read_from, Ok(piece))) => {
+        batch = match read.await {
+            Ok((read_from, Ok(batch))) => {
                 file = read_from;
-                piece
+                batch
             }
             Ok((_, Err(reason))) | Err(reason) => {
                 // The receiver may have gone.
-                let _ = pieces.send(Err(reason)).await;
+                let _ = batches.send(Err(reason)).await;
                 return;
             }
         };
@@ -166,19 +166,22 @@ async fn pass_on(
 }
 
 /// Splits a piece into messages of a bounded size; none if it is empty.
-fn parts(piece: Piece) -> Vec<Piece> {
-    let mut parts: Vec<Piece> =
-        piece.lines.chunks(BATCH).map(|lines| Piece { lines: lines.to_vec(), notice: None }).collect();
-    match (parts.first_mut(), piece.notice) {
+fn split_batch(batch: LogBatch) -> Vec<LogBatch> {
+    let mut parts: Vec<LogBatch> = batch
+        .lines
+        .chunks(MAX_BATCH_LINES)
+        .map(|lines| LogBatch { lines: lines.to_vec(), notice: None })
+        .collect();
+    match (parts.first_mut(), batch.notice) {
         (_, None) => {}
         (Some(first), notice) => first.notice = notice,
-        (None, notice) => parts.push(Piece { lines: Vec::new(), notice }),
+        (None, notice) => parts.push(LogBatch { lines: Vec::new(), notice }),
     }
     parts
 }
 
 /// Runs `read` on a blocking thread: a disk may hang, and nothing else should wait for it.
-async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+async fn read_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(read).await.map_err(|error| format!("the agent failed: {error}"))
 }
 
@@ -195,20 +198,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_lines_end_the_stream_where_nobody_follows() {
+    async fn stream_ends_after_the_last_lines_without_follow() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         for line in 0..1000 {
             writeln!(log, "line {line}").unwrap();
         }
         let stream = LogReaders::new().read(own(&log), 450, false).await.unwrap();
-        let pieces: Vec<Piece> = stream.map(Result::unwrap).collect().await;
-        let lines: Vec<&String> = pieces.iter().flat_map(|piece| &piece.lines).collect();
+        let batches: Vec<LogBatch> = stream.map(Result::unwrap).collect().await;
+        let lines: Vec<&String> = batches.iter().flat_map(|batch| &batch.lines).collect();
         assert_eq!((lines.len(), lines[0].as_str(), lines[449].as_str()), (450, "line 550", "line 999"));
-        assert!(pieces.iter().all(|piece| piece.lines.len() <= BATCH && piece.notice.is_none()));
+        assert!(batches.iter().all(|batch| batch.lines.len() <= MAX_BATCH_LINES && batch.notice.is_none()));
     }
 
     #[tokio::test]
-    async fn what_is_written_follows_and_a_reader_that_leaves_makes_room() {
+    async fn added_lines_follow_and_leaving_reader_frees_its_place() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         writeln!(log, "old").unwrap();
         let readers = LogReaders::new();
@@ -216,11 +219,11 @@ mod tests {
         writeln!(log, "new").unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap().lines, ["new"]);
         let all: Vec<_> =
-            std::iter::repeat_with(|| readers.0.clone().try_acquire_owned()).take(READERS).collect();
+            std::iter::repeat_with(|| readers.0.clone().try_acquire_owned()).take(MAX_READERS).collect();
         assert!(all.last().unwrap().is_err());
         assert!(matches!(readers.read(own(&log), 0, true).await, Err(LogError::Busy)));
         drop((stream, all));
         // The reader's task notices that the stream was dropped, without new lines.
-        let _room = readers.0.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();
+        let _room = readers.0.acquire_many(u32::try_from(MAX_READERS).unwrap()).await.unwrap();
     }
 }

@@ -9,14 +9,15 @@ use rta_shared::sanitize::{printable, truncated};
 use super::LogPath;
 
 /// Maximum number of lines, and maximum number of bytes that are read and returned.
-const LINES: usize = 10;
-const BYTES: u64 = 4096;
+const MAX_LINES: usize = 10;
+const MAX_BYTES: u64 = 4096;
 /// Maximum length of a single line, in bytes.
-const LINE: usize = 300;
+const MAX_LINE_LENGTH: usize = 300;
 
-/// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most [`BYTES`].
+/// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most
+/// [`MAX_BYTES`].
 pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
-    match read(path, from) {
+    match read_tail(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
@@ -34,31 +35,31 @@ pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option
     if started_at.is_some_and(|started| written.as_second() + 1 < started.as_second()) {
         return None;
     }
-    let lines = read(path, 0).ok()?;
+    let lines = read_tail(path, 0).ok()?;
     let line = last_lines(&String::from_utf8_lossy(&lines)).pop()?;
-    Some(truncated(&line, LINE).into_owned())
+    Some(truncated(&line, MAX_LINE_LENGTH).into_owned())
 }
 
 /// Returns the length of the log `path`; 0 if it does not exist, or cannot be read.
-pub(crate) fn length(path: &LogPath) -> u64 {
+pub(crate) fn log_length(path: &LogPath) -> u64 {
     path.open_to_read().and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
 }
 
-fn read(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
+fn read_tail(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
     let mut file = path.open_to_read()?;
     let end = file.metadata()?.len();
     // A log that has become shorter was replaced: all of it is new.
     let from = if end < from { 0 } else { from };
-    file.seek(SeekFrom::Start(from.max(end.saturating_sub(BYTES))))?;
+    file.seek(SeekFrom::Start(from.max(end.saturating_sub(MAX_BYTES))))?;
     let mut content = Vec::new();
-    file.take(BYTES).read_to_end(&mut content)?;
+    file.take(MAX_BYTES).read_to_end(&mut content)?;
     Ok(content)
 }
 
 fn last_lines(content: &str) -> Vec<String> {
-    let mut room = usize::try_from(BYTES).unwrap_or(usize::MAX);
+    let mut room = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
     let mut lines = Vec::new();
-    for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES) {
+    for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(MAX_LINES) {
         let mut line = printable(&redact_text(line)).into_owned();
         // Escapes are longer than what they replace.
         if line.len() > room {
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_new_lines_are_shown_and_none_steers_the_terminal() {
+    fn last_new_lines_are_shown_without_control_characters() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "before the launch").unwrap();
         let from = file.as_file().metadata().unwrap().len();
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_log_makes_a_long_message() {
+    fn long_log_makes_a_short_message() {
         for byte in [b'x', 0x1b, 0xff] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&vec![byte; 1 << 20]).unwrap();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn last_line_is_of_the_run_and_hides_secrets() {
+    fn last_line_is_of_the_run_and_masked() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let path = LogPath::own(file.path());
         let now = Timestamp::now();
@@ -128,12 +129,12 @@ mod tests {
         let later = now + jiff::SignedDuration::from_secs(60);
         assert_eq!(last_line(&path, Some(later)), None);
         file.write_all(&vec![b'x'; 5_000]).unwrap();
-        assert_eq!(last_line(&path, Some(now)).unwrap().len(), LINE);
+        assert_eq!(last_line(&path, Some(now)).unwrap().len(), MAX_LINE_LENGTH);
         assert_eq!(last_line(&LogPath::own(Path::new("/no/such/log")), None), None);
     }
 
     #[test]
-    fn a_log_that_is_not_there_has_no_lines() {
+    fn missing_log_has_no_lines() {
         assert!(log_tail(&LogPath::own(Path::new("/no/such/log")), 0).is_empty());
         assert_eq!(log_tail(&LogPath::own(Path::new("/")), 0).len(), 1);
     }

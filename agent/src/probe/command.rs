@@ -12,22 +12,22 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
-use super::words::{io_reason, shortened, too_late};
-use crate::clean_start::{Account, CleanStart};
+use super::reasons::{io_reason, shorten, timeout_reason};
+use crate::host::child_setup::{ChildSetup, UserAccount};
 
 /// Number of bytes kept from the end of the output.
-const TAIL: usize = 4 * 1024;
+const MAX_TAIL_LENGTH: usize = 4 * 1024;
 /// Default capacity of a pipe (pipe(7)): the maximum that can be left in it when the command has ended.
-const PIPE: usize = 64 * 1024;
+const PIPE_CAPACITY: usize = 64 * 1024;
 /// Time limit for a killed command to end. One in uninterruptible sleep may take longer.
-const KILLED: Duration = Duration::from_secs(1);
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command of `words`. A killed command that does not end is left in `stuck`; while it is there, no
 /// other is run.
 ///
 /// # Errors
 /// Returns an error if the probe does not pass; the reason is a part of a sentence.
-pub(super) async fn ask(
+pub(super) async fn run_probe_command(
     words: &[String],
     timeout: Duration,
     stuck: &mut Option<Child>,
@@ -40,77 +40,77 @@ pub(super) async fn ask(
         ));
     }
     *stuck = None;
-    let mut run = Run::new(words)?;
-    let ended = tokio::time::timeout(timeout, run.read_to_its_end()).await;
+    let mut run = ProbeCommand::new(words)?;
+    let ended = tokio::time::timeout(timeout, run.read_until_exit()).await;
     // The child has not been waited for, so its process group cannot have been reused. Remaining processes of
     // the group are killed too.
     run.group.kill();
-    let Ok(status) = tokio::time::timeout(KILLED, run.child.wait()).await else {
+    let Ok(status) = tokio::time::timeout(KILL_TIMEOUT, run.child.wait()).await else {
         *stuck = Some(run.child);
-        return Err(too_late(timeout));
+        return Err(timeout_reason(timeout));
     };
-    ended.unwrap_or_else(|_| Err(too_late(timeout)))?;
+    ended.unwrap_or_else(|_| Err(timeout_reason(timeout)))?;
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{}{}", ending(status), run.tail.last_line())),
-        Err(error) => Err(not_waited_for(&error)),
+        Ok(status) => Err(format!("{}{}", format_exit_status(status), run.tail.last_line())),
+        Err(error) => Err(wait_failed_reason(&error)),
     }
 }
 
-fn not_waited_for(error: &std::io::Error) -> String {
+fn wait_failed_reason(error: &std::io::Error) -> String {
     format!("it cannot be waited for: {}", io_reason(error))
 }
 
 /// Running command. Dropping it kills its process group; the runtime then waits for the child.
-struct Run {
+struct ProbeCommand {
     // Dropped first: until the child has been waited for, its PID and its group cannot be reused.
-    group: Group,
+    group: ProbeProcessGroup,
     leader: Pid,
     child: Child,
     /// Notifies that some child of the agent ended.
     exits: unix::Signal,
     output: pipe::Receiver,
-    tail: Tail,
+    tail: OutputTail,
 }
 
-impl Run {
+impl ProbeCommand {
     fn new(words: &[String]) -> Result<Self, String> {
-        let told = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
+        let to_error = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
         let Some((program, arguments)) = words.split_first() else {
             return Err("the configured command is empty".to_owned());
         };
         // One pipe for both, so that the last line is the last one written.
-        let (output, input) = std::io::pipe().map_err(told)?;
-        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(told)?;
+        let (output, input) = std::io::pipe().map_err(to_error)?;
+        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(to_error)?;
         // Registered before the command runs, so that its end is not missed.
-        let exits = unix::signal(unix::SignalKind::child()).map_err(told)?;
+        let exits = unix::signal(unix::SignalKind::child()).map_err(to_error)?;
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
-            .envs(Account::own().environment())
+            .envs(UserAccount::own().environment())
             .stdin(Stdio::null())
-            .stdout(input.try_clone().map_err(told)?)
+            .stdout(input.try_clone().map_err(to_error)?)
             .stderr(input)
             .process_group(0)
             .kill_on_drop(true);
-        let start = CleanStart::own();
+        let start = ChildSetup::for_agent_user();
         #[expect(unsafe_code, reason = "the standard library has no safe way to set up the child")]
         // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and
-        // `begin` makes no others.
+        // `apply` makes no others.
         unsafe {
-            command.pre_exec(move || start.begin());
+            command.pre_exec(move || start.apply());
         }
-        let child = command.spawn().map_err(told)?;
+        let child = command.spawn().map_err(to_error)?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let leader = leader.ok_or("it has no PID")?;
-        let group = Group(Some(leader));
-        Ok(Self { leader, group, child, exits, output, tail: Tail::default() })
+        let group = ProbeProcessGroup(Some(leader));
+        Ok(Self { leader, group, child, exits, output, tail: OutputTail::default() })
     }
 
     /// Reads the output until the command has ended. Does not wait for the child yet.
-    async fn read_to_its_end(&mut self) -> Result<(), String> {
-        let mut buffer = [0; TAIL];
+    async fn read_until_exit(&mut self) -> Result<(), String> {
+        let mut buffer = [0; MAX_TAIL_LENGTH];
         let mut open = true;
         loop {
             tokio::select! {
@@ -131,7 +131,7 @@ impl Run {
             }
         }
         // Reads only what is left in the pipe: another process may still write to it.
-        for _ in 0..PIPE.div_ceil(TAIL) {
+        for _ in 0..PIPE_CAPACITY.div_ceil(MAX_TAIL_LENGTH) {
             match rustix::io::read(self.output.as_fd(), &mut buffer) {
                 Ok(0) => break,
                 Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
@@ -149,15 +149,15 @@ impl Run {
         match waitid(WaitId::Pid(self.leader), options) {
             Ok(status) => Ok(status.is_some()),
             Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(not_waited_for(&error.into())),
+            Err(error) => Err(wait_failed_reason(&error.into())),
         }
     }
 }
 
 /// Process group that is killed when this is dropped; `None`: already killed.
-struct Group(Option<Pid>);
+struct ProbeProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProbeProcessGroup {
     /// Kills the group, once.
     fn kill(&mut self) {
         if let Some(leader) = self.0.take() {
@@ -167,14 +167,14 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProbeProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 /// Returns `exit status 1`, or the signal that ended the process.
-fn ending(status: ExitStatus) -> String {
+fn format_exit_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
@@ -182,21 +182,21 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// The last [`TAIL`] bytes of an output.
+/// The last [`MAX_TAIL_LENGTH`] bytes of an output.
 #[derive(Default)]
-struct Tail(Vec<u8>);
+struct OutputTail(Vec<u8>);
 
-impl Tail {
+impl OutputTail {
     fn push(&mut self, output: &[u8]) {
         self.0.extend_from_slice(output);
-        self.0.drain(..self.0.len().saturating_sub(TAIL));
+        self.0.drain(..self.0.len().saturating_sub(MAX_TAIL_LENGTH));
     }
 
     /// Returns `: <the last line>`, or an empty text if there is none.
     fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-        line.map(|line| format!(": {}", shortened(&redact_text(line)))).unwrap_or_default()
+        line.map(|line| format!(": {}", shorten(&redact_text(line)))).unwrap_or_default()
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
 
     async fn asked(words: &[String]) -> Result<(), String> {
         let mut stuck = None;
-        let result = ask(words, PATIENCE, &mut stuck).await;
+        let result = run_probe_command(words, PATIENCE, &mut stuck).await;
         assert!(stuck.is_none());
         result
     }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_exit_status_decides_and_the_last_line_says_why() {
+    async fn exit_status_decides_and_last_line_is_the_reason() {
         let rows = [
             ("true", Ok(())),
             ("echo fine; echo better >&2", Ok(())),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_run_says_so() {
+    async fn unusable_command_has_a_reason() {
         let words = ["/does/not/exist".to_owned()];
         assert_eq!(asked(&words).await, Err("it cannot be run: no such file or directory".to_owned()));
         let words = ["/dev/null".to_owned()];
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_output_blocks_nobody_and_its_end_is_kept() {
+    async fn large_output_does_not_block_and_its_end_is_kept() {
         let script = "dd if=/dev/zero bs=1024 count=2048 2>&1; echo; echo the end; exit 1";
         assert_eq!(asked(&shell(script)).await, Err("exit status 1: the end".to_owned()));
         let script = "dd if=/dev/zero bs=1024 count=2048 2>/dev/null | tr '\\0' x; exit 1";
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_command_leaves_running_goes_with_it() {
+    async fn processes_left_by_the_command_are_killed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         // The child holds the pipe, and ends neither by itself nor by a signal that can be caught.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_left_the_group_does_not_hold_up_the_attempt() {
+    async fn process_outside_the_group_does_not_delay_the_attempt() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         // The shell waits for the PID, so that the escape is complete before the shell ends.
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_hangs_is_ended_in_time_with_its_group() {
+    async fn hanging_command_is_killed_with_its_group() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         let words = hanging(&file);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_whose_attempt_is_given_up_is_ended_with_its_group() {
+    async fn dropped_attempt_kills_command_with_its_group() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         let words = hanging(&file);
@@ -344,27 +344,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_an_earlier_one_does_not_end_no_other_is_run() {
+    async fn no_command_runs_while_an_earlier_one_is_stuck() {
         let child = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
         let pid = child.id().unwrap();
         let mut stuck = Some(child);
         for _ in 0..2 {
-            let reason = ask(&shell("true"), PATIENCE, &mut stuck).await.unwrap_err();
+            let reason = run_probe_command(&shell("true"), PATIENCE, &mut stuck).await.unwrap_err();
             let expected = format!("pid {pid} of an earlier attempt was killed and does not end; ");
             assert!(reason.starts_with(&expected), "{reason}");
         }
         stuck.as_mut().unwrap().kill().await.unwrap();
-        assert_eq!(ask(&shell("true"), PATIENCE, &mut stuck).await, Ok(()));
+        assert_eq!(run_probe_command(&shell("true"), PATIENCE, &mut stuck).await, Ok(()));
         assert!(stuck.is_none());
     }
 
     #[test]
-    fn the_tail_is_bounded() {
-        let mut tail = Tail::default();
+    fn output_tail_is_bounded() {
+        let mut tail = OutputTail::default();
         assert_eq!(tail.last_line(), "");
         for line in 0..10_000 {
             tail.push(format!("line {line}\r\n \n").as_bytes());
-            assert!(tail.0.len() <= TAIL);
+            assert!(tail.0.len() <= MAX_TAIL_LENGTH);
         }
         assert_eq!(tail.last_line(), ": line 9999");
     }

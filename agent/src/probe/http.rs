@@ -8,30 +8,30 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 
+use super::reasons::{io_reason, shorten};
 use super::tcp;
-use super::words::{io_reason, shortened};
 
 /// Maximum total length of the headers; longer ones fail the attempt. Servers send 1 KiB or less.
-const HEADERS: usize = 16 * 1024;
-const OWN_NAME: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
+const MAX_HEADER_SIZE: usize = 16 * 1024;
+const USER_AGENT_VALUE: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Passes if a GET of `url` is answered with `status`.
-pub(super) async fn ask(url: &Uri, status: u16) -> Result<(), String> {
+pub(super) async fn probe_http(url: &Uri, status: u16) -> Result<(), String> {
     let host = url.host().ok_or("the URL has no host")?;
     let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
     let named = url.port().map_or_else(|| host.to_owned(), |_| address.clone());
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header(HOST, named)
-        .header(USER_AGENT, OWN_NAME)
+        .header(USER_AGENT, USER_AGENT_VALUE)
         .header(CONNECTION, "close")
         .body(String::new())
         .map_err(|error| error.to_string())?;
 
     let stream = TokioIo::new(tcp::connect(&address).await?);
     let mut client = http1::Builder::new();
-    let connected = client.max_buf_size(HEADERS).handshake(stream).await;
-    let (mut sender, connection) = connected.map_err(|error| reason(&error))?;
+    let connected = client.max_buf_size(MAX_HEADER_SIZE).handshake(stream).await;
+    let (mut sender, connection) = connected.map_err(|error| error_reason(&error))?;
     let mut answer = pin!(sender.send_request(request));
     let response = tokio::select! {
         biased;
@@ -39,14 +39,14 @@ pub(super) async fn ask(url: &Uri, status: u16) -> Result<(), String> {
         // The connection is complete: the response is available, or an error in its place.
         _ = connection => answer.await,
     };
-    let got = response.map_err(|error| reason(&error))?.status().as_u16();
+    let got = response.map_err(|error| error_reason(&error))?.status().as_u16();
     if got == status { Ok(()) } else { Err(format!("status {got}, {status} is right")) }
 }
 
-fn reason(error: &hyper::Error) -> String {
+fn error_reason(error: &hyper::Error) -> String {
     match error.source().and_then(|source| source.downcast_ref()) {
         Some(error) => io_reason(error),
-        None => format!("no HTTP answer: {}", shortened(&error.to_string())),
+        None => format!("no HTTP answer: {}", shorten(&error.to_string())),
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;
 
-    use super::super::attempt::Asker;
+    use super::super::prober::Prober;
     use super::*;
 
     /// Starts a server that answers one request with `answer` and then closes; the task returns the request.
@@ -81,11 +81,11 @@ mod tests {
 
     async fn asked(address: &str, status: u16) -> Result<(), String> {
         let url = format!("http://{address}/api/health?full").parse().unwrap();
-        ask(&url, status).await
+        probe_http(&url, status).await
     }
 
     #[tokio::test]
-    async fn the_status_alone_decides() {
+    async fn http_status_decides() {
         let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nonly a part of it";
         let busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
         let moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_fails_with_its_reason() {
+    async fn invalid_answer_has_a_reason() {
         let (address, _request) = server(b"\x00\xff\x1b[31mgarbage\r\n\r\n").await;
         let reason = asked(&address, 200).await.unwrap_err();
         assert!(reason.starts_with("no HTTP answer: invalid HTTP"), "{reason}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_answers_fails_in_time() {
+    async fn silent_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepted = tokio::spawn(async move {
@@ -139,8 +139,8 @@ mod tests {
             drop(stream);
         });
         let url = format!("http://user:secret@{address}/x").parse().unwrap();
-        let mut asker = Asker::new(ProbeMethod::Http { url, status: 200 }, Duration::from_millis(1_500));
-        let reason = asker.ask().await.unwrap_err();
+        let mut asker = Prober::new(ProbeMethod::Http { url, status: 200 }, Duration::from_millis(1_500));
+        let reason = asker.run_attempt().await.unwrap_err();
         assert_eq!(reason, format!("GET http://{address}/x: no answer within 1.5 s"));
         accepted.abort();
     }

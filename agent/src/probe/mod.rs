@@ -1,15 +1,15 @@
 //! Probes of running components. One task per probe repeats its attempts; this module keeps the resulting
 //! state.
 
-mod attempt;
 mod command;
+mod history;
 mod http;
 mod once;
-mod state;
+mod prober;
+mod reasons;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::collections::HashMap;
 
@@ -22,57 +22,57 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
-pub(crate) use self::attempt::{Asker, told};
-pub use self::once::ask_all;
-use self::state::Fare;
-use self::words::shortened;
+use self::history::ProbeHistory;
+pub use self::once::probe_all;
+pub(crate) use self::prober::{Prober, format_question};
+use self::reasons::shorten;
 
 /// Maximum number of queued results. A task whose result finds no room waits, and so probes less often.
-const INBOX: usize = 64;
+const MAX_QUEUED_RESULTS: usize = 64;
 
 /// Probes of a host. When this is dropped their tasks end, and so do the commands that these run.
 pub(crate) struct Probes {
-    components: HashMap<Name, Probed>,
+    components: HashMap<Name, ProbedComponent>,
     tasks: JoinSet<()>,
     /// Cloned for each task; kept, so that the inbox never closes.
-    answers: mpsc::Sender<Answer>,
-    inbox: mpsc::Receiver<Answer>,
+    results: mpsc::Sender<AttemptResult>,
+    inbox: mpsc::Receiver<AttemptResult>,
     /// Number of series begun so far.
     series: u64,
 }
 
 /// Configured component.
-struct Probed {
+struct ProbedComponent {
     /// `None`: running is sufficient.
     rule: Option<ProbeRule>,
-    run: Option<Run>,
+    run: Option<ProbedRun>,
     /// PIDs for which the start has seen the probe pass.
     passed: Vec<u32>,
 }
 
 /// Run of a component, from one start to the next.
-struct Run {
+struct ProbedRun {
     id: ProcessId,
     /// Time at which the run was first seen, on a clock that never steps.
     seen: Instant,
-    series: Option<Series>,
+    series: Option<ProbeSeries>,
 }
 
 /// Attempts of one rule on one run.
-struct Series {
+struct ProbeSeries {
     number: u64,
-    fare: Fare,
+    history: ProbeHistory,
     task: AbortHandle,
 }
 
-impl Drop for Series {
+impl Drop for ProbeSeries {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// Result of one attempt.
-struct Answer {
+struct AttemptResult {
     component: Name,
     /// Number of the series; results of a series that has ended are ignored.
     series: u64,
@@ -84,8 +84,8 @@ struct Answer {
 impl Probes {
     /// Creates an empty set of probes.
     pub(crate) fn new() -> Self {
-        let (answers, inbox) = mpsc::channel(INBOX);
-        Self { components: HashMap::new(), tasks: JoinSet::new(), answers, inbox, series: 0 }
+        let (results, inbox) = mpsc::channel(MAX_QUEUED_RESULTS);
+        Self { components: HashMap::new(), tasks: JoinSet::new(), results, inbox, series: 0 }
     }
 
     /// Sets the components to probe. A probe whose rule is unchanged keeps its task and its state. A probe
@@ -100,12 +100,14 @@ impl Probes {
                 Some(probed) => {
                     probed.rule = rule;
                     probed.passed.clear();
-                    self.begin(&component.name);
+                    self.begin_series(&component.name);
                 }
-                None => drop(
-                    self.components
-                        .insert(component.name.clone(), Probed { rule, run: None, passed: Vec::new() }),
-                ),
+                None => {
+                    drop(self.components.insert(
+                        component.name.clone(),
+                        ProbedComponent { rule, run: None, passed: Vec::new() },
+                    ))
+                }
             }
         }
     }
@@ -113,43 +115,43 @@ impl Probes {
     /// Sets the process that represents the component's run; `None` if it does not run. Probing begins with a
     /// new process, restarts with a different one, and ends with `None`; an unchanged process has no effect.
     /// Must be called within a runtime.
-    pub(crate) fn follow(&mut self, component: &Name, running: Option<ProcessId>) {
+    pub(crate) fn set_running(&mut self, component: &Name, running: Option<ProcessId>) {
         let Some(probed) = self.components.get_mut(component) else { return };
         if probed.run.as_ref().map(|run| run.id) == running {
             return;
         }
-        probed.run = running.map(|id| Run { id, seen: Instant::now(), series: None });
-        self.begin(component);
+        probed.run = running.map(|id| ProbedRun { id, seen: Instant::now(), series: None });
+        self.begin_series(component);
     }
 
     /// Records that the start of these processes has seen the component's probe pass: their probes begin as
     /// passing.
-    pub(crate) fn has_passed(&mut self, component: &Name, pids: &[u32]) {
+    pub(crate) fn record_passed(&mut self, component: &Name, pids: &[u32]) {
         if let Some(probed) = self.components.get_mut(component) {
             probed.passed = pids.to_vec();
         }
     }
 
     /// Returns true if a running component has no probe result yet.
-    pub(crate) fn is_any_unanswered(&self) -> bool {
+    pub(crate) fn is_any_pending(&self) -> bool {
         let runs = self.components.values().filter_map(|probed| probed.run.as_ref());
         let mut series = runs.filter_map(|run| run.series.as_ref());
-        series.any(|series| series.fare.report().is_pending() && series.fare.report().reason.is_empty())
+        series.any(|series| series.history.report().is_pending() && series.history.report().reason.is_empty())
     }
 
     /// Begins a new series for a component, if it runs and has a rule, in place of the current one.
-    fn begin(&mut self, component: &Name) {
+    fn begin_series(&mut self, component: &Name) {
         let Some(probed) = self.components.get_mut(component) else { return };
         let Some(run) = &mut probed.run else { return };
         let has_passed = std::mem::take(&mut probed.passed).contains(&run.id.pid);
         run.series = probed.rule.clone().map(|rule| {
             self.series += 1;
-            let (component, answers) = (component.clone(), self.answers.clone());
-            let attempts = Attempts { component, series: self.series, rule, seen: run.seen, answers };
+            let (component, results) = (component.clone(), self.results.clone());
+            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, results };
             let now = Timestamp::now();
-            Series {
+            ProbeSeries {
                 number: self.series,
-                fare: if has_passed { Fare::passed(now) } else { Fare::new(now) },
+                history: if has_passed { ProbeHistory::passed(now) } else { ProbeHistory::new(now) },
                 task: self.tasks.spawn(attempts.run()),
             }
         });
@@ -158,15 +160,15 @@ impl Probes {
     /// Returns the status of a component's probe; `None` if it has none, or does not run.
     pub(crate) fn report(&self, component: &Name) -> Option<ProbeReport> {
         let series = self.components.get(component)?.run.as_ref()?.series.as_ref()?;
-        Some(series.fare.report().clone())
+        Some(series.history.report().clone())
     }
 
     /// Resolves when a result may have changed a report. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
         loop {
             let changed = tokio::select! {
-                Some(answer) = self.inbox.recv() => self.take(answer),
-                Some(ended) = self.tasks.join_next() => ended.is_err_and(|error| self.broken(&error)),
+                Some(answer) = self.inbox.recv() => self.record_result(answer),
+                Some(ended) = self.tasks.join_next() => ended.is_err_and(|error| self.record_panic(&error)),
             };
             if changed {
                 return;
@@ -175,16 +177,17 @@ impl Probes {
     }
 
     /// Processes a result. Returns true if it changed the component's report.
-    fn take(&mut self, answer: Answer) -> bool {
-        let Answer { component, series: number, running, result } = answer;
-        let Some(Probed { rule: Some(rule), run: Some(run), .. }) = self.components.get_mut(&component)
+    fn record_result(&mut self, answer: AttemptResult) -> bool {
+        let AttemptResult { component, series: number, running, result } = answer;
+        let Some(ProbedComponent { rule: Some(rule), run: Some(run), .. }) =
+            self.components.get_mut(&component)
         else {
             return false;
         };
         let Some(series) = run.series.as_mut().filter(|series| series.number == number) else { return false };
-        let before = series.fare.report().state;
-        let changed = series.fare.take(rule, running, result, Timestamp::now());
-        let ProbeReport { state, reason, .. } = series.fare.report();
+        let before = series.history.report().state;
+        let changed = series.history.record(rule, running, result, Timestamp::now());
+        let ProbeReport { state, reason, .. } = series.history.report();
         match state {
             ProbeState::Failing if changed => tracing::warn!(%component, reason, "its probe fails"),
             ProbeState::Passing if changed => tracing::info!(%component, from = %before, "its probe passes"),
@@ -194,7 +197,7 @@ impl Probes {
     }
 
     /// Fails the probe of a panicked task: its last result must not stay valid.
-    fn broken(&mut self, error: &JoinError) -> bool {
+    fn record_panic(&mut self, error: &JoinError) -> bool {
         if !error.is_panic() {
             return false;
         }
@@ -202,29 +205,30 @@ impl Probes {
         let runs = self.components.values_mut().filter_map(|probed| probed.run.as_mut());
         let mut series = runs.filter_map(|run| run.series.as_mut());
         series.find(|series| series.task.id() == error.id()).is_some_and(|series| {
-            let reason = format!("the agent failed: {}", shortened(&error.to_string()));
-            series.fare.fail(reason, Timestamp::now())
+            let reason = format!("the agent failed: {}", shorten(&error.to_string()));
+            series.history.fail(reason, Timestamp::now())
         })
     }
 }
 
 /// State of a probe's task.
-struct Attempts {
+struct SeriesTask {
     component: Name,
     series: u64,
     rule: ProbeRule,
     seen: Instant,
-    answers: mpsc::Sender<Answer>,
+    results: mpsc::Sender<AttemptResult>,
 }
 
-impl Attempts {
+impl SeriesTask {
     async fn run(self) {
-        let mut asker = Asker::new(self.rule.question.clone(), self.rule.timeout);
+        let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout);
         loop {
             let running = self.seen.elapsed();
-            let result = asker.ask().await;
-            let answer = Answer { component: self.component.clone(), series: self.series, running, result };
-            if self.answers.send(answer).await.is_err() {
+            let result = prober.run_attempt().await;
+            let answer =
+                AttemptResult { component: self.component.clone(), series: self.series, running, result };
+            if self.results.send(answer).await.is_err() {
                 return;
             }
             sleep(self.rule.interval).await;

@@ -7,43 +7,43 @@ use jiff::Timestamp;
 use rta_shared::config::{HostComponent, ProbeRule};
 use rta_shared::report::{ComponentReport, State};
 
-use super::attempt::Asker;
-use super::state::Fare;
+use super::history::ProbeHistory;
+use super::prober::Prober;
 
 /// Pause between two attempts: shorter than an agent's interval, since the caller waits.
-const PACE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the probe of each running component, all at the same time, and sets its state in `reports`, which has
 /// the reports of `components` in their order. A failed probe is repeated up to the number of failures that
 /// count.
 ///
 /// Takes at most as long as the slowest probe: its failures times its timeout, and a second between two.
-pub async fn ask_all(components: &[HostComponent], reports: &mut [ComponentReport]) {
+pub async fn probe_all(components: &[HostComponent], reports: &mut [ComponentReport]) {
     let asked = components.iter().zip(reports).filter_map(|(component, report)| {
         let rule = component.probe.clone()?;
-        (report.state == State::Running).then(|| ask(rule, report))
+        (report.state == State::Running).then(|| probe_component(rule, report))
     });
     join_all(asked).await;
 }
 
-async fn ask(rule: ProbeRule, report: &mut ComponentReport) {
-    let mut asker = Asker::new(rule.question.clone(), rule.timeout);
-    let mut fare = Fare::new(Timestamp::now());
+async fn probe_component(rule: ProbeRule, report: &mut ComponentReport) {
+    let mut prober = Prober::new(rule.question.clone(), rule.timeout);
+    let mut history = ProbeHistory::new(Timestamp::now());
     // The oldest process represents the run, as it does for an agent.
     let began = report.processes.iter().filter_map(|process| process.started_at).min();
     for attempt in 0..rule.failures.max(1) {
         if attempt > 0 {
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
         let now = Timestamp::now();
         let running = began.and_then(|began| Duration::try_from(now.duration_since(began)).ok());
-        let result = asker.ask().await;
+        let result = prober.run_attempt().await;
         let has_passed = result.is_ok();
         // If the age of the run is unknown every failure counts.
-        fare.take(&rule, running.unwrap_or(rule.grace), result, Timestamp::now());
+        history.record(&rule, running.unwrap_or(rule.grace), result, Timestamp::now());
         if has_passed {
             break;
         }
     }
-    report.set_probe(Some(fare.report().clone()));
+    report.set_probe(Some(history.report().clone()));
 }

@@ -3,13 +3,13 @@
 use futures::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::words::io_reason;
+use super::reasons::io_reason;
 
 /// Maximum number of addresses of one name that are tried.
-const ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 /// Passes if `address` accepts a connection.
-pub(super) async fn ask(address: &str) -> Result<(), String> {
+pub(super) async fn probe_tcp(address: &str) -> Result<(), String> {
     connect(address).await.map(drop)
 }
 
@@ -24,8 +24,8 @@ pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
     let addresses = found.map_err(|error| format!("its name cannot be resolved: {}", io_reason(&error)))?;
     // All at once: an address that never answers must not use up the time of one that would.
     let connections: Vec<_> = addresses
-        .take(ADDRESSES)
-        .map(|address| Box::pin(async move { refuse_itself(TcpStream::connect(address).await?) }))
+        .take(MAX_ADDRESSES)
+        .map(|address| Box::pin(async move { refuse_self_connection(TcpStream::connect(address).await?) }))
         .collect();
     if connections.is_empty() {
         return Err("its name has no address".to_owned());
@@ -35,7 +35,7 @@ pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
 
 /// Rejects a connection to itself, which has no listener: TCP's simultaneous open, if the own port of a
 /// connection to a free local port happens to be that port.
-fn refuse_itself(stream: TcpStream) -> std::io::Result<TcpStream> {
+fn refuse_self_connection(stream: TcpStream) -> std::io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(std::io::ErrorKind::ConnectionRefused.into());
     }
@@ -50,34 +50,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_open_port_passes_and_a_closed_one_says_why() {
+    async fn open_port_passes_and_closed_port_has_a_reason() {
         // Bound, so that the port stays free, and not yet listening.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = socket.local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        assert_eq!(ask(&address).await, Err("connection refused".to_owned()));
+        assert_eq!(probe_tcp(&address).await, Err("connection refused".to_owned()));
         let _listener = socket.listen(8).unwrap();
-        assert_eq!(ask(&address).await, Ok(()));
+        assert_eq!(probe_tcp(&address).await, Ok(()));
         // On most machines the name has an IPv6 address too, without a listener.
-        assert_eq!(ask(&format!("localhost:{port}")).await, Ok(()));
+        assert_eq!(probe_tcp(&format!("localhost:{port}")).await, Ok(()));
     }
 
     #[tokio::test]
-    async fn what_is_no_address_says_so() {
-        let reason = ask("[::1:80").await.unwrap_err();
+    async fn invalid_address_has_a_reason() {
+        let reason = probe_tcp("[::1:80").await.unwrap_err();
         assert!(reason.starts_with("its name cannot be resolved: "), "{reason}");
     }
 
     #[tokio::test]
-    async fn a_connection_to_itself_is_none() {
+    async fn self_connection_is_refused() {
         let own = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&own, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = std::net::SocketAddr::try_from(getsockname(&own).unwrap()).unwrap();
         connect_raw(&own, &address).unwrap();
         let stream = std::net::TcpStream::from(own);
         stream.set_nonblocking(true).unwrap();
-        let error = refuse_itself(TcpStream::from_std(stream).unwrap()).unwrap_err();
+        let error = refuse_self_connection(TcpStream::from_std(stream).unwrap()).unwrap_err();
         assert_eq!(io_reason(&error), "connection refused");
     }
 }

@@ -56,7 +56,7 @@ async fn reach(probes: &mut Probes, name: &str, expected: ProbeState) -> ProbeRe
 }
 
 #[tokio::test]
-async fn a_probe_fails_and_heals_while_its_component_runs() {
+async fn probe_fails_and_recovers_while_component_runs() {
     // Bound, so that the port stays free, and not yet listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -66,9 +66,9 @@ async fn a_probe_fails_and_heals_while_its_component_runs() {
     probes.configure(&[component("kafka", Some(rule(tcp))), component("plain", None)]);
     let name = Name::from("Kafka");
     assert_eq!(probes.report(&name), None);
-    probes.follow(&name, Some(ID));
-    probes.follow(&"plain".into(), Some(ID));
-    probes.follow(&"unknown".into(), Some(ID));
+    probes.set_running(&name, Some(ID));
+    probes.set_running(&"plain".into(), Some(ID));
+    probes.set_running(&"unknown".into(), Some(ID));
     assert_eq!(state(&probes, "kafka"), Some(ProbeState::Pending));
     assert_eq!((state(&probes, "plain"), state(&probes, "unknown")), (None, None));
 
@@ -76,32 +76,32 @@ async fn a_probe_fails_and_heals_while_its_component_runs() {
     assert_eq!(failing.reason, format!("tcp {address}: connection refused"));
     let listener = socket.listen(8).unwrap();
     // An unchanged process has no effect.
-    probes.follow(&name, Some(ID));
+    probes.set_running(&name, Some(ID));
     assert_eq!(probes.report(&name), Some(failing));
     let passing = reach(&mut probes, "kafka", ProbeState::Passing).await;
     assert_eq!(passing.reason, "");
     drop(listener);
     reach(&mut probes, "kafka", ProbeState::Failing).await;
 
-    probes.follow(&name, None);
+    probes.set_running(&name, None);
     assert_eq!(probes.report(&name), None);
 }
 
 #[tokio::test]
-async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
+async fn restart_begins_new_series_and_old_results_are_ignored() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("exit 1"))))]);
     let name = Name::from("app");
-    probes.follow(&name, Some(ID));
+    probes.set_running(&name, Some(ID));
     reach(&mut probes, "app", ProbeState::Failing).await;
-    probes.follow(&name, Some(RESTARTED));
+    probes.set_running(&name, Some(RESTARTED));
     assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
 
     // Results that were queued when the new series began.
     let current = probes.series;
     let mut answer = |series, result| {
         let running = Duration::ZERO;
-        probes.take(Answer { component: name.clone(), series, running, result })
+        probes.record_result(AttemptResult { component: name.clone(), series, running, result })
     };
     assert!(!answer(current - 1, Ok(())));
     assert!(!answer(current - 1, Err("old".to_owned())));
@@ -112,7 +112,7 @@ async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_new_configuration_disturbs_only_what_it_changes() {
+async fn new_configuration_restarts_only_changed_probes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("asked");
     // Passes on the first attempt, and hangs on the second.
@@ -125,7 +125,7 @@ async fn a_new_configuration_disturbs_only_what_it_changes() {
         component("bare", None),
     ]);
     for name in ["kept", "changed", "bare"] {
-        probes.follow(&name.into(), Some(ID));
+        probes.set_running(&name.into(), Some(ID));
     }
     let before = reach(&mut probes, "kept", ProbeState::Passing).await;
     reach(&mut probes, "changed", ProbeState::Passing).await;
@@ -151,13 +151,13 @@ async fn a_new_configuration_disturbs_only_what_it_changes() {
 }
 
 #[tokio::test]
-async fn probes_that_are_dropped_leave_no_task_and_no_process() {
+async fn dropped_probes_leave_no_task_and_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let mut probes = Probes::new();
     let hanging = shell(&format!("echo $$ > '{}'; exec sleep 1000", file.display()));
     probes.configure(&[component("app", Some(rule(hanging)))]);
-    probes.follow(&"app".into(), Some(ID));
+    probes.set_running(&"app".into(), Some(ID));
     let pause = Duration::from_millis(5);
     let pid: u32 = loop {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -185,7 +185,7 @@ async fn failures_in_the_grace_do_not_count() {
     };
     probes.configure(&[component("app", Some(rule))]);
     let began = Instant::now();
-    probes.follow(&"app".into(), Some(ID));
+    probes.set_running(&"app".into(), Some(ID));
     while state(&probes, "app") != Some(ProbeState::Failing) {
         probes.changed().await;
     }
@@ -195,11 +195,11 @@ async fn failures_in_the_grace_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_not_believed() {
+async fn panicked_task_fails_its_probe() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     let name = Name::from("app");
-    probes.follow(&name, Some(ID));
+    probes.set_running(&name, Some(ID));
     reach(&mut probes, "app", ProbeState::Passing).await;
     let task = probes.tasks.spawn(async { panic!("oh") });
     let series = probes.components.get_mut(&name).unwrap().run.as_mut().unwrap().series.as_mut().unwrap();
@@ -209,11 +209,11 @@ async fn a_task_that_panics_is_not_believed() {
 }
 
 #[tokio::test]
-async fn ended_tasks_are_not_gathered() {
+async fn ended_tasks_are_removed() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     for start_ticks in 0..100 {
-        probes.follow(&"app".into(), Some(ProcessId { pid: 1, start_ticks }));
+        probes.set_running(&"app".into(), Some(ProcessId { pid: 1, start_ticks }));
     }
     reach(&mut probes, "app", ProbeState::Passing).await;
     while probes.tasks.len() > 1 {

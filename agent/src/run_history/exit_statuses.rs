@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Maximum number of kept records. Far fewer than there are PIDs: if the ends of all processes are recorded,
 /// no record belongs to an earlier process with the same PID.
-const KEPT: usize = 4096;
+const MAX_RECORDS: usize = 4096;
 
 /// Exit statuses of the processes that ended last on the host; clones share them.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ impl ExitStatuses {
     }
 
     /// Records that the process `pid` ended with `status`, in the form of wait(2).
-    pub(crate) fn note(&self, pid: u32, status: i32) {
+    pub(crate) fn record_status(&self, pid: u32, status: i32) {
         self.0.send_modify(|statuses| {
-            if statuses.kept.len() >= KEPT {
+            if statuses.kept.len() >= MAX_RECORDS {
                 statuses.kept.pop_front();
             }
             statuses.count += 1;
@@ -61,15 +61,15 @@ impl ExitStatuses {
     }
 
     /// Returns the record of the process `pid`; `None` if there is none, or none yet.
-    pub(crate) fn of(&self, pid: u32) -> Option<ExitRecord> {
-        find(&self.0.borrow(), pid)
+    pub(crate) fn status_of(&self, pid: u32) -> Option<ExitRecord> {
+        find_record(&self.0.borrow(), pid)
     }
 
     /// Waits for the exit status of the process `pid`.
     pub(crate) async fn wait_for(&self, pid: u32) -> ExitStatus {
         let mut statuses = self.0.subscribe();
         loop {
-            if let Some(ending) = find(&statuses.borrow_and_update(), pid) {
+            if let Some(ending) = find_record(&statuses.borrow_and_update(), pid) {
                 return ending.status;
             }
             if statuses.changed().await.is_err() {
@@ -80,12 +80,12 @@ impl ExitStatuses {
     }
 }
 
-fn find(statuses: &ExitLog, pid: u32) -> Option<ExitRecord> {
+fn find_record(statuses: &ExitLog, pid: u32) -> Option<ExitRecord> {
     statuses.kept.iter().rev().find(|(known, _)| *known == pid).map(|(_, ending)| *ending)
 }
 
 /// Returns the kind of an end with this exit status, judged by a component's rule.
-pub(crate) fn kind_of(status: ExitStatus, success: &SuccessExitStatus) -> DownKind {
+pub(crate) fn down_kind(status: ExitStatus, success: &SuccessExitStatus) -> DownKind {
     let is_clean = success.is_clean(status);
     match (status.code(), status.signal()) {
         (Some(status), _) => DownKind::Exited { status, is_clean },
@@ -101,15 +101,18 @@ mod tests {
     #[test]
     fn last_end_of_a_pid_counts_and_old_ones_are_dropped() {
         let statuses = ExitStatuses::new();
-        statuses.note(7, 9);
-        statuses.note(7, 3 << 8);
-        assert_eq!(statuses.of(7), Some(ExitRecord { status: ExitStatus::from_raw(3 << 8), order: 2 }));
+        statuses.record_status(7, 9);
+        statuses.record_status(7, 3 << 8);
+        assert_eq!(
+            statuses.status_of(7),
+            Some(ExitRecord { status: ExitStatus::from_raw(3 << 8), order: 2 })
+        );
         statuses.forget(7);
-        assert_eq!(statuses.of(7), None);
-        statuses.note(7, 1);
-        for _ in 0..KEPT {
-            statuses.note(8, 0);
+        assert_eq!(statuses.status_of(7), None);
+        statuses.record_status(7, 1);
+        for _ in 0..MAX_RECORDS {
+            statuses.record_status(8, 0);
         }
-        assert_eq!((statuses.of(7), statuses.0.borrow().kept.len()), (None, KEPT));
+        assert_eq!((statuses.status_of(7), statuses.0.borrow().kept.len()), (None, MAX_RECORDS));
     }
 }

@@ -14,17 +14,17 @@ use rta_shared::process::{Process, ProcessId};
 use rta_shared::sanitize::{printable, truncated};
 use serde::{Deserialize, Serialize};
 
-use super::exit_statuses::{ExitRecord, kind_of};
+use super::exit_statuses::{ExitRecord, down_kind};
 use super::inquiry::{ExitInquiry, InquiryResult};
 use crate::logs::LogPath;
 
 /// Time before the end of the last process within which the end of another may be its cause: workers follow
 /// their master, and a wrapper follows the process that it wraps.
-const TOGETHER: Duration = Duration::from_secs(5);
+const RELATED_END_WINDOW: Duration = Duration::from_secs(5);
 /// Maximum number of processes remembered for that.
-const GONE: usize = 64;
+const MAX_GONE: usize = 64;
 /// Maximum length of the reason of a failed start, in bytes.
-const REASON: usize = 300;
+const MAX_REASON_LENGTH: usize = 300;
 
 /// Stored state of one component, for the next agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +83,8 @@ impl FailedStart {
     /// Creates the failed start from the reason and the last lines of the log, which are safe to show.
     pub(crate) fn new(reason: &str, log: &[String]) -> Self {
         Self {
-            reason: truncated(&printable(reason), REASON).into_owned(),
-            last_log_line: log.last().map(|line| truncated(line, REASON).into_owned()),
+            reason: truncated(&printable(reason), MAX_REASON_LENGTH).into_owned(),
+            last_log_line: log.last().map(|line| truncated(line, MAX_REASON_LENGTH).into_owned()),
         }
     }
 }
@@ -96,9 +96,9 @@ pub(crate) struct ComponentObservation<'a> {
     /// Action that is running on the component.
     pub(crate) hold: Option<&'a ActionLock>,
     /// Returns the exit record of a process, if it is known.
-    pub(crate) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
+    pub(crate) exit_record: &'a dyn Fn(u32) -> Option<ExitRecord>,
     /// Returns whether a process still exists.
-    pub(crate) lives: &'a dyn Fn(ProcessId) -> bool,
+    pub(crate) is_alive: &'a dyn Fn(ProcessId) -> bool,
 }
 
 /// Records of all components of a host.
@@ -139,12 +139,12 @@ impl RunHistory {
         let mut after = record.clone();
         let inquiry = match seen.processes.is_empty() {
             false => {
-                runs(&mut after, live, seen.processes, &self.boot, now);
+                record_running(&mut after, live, seen.processes, &self.boot, now);
                 None
             }
             true => match after.run.take() {
-                Some(run) => ended(&mut after, live, run, seen, is_first, &self.boot, now),
-                None => stays_down(&mut after, live, seen, &self.boot, now),
+                Some(run) => record_end(&mut after, live, run, seen, is_first, &self.boot, now),
+                None => record_still_down(&mut after, live, seen, &self.boot, now),
             },
         };
         if *record != after {
@@ -156,7 +156,7 @@ impl RunHistory {
 
     /// Processes the result of the inquiry about the process `id` of `component`. Drops the result if that
     /// process is no longer the reason why the component is down.
-    pub(crate) fn learn(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
+    pub(crate) fn apply_inquiry(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
         if self.live.get(component).is_none_or(|live| live.ended != Some(id)) {
             return;
         }
@@ -229,16 +229,16 @@ impl RunHistory {
 impl LiveState {
     /// Moves the processes for which `is_gone` is true to the gone ones, and drops old ones of these.
     fn note_gone(&mut self, is_gone: impl Fn(&ProcessId) -> bool, now: Timestamp) {
-        let since = now.checked_sub(TOGETHER).unwrap_or(now);
+        let since = now.checked_sub(RELATED_END_WINDOW).unwrap_or(now);
         self.gone.retain(|(_, at)| *at >= since);
         let gone = self.processes.extract_if(.., |id| is_gone(id)).map(|id| (id, now));
         self.gone.extend(gone);
-        self.gone.drain(..self.gone.len().saturating_sub(GONE));
+        self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
     }
 }
 
 /// Updates the record of a component that runs.
-fn runs(
+fn record_running(
     record: &mut RunRecord,
     live: &mut LiveState,
     processes: &[Process],
@@ -260,7 +260,7 @@ fn runs(
 }
 
 /// Updates the record of a component that has just ended.
-fn ended(
+fn record_end(
     record: &mut RunRecord,
     live: &mut LiveState,
     run: RecordedRun,
@@ -272,7 +272,7 @@ fn ended(
     let processes = if live.processes.is_empty() {
         vec![run.oldest]
     } else {
-        live.processes.iter().copied().take(GONE).collect()
+        live.processes.iter().copied().take(MAX_GONE).collect()
     };
     record.last_run = Some(LastRun { boot_id: run.boot_id.clone(), processes });
     let mut because = |at, kind| record.cause = Some(DownCause { at, kind, last_log_line: None });
@@ -283,28 +283,28 @@ fn ended(
     live.note_gone(|_| true, now);
     let success = &seen.component.restart.success;
     let mut known: Vec<(ProcessId, ExitRecord)> =
-        live.gone.drain(..).filter_map(|(id, _)| Some((id, (seen.ending)(id.pid)?))).collect();
+        live.gone.drain(..).filter_map(|(id, _)| Some((id, (seen.exit_record)(id.pid)?))).collect();
     known.sort_by_key(|(id, ending)| (ending.order, id.start_ticks));
     // The first process that failed is the reason why the others ended.
     let first = known.iter().find(|(_, ending)| !success.is_clean(ending.status)).or(known.last());
     let (id, status) = first.map_or((run.oldest, None), |(id, ending)| (*id, Some(ending.status)));
     live.ended = Some(id);
-    if let Some(hold) = stop(seen) {
+    if let Some(hold) = stop_action(seen) {
         because(now, DownKind::Stopped { by: hold.by.clone() });
         return None;
     }
     let kind = match status {
-        Some(status) => kind_of(status, success),
+        Some(status) => down_kind(status, success),
         None if is_first => DownKind::Unwatched,
         None => DownKind::Unknown,
     };
     because(now, kind);
-    Some(inquiry(seen, id, run.started_at, status, is_first))
+    Some(exit_inquiry(seen, id, run.started_at, status, is_first))
 }
 
-/// Updates the record of a component that is still down: its exit status may have become known, or a process that
-/// stopped matching may have ended.
-fn stays_down(
+/// Updates the record of a component that is still down: its exit status may have become known, or a process
+/// that stopped matching may have ended.
+fn record_still_down(
     record: &mut RunRecord,
     live: &LiveState,
     seen: &ComponentObservation<'_>,
@@ -316,31 +316,31 @@ fn stays_down(
     {
         let last = record.last_run.as_ref().filter(|run| run.boot_id == boot.id);
         let known = last.and_then(|run| run.processes.iter().find(|id| id.pid == pid));
-        if known.is_none_or(|id| !(seen.lives)(*id)) {
-            let ending =
-                (seen.ending)(pid).map(|ending| kind_of(ending.status, &seen.component.restart.success));
+        if known.is_none_or(|id| !(seen.is_alive)(*id)) {
+            let ending = (seen.exit_record)(pid)
+                .map(|ending| down_kind(ending.status, &seen.component.restart.success));
             *cause = DownCause { at: now, kind: ending.unwrap_or(DownKind::Unknown), last_log_line: None };
         }
         return None;
     }
     let (cause, id) = (record.cause.as_mut()?, live.ended?);
-    if let Some(hold) = stop(seen).filter(|hold| hold.since <= cause.at) {
+    if let Some(hold) = stop_action(seen).filter(|hold| hold.since <= cause.at) {
         // The agent itself was restarted during that stop.
         cause.kind = DownKind::Stopped { by: hold.by.clone() };
         cause.last_log_line = None;
         return None;
     }
-    let ending = (seen.ending)(id.pid).filter(|_| cause.kind == DownKind::Unknown)?;
-    cause.kind = kind_of(ending.status, &seen.component.restart.success);
+    let ending = (seen.exit_record)(id.pid).filter(|_| cause.kind == DownKind::Unknown)?;
+    cause.kind = down_kind(ending.status, &seen.component.restart.success);
     None
 }
 
 /// Returns the action that stops the component, if there is one.
-fn stop<'a>(seen: &ComponentObservation<'a>) -> Option<&'a ActionLock> {
+fn stop_action<'a>(seen: &ComponentObservation<'a>) -> Option<&'a ActionLock> {
     seen.hold.filter(|hold| matches!(hold.kind, ActionKind::Stop | ActionKind::Restart))
 }
 
-fn inquiry(
+fn exit_inquiry(
     seen: &ComponentObservation<'_>,
     id: ProcessId,
     started_at: Option<Timestamp>,
@@ -355,7 +355,7 @@ fn inquiry(
         status,
         is_unwatched,
         success: restart.success,
-        log: LogPath::of_component(seen.component),
+        log: LogPath::from_component(seen.component),
     }
 }
 

@@ -10,11 +10,11 @@ use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 
-use super::exit_statuses::{ExitStatuses, kind_of};
-use super::kernel_log::killed_for_lack_of_memory;
-use crate::launched_exits::Exits;
+use super::exit_statuses::{ExitStatuses, down_kind};
+use super::kernel_log::was_oom_killed;
+use crate::host::procfs::is_alive;
 use crate::logs::{LogPath, last_line};
-use crate::procfs::lives;
+use crate::run_history::LaunchedExits;
 
 /// Time limit for an exit status to become known after the process was found to be gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,29 +45,33 @@ pub(crate) struct InquiryResult {
 }
 
 /// Returns true if the process still exists, and only stopped matching.
-async fn is_there(id: ProcessId) -> bool {
+async fn process_exists(id: ProcessId) -> bool {
     // Off the runtime: a read of /proc may hang.
-    tokio::task::spawn_blocking(move || lives(id)).await.unwrap_or(false)
+    tokio::task::spawn_blocking(move || is_alive(id)).await.unwrap_or(false)
 }
 
 /// Collects the available information on an end.
-pub(crate) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitStatuses) -> InquiryResult {
+pub(crate) async fn inquire(
+    inquiry: ExitInquiry,
+    exits: LaunchedExits,
+    statuses: ExitStatuses,
+) -> InquiryResult {
     let ExitInquiry { component, id, started_at, status, is_unwatched, success, log } = inquiry;
-    if status.is_none() && is_there(id).await {
+    if status.is_none() && process_exists(id).await {
         let kind = DownKind::Unmatched { pid: id.pid };
         return InquiryResult { kind: Some(kind), last_log_line: None };
     }
-    let told = async {
+    let reported_status = async {
         tokio::select! {
             status = exits.wait_for(&component, id.pid) => status,
             status = statuses.wait_for(id.pid) => status,
         }
     };
     let status = match status {
-        None if !is_unwatched => tokio::time::timeout(PATIENCE, told).await.ok(),
+        None if !is_unwatched => tokio::time::timeout(PATIENCE, reported_status).await.ok(),
         known => known,
     };
-    let kind = status.map(|status| kind_of(status, &success));
+    let kind = status.map(|status| down_kind(status, &success));
     let may_lack_memory = match &kind {
         Some(DownKind::Killed { signal, .. }) => *signal == KILL,
         Some(DownKind::Exited { is_clean: true, .. }) => return InquiryResult { kind, last_log_line: None },
@@ -76,7 +80,7 @@ pub(crate) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitSt
     };
     // Off the runtime: the disk may hang.
     let read = tokio::task::spawn_blocking(move || {
-        let lacked_memory = may_lack_memory && killed_for_lack_of_memory(id);
+        let lacked_memory = may_lack_memory && was_oom_killed(id);
         (lacked_memory, log.and_then(|log| last_line(&log, started_at)))
     });
     match read.await {

@@ -18,9 +18,9 @@ const RECORDS: usize = 65_536;
 const SLACK_MICROS: u64 = 60_000_000;
 
 /// Returns true if the kernel killed this process for lack of memory. Blocking, but reads no disk.
-pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
+pub(super) fn was_oom_killed(id: ProcessId) -> bool {
     let is_first = std::fs::metadata("/proc/self/ns/pid").is_ok_and(|file| file.ino() == FIRST_NAMESPACE);
-    if !is_first || !has_killed_any() {
+    if !is_first || !has_oom_killed_any() {
         return false;
     }
     let Ok(log) = open("/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
@@ -37,7 +37,7 @@ pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
         match read(&log, record.as_mut_slice()) {
             Ok(0) | Err(Errno::AGAIN) => return false,
             Ok(length) => {
-                let victim = record.get(..length).and_then(victim);
+                let victim = record.get(..length).and_then(parse_oom_victim);
                 // An older record belongs to an earlier process with the same PID.
                 if victim.is_some_and(|(pid, at)| pid == id.pid && at + SLACK_MICROS >= started_micros) {
                     return true;
@@ -52,7 +52,7 @@ pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
 }
 
 /// Returns true if the kernel killed any process since the boot, or if it does not count them (before 4.13).
-fn has_killed_any() -> bool {
+fn has_oom_killed_any() -> bool {
     let Ok(figures) = std::fs::read_to_string("/proc/vmstat") else { return true };
     let count = figures.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.is_none_or(|count| count.trim() != "0")
@@ -60,7 +60,7 @@ fn has_killed_any() -> bool {
 
 /// Returns the PID of the process that was killed according to a record, and the time in microseconds after
 /// the boot.
-fn victim(record: &[u8]) -> Option<(u32, u64)> {
+fn parse_oom_victim(record: &[u8]) -> Option<(u32, u64)> {
     let record = String::from_utf8_lossy(record);
     // linux/Documentation/ABI/testing/dev-kmsg: "level and facility,sequence,microseconds,flags;text"
     let (prefix, text) = record.split_once(';')?;
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn victims_are_known_by_the_kernels_own_words_alone() {
+    fn oom_victims_are_parsed_from_kernel_messages_only() {
         let rows = [
             (
                 "3,812,98765432,-;Out of memory: Killed process 4242 (java) total-vm:1kB, anon-rss:2kB\n",
@@ -103,12 +103,12 @@ mod tests {
             ("", None),
         ];
         for (record, expected) in rows {
-            assert_eq!(victim(record.as_bytes()), expected, "{record}");
+            assert_eq!(parse_oom_victim(record.as_bytes()), expected, "{record}");
         }
     }
 
     #[test]
     fn living_process_was_not_killed() {
-        assert!(!killed_for_lack_of_memory(ProcessId { pid: std::process::id(), start_ticks: u64::MAX }));
+        assert!(!was_oom_killed(ProcessId { pid: std::process::id(), start_ticks: u64::MAX }));
     }
 }

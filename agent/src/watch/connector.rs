@@ -13,7 +13,7 @@ use rustix::net::{
 };
 use socket2::{SockFilter, SockRef};
 
-use super::event::{
+use super::netlink::{
     CONNECTOR_HEADER, EXEC, EXIT, FORK, LISTEN, NETLINK_HEADER, NONE, PROC_INDEX, PROC_VALUE, ProcessEvent,
     decode,
 };
@@ -22,20 +22,20 @@ use super::event::{
 const GROUP: u32 = PROC_INDEX;
 /// Requested receive buffer: some 10,000 events, since the kernel takes twice the requested size (socket(7))
 /// and counts some 800 bytes per event.
-const KEPT: usize = 4 * 1024 * 1024;
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Buffer size for one datagram; an event has 76 bytes.
-const DATAGRAM: usize = 4 * 1024;
+const MAX_DATAGRAM: usize = 4 * 1024;
 /// Maximum number of datagrams read before anything else is done: scans and answers continue during a storm
 /// of events.
-const AT_ONCE: usize = 4096;
+const MAX_DATAGRAMS_PER_READ: usize = 4096;
 /// Time limit for the kernel's answer. It answers at once or never.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// `NLMSG_DONE` (linux/netlink.h), the type of connector messages.
 const DONE: u16 = 3;
 
 /// Socket that receives process events.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(super) struct ProcessConnector {
     socket: OwnedFd,
     buffer: Vec<u8>,
     /// Number of datagrams received from the kernel.
@@ -44,20 +44,20 @@ pub(super) struct Connector {
 
 /// Result of reading the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum EventRead {
     /// Read all pending events.
     All,
     /// Read all pending events, but the kernel has dropped earlier ones.
     Lost,
 }
 
-impl Connector {
+impl ProcessConnector {
     /// Subscribes to the kernel's events, and verifies that they arrive.
     ///
     /// # Errors
     /// Returns an error, with a sentence, if no events can be received.
     pub(super) fn open() -> Result<Self, String> {
-        let told = |error: Errno| {
+        let to_error = |error: Errno| {
             match error {
             Errno::PERM | Errno::ACCESS => {
                 "the kernel does not let the agent have its process events; run it as root or give it CAP_NET_ADMIN"
@@ -73,19 +73,19 @@ impl Connector {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::CONNECTOR))
-            .map_err(told)?;
+            .map_err(to_error)?;
         // The kernel chooses the address; 0 would be its own.
-        bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(told)?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(to_error)?;
         // Without CAP_NET_ADMIN the usual size stays; an overrun is detected either way.
-        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, KEPT);
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
         let token = std::process::id();
-        send(&socket, &listen_request(token), SendFlags::empty()).map_err(told)?;
-        let mut connector = Self { socket, buffer: Vec::with_capacity(DATAGRAM), received: 0 };
-        connector.await_answer(token).map_err(|error| error.map_or_else(silent, told))?;
-        connector.await_event().map_err(|error| error.map_or_else(silent, told))?;
-        connector.leave_out_threads().map_err(told)?;
+        send(&socket, &listen_request(token), SendFlags::empty()).map_err(to_error)?;
+        let mut connector = Self { socket, buffer: Vec::with_capacity(MAX_DATAGRAM), received: 0 };
+        connector.await_answer(token).map_err(|error| error.map_or_else(no_answer_message, to_error))?;
+        connector.await_event().map_err(|error| error.map_or_else(no_answer_message, to_error))?;
+        connector.attach_thread_filter().map_err(to_error)?;
         // Discards events from before the filter; the first scan follows.
-        connector.read(|_| {}).map_err(told)?;
+        connector.read(|_| {}).map_err(to_error)?;
         Ok(connector)
     }
 
@@ -93,9 +93,9 @@ impl Connector {
     ///
     /// # Errors
     /// Returns an error if the socket is broken.
-    pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<Read, Errno> {
-        let mut outcome = Read::All;
-        for _ in 0..AT_ONCE {
+    pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<EventRead, Errno> {
+        let mut outcome = EventRead::All;
+        for _ in 0..MAX_DATAGRAMS_PER_READ {
             self.buffer.clear();
             match recvfrom(&self.socket, spare_capacity(&mut self.buffer), RecvFlags::empty()) {
                 Ok((_, _, sender)) => {
@@ -109,7 +109,7 @@ impl Connector {
                 Err(Errno::AGAIN) => return Ok(outcome),
                 Err(Errno::INTR) => {}
                 // The socket's buffer overran (netlink(7)); later events are complete.
-                Err(Errno::NOBUFS) => outcome = Read::Lost,
+                Err(Errno::NOBUFS) => outcome = EventRead::Lost,
                 Err(error) => return Err(error),
             }
         }
@@ -119,7 +119,7 @@ impl Connector {
     /// Waits for the kernel's answer to the request. `Err(None)`: it does not answer, as in a container.
     fn await_answer(&mut self, own: u32) -> Result<(), Option<Errno>> {
         let mut answer = None;
-        self.await_that(|_, events| {
+        self.await_matching(|_, events| {
             answer = events.iter().find_map(|event| match event {
                 ProcessEvent::Answer { token, error } if *token == own => Some(*error),
                 _ => None,
@@ -140,15 +140,15 @@ impl Connector {
         // Start and end of a thread are events too, until the filter is set.
         let thread = std::thread::Builder::new().spawn(|| {});
         thread.map_err(|error| Errno::from_io_error(&error))?.join().map_err(|_| None)?;
-        self.await_that(|connector, _| connector.received > before)
+        self.await_matching(|connector, _| connector.received > before)
     }
 
     /// Reads until `is_it` returns true; `Err(None)` if it never does.
-    fn await_that(
+    fn await_matching(
         &mut self,
         mut is_it: impl FnMut(&Self, &[ProcessEvent]) -> bool,
     ) -> Result<(), Option<Errno>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
             let mut events = Vec::new();
             self.read(|event| events.push(event)).map_err(Some)?;
@@ -169,19 +169,19 @@ impl Connector {
 
     /// Filters out the events of threads: a JVM starts and ends threads all the time, and each would wake the
     /// agent.
-    fn leave_out_threads(&self) -> Result<(), Errno> {
+    fn attach_thread_filter(&self) -> Result<(), Errno> {
         let filter = SockRef::from(&self.socket).attach_filter(&thread_filter());
         filter.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 
-impl AsFd for Connector {
+impl AsFd for ProcessConnector {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-fn silent() -> String {
+fn no_answer_message() -> String {
     "the kernel does not tell its process events here, as in a container or a PID namespace of its own"
         .to_owned()
 }
@@ -245,8 +245,8 @@ mod tests {
 
     /// Checks, if this machine provides events, that those of processes arrive and those of threads do not.
     #[test]
-    fn the_kernel_tells_of_processes_and_not_of_threads() {
-        let Ok(mut connector) = Connector::open() else {
+    fn kernel_reports_processes_and_not_threads() {
+        let Ok(mut connector) = ProcessConnector::open() else {
             // A container, or no permission to listen: the agent's own tests cover its behaviour then.
             return;
         };
@@ -259,7 +259,7 @@ mod tests {
         let mut events = Vec::new();
         let last = ProcessEvent::Exit { pid, status: 0 };
         connector
-            .await_that(|_, read| {
+            .await_matching(|_, read| {
                 events.extend_from_slice(read);
                 events.contains(&last)
             })

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_is_told_once_the_process_was_waited_for() {
+    fn exit_status_is_available_after_the_wait() {
         let mut child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();

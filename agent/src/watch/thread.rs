@@ -11,82 +11,82 @@ use rustix::fd::OwnedFd;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
-use super::connector::{Connector, Read};
-use super::deaths::Deaths;
-use super::event::ProcessEvent;
-use super::listing::Listing;
-use super::tracker::{Occasion, Tracker};
-use super::{Command, Matches, Sight, WatchOptions};
-use crate::inspect::Inspector;
-use crate::procfs::Listed;
+use super::connector::{EventRead, ProcessConnector};
+use super::exit_pidfds::ExitPidfds;
+use super::netlink::ProcessEvent;
+use super::new_processes::NewProcesses;
+use super::tracker::{ChangeOrigin, Tracker};
+use super::{ComponentMatches, WatchCommand, WatchOptions, WatchSnapshot};
+use crate::host::process_matcher::ProcessMatcher;
+use crate::host::procfs::ListedProcess;
+use crate::host::visibility;
 use crate::run_history::ExitStatuses;
-use crate::visibility;
 
 /// Interval between two published snapshots; without events also between two checks for new processes.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum time before the next full scan after events were lost, or after the processes could not be read.
-const REST: Duration = Duration::from_secs(1);
+const RESCAN_DELAY: Duration = Duration::from_secs(1);
 /// Number of beats between two checks of the matched processes, with events.
-const VERIFIED: u32 = 5;
+const VERIFY_HEARTBEATS: u32 = 5;
 /// Number of processes that a full scan checks before it reads events: some tenths of a millisecond.
-const CHUNK: usize = 64;
+const SCAN_CHUNK: usize = 64;
 
-pub(super) struct Thread {
+pub(super) struct WatchThread {
     config: Arc<HostConfig>,
     period: Duration,
-    commands: mpsc::Receiver<Command>,
-    bell: Arc<OwnedFd>,
-    publisher: watch::Sender<Option<Arc<Sight>>>,
+    commands: mpsc::Receiver<WatchCommand>,
+    wakeup: Arc<OwnedFd>,
+    publisher: watch::Sender<Option<Arc<WatchSnapshot>>>,
     /// Exit statuses of processes.
-    statuses: ExitStatuses,
+    exit_statuses: ExitStatuses,
     /// `None` if /proc could not be opened.
-    inspector: Option<Inspector>,
+    matcher: Option<ProcessMatcher>,
     tracker: Tracker,
-    source: Source,
+    source: ChangeSource,
     /// Reason why no events are used.
-    fallback: Option<String>,
+    fallback_reason: Option<String>,
     /// Reused buffer.
-    listed: Vec<Listed>,
+    listed: Vec<ListedProcess>,
     /// Reason why the processes cannot be read; `None` if they can.
-    blind: Option<String>,
+    unreadable_reason: Option<String>,
     figures: ScanFigures,
     overruns: u64,
     differences: u64,
     /// Time at which the last full scan ended.
     last_scan: Instant,
     /// True if events were lost since the last full scan began.
-    is_lost: bool,
+    events_lost: bool,
     /// True if changes that the running full scan finds are explained by lost events.
-    is_excused: bool,
+    changes_explained: bool,
     next_scan: Instant,
-    next_beat: Instant,
-    beats: u32,
+    next_heartbeat: Instant,
+    heartbeats: u32,
     /// False while the table is filled for the first time; it is not published then.
     is_filled: bool,
 }
 
 /// Source of changes between full scans.
-enum Source {
-    Events(Connector),
-    Scans { listing: Listing, deaths: Deaths },
+enum ChangeSource {
+    Events(ProcessConnector),
+    Scans { new_processes: NewProcesses, exit_pidfds: ExitPidfds },
 }
 
-impl Thread {
+impl WatchThread {
     pub(super) fn new(
         config: Arc<HostConfig>,
         options: WatchOptions,
-        commands: mpsc::Receiver<Command>,
+        commands: mpsc::Receiver<WatchCommand>,
         bell: Arc<OwnedFd>,
-        publisher: watch::Sender<Option<Arc<Sight>>>,
+        publisher: watch::Sender<Option<Arc<WatchSnapshot>>>,
         statuses: ExitStatuses,
     ) -> Self {
         let opened = match options.events {
-            true => Connector::open(),
+            true => ProcessConnector::open(),
             false => Err("the agent was told to scan".to_owned()),
         };
         let (source, fallback) = match opened {
-            Ok(connector) => (Source::Events(connector), None),
-            Err(reason) => (Source::scans(), Some(reason)),
+            Ok(connector) => (ChangeSource::Events(connector), None),
+            Err(reason) => (ChangeSource::scans(), Some(reason)),
         };
         match &fallback {
             None => tracing::info!("following the host by the kernel's process events"),
@@ -98,15 +98,15 @@ impl Thread {
             config,
             period: options.period,
             commands,
-            bell,
+            wakeup: bell,
             publisher,
-            statuses,
-            inspector: None,
+            exit_statuses: statuses,
+            matcher: None,
             tracker: Tracker::default(),
             source,
-            fallback,
+            fallback_reason: fallback,
             listed: Vec::new(),
-            blind: None,
+            unreadable_reason: None,
             figures: ScanFigures {
                 scanned_at: zero,
                 duration: Duration::ZERO,
@@ -116,11 +116,11 @@ impl Thread {
             overruns: 0,
             differences: 0,
             last_scan: now,
-            is_lost: false,
-            is_excused: false,
+            events_lost: false,
+            changes_explained: false,
             next_scan: now,
-            next_beat: now,
-            beats: 0,
+            next_heartbeat: now,
+            heartbeats: 0,
             is_filled: false,
         }
     }
@@ -129,22 +129,22 @@ impl Thread {
     pub(super) fn run(mut self) {
         loop {
             if Instant::now() >= self.next_scan {
-                self.scan();
+                self.full_scan();
             }
             let now = Instant::now();
-            if now >= self.next_beat {
-                self.next_beat = now + BEAT;
-                self.pass();
+            if now >= self.next_heartbeat {
+                self.next_heartbeat = now + HEARTBEAT_INTERVAL;
+                self.check_new_processes();
                 self.verify(now);
                 self.publish();
             }
-            self.settle_due();
+            self.log_missed_changes();
             self.publish_changes();
             self.wait();
-            self.take_in();
+            self.process_changes();
             loop {
                 match self.commands.try_recv() {
-                    Ok(command) => self.obey(command),
+                    Ok(command) => self.handle_command(command),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
                 }
@@ -152,125 +152,125 @@ impl Thread {
         }
     }
 
-    fn obey(&mut self, command: Command) {
-        if let Command::Scan(answer) | Command::Glance(answer) = &command
+    fn handle_command(&mut self, command: WatchCommand) {
+        if let WatchCommand::FullScan(answer) | WatchCommand::QuickCheck(answer) = &command
             && answer.is_closed()
         {
             // The requester has given up, perhaps while /proc hung.
             return;
         }
         let answer = match command {
-            Command::Scan(answer) => {
-                self.scan();
+            WatchCommand::FullScan(answer) => {
+                self.full_scan();
                 answer
             }
-            Command::Glance(answer) => {
-                self.pass();
-                if let Some(inspector) = &mut self.inspector {
-                    self.tracker.review(inspector);
+            WatchCommand::QuickCheck(answer) => {
+                self.check_new_processes();
+                if let Some(matcher) = &mut self.matcher {
+                    self.tracker.recheck(matcher);
                 }
                 answer
             }
-            Command::Configure(config, answer) => {
-                if let Some(inspector) = &mut self.inspector {
-                    inspector.configure(&config);
+            WatchCommand::Configure(config, answer) => {
+                if let Some(matcher) = &mut self.matcher {
+                    matcher.configure(&config);
                 }
                 self.config = config;
                 self.tracker.clear();
                 self.is_filled = false;
-                self.scan();
+                self.full_scan();
                 answer
             }
         };
-        let sight = self.publish();
+        let snapshot = self.publish();
         // The requester may have gone.
-        let _ = answer.send(sight);
+        let _ = answer.send(snapshot);
     }
 
     /// Waits for an event, a command, or the next due time.
     fn wait(&mut self) {
-        let next = self.next_scan.min(self.next_beat);
+        let next = self.next_scan.min(self.next_heartbeat);
         let next = self.tracker.next_due().map_or(next, |due| due.min(next));
         let Ok(timeout) = Timespec::try_from(next.saturating_duration_since(Instant::now())) else { return };
-        let mut watched = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        let mut watched = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
         match &self.source {
-            Source::Events(connector) => watched.push(PollFd::new(connector, PollFlags::IN)),
-            Source::Scans { deaths, .. } => {
-                watched.extend(deaths.watched());
+            ChangeSource::Events(connector) => watched.push(PollFd::new(connector, PollFlags::IN)),
+            ChangeSource::Scans { exit_pidfds, .. } => {
+                watched.extend(exit_pidfds.poll_fds());
             }
         }
         // An error such as EINTR ends the wait early.
         let _ = poll(&mut watched, Some(&timeout));
         // Fails if no command was signalled.
-        let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
+        let _ = rustix::io::read(&*self.wakeup, &mut [0; 8]);
     }
 
     /// Processes all events or exits since the last call.
-    fn take_in(&mut self) {
+    fn process_changes(&mut self) {
         match self.source {
-            Source::Events(_) => self.take_in_events(),
-            Source::Scans { .. } => self.take_in_deaths(),
+            ChangeSource::Events(_) => self.process_events(),
+            ChangeSource::Scans { .. } => self.process_exits(),
         }
     }
 
-    fn take_in_events(&mut self) {
+    fn process_events(&mut self) {
         let now = Instant::now();
-        let Self { tracker, inspector, statuses, .. } = self;
-        let Source::Events(connector) = &mut self.source else { return };
+        let Self { tracker, matcher, exit_statuses: statuses, .. } = self;
+        let ChangeSource::Events(connector) = &mut self.source else { return };
         // If the processes cannot be read, events are read nevertheless, and dropped.
         let read = connector.read(|event| {
             if let ProcessEvent::Exit { pid, status } = event {
                 // Recorded before the end of the process is noticed.
-                statuses.note(pid, status);
+                statuses.record_status(pid, status);
             }
-            if let Some(inspector) = inspector {
-                tracker.event(event, now, inspector);
+            if let Some(matcher) = matcher {
+                tracker.handle_event(event, now, matcher);
             }
         });
         match read {
-            Ok(Read::All) => {}
-            Ok(Read::Lost) => {
+            Ok(EventRead::All) => {}
+            Ok(EventRead::Lost) => {
                 self.overruns += 1;
-                self.is_lost = true;
-                self.is_excused = true;
-                self.tracker.excuse();
-                self.next_scan = self.next_scan.min(now.max(self.last_scan + REST));
+                self.events_lost = true;
+                self.changes_explained = true;
+                self.tracker.explain_all();
+                self.next_scan = self.next_scan.min(now.max(self.last_scan + RESCAN_DELAY));
                 tracing::warn!("the kernel's events came too fast and some were lost; a full scan follows");
             }
             Err(error) => {
                 let reason = format!("the kernel's process events broke off: {error}");
                 tracing::error!(reason, "following the host by scans");
-                self.source = Source::scans();
-                self.fallback = Some(reason);
+                self.source = ChangeSource::scans();
+                self.fallback_reason = Some(reason);
                 self.next_scan = now;
             }
         }
     }
 
-    fn take_in_deaths(&mut self) {
-        let Source::Scans { deaths, .. } = &mut self.source else { return };
-        let is_any_dead = !deaths.take().is_empty();
+    fn process_exits(&mut self) {
+        let ChangeSource::Scans { exit_pidfds, .. } = &mut self.source else { return };
+        let is_any_dead = !exit_pidfds.take_ended().is_empty();
         // Recorded before the end of the processes is noticed.
-        for (pid, status) in deaths.exit_statuses() {
-            self.statuses.note(pid, status);
+        for (pid, status) in exit_pidfds.exit_statuses() {
+            self.exit_statuses.record_status(pid, status);
         }
         // A daemon may have left a child in its place, so new processes are checked first.
         if is_any_dead {
-            self.pass();
+            self.check_new_processes();
         }
     }
 
     /// Runs a full scan.
-    fn scan(&mut self) {
+    fn full_scan(&mut self) {
         let began = Instant::now();
-        self.is_excused = std::mem::take(&mut self.is_lost);
-        self.blind = visibility::problem().or_else(|| self.look_at_all().err());
-        if self.blind.is_some() {
-            self.inspector = None;
+        self.changes_explained = std::mem::take(&mut self.events_lost);
+        self.unreadable_reason = visibility::find_hidepid_problem().or_else(|| self.scan_processes().err());
+        if self.unreadable_reason.is_some() {
+            self.matcher = None;
             self.tracker.clear();
             self.is_filled = false;
-            if let Source::Scans { listing, deaths } = &mut self.source {
-                (*listing, *deaths) = (Listing::default(), Deaths::default());
+            if let ChangeSource::Scans { new_processes, exit_pidfds } = &mut self.source {
+                (*new_processes, *exit_pidfds) = (NewProcesses::default(), ExitPidfds::default());
             }
         }
         let ended = Instant::now();
@@ -279,109 +279,117 @@ impl Thread {
         self.figures.seen_at = self.figures.scanned_at;
         self.last_scan = ended;
         // Events that were lost during the scan require another one.
-        let soon = self.is_lost || self.blind.is_some();
-        self.next_scan = ended + if soon { REST } else { self.period };
+        let soon = self.events_lost || self.unreadable_reason.is_some();
+        self.next_scan = ended + if soon { RESCAN_DELAY } else { self.period };
     }
 
-    fn look_at_all(&mut self) -> Result<(), String> {
-        let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
-        if self.inspector.is_none() {
-            self.inspector = Some(Inspector::new(&self.config).map_err(told)?);
+    fn scan_processes(&mut self) -> Result<(), String> {
+        let to_error = |error| format!("cannot see the processes: /proc cannot be read: {error}");
+        if self.matcher.is_none() {
+            self.matcher = Some(ProcessMatcher::new(&self.config).map_err(to_error)?);
         }
         // New processes are checked first, so that the scan does not count them as missed.
-        self.pass();
+        self.check_new_processes();
         let mut listed = std::mem::take(&mut self.listed);
-        let outcome = self.inspector.as_mut().map_or(Ok(()), |inspector| inspector.list(&mut listed));
+        let outcome = self.matcher.as_mut().map_or(Ok(()), |matcher| matcher.list(&mut listed));
         self.figures.processes_seen = u32::try_from(listed.len()).unwrap_or(u32::MAX);
         self.tracker.begin_scan();
-        for chunk in listed.chunks(CHUNK) {
+        for chunk in listed.chunks(SCAN_CHUNK) {
             let now = Instant::now();
             for listed in chunk {
-                let occasion = self.occasion(*listed, now);
-                if let Some(inspector) = &mut self.inspector {
-                    self.tracker.see(listed.pid, occasion, inspector);
+                let origin = self.change_origin(*listed, now);
+                if let Some(matcher) = &mut self.matcher {
+                    self.tracker.check_process(listed.pid, origin, matcher);
                 }
             }
             // Exits are reported at once, and the kernel's buffer does not fill.
-            self.take_in();
+            self.process_changes();
             self.publish_changes();
         }
         let now = Instant::now();
-        let occasion = match &mut self.source {
-            Source::Events(_) if self.is_filled && !self.is_excused => Occasion::Scan(now),
-            Source::Events(_) => Occasion::News,
-            Source::Scans { listing, .. } => {
+        let origin = match &mut self.source {
+            ChangeSource::Events(_) if self.is_filled && !self.changes_explained => {
+                ChangeOrigin::FullScan(now)
+            }
+            ChangeSource::Events(_) => ChangeOrigin::Expected,
+            ChangeSource::Scans { new_processes, .. } => {
                 if !self.is_filled {
-                    listing.update(&listed, now, |_| {});
+                    new_processes.update(&listed, now, |_| {});
                 }
                 // Exits are reported by pidfds, perhaps a moment later.
-                Occasion::News
+                ChangeOrigin::Expected
             }
         };
-        if let Some(inspector) = &mut self.inspector {
-            self.tracker.end_scan(occasion, inspector);
+        if let Some(matcher) = &mut self.matcher {
+            self.tracker.end_scan(origin, matcher);
         }
         self.listed = listed;
-        outcome.map_err(told)?;
-        self.hold_matched();
+        outcome.map_err(to_error)?;
+        self.watch_exits();
         self.is_filled = true;
         Ok(())
     }
 
-    /// Returns the occasion for a process in a full scan: a change that should have been noticed before
+    /// Returns the origin for a process in a full scan: a change that should have been noticed before
     /// counts as missed.
-    fn occasion(&self, listed: Listed, now: Instant) -> Occasion {
+    fn change_origin(&self, listed: ListedProcess, now: Instant) -> ChangeOrigin {
         let is_known = match &self.source {
-            Source::Events(_) => true,
-            Source::Scans { listing, .. } => {
-                self.tracker.process(listed.pid).is_none() && listing.is_settled(listed, now)
+            ChangeSource::Events(_) => true,
+            ChangeSource::Scans { new_processes, .. } => {
+                self.tracker.process(listed.pid).is_none() && new_processes.is_settled(listed, now)
             }
         };
-        if self.is_filled && !self.is_excused && is_known { Occasion::Scan(now) } else { Occasion::News }
+        if self.is_filled && !self.changes_explained && is_known {
+            ChangeOrigin::FullScan(now)
+        } else {
+            ChangeOrigin::Expected
+        }
     }
 
     /// With events: re-checks matched processes every few beats, since the kernel may silently drop an event
     /// when it has no memory left.
     fn verify(&mut self, now: Instant) {
-        let (Source::Events(_), Some(inspector)) = (&self.source, &mut self.inspector) else { return };
-        self.beats += 1;
-        match self.beats.is_multiple_of(VERIFIED) {
-            true => self.tracker.verify(now, inspector),
+        let (ChangeSource::Events(_), Some(matcher)) = (&self.source, &mut self.matcher) else { return };
+        self.heartbeats += 1;
+        match self.heartbeats.is_multiple_of(VERIFY_HEARTBEATS) {
+            true => self.tracker.verify(now, matcher),
             // No event reports that a process was stopped by a signal, or frozen.
-            false => self.tracker.refresh(inspector),
+            false => self.tracker.refresh_suspensions(matcher),
         }
     }
 
     /// Without events: checks all processes that are new, young or matched.
-    fn pass(&mut self) {
-        let Source::Scans { listing, .. } = &mut self.source else { return };
-        let Some(inspector) = self.inspector.as_mut().filter(|_| self.is_filled) else { return };
-        if let Err(error) = inspector.list(&mut self.listed) {
+    fn check_new_processes(&mut self) {
+        let ChangeSource::Scans { new_processes, .. } = &mut self.source else { return };
+        let Some(matcher) = self.matcher.as_mut().filter(|_| self.is_filled) else { return };
+        if let Err(error) = matcher.list(&mut self.listed) {
             tracing::error!(%error, "/proc cannot be read");
             self.next_scan = Instant::now();
             return;
         }
-        listing.update(&self.listed, Instant::now(), |pid| self.tracker.see(pid, Occasion::News, inspector));
-        self.tracker.review(inspector);
+        new_processes.update(&self.listed, Instant::now(), |pid| {
+            self.tracker.check_process(pid, ChangeOrigin::Expected, matcher)
+        });
+        self.tracker.recheck(matcher);
         self.figures.seen_at = Timestamp::now();
-        self.hold_matched();
+        self.watch_exits();
     }
 
     /// Without events: holds a pidfd on each matched process.
-    fn hold_matched(&mut self) {
-        let Source::Scans { deaths, .. } = &mut self.source else { return };
-        let Some(inspector) = &mut self.inspector else { return };
+    fn watch_exits(&mut self) {
+        let ChangeSource::Scans { exit_pidfds, .. } = &mut self.source else { return };
+        let Some(matcher) = &mut self.matcher else { return };
         let matched =
-            self.tracker.watched().filter_map(|pid| self.tracker.process(pid)).map(|process| process.id);
-        for pid in deaths.hold(matched) {
-            self.statuses.forget(pid);
-            self.tracker.see(pid, Occasion::News, inspector);
+            self.tracker.tracked_pids().filter_map(|pid| self.tracker.process(pid)).map(|process| process.id);
+        for pid in exit_pidfds.watch(matched) {
+            self.exit_statuses.forget(pid);
+            self.tracker.check_process(pid, ChangeOrigin::Expected, matcher);
         }
     }
 
-    fn settle_due(&mut self) {
-        let Some(inspector) = &mut self.inspector else { return };
-        for pid in self.tracker.due(Instant::now(), inspector) {
+    fn log_missed_changes(&mut self) {
+        let Some(matcher) = &mut self.matcher else { return };
+        for pid in self.tracker.check_due(Instant::now(), matcher) {
             self.differences += 1;
             let matched = self.tracker.process(pid).is_some();
             tracing::warn!(pid, matched, "a full scan found a change that nothing had told");
@@ -394,37 +402,37 @@ impl Thread {
         }
     }
 
-    fn publish(&mut self) -> Arc<Sight> {
+    fn publish(&mut self) -> Arc<WatchSnapshot> {
         self.tracker.take_change();
         let mode = match &self.source {
-            Source::Events(_) => WatchMode::Events,
-            Source::Scans { .. } => WatchMode::Scans,
+            ChangeSource::Events(_) => WatchMode::Events,
+            ChangeSource::Scans { .. } => WatchMode::Scans,
         };
-        if mode == WatchMode::Events && self.blind.is_none() {
+        if mode == WatchMode::Events && self.unreadable_reason.is_none() {
             self.figures.seen_at = Timestamp::now();
         }
-        let sight = Arc::new(Sight {
+        let snapshot = Arc::new(WatchSnapshot {
             config: Arc::clone(&self.config),
-            matches: match &self.blind {
+            matches: match &self.unreadable_reason {
                 Some(reason) => Err(reason.clone()),
                 None => Ok(Arc::new(self.matches())),
             },
-            unseen: self.tracker.unseen(),
+            unreadable: self.tracker.unreadable_processes(),
             figures: self.figures,
             watch: WatchStatus {
                 mode,
-                fallback: self.fallback.clone(),
+                fallback: self.fallback_reason.clone(),
                 overruns: self.overruns,
                 differences: self.differences,
             },
         });
-        self.publisher.send_replace(Some(Arc::clone(&sight)));
-        sight
+        self.publisher.send_replace(Some(Arc::clone(&snapshot)));
+        snapshot
     }
 
-    fn matches(&self) -> Matches {
+    fn matches(&self) -> ComponentMatches {
         let components = &self.config.components;
-        let mut matches: Matches =
+        let mut matches: ComponentMatches =
             components.iter().map(|component| vec![Vec::new(); component.parts.len()]).collect();
         for (process, parts) in self.tracker.matches() {
             for id in parts {
@@ -436,8 +444,8 @@ impl Thread {
     }
 }
 
-impl Source {
+impl ChangeSource {
     fn scans() -> Self {
-        Self::Scans { listing: Listing::default(), deaths: Deaths::default() }
+        Self::Scans { new_processes: NewProcesses::default(), exit_pidfds: ExitPidfds::default() }
     }
 }

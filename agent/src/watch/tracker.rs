@@ -1,5 +1,5 @@
 //! Table of the components' processes, kept current by events and scans. Pure: processes are read through
-//! [`Look`], and times are arguments.
+//! [`ProcessObserver`], and times are arguments.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -8,87 +8,92 @@ use rta_shared::matcher::PartId;
 use rta_shared::process::Process;
 use rustix::io::Errno;
 
-use super::event::ProcessEvent;
-use super::unseen::Unseen;
-use crate::inspect::{Candidate, Look, Seen};
+use super::netlink::ProcessEvent;
+use crate::host::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserver};
+use crate::host::unreadable_processes::UnreadableProcesses;
 
 /// Delay before a forked child is checked: until it calls exec, which most do at once, it shows its parent's
 /// command line.
-const UNBORN: Duration = Duration::from_millis(100);
+const EXEC_DELAY: Duration = Duration::from_millis(100);
 /// Time after which a change that only a scan has found counts as missed: its event may still arrive.
-const EXCUSED: Duration = Duration::from_millis(500);
+const EVENT_DELAY: Duration = Duration::from_millis(500);
 
 /// Table of matched processes, and of those that may be, or may become, a component's.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
-    matched: HashMap<u32, Matched>,
+    matched: HashMap<u32, TrackedProcess>,
     unreadable: BTreeMap<u32, Errno>,
     /// Forked processes that may be about to call exec, each with the time of its check.
-    unborn: BTreeMap<u32, Unborn>,
+    pending_execs: BTreeMap<u32, PendingExec>,
     /// Changes that a scan found and no event has explained yet, each with the time of the scan.
-    suspects: BTreeMap<u32, Instant>,
+    unexplained: BTreeMap<u32, Instant>,
     scan: u64,
     changed: bool,
 }
 
 #[derive(Debug)]
-struct Matched {
-    candidate: Candidate,
+struct TrackedProcess {
+    candidate: ProcessCandidate,
     /// Number of the scan that last confirmed the match.
     scan: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Unborn {
+struct PendingExec {
     parent: u32,
     due: Instant,
 }
 
 /// Occasion of checking a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum ChangeOrigin {
     /// An event, or a new process: a change is expected.
-    News,
+    Expected,
     /// A full scan: an unexplained change should have been noticed before.
-    Scan(Instant),
+    FullScan(Instant),
 }
 
 impl Tracker {
     /// Processes one event.
-    pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl Look) {
+    pub(super) fn handle_event(
+        &mut self,
+        event: ProcessEvent,
+        now: Instant,
+        observer: &mut impl ProcessObserver,
+    ) {
         match event {
             ProcessEvent::Fork { parent, child } => {
-                self.suspects.remove(&child);
+                self.unexplained.remove(&child);
                 if self.matched.contains_key(&child) || self.unreadable.contains_key(&child) {
                     // The exit event of the previous process with this PID was lost.
-                    self.see(child, Occasion::News, look);
+                    self.check_process(child, ChangeOrigin::Expected, observer);
                 }
                 // Independent of the parent: events are read after the fact, and the parent may no longer
                 // match, or not yet. Nearly all children call exec or end before they are due.
-                self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
+                self.pending_execs.insert(child, PendingExec { parent, due: now + EXEC_DELAY });
             }
             ProcessEvent::Exec(pid) => {
-                self.unborn.remove(&pid);
-                self.suspects.remove(&pid);
-                self.see(pid, Occasion::News, look);
+                self.pending_execs.remove(&pid);
+                self.unexplained.remove(&pid);
+                self.check_process(pid, ChangeOrigin::Expected, observer);
             }
             ProcessEvent::Exit { pid, .. } => {
-                self.unborn.remove(&pid);
-                self.suspects.remove(&pid);
+                self.pending_execs.remove(&pid);
+                self.unexplained.remove(&pid);
                 if self.matched.contains_key(&pid) || self.unreadable.contains_key(&pid) {
                     // A daemon may have left a child in its place.
                     let children: Vec<u32> = self
-                        .unborn
+                        .pending_execs
                         .iter()
-                        .filter(|(_, unborn)| unborn.parent == pid)
+                        .filter(|(_, pending)| pending.parent == pid)
                         .map(|(pid, _)| *pid)
                         .collect();
                     for child in children {
-                        self.unborn.remove(&child);
-                        self.see(child, Occasion::News, look);
+                        self.pending_execs.remove(&child);
+                        self.check_process(child, ChangeOrigin::Expected, observer);
                     }
                     // Checked instead of just removed: the PID may belong to another matching process by now.
-                    self.see(pid, Occasion::News, look);
+                    self.check_process(pid, ChangeOrigin::Expected, observer);
                 }
             }
             ProcessEvent::Answer { .. } => {}
@@ -96,67 +101,76 @@ impl Tracker {
     }
 
     /// Checks due children. Returns the PIDs of changes that scans found and no event has explained in time.
-    pub(super) fn due(&mut self, now: Instant, look: &mut impl Look) -> Vec<u32> {
-        let born: Vec<u32> =
-            self.unborn.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
+    pub(super) fn check_due(&mut self, now: Instant, observer: &mut impl ProcessObserver) -> Vec<u32> {
+        let born: Vec<u32> = self
+            .pending_execs
+            .iter()
+            .filter(|(_, pending)| pending.due <= now)
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in born {
-            self.unborn.remove(&pid);
-            self.see(pid, Occasion::News, look);
+            self.pending_execs.remove(&pid);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
-        let missed: Vec<u32> =
-            self.suspects.iter().filter(|(_, found)| now >= **found + EXCUSED).map(|(pid, _)| *pid).collect();
+        let missed: Vec<u32> = self
+            .unexplained
+            .iter()
+            .filter(|(_, found)| now >= **found + EVENT_DELAY)
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in &missed {
-            self.suspects.remove(pid);
+            self.unexplained.remove(pid);
         }
         missed
     }
 
     /// Drops the unexplained changes, since events were lost.
-    pub(super) fn excuse(&mut self) {
-        self.suspects.clear();
+    pub(super) fn explain_all(&mut self) {
+        self.unexplained.clear();
     }
 
-    /// Returns the next time at which [`Tracker::due`] has work.
+    /// Returns the next time at which [`Tracker::check_due`] has work.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let born = self.unborn.values().map(|unborn| unborn.due);
-        born.chain(self.suspects.values().map(|found| *found + EXCUSED)).min()
+        let born = self.pending_execs.values().map(|pending| pending.due);
+        born.chain(self.unexplained.values().map(|found| *found + EVENT_DELAY)).min()
     }
 
-    /// Begins a full scan: [`Tracker::see`] follows for each listed process, then [`Tracker::end_scan`].
+    /// Begins a full scan: [`Tracker::check_process`] follows for each listed process, then
+    /// [`Tracker::end_scan`].
     pub(super) fn begin_scan(&mut self) {
         self.scan += 1;
     }
 
     /// Checks the processes that the scan has not met: each has ended, or is getting its PID just now.
-    pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl Look) {
+    pub(super) fn end_scan(&mut self, origin: ChangeOrigin, observer: &mut impl ProcessObserver) {
         let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
         let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
         for pid in unmet {
-            self.see(pid, occasion, look);
+            self.check_process(pid, origin, observer);
         }
     }
 
     /// Re-checks all processes that are matched, unreadable or freshly forked.
-    pub(super) fn review(&mut self, look: &mut impl Look) {
-        let unborn = std::mem::take(&mut self.unborn).into_keys();
-        let known: Vec<u32> = self.watched().chain(unborn).collect();
+    pub(super) fn recheck(&mut self, observer: &mut impl ProcessObserver) {
+        let pending = std::mem::take(&mut self.pending_execs).into_keys();
+        let known: Vec<u32> = self.tracked_pids().chain(pending).collect();
         for pid in known {
-            self.see(pid, Occasion::News, look);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
     }
 
     /// Re-checks all processes that are matched or unreadable; a change should have been reported by an
     /// event.
-    pub(super) fn verify(&mut self, now: Instant, look: &mut impl Look) {
-        let known: Vec<u32> = self.watched().collect();
+    pub(super) fn verify(&mut self, now: Instant, observer: &mut impl ProcessObserver) {
+        let known: Vec<u32> = self.tracked_pids().collect();
         for pid in known {
-            self.see(pid, Occasion::Scan(now), look);
+            self.check_process(pid, ChangeOrigin::FullScan(now), observer);
         }
     }
 
     /// Updates whether matched processes are suspended, and re-checks those that fail to match only because
     /// of their user or another attribute, since no event reports a change of these.
-    pub(super) fn refresh(&mut self, look: &mut impl Look) {
+    pub(super) fn refresh_suspensions(&mut self, observer: &mut impl ProcessObserver) {
         let mut pids: Vec<u32> = Vec::new();
         for (pid, matched) in &mut self.matched {
             let candidate = &mut matched.candidate;
@@ -164,7 +178,7 @@ impl Tracker {
                 pids.push(*pid);
                 continue;
             }
-            match look.suspension(candidate.process.id) {
+            match observer.suspension(candidate.process.id) {
                 Ok(suspension) if suspension == candidate.process.suspension => {}
                 Ok(suspension) => {
                     candidate.process.suspension = suspension;
@@ -175,24 +189,31 @@ impl Tracker {
             }
         }
         for pid in pids {
-            self.see(pid, Occasion::News, look);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
     }
 
     /// Checks one process, and records the result.
-    pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl Look) {
-        let seen = look.look(pid);
+    pub(super) fn check_process(
+        &mut self,
+        pid: u32,
+        origin: ChangeOrigin,
+        observer: &mut impl ProcessObserver,
+    ) {
+        let seen = observer.observe(pid);
         let reads_alike = match &seen {
-            Seen::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
-            Seen::Other | Seen::Candidate(_) => self.unreadable.remove(&pid).is_none(),
+            ProcessObservation::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
+            ProcessObservation::Other | ProcessObservation::Candidate(_) => {
+                self.unreadable.remove(&pid).is_none()
+            }
         };
         let old = self.matched.remove(&pid).map(|matched| matched.candidate);
         let new = match seen {
-            Seen::Candidate(candidate) => {
-                let matched = Matched { candidate, scan: self.scan };
+            ProcessObservation::Candidate(candidate) => {
+                let matched = TrackedProcess { candidate, scan: self.scan };
                 Some(&self.matched.entry(pid).or_insert(matched).candidate)
             }
-            Seen::Other | Seen::Unreadable(_) => None,
+            ProcessObservation::Other | ProcessObservation::Unreadable(_) => None,
         };
         let matches_alike = match (&old, new) {
             (Some(old), Some(new)) => old.is_same_match(new),
@@ -206,8 +227,8 @@ impl Tracker {
             return;
         }
         self.changed = true;
-        if let (Occasion::Scan(now), false, false) = (occasion, matches_alike, is_explained) {
-            self.suspects.insert(pid, now);
+        if let (ChangeOrigin::FullScan(now), false, false) = (origin, matches_alike, is_explained) {
+            self.unexplained.insert(pid, now);
         }
     }
 
@@ -222,7 +243,7 @@ impl Tracker {
     }
 
     /// Returns every process whose end must be noticed.
-    pub(super) fn watched(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn tracked_pids(&self) -> impl Iterator<Item = u32> {
         self.matched.keys().chain(self.unreadable.keys()).copied()
     }
 
@@ -242,8 +263,8 @@ impl Tracker {
     }
 
     /// Returns the processes that cannot be read or classified, with the reasons.
-    pub(super) fn unseen(&self) -> Unseen {
-        Unseen::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
+    pub(super) fn unreadable_processes(&self) -> UnreadableProcesses {
+        UnreadableProcesses::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
     }
 }
 

@@ -6,32 +6,32 @@ use std::collections::HashMap;
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOverview};
 
-use super::{Lane, Place};
+use super::{GraphLane, LanePlace};
 
 /// Maximum number of instances drawn individually. To find one among more of them, people use the list.
-pub(super) const MOST_ALONE: usize = 300;
+pub(super) const MAX_INDIVIDUAL: usize = 300;
 
 /// Lanes of an environment.
-pub(super) struct Lanes {
-    pub(super) lanes: Vec<Lane>,
+pub(super) struct LaneAssignment {
+    pub(super) lanes: Vec<GraphLane>,
     /// Lane of each host.
-    pub(super) of: Vec<usize>,
+    pub(super) lane_of: Vec<usize>,
 }
 
 /// Draws each host individually if there are not too many instances. Otherwise only hosts that are not up,
 /// root causes before the hosts that they affect, as far as there is room; all others are grouped by role.
-pub(super) fn lanes(environment: &EnvironmentOverview) -> Lanes {
-    let alone = alone(environment);
-    let mut lanes: Vec<Lane> = Vec::new();
+pub(super) fn assign_lanes(environment: &EnvironmentOverview) -> LaneAssignment {
+    let alone = individual_hosts(environment);
+    let mut lanes: Vec<GraphLane> = Vec::new();
     let mut of = vec![0; environment.hosts.len()];
     for (at, host) in environment.hosts.iter().enumerate().filter(|(at, _)| alone[*at]) {
         of[at] = lanes.len();
-        let place = Place::Host {
+        let place = LanePlace::Host {
             environment: environment.name.clone(),
             name: host.name.clone(),
             role: host.role.clone(),
         };
-        lanes.push(Lane { place, counts: counts([host]) });
+        lanes.push(GraphLane { place, counts: counts([host]) });
     }
     let mut together: Vec<(&Option<Name>, Vec<usize>)> = Vec::new();
     for (at, host) in environment.hosts.iter().enumerate().filter(|(at, _)| !alone[*at]) {
@@ -44,10 +44,10 @@ pub(super) fn lanes(environment: &EnvironmentOverview) -> Lanes {
         for at in &hosts {
             of[*at] = lanes.len();
         }
-        let place = Place::Hosts { role: role.clone(), count: hosts.len() };
-        lanes.push(Lane { place, counts: counts(hosts.iter().map(|at| &environment.hosts[*at])) });
+        let place = LanePlace::Hosts { role: role.clone(), count: hosts.len() };
+        lanes.push(GraphLane { place, counts: counts(hosts.iter().map(|at| &environment.hosts[*at])) });
     }
-    Lanes { lanes, of }
+    LaneAssignment { lanes, lane_of: of }
 }
 
 fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> HealthCounts {
@@ -55,8 +55,8 @@ fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> HealthCounts
 }
 
 /// Returns, for each host, true if it is drawn individually.
-fn alone(environment: &EnvironmentOverview) -> Vec<bool> {
-    if environment.counts().total() <= MOST_ALONE {
+fn individual_hosts(environment: &EnvironmentOverview) -> Vec<bool> {
+    if environment.counts().total() <= MAX_INDIVIDUAL {
         return vec![true; environment.hosts.len()];
     }
     let mut explained: HashMap<&Name, usize> = HashMap::new();
@@ -74,7 +74,7 @@ fn alone(environment: &EnvironmentOverview) -> Vec<bool> {
     let mut drawn = 0;
     for (at, host) in bad {
         drawn += host.instances.len();
-        if drawn > MOST_ALONE {
+        if drawn > MAX_INDIVIDUAL {
             break;
         }
         alone[at] = true;

@@ -6,10 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use petgraph::algo::toposort;
-use petgraph::graph::DiGraph;
-
-use super::{Edge, Graph};
+use super::{EnvironmentGraph, GraphEdge};
 
 /// Width of a node's box.
 pub(crate) const WIDTH: i32 = 236;
@@ -32,7 +29,7 @@ const HEAD: i32 = 40;
 const PADDING: i32 = 16;
 const LANE_GAP: i32 = 14;
 /// Minimum number of columns for nodes without edges, even if there are fewer layers.
-const LEAST_COLUMNS: usize = 3;
+const MIN_COLUMNS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
@@ -42,7 +39,7 @@ pub(crate) struct Point {
 
 /// Vertical extent of a lane; it is as wide as the drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Band {
+pub(crate) struct LaneBand {
     pub(crate) y: i32,
     pub(crate) height: i32,
 }
@@ -50,7 +47,7 @@ pub(crate) struct Band {
 /// Route of an edge: from the left side of the dependent to the right side of the prerequisite, through the
 /// gaps between the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct EdgeRoute {
     pub(crate) from: Point,
     /// Horizontal part past the boxes of other columns, through a gap between two rows.
     pub(crate) past: Option<(Point, Point)>,
@@ -62,35 +59,35 @@ pub(crate) struct Route {
 
 /// Positions of everything, in the order of the graph.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Layout {
+pub(crate) struct GraphLayout {
     pub(crate) width: i32,
     pub(crate) height: i32,
-    pub(crate) lanes: Vec<Band>,
+    pub(crate) lanes: Vec<LaneBand>,
     /// Upper left corners.
     pub(crate) nodes: Vec<Point>,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<EdgeRoute>,
 }
 
 /// Position of a node in its lane.
 #[derive(Clone, Copy, Debug, Default)]
-struct Cell {
+struct NodeCell {
     column: usize,
     row: usize,
 }
 
 /// Computes the layout of `graph`.
-pub(crate) fn layout(graph: &Graph) -> Layout {
-    let cells = cells(graph);
-    let columns = columns(graph, &cells);
+pub(crate) fn compute_layout(graph: &EnvironmentGraph) -> GraphLayout {
+    let cells = assign_cells(graph);
+    let columns = assign_columns(graph, &cells);
     let mut rows = vec![0; graph.lanes.len()];
     for (node, cell) in graph.nodes.iter().zip(&cells) {
         rows[node.lane] = rows[node.lane].max(cell.row + 1);
     }
     let mut y = 0;
-    let lanes: Vec<Band> = rows
+    let lanes: Vec<LaneBand> = rows
         .into_iter()
         .map(|rows| {
-            let band = Band { y, height: HEAD + pixels(rows, HEIGHT + ROW_GAP) - ROW_GAP + PADDING };
+            let band = LaneBand { y, height: HEAD + pixels(rows, HEIGHT + ROW_GAP) - ROW_GAP + PADDING };
             y += band.height + LANE_GAP;
             band
         })
@@ -104,8 +101,8 @@ pub(crate) fn layout(graph: &Graph) -> Layout {
             y: lanes[node.lane].y + HEAD + pixels(cell.row, HEIGHT + ROW_GAP),
         })
         .collect();
-    let routes = graph.edges.iter().map(|edge| route(graph, edge, &cells, &columns, &nodes)).collect();
-    Layout {
+    let routes = graph.edges.iter().map(|edge| route_edge(graph, edge, &cells, &columns, &nodes)).collect();
+    GraphLayout {
         width: columns.last().map_or(0, |last| last.x + WIDTH + PADDING),
         height: (y - LANE_GAP).max(0),
         lanes,
@@ -120,13 +117,13 @@ fn pixels(count: usize, each: i32) -> i32 {
 }
 
 /// Column, and the trunks right of it.
-struct Column {
+struct LayoutColumn {
     x: i32,
     /// Nodes of the column that are needed from other lanes.
     needed: Vec<usize>,
 }
 
-impl Column {
+impl LayoutColumn {
     fn right(&self) -> i32 {
         self.x + WIDTH
     }
@@ -143,9 +140,10 @@ impl Column {
     }
 }
 
-fn columns(graph: &Graph, cells: &[Cell]) -> Vec<Column> {
+fn assign_columns(graph: &EnvironmentGraph, cells: &[NodeCell]) -> Vec<LayoutColumn> {
     let count = cells.iter().map(|cell| cell.column + 1).max().unwrap_or(0);
-    let mut columns: Vec<Column> = (0..count).map(|_| Column { x: PADDING, needed: Vec::new() }).collect();
+    let mut columns: Vec<LayoutColumn> =
+        (0..count).map(|_| LayoutColumn { x: PADDING, needed: Vec::new() }).collect();
     let needed: BTreeSet<usize> =
         graph.edges.iter().filter(|edge| is_between_lanes(graph, edge)).map(|edge| edge.needed).collect();
     for node in needed {
@@ -159,11 +157,17 @@ fn columns(graph: &Graph, cells: &[Cell]) -> Vec<Column> {
     columns
 }
 
-fn is_between_lanes(graph: &Graph, edge: &Edge) -> bool {
+fn is_between_lanes(graph: &EnvironmentGraph, edge: &GraphEdge) -> bool {
     graph.nodes[edge.needing].lane != graph.nodes[edge.needed].lane
 }
 
-fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: &[Point]) -> Route {
+fn route_edge(
+    graph: &EnvironmentGraph,
+    edge: &GraphEdge,
+    cells: &[NodeCell],
+    columns: &[LayoutColumn],
+    nodes: &[Point],
+) -> EdgeRoute {
     let (needing, needed) = (nodes[edge.needing], nodes[edge.needed]);
     let (last, first) = (cells[edge.needing].column, cells[edge.needed].column);
     let y = needing.y - ROW_GAP / 2;
@@ -172,7 +176,7 @@ fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: 
     let trunk = is_between_lanes(graph, edge).then(|| columns[first].trunk(edge.needed)).flatten();
     // Lower than edges within the lane, so that the two cannot be confused.
     let leaves_at = if trunk.is_some() { HEIGHT - OFF_MIDDLE } else { HEIGHT / 2 };
-    Route {
+    EdgeRoute {
         from: Point { x: needing.x, y: needing.y + leaves_at },
         past,
         trunk,
@@ -182,8 +186,8 @@ fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: 
 
 /// Assigns cells. Within a lane, a column holds the nodes of its layer, close to the rows of their
 /// prerequisites. Nodes without edges fill the shortest columns.
-fn cells(graph: &Graph) -> Vec<Cell> {
-    let layers = layers(graph);
+fn assign_cells(graph: &EnvironmentGraph) -> Vec<NodeCell> {
+    let layers = compute_layers(graph);
     let mut needs: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
     let mut is_joined = vec![false; graph.nodes.len()];
     for edge in &graph.edges {
@@ -197,9 +201,9 @@ fn cells(graph: &Graph) -> Vec<Cell> {
     }
     let mut columns = layers.iter().map(|layer| layer + 1).max().unwrap_or(1);
     if is_joined.contains(&false) {
-        columns = columns.max(LEAST_COLUMNS);
+        columns = columns.max(MIN_COLUMNS);
     }
-    let mut cells = vec![Cell::default(); graph.nodes.len()];
+    let mut cells = vec![NodeCell::default(); graph.nodes.len()];
     for of_lane in of_lanes {
         let mut rows = vec![0; columns];
         let (mut joined, apart): (Vec<usize>, Vec<usize>) =
@@ -213,14 +217,14 @@ fn cells(graph: &Graph) -> Vec<Cell> {
             });
             for at in layer {
                 let column = layers[*at];
-                cells[*at] = Cell { column, row: rows[column] };
+                cells[*at] = NodeCell { column, row: rows[column] };
                 rows[column] += 1;
             }
         }
         for at in apart {
             let shortest = (0..columns).min_by_key(|column| rows[*column]);
             let column = shortest.unwrap_or(0);
-            cells[at] = Cell { column, row: rows[column] };
+            cells[at] = NodeCell { column, row: rows[column] };
             rows[column] += 1;
         }
     }
@@ -233,18 +237,25 @@ fn mean_row(rows: impl Iterator<Item = usize>) -> usize {
     (sum * 100).checked_div(count).unwrap_or(0)
 }
 
-/// Returns the length of the longest path from each node to a node without prerequisites.
-fn layers(graph: &Graph) -> Vec<usize> {
-    let mut directed = DiGraph::<(), ()>::new();
-    let nodes: Vec<_> = graph.nodes.iter().map(|_| directed.add_node(())).collect();
+/// Returns the length of the longest path from each node to a node without prerequisites. A node whose
+/// prerequisites form a cycle, which no validated configuration contains, stays at the lengths found so far.
+fn compute_layers(graph: &EnvironmentGraph) -> Vec<usize> {
+    let mut dependents = vec![Vec::new(); graph.nodes.len()];
+    let mut unplaced = vec![0_usize; graph.nodes.len()];
     for edge in &graph.edges {
-        directed.add_edge(nodes[edge.needed], nodes[edge.needing], ());
+        dependents[edge.needed].push(edge.needing);
+        unplaced[edge.needing] += 1;
     }
     let mut layers = vec![0; graph.nodes.len()];
-    // A validated configuration has no cycle among components, so that the graph has none.
-    for node in toposort(&directed, None).unwrap_or_default() {
-        for needing in directed.neighbors(node) {
-            layers[needing.index()] = layers[needing.index()].max(layers[node.index()] + 1);
+    // Topological order after Kahn: a node follows once its last prerequisite has its layer.
+    let mut ready: Vec<usize> = (0..graph.nodes.len()).filter(|node| unplaced[*node] == 0).collect();
+    while let Some(node) = ready.pop() {
+        for dependent in &dependents[node] {
+            layers[*dependent] = layers[*dependent].max(layers[node] + 1);
+            unplaced[*dependent] -= 1;
+            if unplaced[*dependent] == 0 {
+                ready.push(*dependent);
+            }
         }
     }
     layers

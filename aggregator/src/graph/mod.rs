@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `lanes` | assignment of hosts to lanes |
-//! | `gather` | nodes and edges |
+//! | `build_graph` | nodes and edges |
 //! | `layout` | positions |
 
 mod gather;
@@ -14,15 +14,15 @@ use rta_shared::format::counted;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, HealthCounts, InstanceId};
 
-pub(crate) use gather::gather;
+pub(crate) use gather::build_graph;
 
 /// Content of the drawing of one environment. Nodes and lanes are identified by their position.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Graph {
-    pub(crate) lanes: Vec<Lane>,
-    pub(crate) nodes: Vec<Node>,
+pub(crate) struct EnvironmentGraph {
+    pub(crate) lanes: Vec<GraphLane>,
+    pub(crate) nodes: Vec<GraphNode>,
     /// Edges ordered by dependent, then by prerequisite.
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) edges: Vec<GraphEdge>,
     /// Number of instances without a node, because there would be too many.
     pub(crate) undrawn_instances: usize,
     /// Number of edges left out for the same reason; edges that carry trouble are kept first.
@@ -31,14 +31,14 @@ pub(crate) struct Graph {
 
 /// Row across the drawing.
 #[derive(Clone, Debug)]
-pub(crate) struct Lane {
-    pub(crate) place: Place,
+pub(crate) struct GraphLane {
+    pub(crate) place: LanePlace,
     pub(crate) counts: HealthCounts,
 }
 
 /// Place of the nodes of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LanePlace {
     /// Single host.
     Host { environment: Name, name: Name, role: Option<Name> },
     /// Several hosts of the same role, drawn as a group.
@@ -47,7 +47,7 @@ pub(crate) enum Place {
 
 /// Component at one place.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct GraphNode {
     pub(crate) lane: usize,
     pub(crate) component: Name,
     /// Health of one instance, or of one for each host of the lane that carries it.
@@ -61,7 +61,7 @@ pub(crate) struct Node {
 
 /// Dependency of one node on another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Edge {
+pub(crate) struct GraphEdge {
     pub(crate) needing: usize,
     pub(crate) needed: usize,
     /// True if the prerequisite is on another host.
@@ -72,13 +72,13 @@ pub(crate) struct Edge {
     pub(crate) trouble: Option<Health>,
 }
 
-impl Node {
+impl GraphNode {
     pub(crate) fn health(&self) -> Health {
         self.counts.worst().unwrap_or(Health::Unknown)
     }
 }
 
-impl Place {
+impl LanePlace {
     /// Formats as `c9t21193`, or `42 hosts of main-analytic`.
     pub(crate) fn spoken(&self) -> String {
         match self {
@@ -89,28 +89,28 @@ impl Place {
     }
 }
 
-impl Graph {
-    pub(crate) fn place(&self, node: usize) -> &Place {
+impl EnvironmentGraph {
+    pub(crate) fn place(&self, node: usize) -> &LanePlace {
         &self.lanes[self.nodes[node].lane].place
     }
 
     /// Returns the instance of a node; `None` if it stands for several hosts.
     pub(crate) fn id(&self, node: usize) -> Option<InstanceId> {
         match self.place(node) {
-            Place::Host { environment, name, .. } => Some(InstanceId {
+            LanePlace::Host { environment, name, .. } => Some(InstanceId {
                 environment: environment.clone(),
                 host: name.clone(),
                 component: self.nodes[node].component.clone(),
             }),
-            Place::Hosts { .. } => None,
+            LanePlace::Hosts { .. } => None,
         }
     }
 
     /// Returns the number of hosts in groups.
     pub(crate) fn hosts_together(&self) -> usize {
-        let count = |lane: &Lane| match lane.place {
-            Place::Host { .. } => 0,
-            Place::Hosts { count, .. } => count,
+        let count = |lane: &GraphLane| match lane.place {
+            LanePlace::Host { .. } => 0,
+            LanePlace::Hosts { count, .. } => count,
         };
         self.lanes.iter().map(count).sum()
     }

@@ -119,18 +119,18 @@ pub(crate) fn entangled() -> (DependencyGraph, Overview) {
     (needs(&text), overview)
 }
 
-pub(crate) fn gathered(needs: &DependencyGraph, overview: &Overview) -> Graph {
-    gather(needs, overview, &overview.environments[0])
+pub(crate) fn build_sample_graph(needs: &DependencyGraph, overview: &Overview) -> EnvironmentGraph {
+    build_graph(needs, overview, &overview.environments[0])
 }
 
 /// Formats as `novelty detector on c2t08978 > kafka server on c9t21193`.
-fn spoken(graph: &Graph, edge: &Edge) -> String {
+fn spoken(graph: &EnvironmentGraph, edge: &GraphEdge) -> String {
     format!("{} > {}", graph.spoken(edge.needing), graph.spoken(edge.needed))
 }
 
 #[test]
 fn trouble_goes_from_the_cause_to_what_it_breaks() {
-    let graph = gathered(&sample_needs(), &sample());
+    let graph = build_sample_graph(&sample_needs(), &sample());
     let edges: Vec<_> = graph.edges.iter().map(|edge| (spoken(&graph, edge), edge.trouble)).collect();
     assert_eq!(
         edges,
@@ -186,7 +186,7 @@ fn trouble_takes_the_whole_way_and_no_other() {
     ];
     hosts[1].name = "b".into();
     hosts[1].instances = vec![instance("disk", Some(State::Running), Health::Up)];
-    let graph = gathered(&needs, &overview);
+    let graph = build_sample_graph(&needs, &overview);
     let troubled: Vec<_> =
         graph.edges.iter().filter(|edge| edge.trouble.is_some()).map(|edge| spoken(&graph, edge)).collect();
     assert_eq!(troubled, ["reader on a > bus on a", "report on a > reader on a"]);
@@ -222,7 +222,7 @@ fn what_is_needed_of_another_environment_is_drawn_with_its_host() {
     itg.hosts.drain(..2);
     itg.hosts[0].name = "i1".into();
     overview.environments.push(itg);
-    let graph = gathered(&needs, &overview);
+    let graph = build_sample_graph(&needs, &overview);
     assert_eq!(spoken(&graph, &graph.edges[0]), "kafka server on c9t21193 > cassandra on i1");
     assert_eq!(graph.id(1).unwrap().to_string(), "ITG/i1/cassandra");
 }
@@ -232,10 +232,10 @@ fn an_overview_of_another_configuration_is_drawn_as_far_as_both_know() {
     let mut overview = sample();
     overview.environments[0].hosts.remove(0);
     overview.environments[0].hosts[0].instances.push(instance("new", Some(State::Running), Health::Up));
-    let graph = gathered(&sample_needs(), &overview);
+    let graph = build_sample_graph(&sample_needs(), &overview);
     assert_eq!((graph.nodes.len(), graph.edges.len()), (3, 1));
     assert_eq!(
-        gathered(&DependencyGraph::new(&rta_shared::config::Platform::default()), &sample()).edges,
+        build_sample_graph(&DependencyGraph::new(&rta_shared::config::Platform::default()), &sample()).edges,
         []
     );
 }
@@ -252,7 +252,7 @@ fn a_large_environment_shows_what_is_wrong_by_host_and_the_rest_by_role() {
         let last = hosts[host].instances.last_mut().unwrap();
         (last.health, last.cause) = (Health::Degraded, (host == 8).then(|| id.clone()));
     }
-    let graph = gathered(&needs, &overview);
+    let graph = build_sample_graph(&needs, &overview);
     let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.spoken()).collect();
     assert_eq!(places, ["h7", "h8", "h500", "666 hosts of run", "331 hosts of store"]);
     assert_eq!(graph.nodes.len(), 5 * 14);
@@ -271,19 +271,19 @@ fn of_a_large_environment_where_everything_is_wrong_the_causes_are_drawn_first()
         let last = host.instances.last_mut().unwrap();
         (last.health, last.cause) = (Health::Degraded, cause);
     }
-    let graph = gathered(&needs, &overview);
+    let graph = build_sample_graph(&needs, &overview);
     let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.spoken()).collect();
     assert!(places.contains(&"h999".to_owned()), "{places:?}");
-    assert!(graph.nodes.len() <= lanes::MOST_ALONE + 2 * 14);
+    assert!(graph.nodes.len() <= lanes::MAX_INDIVIDUAL + 2 * 14);
 }
 
 #[test]
 fn of_too_many_edges_those_that_trouble_takes_are_kept() {
     let (needs, overview) = entangled();
-    let graph = gathered(&needs, &overview);
+    let graph = build_sample_graph(&needs, &overview);
     assert_eq!((graph.nodes.len(), graph.undrawn_instances), (300, 0));
     assert_eq!(graph.edges.len() + graph.undrawn_edges, 150 * 150);
-    assert!(graph.edges.len() <= gather::MOST_EDGES);
+    assert!(graph.edges.len() <= gather::MAX_EDGES);
     assert_eq!(graph.edges.iter().filter(|edge| edge.trouble.is_some()).count(), 150);
     assert!(graph.edges.is_sorted_by_key(|edge| (edge.needing, edge.needed)));
 }

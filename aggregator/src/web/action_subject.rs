@@ -14,7 +14,7 @@ pub(super) enum ActionSubject {
 
 impl ActionSubject {
     /// Returns the request for an action on it.
-    pub(super) fn wish(&self) -> ActionRequest {
+    pub(super) fn to_request(&self) -> ActionRequest {
         match self {
             Self::Instance(instance) => ActionRequest {
                 component: instance.component.as_str().to_owned(),

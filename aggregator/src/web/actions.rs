@@ -14,31 +14,31 @@ use tonic::Code;
 
 use super::action_subject::ActionSubject;
 use super::page;
-use super::viewer::Viewer;
+use crate::api::{BeginPlanError, Operations, new_requester};
 use crate::operation_error::OperationError;
-use crate::operations::{NotBegun, Operations, requester};
+use crate::web::request_context::RequestContext;
 
 /// User that is recorded for actions without sign-in.
-const USER: &str = "page";
+const ANONYMOUS_USER: &str = "page";
 
 /// Title of a page that says why nothing was done.
-const NOTHING: &str = "Nothing was done";
+const REFUSAL_TITLE: &str = "Nothing was done";
 
 /// Fields of a form, in their order.
-type Fields = Vec<(String, String)>;
+type FormFields = Vec<(String, String)>;
 
 /// Submitted form of an action.
 #[derive(Debug, PartialEq, Eq)]
-struct Pressed {
+struct ActionForm {
     subject: ActionSubject,
     agreed: Vec<InstanceId>,
     /// True if no other instances may be touched, whatever that breaks.
     alone: bool,
 }
 
-impl Pressed {
+impl ActionForm {
     /// Parses the fields; `None` if no form of this page has them.
-    fn read(fields: Fields) -> Option<Self> {
+    fn parse(fields: FormFields) -> Option<Self> {
         let (mut environment, mut host, mut component, mut stopped_by) = (None, None, None, None);
         let (mut agreed, mut alone) = (Vec::new(), false);
         for (key, value) in fields {
@@ -51,7 +51,7 @@ impl Pressed {
                     agreed.push(page::plan::instance(&value)?);
                     continue;
                 }
-                // Checked before, see `admit`.
+                // Checked before, see `authenticate`.
                 "csrf" => continue,
                 "alone" => {
                     alone = true;
@@ -78,102 +78,121 @@ impl Pressed {
     }
 }
 
-pub(super) async fn start(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Start, viewer, form.0).await
+pub(super) async fn start(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Start, context, form.0).await
 }
 
-pub(super) async fn stop(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Stop, viewer, form.0).await
+pub(super) async fn stop(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Stop, context, form.0).await
 }
 
-pub(super) async fn restart(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Restart, viewer, form.0).await
+pub(super) async fn restart(
+    state: State<Operations>,
+    context: RequestContext,
+    form: Form<FormFields>,
+) -> Response {
+    handle_action(&state.0, ActionKind::Restart, context, form.0).await
 }
 
-async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: Fields) -> Response {
-    let Some(Pressed { subject, agreed, alone }) = Pressed::read(fields) else {
+async fn handle_action(
+    operations: &Operations,
+    kind: ActionKind,
+    context: RequestContext,
+    fields: FormFields,
+) -> Response {
+    let Some(ActionForm { subject, agreed, alone }) = ActionForm::parse(fields) else {
         let text = "The form does not name an environment, a host and a component, or a plan.";
-        return (StatusCode::BAD_REQUEST, page::message(&viewer, NOTHING, text)).into_response();
+        return (StatusCode::BAD_REQUEST, page::message(&context, REFUSAL_TITLE, text)).into_response();
     };
-    let wish = ActionRequest { no_dependencies: alone, ..subject.wish() };
-    let conduct = ExecutionOptions { agreed, ..ExecutionOptions::default() };
-    let by = requester(viewer.name.as_deref().unwrap_or(USER), viewer.address.clone());
-    match operations.begin(kind, &wish, conduct, by).await {
-        Ok(account) => to_plan(account.begun().id),
-        Err(NotBegun::Unagreed { plan, .. }) => {
-            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &subject, &plan))
+    let request = ActionRequest { no_dependencies: alone, ..subject.to_request() };
+    let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
+    let by = new_requester(context.name.as_deref().unwrap_or(ANONYMOUS_USER), context.address.clone());
+    match operations.begin_plan(kind, &request, options, by).await {
+        Ok(plan_run) => redirect_to_plan(plan_run.begun().id),
+        Err(BeginPlanError::Unconfirmed { plan, .. }) => {
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&context, &subject, &plan))
                 .into_response()
         }
-        Err(NotBegun::Refused(error)) => refused(&viewer, NOTHING, &error),
+        Err(BeginPlanError::Refused(error)) => refusal_page(&context, REFUSAL_TITLE, &error),
     }
 }
 
 /// Query of a plan's page: `id=7`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Shown {
+pub(super) struct PlanQuery {
     pub(super) id: u64,
 }
 
 pub(super) async fn plan(
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(shown): Query<Shown>,
+    context: RequestContext,
+    Query(query): Query<PlanQuery>,
 ) -> Response {
     let (overview, now) = (operations.overview(), Timestamp::now());
-    match operations.account(shown.id) {
-        Ok(account) => {
-            let markup = page::plan::plan(&viewer, &account.snapshot(), &overview);
+    match operations.plan_run(query.id) {
+        Ok(plan_run) => {
+            let markup = page::plan::plan(&context, &plan_run.snapshot(), &overview);
             ([(CACHE_CONTROL, "no-store")], markup).into_response()
         }
         // The plan is not kept any more, but its planned stops are.
-        Err(error) => match page::planned::stopped_by(&viewer, shown.id, &overview, now) {
+        Err(error) => match page::planned::stopped_by(&context, query.id, &overview, now) {
             Some(markup) => ([(CACHE_CONTROL, "no-store")], markup).into_response(),
-            None => refused(&viewer, NOTHING, &error),
+            None => refusal_page(&context, REFUSAL_TITLE, &error),
         },
     }
 }
 
 pub(super) async fn cancel(
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Form(shown): Form<Shown>,
+    context: RequestContext,
+    Form(query): Form<PlanQuery>,
 ) -> Response {
-    match operations.cancel(shown.id) {
-        Ok(_) => to_plan(shown.id),
-        Err(error) => refused(&viewer, NOTHING, &error),
+    match operations.cancel_plan(query.id) {
+        Ok(_) => redirect_to_plan(query.id),
+        Err(error) => refusal_page(&context, REFUSAL_TITLE, &error),
     }
 }
 
-fn to_plan(id: u64) -> Response {
+fn redirect_to_plan(id: u64) -> Response {
     Redirect::to(&format!("/plan?id={id}")).into_response()
 }
 
 /// Returns the instance that a request names, as it was written.
-pub(super) fn id_of(wish: &ActionRequest) -> InstanceId {
+pub(super) fn id_of(request: &ActionRequest) -> InstanceId {
     InstanceId {
-        environment: wish.environment.as_str().into(),
-        host: wish.host.as_str().into(),
-        component: wish.component.as_str().into(),
+        environment: request.environment.as_str().into(),
+        host: request.host.as_str().into(),
+        component: request.component.as_str().into(),
     }
 }
 
 /// Returns a page with this title that says why nothing was done.
-pub(super) fn refused(viewer: &Viewer, title: &str, error: &OperationError) -> Response {
+pub(super) fn refusal_page(context: &RequestContext, title: &str, error: &OperationError) -> Response {
     let status = match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, page::message(viewer, title, &error.message)).into_response()
+    (status, page::message(context, title, &error.message)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(fields: &[(&str, &str)]) -> Option<Pressed> {
-        Pressed::read(fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    fn read(fields: &[(&str, &str)]) -> Option<ActionForm> {
+        ActionForm::parse(
+            fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]
@@ -194,7 +213,7 @@ mod tests {
     fn form_names_what_a_plan_stopped() {
         let pressed = read(&[("stopped_by", "5"), ("agreed", "E/h2/b")]).unwrap();
         assert_eq!((&pressed.subject, pressed.agreed.len()), (&ActionSubject::StoppedBy(5), 1));
-        assert_eq!(pressed.subject.wish(), ActionRequest { stopped_by: 5, ..ActionRequest::default() });
+        assert_eq!(pressed.subject.to_request(), ActionRequest { stopped_by: 5, ..ActionRequest::default() });
     }
 
     #[test]

@@ -11,17 +11,17 @@ use rta_shared::selector::Selector;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::page::{self, Filter};
-use super::problem::Problem;
-use super::viewer::Viewer;
-use crate::history::{Asked, SOME, since};
+use super::page::{self, EventForm};
+use super::problem::ApiProblem;
+use crate::api::Operations;
+use crate::api::history::{DEFAULT_EVENTS, EventFilter, parse_since};
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
+use crate::web::request_context::RequestContext;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Written {
+pub(super) struct EventsQuery {
     environment: String,
     host: String,
     component: String,
@@ -32,8 +32,8 @@ pub(super) struct Written {
     limit: String,
 }
 
-impl Written {
-    fn asked(&self, now: Timestamp) -> Result<Asked, OperationError> {
+impl EventsQuery {
+    fn to_filter(&self, now: Timestamp) -> Result<EventFilter, OperationError> {
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let number = |key: &str, text: &str| -> Result<Option<u64>, OperationError> {
             match text.trim() {
@@ -42,10 +42,10 @@ impl Written {
             }
         };
         let kinds = self.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
-        Ok(Asked {
+        Ok(EventFilter {
             since: match self.since.trim() {
                 "" => None,
-                text => Some(since(text, now).map_err(invalid)?),
+                text => Some(parse_since(text, now).map_err(invalid)?),
             },
             before: number("before", &self.before)?,
             selector: Selector {
@@ -63,47 +63,47 @@ impl Written {
 /// Answers `GET /events`.
 pub(super) async fn events_page(
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(written): Query<Written>,
+    context: RequestContext,
+    Query(query): Query<EventsQuery>,
 ) -> Response {
     let found = async {
-        let asked = Asked { limit: SOME + 1, ..written.asked(Timestamp::now())? };
-        operations.events(&asked).await
+        let filter = EventFilter { limit: DEFAULT_EVENTS + 1, ..query.to_filter(Timestamp::now())? };
+        operations.list_events(&filter).await
     };
     let (mut events, error) = match found.await {
         Ok(events) => (events, None),
         Err(error) => (Vec::new(), Some(error)),
     };
     // One more than is shown is requested, to detect older ones.
-    let is_more = events.len() > SOME;
-    events.truncate(SOME);
+    let is_more = events.len() > DEFAULT_EVENTS;
+    events.truncate(DEFAULT_EVENTS);
     let older = events.last().map(|event| event.id).filter(|id| is_more && *id > 0);
-    let Written { environment, host, component, kind, since, .. } = written;
-    let filter = Filter { environment, host, component, kind, since };
+    let EventsQuery { environment, host, component, kind, since, .. } = query;
+    let filter = EventForm { environment, host, component, kind, since };
     let told = error.as_ref().map(|error| error.message.as_str());
-    let markup = page::events(&viewer, &events, told, &filter, older, &operations.overview());
-    let status = error.as_ref().map_or(StatusCode::OK, status);
+    let markup = page::events(&context, &events, told, &filter, older, &operations.overview());
+    let status = error.as_ref().map_or(StatusCode::OK, error_status);
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 
 #[derive(Serialize)]
-struct Found {
+struct EventList {
     events: Vec<Event>,
 }
 
 /// Answers `GET /api/v1/events`.
 pub(super) async fn events_json(
     State(operations): State<Operations>,
-    Query(written): Query<Written>,
+    Query(query): Query<EventsQuery>,
 ) -> Response {
-    let found = async { operations.events(&written.asked(Timestamp::now())?).await };
+    let found = async { operations.list_events(&query.to_filter(Timestamp::now())?).await };
     match found.await {
-        Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(Found { events })).into_response(),
-        Err(error) => Problem::new(status(&error), error.message).into_response(),
+        Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(EventList { events })).into_response(),
+        Err(error) => ApiProblem::new(error_status(&error), error.message).into_response(),
     }
 }
 
-pub(super) fn status(error: &OperationError) -> StatusCode {
+pub(super) fn error_status(error: &OperationError) -> StatusCode {
     match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
@@ -120,20 +120,20 @@ mod tests {
     #[test]
     fn an_address_is_read_and_slips_in_it_are_told() {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(48);
-        let written = Written {
+        let query = EventsQuery {
             kind: "health, host,".to_owned(),
             since: "1d".to_owned(),
             before: "7".to_owned(),
-            ..Written::default()
+            ..EventsQuery::default()
         };
-        let asked = written.asked(now).unwrap();
-        assert_eq!(asked.kinds, ["health", "host"]);
-        assert_eq!((asked.since.unwrap().as_second(), asked.before, asked.limit), (86_400, Some(7), 0));
-        for (written, expected) in [
-            (Written { before: "x".to_owned(), ..Written::default() }, "before has to be a number"),
-            (Written { since: "soon".to_owned(), ..Written::default() }, "\"soon\" is no time"),
+        let filter = query.to_filter(now).unwrap();
+        assert_eq!(filter.kinds, ["health", "host"]);
+        assert_eq!((filter.since.unwrap().as_second(), filter.before, filter.limit), (86_400, Some(7), 0));
+        for (query, expected) in [
+            (EventsQuery { before: "x".to_owned(), ..EventsQuery::default() }, "before has to be a number"),
+            (EventsQuery { since: "soon".to_owned(), ..EventsQuery::default() }, "\"soon\" is no time"),
         ] {
-            assert!(written.asked(now).unwrap_err().message.starts_with(expected));
+            assert!(query.to_filter(now).unwrap_err().message.starts_with(expected));
         }
     }
 }

@@ -12,71 +12,79 @@ use serde::Deserialize;
 use tonic::Code;
 
 use super::page;
-use super::viewer::Viewer;
-use crate::fleet::Fleet;
-use crate::graph::gather;
-use crate::graph::layout::layout;
+use crate::api::Operations;
+use crate::graph::build_graph;
+use crate::graph::layout::compute_layout;
+use crate::inventory::Inventory;
 use crate::operation_error::{OperationError, not_found};
-use crate::operations::Operations;
+use crate::web::request_context::RequestContext;
 
 /// Query parameters of the page.
 #[derive(Debug, Deserialize)]
-pub(super) struct Which {
+pub(super) struct EnvironmentQuery {
     /// Name of the environment; empty: the first.
     #[serde(default)]
     pub(super) environment: String,
 }
 
 /// Answers `GET /graph`.
-pub(super) async fn graph(
+pub(super) async fn graph_page(
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(which): Query<Which>,
+    context: RequestContext,
+    Query(query): Query<EnvironmentQuery>,
 ) -> Response {
-    let (fleet, overview) = (operations.fleet(), operations.overview());
-    let whom = viewer.clone();
+    let (inventory, overview) = (operations.inventory(), operations.overview());
+    let whom = context.clone();
     // This takes a while on a large platform.
-    let drawn =
-        tokio::task::spawn_blocking(move || draw(&whom, &fleet, &overview, which.environment.trim())).await;
+    let drawn = tokio::task::spawn_blocking(move || {
+        render_graph(&whom, &inventory, &overview, query.environment.trim())
+    })
+    .await;
     let (status, markup) = match drawn {
         Ok(Ok(markup)) => (StatusCode::OK, markup),
         Ok(Err(error)) => {
             let is_unknown = error.code == Code::NotFound;
             let status = if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
-            (status, page::message(&viewer, "No graph", &error.message))
+            (status, page::message(&context, "No graph", &error.message))
         }
         Err(error) => {
             let text = format!("The aggregator failed: {error}");
-            (StatusCode::INTERNAL_SERVER_ERROR, page::message(&viewer, "No graph", &text))
+            (StatusCode::INTERNAL_SERVER_ERROR, page::message(&context, "No graph", &text))
         }
     };
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 
-fn draw(
-    viewer: &Viewer,
-    fleet: &Fleet,
+fn render_graph(
+    context: &RequestContext,
+    inventory: &Inventory,
     overview: &Overview,
     environment: &str,
 ) -> Result<Markup, OperationError> {
-    let environment = find(overview, environment)?;
-    let graph = gather(fleet.graph(), overview, environment);
-    Ok(page::graph(viewer, overview, environment, &graph, &layout(&graph)))
+    let environment = find_environment(overview, environment)?;
+    let graph = build_graph(inventory.graph(), overview, environment);
+    Ok(page::graph(context, overview, environment, &graph, &compute_layout(&graph)))
 }
 
 /// Returns the live part of an environment's page.
 ///
 /// # Errors
 /// Returns an error if the environment is unknown.
-pub(super) fn parts(operations: &Operations, environment: &str) -> Result<page::Node, OperationError> {
-    let (fleet, overview) = (operations.fleet(), operations.overview());
-    let environment = find(&overview, environment)?;
-    let graph = gather(fleet.graph(), &overview, environment);
-    Ok(page::graph_parts(&overview, environment, &graph, &layout(&graph)))
+pub(super) fn graph_parts(
+    operations: &Operations,
+    environment: &str,
+) -> Result<page::HtmlNode, OperationError> {
+    let (inventory, overview) = (operations.inventory(), operations.overview());
+    let environment = find_environment(&overview, environment)?;
+    let graph = build_graph(inventory.graph(), &overview, environment);
+    Ok(page::graph_parts(&overview, environment, &graph, &compute_layout(&graph)))
 }
 
 /// Returns the environment with this name, or the first one if the name is empty.
-fn find<'o>(overview: &'o Overview, name: &str) -> Result<&'o EnvironmentOverview, OperationError> {
+fn find_environment<'o>(
+    overview: &'o Overview,
+    name: &str,
+) -> Result<&'o EnvironmentOverview, OperationError> {
     if name.is_empty() {
         let first = overview.environments.first();
         return first.ok_or_else(|| not_found("the configuration names no environment yet".to_owned()));
@@ -96,18 +104,21 @@ mod tests {
     #[test]
     fn the_first_environment_is_shown_where_none_is_named() {
         let overview = sample();
-        let name = |asked| find(&overview, asked).map(|environment| environment.name.as_str());
+        let name = |asked| find_environment(&overview, asked).map(|environment| environment.name.as_str());
         assert_eq!((name(""), name("dev")), (Ok("DEV"), Ok("DEV")));
     }
 
     #[test]
     fn an_unknown_environment_is_told_with_the_nearest_name() {
-        let error = find(&sample(), "DVE").unwrap_err();
+        let error = find_environment(&sample(), "DVE").unwrap_err();
         assert_eq!(error.message, "environment \"DVE\" is not known; did you mean \"DEV\"?");
         assert_eq!(error.code, Code::NotFound);
-        assert_eq!(find(&sample(), &"D".repeat(300)).unwrap_err().code, Code::InvalidArgument);
+        assert_eq!(find_environment(&sample(), &"D".repeat(300)).unwrap_err().code, Code::InvalidArgument);
         let mut empty = sample();
         empty.environments.clear();
-        assert_eq!(find(&empty, "").unwrap_err().message, "the configuration names no environment yet");
+        assert_eq!(
+            find_environment(&empty, "").unwrap_err().message,
+            "the configuration names no environment yet"
+        );
     }
 }

@@ -15,31 +15,31 @@ use rta_shared::selector::{NameIndex, Purpose, Selector};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::events::status;
-use super::page::{self, Past, PastShown as Shown};
-use super::problem::Problem;
-use super::viewer::Viewer;
-use crate::history::length;
+use super::events::error_status;
+use super::page::{self, HistoryFilter, InstancePast};
+use super::problem::ApiProblem;
+use crate::api::Operations;
+use crate::api::history::parse_length;
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
-use crate::strip::Span;
-use crate::strip::remembered::Strips;
+use crate::timeline::TimelineSpan;
+use crate::timeline::cache::TimelineMap;
+use crate::web::request_context::RequestContext;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Written {
+pub(super) struct HistoryQuery {
     environment: String,
     host: String,
     component: String,
     length: String,
 }
 
-impl Written {
+impl HistoryQuery {
     fn length(&self) -> Result<SignedDuration, OperationError> {
         match self.length.trim() {
             "" => Ok(SignedDuration::from_hours(24)),
-            text => length(text).map_err(|message| OperationError::new(Code::InvalidArgument, message)),
+            text => parse_length(text).map_err(|message| OperationError::new(Code::InvalidArgument, message)),
         }
     }
 
@@ -51,7 +51,7 @@ impl Written {
 }
 
 /// Returns the selected instances. The result may be empty only if no name is given.
-fn select<'o>(
+fn select_instances<'o>(
     selector: &Selector,
     overview: &'o Overview,
 ) -> Result<Vec<LocatedInstance<'o>>, OperationError> {
@@ -63,94 +63,102 @@ fn select<'o>(
 }
 
 /// Returns the parsed query and the timelines.
-async fn strips(operations: &Operations, written: &Written) -> Result<(Selector, Strips), OperationError> {
-    let (selector, length) = (written.selector(), written.length()?);
+async fn load_timelines(
+    operations: &Operations,
+    query: &HistoryQuery,
+) -> Result<(Selector, TimelineMap), OperationError> {
+    let (selector, length) = (query.selector(), query.length()?);
     // Checked first, so that the whole record is not read for an unknown name or a single instance.
-    let only = match select(&selector, &operations.overview())?.as_slice() {
+    let only = match select_instances(&selector, &operations.overview())?.as_slice() {
         [only] => Some(only.id()),
         _ => None,
     };
-    let strips = match only {
-        Some(id) => Arc::new(HashMap::from([(id.clone(), operations.strip(&id, length).await?)])),
-        None => operations.strips(length).await?,
+    let timelines = match only {
+        Some(id) => Arc::new(HashMap::from([(id.clone(), operations.timeline(&id, length).await?)])),
+        None => operations.timelines(length).await?,
     };
-    Ok((selector, strips))
+    Ok((selector, timelines))
 }
 
 /// Answers `GET /history`.
 pub(super) async fn history_page(
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(written): Query<Written>,
+    context: RequestContext,
+    Query(query): Query<HistoryQuery>,
 ) -> Response {
-    let made = strips(&operations, &written).await;
+    let made = load_timelines(&operations, &query).await;
     let overview = operations.overview();
-    let past = made.as_ref().map_err(Clone::clone).and_then(|(selector, strips)| {
-        let past = select(selector, &overview)?.into_iter().filter_map(|located| {
+    let past = made.as_ref().map_err(Clone::clone).and_then(|(selector, timelines)| {
+        let past = select_instances(selector, &overview)?.into_iter().filter_map(|located| {
             let id = located.id();
             // An instance that a new configuration added just now has no past.
-            let strip = strips.get(&id)?;
-            Some(Past { located, strip, used: operations.usage_of(&id) })
+            let timeline = timelines.get(&id)?;
+            Some(InstancePast { located, strip: timeline, used: operations.recent_usage(&id) })
         });
         Ok(past.collect())
     });
-    let Written { environment, host, component, length } = written;
-    let shown = Shown { environment, host, component, length };
-    let status = past.as_ref().err().map_or(StatusCode::OK, status);
+    let HistoryQuery { environment, host, component, length } = query;
+    let shown = HistoryFilter { environment, host, component, length };
+    let status = past.as_ref().err().map_or(StatusCode::OK, error_status);
     let error = past.as_ref().err().map(|error| error.message.clone()).unwrap_or_default();
-    let markup = page::history(&viewer, past.map_err(|_| error.as_str()), &shown, &overview);
+    let markup = page::history(&context, past.map_err(|_| error.as_str()), &shown, &overview);
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 
 #[derive(Serialize)]
-struct Found<'f> {
+struct HistoryAnswer<'f> {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    instances: Vec<Instance<'f>>,
+    instances: Vec<InstanceHistory<'f>>,
 }
 
 #[derive(Serialize)]
-struct Instance<'f> {
+struct InstanceHistory<'f> {
     environment: &'f Name,
     host: &'f Name,
     component: &'f Name,
     health: Health,
     /// Share of uptime, in percent.
     uptime: Option<f64>,
-    spans: &'f [Span],
+    spans: &'f [TimelineSpan],
 }
 
 /// Answers `GET /api/v1/history`.
 pub(super) async fn history_json(
     State(operations): State<Operations>,
-    Query(written): Query<Written>,
+    Query(query): Query<HistoryQuery>,
 ) -> Response {
-    let told = |error: &OperationError| Problem::new(status(error), error.message.clone()).into_response();
-    let (selector, strips) = match strips(&operations, &written).await {
+    let told =
+        |error: &OperationError| ApiProblem::new(error_status(error), error.message.clone()).into_response();
+    let (selector, timelines) = match load_timelines(&operations, &query).await {
         Ok(made) => made,
         Err(error) => return told(&error),
     };
     let overview = operations.overview();
-    let located = match select(&selector, &overview) {
+    let located = match select_instances(&selector, &overview) {
         Ok(located) => located,
         Err(error) => return told(&error),
     };
-    let instances: Vec<Instance<'_>> = located
+    let instances: Vec<InstanceHistory<'_>> = located
         .into_iter()
         .filter_map(|located| {
-            let strip = strips.get(&located.id())?;
-            Some(Instance {
+            let timeline = timelines.get(&located.id())?;
+            Some(InstanceHistory {
                 environment: &located.environment.name,
                 host: &located.host.name,
                 component: &located.instance.component,
                 health: located.instance.health,
-                uptime: strip.uptime(),
-                spans: &strip.spans,
+                uptime: timeline.uptime(),
+                spans: &timeline.spans,
             })
         })
         .collect();
-    let any = strips.values().next();
-    let found = Found { from: any.map(|strip| strip.from), to: any.map(|strip| strip.to), instances };
+    let any = timelines.values().next();
+    let found = HistoryAnswer {
+        from: any.map(|timeline| timeline.from),
+        to: any.map(|timeline| timeline.to),
+        instances,
+    };
     ([(CACHE_CONTROL, "no-store")], Json(found)).into_response()
 }
 
@@ -161,14 +169,14 @@ mod tests {
 
     fn wanted(environment: &str, host: &str, component: &str) -> Result<Vec<String>, String> {
         let operations = Operations::showing(sample());
-        let written = Written {
+        let query = HistoryQuery {
             environment: environment.to_owned(),
             host: format!(" {host} "),
             component: component.to_owned(),
-            ..Written::default()
+            ..HistoryQuery::default()
         };
         let overview = operations.overview();
-        let found = select(&written.selector(), &overview).map_err(|error| error.message)?;
+        let found = select_instances(&query.selector(), &overview).map_err(|error| error.message)?;
         Ok(found.iter().map(|located| located.instance.component.to_string()).collect())
     }
 
@@ -191,7 +199,8 @@ mod tests {
             let error = found.unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
-        let length = |text: &str| Written { length: text.to_owned(), ..Written::default() }.length();
+        let length =
+            |text: &str| HistoryQuery { length: text.to_owned(), ..HistoryQuery::default() }.length();
         assert_eq!(length(" ").unwrap(), SignedDuration::from_hours(24));
         assert_eq!(length("7d").unwrap(), SignedDuration::from_hours(7 * 24));
         assert!(length("soon").unwrap_err().message.contains("is no length of time"));

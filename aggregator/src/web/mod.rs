@@ -3,12 +3,10 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`guard`] | check of host names and origins; security headers |
 //! | `actions`, `action_subject` | handlers of the buttons, and their subjects |
 //! | `address` | addresses of pages |
-//! | `admit` | authentication middleware |
-//! | `client` | origin of a request, also through trusted proxies |
-//! | `sign_in`, `session_cookie` | signing in and out |
+//! | `middleware` | checks of host, origin and rights before every handler |
+//! | `sign_in` | signing in and out |
 //! | `assets` | stylesheets, scripts and the icon, named by their content |
 //! | `instance` | page of one instance, and preview of an action |
 //! | `live` | live changes of open pages |
@@ -19,35 +17,33 @@
 //! | `problem` | errors of the API, as JSON |
 //! | `page` | rendering: pure functions from an overview to HTML |
 //! | `fallback` | answers to requests without a route |
-//! | `routes` | routing table |
+//! | `router`, `server` | routing table, and the HTTP server of the page |
 //! | `theme` | light or dark colours |
-//! | `viewer` | request context: the user and their rights |
-//! | `which` | query parameters that name an instance |
+//! | `request_context` | the user of a request and their rights |
+//! | `instance_query` | query parameters that name an instance |
 
 mod action_subject;
 mod actions;
 mod address;
-mod admit;
 mod assets;
-mod client;
 mod events;
 mod fallback;
 mod graph;
-pub mod guard;
 mod history;
 mod instance;
+mod instance_query;
 mod live;
 mod log;
+mod middleware;
 pub(crate) mod page;
 mod problem;
-mod routes;
-mod session_cookie;
+mod request_context;
+mod router;
+pub(crate) mod server;
 mod sign_in;
 mod theme;
-mod viewer;
-mod which;
 
-pub use client::Network;
-pub(crate) use client::Secured;
-pub use guard::HostPolicy;
-pub use routes::router;
+pub use middleware::client_origin::IpNetwork;
+pub(crate) use middleware::client_origin::SecureConnection;
+pub use middleware::host_origin::HostPolicy;
+pub use router::router;

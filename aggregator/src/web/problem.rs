@@ -11,18 +11,18 @@ use serde::Serialize;
 /// Media type of problem details.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// Maximum length of an error's text, in bytes; longer ones are left out.
-const LONGEST: usize = 16 * 1024;
+const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// Error of an API request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct ApiProblem {
     status: StatusCode,
     detail: String,
 }
 
 /// Members of RFC 9457, section 3.1.
 #[derive(Serialize)]
-struct Members<'p> {
+struct ProblemMembers<'p> {
     /// Always `about:blank`: the status is the kind of the problem.
     r#type: &'static str,
     title: &'static str,
@@ -30,18 +30,19 @@ struct Members<'p> {
     detail: &'p str,
 }
 
-impl Problem {
+impl ApiProblem {
     /// Creates a problem with this status, and a sentence that explains it.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let Self { status, detail } = self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let members = Members { r#type: "about:blank", title, status: status.as_u16(), detail: &detail };
+        let members =
+            ProblemMembers { r#type: "about:blank", title, status: status.as_u16(), detail: &detail };
         // Serialization of strings and a number cannot fail.
         let body = serde_json::to_vec(&members).unwrap_or_default();
         let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -50,7 +51,7 @@ impl IntoResponse for Problem {
 }
 
 /// Converts every error answer below `/api` to problem details, no matter which layer created it.
-pub(super) async fn problems(request: Request, next: Next) -> Response {
+pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let is_error = response.status().is_client_error() || response.status().is_server_error();
@@ -62,7 +63,7 @@ pub(super) async fn problems(request: Request, next: Next) -> Response {
     let is_text =
         head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let text = match is_text {
-        true => to_bytes(body, LONGEST).await.ok(),
+        true => to_bytes(body, MAX_TEXT_BYTES).await.ok(),
         false => None,
     };
     let text =
@@ -73,7 +74,7 @@ pub(super) async fn problems(request: Request, next: Next) -> Response {
         StatusCode::REQUEST_TIMEOUT => "The request was not answered in time.".to_owned(),
         status => status.canonical_reason().unwrap_or("Error").to_owned(),
     });
-    let problem = Problem::new(head.status, detail).into_response();
+    let problem = ApiProblem::new(head.status, detail).into_response();
     let (told, body) = problem.into_parts();
     // Other headers stay: Allow, Retry-After, WWW-Authenticate.
     head.headers.remove(CONTENT_LENGTH);
@@ -93,17 +94,17 @@ mod tests {
     async fn ask(path: &str) -> (Response, String) {
         let html = || async { (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/html")], "<p>no") };
         let text = || async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], "busy\n") };
-        let problem = || async { Problem::new(StatusCode::BAD_REQUEST, "since has to be a time") };
+        let problem = || async { ApiProblem::new(StatusCode::BAD_REQUEST, "since has to be a time") };
         let pages = Router::new()
             .route("/api/html", get(html))
             .route("/html", get(html))
             .route("/api/text", get(text))
             .route("/api/problem", get(problem))
             .route("/api/fine", get(|| async { "fine" }))
-            .layer(axum::middleware::from_fn(problems));
+            .layer(axum::middleware::from_fn(convert_errors));
         let response = pages.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = String::from_utf8(to_bytes(body, LONGEST).await.unwrap().to_vec()).unwrap();
+        let body = String::from_utf8(to_bytes(body, MAX_TEXT_BYTES).await.unwrap().to_vec()).unwrap();
         (Response::from_parts(head, Body::empty()), body)
     }
 

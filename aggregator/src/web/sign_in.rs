@@ -8,28 +8,29 @@ use axum_extra::extract::cookie::{Cookie, SameSite};
 use rta_shared::name::MAX_NAME_LENGTH;
 use serde::Deserialize;
 
-use super::client::Client;
 use super::page;
-use super::session_cookie::{cookie_name, session};
-use super::theme::local;
-use super::viewer::Viewer;
-use crate::access::{Access, NotSignedIn};
+use super::theme::local_address;
+use crate::auth::{AccessControl, SignInError};
+use crate::web::middleware::client_origin::ClientOrigin;
+use crate::web::middleware::session_cookie::{cookie_name, session_id};
+use crate::web::request_context::RequestContext;
 
 /// Query parameters: the page to show after signing in.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Wanted {
+pub(super) struct SignInQuery {
     next: String,
 }
 
 /// Answers `GET /sign-in`.
-pub(super) async fn form(viewer: Viewer, Query(wanted): Query<Wanted>) -> Response {
-    ([(CACHE_CONTROL, "no-store")], page::sign_in(&viewer, local(&wanted.next), None)).into_response()
+pub(super) async fn sign_in_form(context: RequestContext, Query(wanted): Query<SignInQuery>) -> Response {
+    ([(CACHE_CONTROL, "no-store")], page::sign_in(&context, local_address(&wanted.next), None))
+        .into_response()
 }
 
 /// Fields of the form.
 #[derive(Deserialize)]
-pub(super) struct Told {
+pub(super) struct SignInForm {
     name: String,
     password: String,
     #[serde(default)]
@@ -38,14 +39,14 @@ pub(super) struct Told {
 
 /// Answers `POST /sign-in`. `guard` ensures by the origin that the form comes from the page itself.
 pub(super) async fn sign_in(
-    Extension(access): Extension<Access>,
-    client: Client,
-    viewer: Viewer,
+    Extension(access): Extension<AccessControl>,
+    client: ClientOrigin,
+    context: RequestContext,
     headers: HeaderMap,
-    Form(Told { name, password, next }): Form<Told>,
+    Form(SignInForm { name, password, next }): Form<SignInForm>,
 ) -> Response {
     let again = |status: StatusCode, sentence: &str| {
-        let page = page::sign_in(&viewer, local(&next), Some(sentence));
+        let page = page::sign_in(&context, local_address(&next), Some(sentence));
         (status, [(CACHE_CONTROL, "no-store")], page).into_response()
     };
     if name.len() > MAX_NAME_LENGTH || password.len() > 4 * MAX_NAME_LENGTH {
@@ -54,13 +55,13 @@ pub(super) async fn sign_in(
     match access.sign_in(&name, password, client.address).await {
         Ok(id) => {
             // The previous session ends, so that nobody else can continue to use it.
-            if let Some(before) = session(client, &headers) {
+            if let Some(before) = session_id(client, &headers) {
                 access.sign_out(&before);
             }
-            with_cookie(Redirect::to(local(&next)).into_response(), &cookie(client, id))
+            with_cookie(Redirect::to(local_address(&next)).into_response(), &session_cookie(client, id))
         }
-        Err(NotSignedIn::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
-        Err(NotSignedIn::Busy) => {
+        Err(SignInError::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
+        Err(SignInError::Busy) => {
             let sentence = "Too many people sign in at this moment; try again in a few seconds.";
             let mut response = again(StatusCode::TOO_MANY_REQUESTS, sentence);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -71,19 +72,19 @@ pub(super) async fn sign_in(
 
 /// Answers `POST /sign-out`.
 pub(super) async fn sign_out(
-    Extension(access): Extension<Access>,
-    client: Client,
+    Extension(access): Extension<AccessControl>,
+    client: ClientOrigin,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(id) = session(client, &headers) {
+    if let Some(id) = session_id(client, &headers) {
         access.sign_out(&id);
     }
-    let mut over = cookie(client, String::new());
+    let mut over = session_cookie(client, String::new());
     over.make_removal();
     with_cookie(Redirect::to("/").into_response(), &over)
 }
 
-fn cookie(client: Client, value: String) -> Cookie<'static> {
+fn session_cookie(client: ClientOrigin, value: String) -> Cookie<'static> {
     Cookie::build((cookie_name(client), value))
         .path("/")
         .http_only(true)

@@ -25,7 +25,7 @@ pub(crate) enum Theme {
 
 impl Theme {
     /// Returns the theme of the request's cookie.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let cookies = CookieJar::from_headers(headers);
         match cookies.get(COOKIE).map(|cookie| cookie.value()) {
             Some("light") => Self::Light,
@@ -55,15 +55,15 @@ impl Theme {
 
 /// Form of the switch.
 #[derive(Debug, Deserialize)]
-pub(super) struct Chosen {
+pub(super) struct ThemeForm {
     theme: Theme,
     next: String,
 }
 
 /// Stores the theme in a cookie for a year, and redirects back.
-pub(super) async fn choose(Form(Chosen { theme, next }): Form<Chosen>) -> Response {
+pub(super) async fn set_theme(Form(ThemeForm { theme, next }): Form<ThemeForm>) -> Response {
     let cookie = format!("{COOKIE}={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", theme.word());
-    let mut response = Redirect::to(local(&next)).into_response();
+    let mut response = Redirect::to(local_address(&next)).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -71,7 +71,7 @@ pub(super) async fn choose(Form(Chosen { theme, next }): Form<Chosen>) -> Respon
 }
 
 /// Returns the address if it is local to this server; otherwise that of the overview.
-pub(crate) fn local(address: &str) -> &str {
+pub(crate) fn local_address(address: &str) -> &str {
     let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_plain && address.starts_with('/') && !address.starts_with("//") { address } else { "/" }
 }
@@ -89,7 +89,7 @@ mod tests {
             ("", Theme::Auto),
         ] {
             let headers = HeaderMap::from_iter([(axum::http::header::COOKIE, cookie.parse().unwrap())]);
-            assert_eq!(Theme::of(&headers), expected, "{cookie}");
+            assert_eq!(Theme::from_headers(&headers), expected, "{cookie}");
         }
         let round: Vec<_> =
             std::iter::successors(Some(Theme::Auto), |theme| Some(theme.next())).take(4).collect();
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn it_leads_nowhere_else() {
         for address in ["/", "/?q=a", "/events?kind=health"] {
-            assert_eq!(local(address), address);
+            assert_eq!(local_address(address), address);
         }
         for address in ["", "//evil.example", "https://evil.example", "/\\evil", "evil", "/a\r\nb", "/é"] {
-            assert_eq!(local(address), "/", "{address}");
+            assert_eq!(local_address(address), "/", "{address}");
         }
     }
 }

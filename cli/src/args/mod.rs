@@ -5,12 +5,16 @@ mod check;
 mod operate;
 mod pki;
 mod remote;
+#[cfg(feature = "standalone")]
 mod user;
 
+#[cfg(feature = "standalone")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "standalone")]
+use clap::ArgGroup;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::action::ActionArgs;
 pub(crate) use self::check::CheckArgs;
@@ -19,6 +23,7 @@ pub(crate) use self::operate::{
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
 pub(crate) use self::remote::{PlaceArgs, RemoteCommand, TargetArgs};
+#[cfg(feature = "standalone")]
 pub(crate) use self::user::{UserCommand, UserEntryArgs};
 
 /// Show what runs on the platform, what does not and what that breaks; start and stop components.
@@ -98,9 +103,11 @@ pub(crate) enum CliCommand {
         #[command(flatten)]
         target: TargetArgs,
         /// Inspect this machine, without an agent or aggregator
+        #[cfg(feature = "standalone")]
         #[arg(long, requires = "config")]
         local: bool,
         /// With --local: folder of the platform's configuration
+        #[cfg(feature = "standalone")]
         #[arg(long, value_name = "DIR", requires = "local")]
         config: Option<PathBuf>,
         /// Print the explanation as JSON
@@ -109,6 +116,7 @@ pub(crate) enum CliCommand {
     },
     /// Scan only this machine, without an agent or aggregator. Dependencies on other hosts are unknown. Exits
     /// with 0 if everything is up, 3 if something is not, 4 if the state cannot be determined
+    #[cfg(feature = "standalone")]
     Local {
         /// Host whose components to look for [default: the machine's host name]
         #[arg(value_name = "HOST")]
@@ -119,8 +127,10 @@ pub(crate) enum CliCommand {
     },
     /// Propose a component for a running process: criteria that distinguish it from all
     /// others on this machine
+    #[cfg(feature = "standalone")]
     Learn(LearnArgs),
     /// List the processes of this machine that look like services: they listen on a port or are Java programs
+    #[cfg(feature = "standalone")]
     Discover(DiscoverArgs),
     /// Check or reload the platform's configuration
     #[command(subcommand)]
@@ -128,9 +138,11 @@ pub(crate) enum CliCommand {
     /// Manage a private CA and the certificates of hosts and people
     Pki(PkiArgs),
     /// Create entries for the aggregator's users file: people who sign in to the page, and scripts
+    #[cfg(feature = "standalone")]
     #[command(subcommand)]
     User(UserCommand),
     /// Run the whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
+    #[cfg(feature = "standalone")]
     Demo {
         /// Address to serve the page on
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
@@ -169,6 +181,7 @@ pub(crate) enum RemoteConfigCommand {
     Reload,
 }
 
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("process").required(true).args(["pid", "text"])))]
 pub(crate) struct LearnArgs {
@@ -185,6 +198,7 @@ pub(crate) struct LearnArgs {
     pub(crate) here: LocalConfigArgs,
 }
 
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 pub(crate) struct DiscoverArgs {
     #[command(flatten)]
@@ -198,6 +212,7 @@ pub(crate) struct DiscoverArgs {
 }
 
 /// Optional configuration that describes this machine.
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 pub(crate) struct LocalConfigArgs {
     /// Folder of the platform's configuration: provides variables and identifies the

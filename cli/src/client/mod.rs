@@ -75,6 +75,7 @@ pub(crate) struct AggregatorClient {
 impl AggregatorClient {
     /// Creates a client of the aggregator at `address`, without certificates. Must be called
     /// within a tokio runtime.
+    #[cfg(any(test, feature = "standalone"))]
     pub(crate) fn new(address: &str) -> Result<Self, CommandFailure> {
         Self::with_tls(Some(address), &TlsArgs::default())
     }

@@ -17,7 +17,7 @@ pub(crate) fn check_config(folder: &Path, out: &mut dyn Write) -> CommandResult 
     let hosts = platform.hosts().count();
     writeln!(
         out,
-        "{} is sound: {}, {}, {}, {}",
+        "{} is valid: {}, {}, {}, {}",
         folder.display(),
         counted(platform.environments.len(), "environment"),
         counted(hosts, "host"),

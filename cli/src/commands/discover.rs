@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rta_agent::survey::{Listeners, Survey, Surveyed};
+use rta_agent::host::process_inventory::{InventoryProcess, ListeningSockets, ProcessInventory};
 use rta_shared::format::counted;
 use rta_shared::learn::identify;
 use serde_json::json;
@@ -26,8 +26,8 @@ pub(crate) fn run_discover(
     let min_age = Duration::try_from(arguments.min_age)
         .map_err(|_| CommandFailure::new(USAGE, "--min-age cannot be negative"))?;
     let known = LocalConfig::new(&arguments.here)?;
-    let survey = Survey::take().map_err(|reason| CommandFailure::new(UNAVAILABLE, reason))?;
-    let listeners = survey.listeners();
+    let survey = ProcessInventory::collect().map_err(|reason| CommandFailure::new(UNAVAILABLE, reason))?;
+    let listeners = survey.read_listening_sockets();
     let candidates: Vec<ServiceCandidate> = find_services(&survey, &listeners)
         .into_iter()
         .filter(|(process, _)| process.age >= min_age && known.find_owner(process).is_none())
@@ -35,7 +35,7 @@ pub(crate) fn run_discover(
         .collect();
     if arguments.json {
         let list: Vec<_> = candidates.iter().map(ServiceCandidate::to_json).collect();
-        let unseen = listeners.unseen.len();
+        let unseen = listeners.unreadable.len();
         let answer = json!({ "candidates": list, "unseen_sockets_of": unseen, "problem": survey.problem });
         writeln!(out, "{answer:#}")?;
         return Ok(OK);
@@ -47,8 +47,8 @@ pub(crate) fn run_discover(
     if let Some(problem) = &survey.problem {
         writeln!(notes, "rta: {problem}")?;
     }
-    if !listeners.unseen.is_empty() {
-        let count = counted(listeners.unseen.len(), "process");
+    if !listeners.unreadable.is_empty() {
+        let count = counted(listeners.unreadable.len(), "process");
         writeln!(notes, "rta: what {count} of other users listen on cannot be seen; run this as root")?;
     }
     Ok(OK)
@@ -56,12 +56,15 @@ pub(crate) fn run_discover(
 
 /// Returns the processes that listen or are Java programs, with their listening addresses. Forks count as
 /// their original process. This command and its ancestors are excluded.
-fn find_services<'s>(survey: &'s Survey, listeners: &Listeners) -> Vec<(&'s Surveyed, BTreeSet<SocketAddr>)> {
+fn find_services<'s>(
+    survey: &'s ProcessInventory,
+    listeners: &ListeningSockets,
+) -> Vec<(&'s InventoryProcess, BTreeSet<SocketAddr>)> {
     let lineage = survey.lineage(std::process::id());
     let mut listening: BTreeMap<u32, BTreeSet<SocketAddr>> = BTreeMap::new();
     for process in survey.processes() {
         let addresses = listeners.addresses.get(&process.pid).into_iter().flatten().copied();
-        listening.entry(survey.original(process.pid)).or_default().extend(addresses);
+        listening.entry(survey.find_original(process.pid)).or_default().extend(addresses);
     }
     listening
         .into_iter()
@@ -72,12 +75,12 @@ fn find_services<'s>(survey: &'s Survey, listeners: &Listeners) -> Vec<(&'s Surv
 }
 
 fn describe_candidate(
-    process: &Surveyed,
+    process: &InventoryProcess,
     addresses: &BTreeSet<SocketAddr>,
-    listeners: &Listeners,
+    listeners: &ListeningSockets,
     here: &LocalConfigArgs,
 ) -> ServiceCandidate {
-    let may_be_seen = !addresses.is_empty() || !listeners.unseen.contains(&process.pid);
+    let may_be_seen = !addresses.is_empty() || !listeners.unreadable.contains(&process.pid);
     let places: BTreeSet<(u16, String)> =
         addresses.iter().map(|address| (address.port(), format_address(address))).collect();
     ServiceCandidate {

@@ -1,18 +1,24 @@
 //! `rta explain`: shows why a component is or is not matched.
 
 use std::io::{self, Write};
+#[cfg(feature = "standalone")]
 use std::path::Path;
 
-use rta_agent::scan::Scanner;
+#[cfg(feature = "standalone")]
+use rta_agent::host::scanner::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::sanitize::printable;
+#[cfg(feature = "standalone")]
 use rta_shared::selector::{NameIndex, Purpose};
 use serde_json::json;
 
 use crate::args::TargetArgs;
 use crate::client::AggregatorClient;
-use crate::exit::{CommandFailure, CommandResult, NOT_UP, OK, UNAVAILABLE};
+#[cfg(feature = "standalone")]
+use crate::exit::{CommandFailure, UNAVAILABLE};
+use crate::exit::{CommandResult, NOT_UP, OK};
+#[cfg(feature = "standalone")]
 use crate::local_config::{find_host, host_config, load_platform};
 
 /// Explains an instance, asking the aggregator.
@@ -27,6 +33,7 @@ pub(crate) async fn explain_remote(
 }
 
 /// Explains a component of this machine from its processes.
+#[cfg(feature = "standalone")]
 pub(crate) fn explain_local(
     target: &TargetArgs,
     folder: &Path,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rta_agent::survey::{Survey, Surveyed};
+use rta_agent::host::process_inventory::{InventoryProcess, ProcessInventory};
 use rta_shared::config::{Source, load_sources};
 use rta_shared::format::counted;
 use rta_shared::learn::{IndistinguishableError, LearnSubject, Proposal, ProposedCriterion, learn as learnt};
@@ -21,7 +21,7 @@ const MAX_LISTED: usize = 20;
 /// Writes the component to `out`, and remarks to `notes`.
 pub(crate) fn run_learn(arguments: &LearnArgs, out: &mut dyn Write, notes: &mut dyn Write) -> CommandResult {
     let known = LocalConfig::new(&arguments.here)?;
-    let survey = Survey::take().map_err(|reason| CommandFailure::new(UNAVAILABLE, reason))?;
+    let survey = ProcessInventory::collect().map_err(|reason| CommandFailure::new(UNAVAILABLE, reason))?;
     let target = match (arguments.pid, &arguments.text) {
         (Some(pid), _) => find_by_pid(&survey, pid)?,
         (None, text) => find_by_text(&survey, text.as_deref().unwrap_or_default())?,
@@ -32,13 +32,13 @@ pub(crate) fn run_learn(arguments: &LearnArgs, out: &mut dyn Write, notes: &mut 
     if let Some(component) = known.find_owner(target) {
         writeln!(notes, "rta: pid {} already is the process of component \"{component}\"", target.pid)?;
     }
-    let original = survey.original(target.pid);
-    let (forks, others): (Vec<&Surveyed>, Vec<&Surveyed>) = survey
+    let original = survey.find_original(target.pid);
+    let (forks, others): (Vec<&InventoryProcess>, Vec<&InventoryProcess>) = survey
         .processes()
         .filter(|process| ![target.pid, std::process::id()].contains(&process.pid))
         // A process in a container matches a component only if its configuration says so.
         .filter(|process| target.in_container || !process.in_container)
-        .partition(|process| survey.original(process.pid) == original);
+        .partition(|process| survey.find_original(process.pid) == original);
     let subjects: Vec<LearnSubject<'_>> = others.iter().map(|other| subject(other)).collect();
     let mut proposal = learnt(subject(target), &subjects, &known.variables)
         .map_err(|inseparable| inseparable_failure(target, &inseparable, &others))?;
@@ -58,11 +58,11 @@ pub(crate) fn run_learn(arguments: &LearnArgs, out: &mut dyn Write, notes: &mut 
     Ok(OK)
 }
 
-fn subject(process: &Surveyed) -> LearnSubject<'_> {
+fn subject(process: &InventoryProcess) -> LearnSubject<'_> {
     LearnSubject { line: &process.line, user: Some(&process.user) }
 }
 
-fn find_by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, CommandFailure> {
+fn find_by_pid(survey: &ProcessInventory, pid: u32) -> Result<&InventoryProcess, CommandFailure> {
     if pid == std::process::id() {
         return Err(CommandFailure::new(USAGE, format!("pid {pid} is this very command")));
     }
@@ -72,7 +72,7 @@ fn find_by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, CommandFailure> {
             true => {
                 "has no command line that can be read: it is a kernel thread, a zombie, or another user's"
             }
-            false => "is no process; it may have ended",
+            false => "does not exist; it may have ended",
         };
         CommandFailure::new(UNAVAILABLE, format!("pid {pid} {reason}"))
     })
@@ -80,12 +80,15 @@ fn find_by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, CommandFailure> {
 
 /// Returns the one process with `text` in its command line; for forks, their original. Ancestors of this
 /// command are excluded: they contain the text because it was typed there.
-fn find_by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, CommandFailure> {
+fn find_by_text<'s>(
+    survey: &'s ProcessInventory,
+    text: &str,
+) -> Result<&'s InventoryProcess, CommandFailure> {
     let lineage = survey.lineage(std::process::id());
-    let mut found: Vec<&Surveyed> = survey
+    let mut found: Vec<&InventoryProcess> = survey
         .processes()
         .filter(|process| !lineage.contains(&process.pid) && join_arguments(&process.line).contains(text))
-        .filter_map(|process| survey.find(survey.original(process.pid)))
+        .filter_map(|process| survey.find(survey.find_original(process.pid)))
         .collect();
     found.sort_by_key(|process| process.pid);
     found.dedup_by_key(|process| process.pid);
@@ -107,16 +110,16 @@ fn find_by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, Comm
 }
 
 fn inseparable_failure(
-    target: &Surveyed,
+    target: &InventoryProcess,
     inseparable: &IndistinguishableError,
-    others: &[&Surveyed],
+    others: &[&InventoryProcess],
 ) -> CommandFailure {
     let pid = target.pid;
     let secret = match inseparable.has_secret {
         true => "; arguments that look secret were not used",
         false => "",
     };
-    let others: Vec<&Surveyed> =
+    let others: Vec<&InventoryProcess> =
         inseparable.others.iter().filter_map(|at| others.get(*at).copied()).collect();
     let message = match others.len() {
         0 => format!("nothing in the command line of pid {pid} makes a criterion{secret}"),
@@ -130,7 +133,7 @@ fn inseparable_failure(
 }
 
 /// Lists processes, one per line.
-fn process_list(processes: &[&Surveyed]) -> String {
+fn process_list(processes: &[&InventoryProcess]) -> String {
     let mut list: String = processes
         .iter()
         .take(MAX_LISTED)

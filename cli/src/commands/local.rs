@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rta_agent::host::scanner::Scanner;
 use rta_agent::probe;
-use rta_agent::scan::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::overview::Health;
 use rta_shared::report::{ConfigStatus, Report, WatchStatus};
@@ -29,7 +29,7 @@ pub(crate) fn run_local(
     let name = config.host.clone();
     let mut scan = Scanner::new(config.clone()).scan();
     match &mut scan.components {
-        Ok(reports) => probe_runtime()?.block_on(probe::ask_all(&config.components, reports)),
+        Ok(reports) => probe_runtime()?.block_on(probe::probe_all(&config.components, reports)),
         Err(reason) => return Err(CommandFailure::new(UNAVAILABLE, format!("host {name}: {reason}"))),
     }
     let report = Report {

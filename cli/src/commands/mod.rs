@@ -18,14 +18,19 @@
 
 pub(crate) mod completions;
 pub(crate) mod config_check;
+#[cfg(feature = "standalone")]
 pub(crate) mod demo;
+#[cfg(feature = "standalone")]
 pub(crate) mod discover;
 pub(crate) mod events;
 pub(crate) mod explain;
+#[cfg(feature = "standalone")]
 pub(crate) mod learn;
+#[cfg(feature = "standalone")]
 pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod pki;
 pub(crate) mod remote;
+#[cfg(feature = "standalone")]
 pub(crate) mod user;

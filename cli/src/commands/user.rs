@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
 
-use rta_aggregator::access::{hash, new_token};
+use rta_aggregator::auth::{hash_password, new_token};
 
 use crate::args::{UserCommand, UserEntryArgs};
 use crate::exit::{CommandFailure, CommandResult, FAILED, OK, USAGE};
@@ -12,7 +12,7 @@ pub(crate) fn run_user(arguments: &UserCommand, out: &mut dyn Write, told: &mut 
     match arguments {
         UserCommand::Hash(entry) => {
             let password = read_password(told)?;
-            let hash = hash(&password).map_err(|reason| CommandFailure::new(USAGE, reason))?;
+            let hash = hash_password(&password).map_err(|reason| CommandFailure::new(USAGE, reason))?;
             write_entry(out, "user", entry, "password", &hash)
         }
         UserCommand::Token(entry) => {

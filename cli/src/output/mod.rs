@@ -1,5 +1,6 @@
 //! Text output for a terminal or a pipe, derived from values alone.
 
+#[cfg(feature = "standalone")]
 pub(crate) mod candidates;
 pub(crate) mod check;
 pub(crate) mod events;

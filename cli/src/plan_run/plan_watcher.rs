@@ -212,7 +212,7 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
         let (since, is_news) = self.loss.record_loss(Instant::now());
         if is_news {
             self.output.show_message(&format!(
-                "the connection was lost in the middle of plan {id}: {why}; trying anew for {}",
+                "the connection was lost in the middle of plan {id}: {why}; retrying for {}",
                 format_seconds(self.reconnect_timeout)
             ))?;
         }

@@ -241,13 +241,13 @@ async fn what_cannot_heal_is_not_tried_anew() {
     let (code, message) = outcome.unwrap_err();
     assert_eq!(code, UNAVAILABLE);
     assert_eq!(message, "it is not known how plan 7 ends: a step of no plan; rta events tells");
-    assert!(!said.contains("trying anew") && fake.script().watch_answers.len() == 1, "{said}");
+    assert!(!said.contains("retrying") && fake.script().watch_answers.len() == 1, "{said}");
 
     let shutting_down = script(vec![successful_events()], tonic::Status::unavailable("it is shutting down"));
     let (_, client) = FakeAggregator::serve(shutting_down).await;
     let (said, outcome) = run(&client, "rta start kafka -y", &mut ScriptedPrompt::default()).await;
     assert_eq!(outcome, Ok(OK));
-    assert!(said.contains("plan 7: it is shutting down; trying anew for 30 s"), "{said}");
+    assert!(said.contains("plan 7: it is shutting down; retrying for 30 s"), "{said}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) fn expand_commands(root: &Command, words: &[String]) -> Result<Vec<St
             NameMatch::Ambiguous(names) => return Err(ambiguous_message(word, &names)),
             NameMatch::Missing if must_be => {
                 let hint = did_you_mean(word, subcommand_names(walked.command));
-                return Err(format!("\"{}\" is no command{hint}", printable(word)));
+                return Err(format!("unknown command \"{}\"{hint}", printable(word)));
             }
             NameMatch::Missing => spelt.push(word.clone()),
         }
@@ -94,7 +94,7 @@ mod tests {
             assert_eq!(of(line).as_deref(), Ok(expected), "{line}");
         }
         assert_eq!(of("st").unwrap_err(), "\"st\" may be any of: status, start, stop");
-        assert_eq!(of("statsu").unwrap_err(), "\"statsu\" is no command; did you mean \"status\"?");
+        assert_eq!(of("statsu").unwrap_err(), "unknown command \"statsu\"; did you mean \"status\"?");
         assert!(of("maint x\u{1b}").unwrap_err().contains("x\\u{1b}"));
     }
 

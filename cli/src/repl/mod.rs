@@ -89,7 +89,7 @@ impl ReplSession<'_> {
             }
             Err(failure) => {
                 print_failure(failure)?;
-                print("Every command tries it anew.\n")?;
+                print("Every command tries to connect again.\n")?;
             }
         }
         print("help lists the commands; Tab completes; Ctrl-D leaves.\n")?;

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::host::{HostComponent, HostConfig, Part};
+use super::host::{HostComponent, HostConfig};
+use super::model::same_parts;
 use super::platform::{Component, Environment, Host, Platform, Role};
 use crate::name::Name;
 
@@ -21,7 +22,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
             ("criteria", same_parts(&old.parts, &new.parts)),
             ("dependencies", old.depends_on == new.depends_on),
             ("start", old.start == new.start),
-            ("stop", old.stop == new.stop),
+            ("stop", old.stop == new.stop && old.stop_command() == new.stop_command()),
             ("probe", old.probe == new.probe),
             ("log", old.log == new.log),
             ("restart", old.restart == new.restart && old.wanted == new.wanted),
@@ -37,7 +38,7 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
     components.tell("component", &mut changes, |old: &Component, new: &Component| {
         fields(&[
             ("aliases", old.aliases == new.aliases),
-            ("criteria", old.parts == new.parts && old.container == new.container),
+            ("criteria", same_parts(&old.parts, &new.parts)),
             ("dependencies", old.depends_on == new.depends_on),
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
@@ -125,18 +126,6 @@ fn carried<'n>(old: &'n [Name], new: &'n [Name]) -> Vec<(&'n Name, String)> {
 fn fields(fields: &[(&str, bool)]) -> Vec<String> {
     let changed: Vec<&str> = fields.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
     if changed.is_empty() { Vec::new() } else { vec![format!("{} changed", changed.join(", "))] }
-}
-
-/// Returns true if two components consist of the same processes.
-pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
-    old.len() == new.len()
-        && old.iter().zip(new).all(|(old, new)| {
-            old.name == new.name
-                && old.count == new.count
-                && old.container == new.container
-                && old.criteria.len() == new.criteria.len()
-                && old.criteria.iter().zip(&new.criteria).all(|(old, new)| old.is_same_as(new))
-        })
 }
 
 /// Comparison of two lists of named items.
@@ -253,6 +242,11 @@ mod tests {
                     "host d1: environment DEV -> ITG",
                     "host d2: environment DEV -> ITG",
                 ],
+            ),
+            (
+                "[[component]]\n        name = \"kafka\"",
+                "# Everything moves.\n\n        [[component]]\n        name = \"kafka\"",
+                &["only how it is written changed: files, order, comments, spaces or letter case"],
             ),
             (
                 "name = \"DEV\"",

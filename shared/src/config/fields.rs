@@ -6,9 +6,10 @@ use jiff::SignedDuration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::source::{Located, Problems, SourceLocation};
+use super::source::Problems;
 use crate::sanitize::printable;
 use crate::suggestion::did_you_mean;
+use crate::template::{Located, SourceLocation};
 
 /// Maximum duration in a configuration; longer ones are taken for mistakes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

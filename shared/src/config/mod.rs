@@ -6,29 +6,24 @@
 //! ([`HostConfig`]).
 
 mod diff;
-mod exit;
 mod fields;
 mod host;
 mod load;
+mod model;
 mod parse;
 mod platform;
-mod process_settings;
+mod resolve;
 mod source;
-mod template;
 mod validate;
+mod variables;
 
-pub use diff::{host_changes, platform_changes, same_parts};
-pub use exit::SuccessExitStatus;
-pub use host::{
-    CommandRule, HostComponent, HostConfig, Part, Prerequisite, ProbeMethod, ProbeRule, ProcessCount,
-    RestartRule, RestartWhen, StartEngine, StartRule, StopRule, StopScope, StopSignal,
-};
+pub use diff::{host_changes, platform_changes};
+pub use host::{HostComponent, HostConfig, Prerequisite};
 pub use load::{load_folder, load_sources};
-pub use platform::{
-    CommandTemplate, Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host,
-    PartTemplate, Platform, ProbeMethodTemplate, ProbeTemplate, Role, StartEngineTemplate, StartTemplate,
-    StopTemplate,
+pub use model::{
+    CommandRule, EnvironmentFile, LimitedResource, Part, ProbeMethod, ProbeRule, ProcessCount,
+    ProcessSettings, ResourceLimit, RestartRule, RestartWhen, StartEngine, StartRule, StopRule, StopScope,
+    StopSignal, SuccessExitStatus, same_parts,
 };
-pub use process_settings::{EnvironmentFile, LimitedResource, ProcessSettings, ResourceLimit};
+pub use platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
 pub use source::{LoadError, Problem, Source};
-pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

@@ -1,6 +1,8 @@
-//! Positions in configuration files, and the problems found there.
+//! Configuration files, and the problems found there.
 
 use std::fmt;
+
+use crate::template::SourceLocation;
 
 /// Text of one configuration file.
 #[derive(Clone, Debug)]
@@ -9,22 +11,6 @@ pub struct Source {
     pub name: String,
     /// Content of the file.
     pub text: String,
-}
-
-/// Position in one of the sources of a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SourceLocation {
-    /// Index of the source in the list.
-    pub(super) source: usize,
-    /// Offset in bytes.
-    pub(super) offset: usize,
-}
-
-/// Value with the position where it was written.
-#[derive(Clone, Debug)]
-pub(super) struct Located<T> {
-    pub(super) value: T,
-    pub(super) place: SourceLocation,
 }
 
 /// Problem in a configuration.

@@ -19,10 +19,10 @@ use std::fmt;
 
 use self::candidates::{CandidateRank, CandidateSet, CriterionCandidate, collect_candidates};
 use self::pattern::PatternVariables;
-use crate::config::RegexTemplate;
 use crate::criterion::ArgumentCriterion;
 use crate::process::CommandLine;
 use crate::redact::redact_command_line;
+use crate::template::RegexTemplate;
 
 /// Component that is proposed for the configuration. Its `Display` writes TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,7 +58,7 @@ fn goes_on(value: &str, neighbour: u8) -> bool {
         || more.as_bytes().contains(&neighbour)
 }
 
-/// Returns a regex with variables (see [`crate::config::RegexTemplate`]) that matches `text`, without
+/// Returns a regex with variables (see [`crate::template::RegexTemplate`]) that matches `text`, without
 /// anchors.
 pub(super) fn escape_pattern(text: &[u8], variables: &PatternVariables<'_>) -> String {
     let mut pattern = String::new();
@@ -108,7 +108,7 @@ fn escape(text: &[u8], pattern: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RegexTemplate;
+    use crate::template::RegexTemplate;
 
     fn pairs() -> Vec<(String, String)> {
         [

@@ -2,7 +2,6 @@
 
 mod queue;
 
-use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use self::queue::LogQueue;
+use crate::words::words;
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,24 +23,14 @@ pub enum LogFormat {
     Json,
 }
 
+words!(LogFormat { Plain => "plain", Json => "json" });
+
 impl FromStr for LogFormat {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "plain" => Ok(Self::Plain),
-            "json" => Ok(Self::Json),
-            _ => Err("it is \"plain\" for people or \"json\" for collectors".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Json => "json",
-        })
+        let message = || "it is \"plain\" for people or \"json\" for collectors".to_owned();
+        Self::from_word(word).ok_or_else(message)
     }
 }
 

@@ -18,7 +18,7 @@ impl TryFrom<v1::Impairment> for Impairment {
 
     fn try_from(impairment: v1::Impairment) -> Result<Self, ProtocolError> {
         Ok(Self {
-            part: ImpairedPart::from_word(&impairment.part),
+            part: ImpairedPart::known_or_other(&impairment.part),
             message: impairment.message,
             since: impairment.since.map(from_wire_time).transpose()?,
         })

@@ -1,7 +1,7 @@
 //! Chaos test on several hosts over minutes, which continuously compares the aggregator's overview with
 //! the processes that run.
 //!
-//! `cargo bench -p rta-tests --bench chaos` takes two minutes. `-- --minutes 15` takes longer, `--seed N`
+//! `cargo bench --workspace --bench chaos` takes two minutes. `-- --minutes 15` takes longer, `--seed N`
 //! selects another sequence, `--verbose` prints each action, and
 //! `--without look-alike,lost-data,mid-start,second-agent,stopped-process` leaves scenarios out. The hosts
 //! need root and iproute2; without them the bench reports that it cannot run, which is a failure in the gate.

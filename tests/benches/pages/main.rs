@@ -1,7 +1,7 @@
 //! Latencies that users notice: from a change to the open pages, and for loading the
 //! page of a large platform.
 //!
-//! `cargo bench -p rta-tests --bench pages` opens 200 pages: first those of one host, on which a process is
+//! `cargo bench --workspace --bench pages` opens 200 pages: first those of one host, on which a process is
 //! killed 40 times; then those of a thousand hosts with 14 components each, of which one changes 40 times.
 //! The exit code is 1 if a goal is missed.
 

@@ -1,7 +1,7 @@
 //! Storms of processes, launchers and reused PIDs over minutes. Everything that the agent and the aggregator
 //! report is compared with the bench's own record of what runs.
 //!
-//! `cargo bench -p rta-tests --bench soak` takes a minute in each mode. `-- --minutes 10` takes longer,
+//! `cargo bench --workspace --bench soak` takes a minute in each mode. `-- --minutes 10` takes longer,
 //! `--mode events` selects one mode, `--seed N` another sequence. It must run as root, to choose PIDs. With
 //! scans it runs in its own PID namespace with a low PID limit.
 //!

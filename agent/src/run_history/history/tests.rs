@@ -5,7 +5,7 @@ use rta_shared::config::{RestartRule, StopRule};
 
 use super::*;
 
-struct World {
+struct HistoryFixture {
     history: RunHistory,
     component: HostComponent,
     endings: HashMap<u32, ExitRecord>,
@@ -31,7 +31,7 @@ fn ann() -> Requester {
     Requester { user: "ann".to_owned(), address: String::new() }
 }
 
-impl World {
+impl HistoryFixture {
     fn new() -> Self {
         let component = HostComponent {
             name: "app".into(),
@@ -68,8 +68,8 @@ impl World {
             component: &self.component,
             processes: &processes,
             hold: self.hold.as_ref(),
-            ending: &|pid| endings.get(&pid).copied(),
-            lives: &|id| living.contains(&id.pid),
+            exit_record: &|pid| endings.get(&pid).copied(),
+            is_alive: &|id| living.contains(&id.pid),
         };
         self.history.observe(&observation, self.now)
     }
@@ -97,8 +97,8 @@ impl World {
 }
 
 #[test]
-fn what_never_ran_is_never_seen_since_it_was_watched_first() {
-    let mut world = World::new();
+fn component_that_never_ran_is_never_seen() {
+    let mut world = HistoryFixture::new();
     assert_eq!(world.history.cause(&"app".into()), None);
     world.see(&[]);
     let first = world.now;
@@ -109,8 +109,8 @@ fn what_never_ran_is_never_seen_since_it_was_watched_first() {
 }
 
 #[test]
-fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
-    let mut world = World::new();
+fn exit_has_its_time_and_is_kept_for_the_next_agent() {
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     assert!(world.history.take_change());
     assert!(world.see(&[7]).is_none() && !world.history.take_change());
@@ -123,11 +123,11 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
         last_log_line: None,
     };
     assert_eq!(world.cause(), expected);
-    let told = InquiryResult {
-        kind: inquiry.status.map(|status| kind_of(status, &inquiry.success)),
+    let result = InquiryResult {
+        kind: inquiry.status.map(|status| down_kind(status, &inquiry.success)),
         last_log_line: Some("bye".to_owned()),
     };
-    world.history.learn(&"app".into(), inquiry.id, told);
+    world.history.apply_inquiry(&"app".into(), inquiry.id, result);
     assert!(world.see(&[]).is_none());
     world.next_agent("b");
     assert!(world.see(&[]).is_none());
@@ -140,7 +140,7 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
 
 #[test]
 fn status_may_be_known_after_the_end() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     let inquiry = world.see(&[]).unwrap();
     let at = world.now;
@@ -150,7 +150,7 @@ fn status_may_be_known_after_the_end() {
     let killed = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
     assert_eq!((world.cause().kind, world.cause().at), (killed, at));
     let oom = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: true };
-    world.history.learn(
+    world.history.apply_inquiry(
         &"app".into(),
         inquiry.id,
         InquiryResult { kind: Some(oom.clone()), last_log_line: None },
@@ -160,8 +160,8 @@ fn status_may_be_known_after_the_end() {
 }
 
 #[test]
-fn answer_that_comes_too_late_changes_nothing() {
-    let mut world = World::new();
+fn late_inquiry_result_changes_nothing() {
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     let inquiry = world.see(&[]).unwrap();
     world.see(&[8]);
@@ -169,15 +169,15 @@ fn answer_that_comes_too_late_changes_nothing() {
     world.see(&[]);
     let clean = DownKind::Exited { status: 0, is_clean: true };
     let answer = InquiryResult { kind: Some(DownKind::Unknown), last_log_line: Some("old".to_owned()) };
-    world.history.learn(&"app".into(), inquiry.id, answer);
+    world.history.apply_inquiry(&"app".into(), inquiry.id, answer);
     assert_eq!((world.cause().kind, world.cause().last_log_line), (clean, None));
 }
 
 #[test]
-fn first_process_that_failed_is_why_the_others_ended() {
-    let killed = |world: &World| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
+fn first_failed_process_is_the_cause() {
+    let killed = |world: &HistoryFixture| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
     // A master and workers that end with it, noticed one after the other.
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7, 8, 9]);
     world.ends(7, ExitStatus::from_raw(9));
     world.see(&[8, 9]);
@@ -212,9 +212,9 @@ fn first_process_that_failed_is_why_the_others_ended() {
 }
 
 #[test]
-fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
+fn stop_names_its_requester_after_an_agent_restart() {
     let stopped = DownKind::Stopped { by: ann() };
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.hold(ActionKind::Stop);
     let hold = world.hold.clone();
@@ -244,8 +244,8 @@ fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
 }
 
 #[test]
-fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
-    let mut world = World::new();
+fn failed_start_takes_precedence_until_it_runs() {
+    let mut world = HistoryFixture::new();
     world.see(&[]);
     world.hold(ActionKind::Start);
     world.see(&[7]);
@@ -253,7 +253,7 @@ fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
     let inquiry = world.see(&[]).unwrap();
     let log = ["first".to_owned(), "port in use".to_owned()];
     world.history.start_failed(&"app".into(), FailedStart::new("it ended\nagain", &log), world.now);
-    world.history.learn(
+    world.history.apply_inquiry(
         &"app".into(),
         inquiry.id,
         InquiryResult { kind: Some(DownKind::Unknown), last_log_line: None },
@@ -272,8 +272,8 @@ fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
 }
 
 #[test]
-fn reboot_is_why_what_ran_before_it_does_not_run() {
-    let mut world = World::new();
+fn reboot_is_the_cause_after_a_boot() {
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.next_agent("c");
     assert!(world.see(&[]).is_none());
@@ -281,8 +281,8 @@ fn reboot_is_why_what_ran_before_it_does_not_run() {
 }
 
 #[test]
-fn what_is_not_configured_any_more_is_forgotten() {
-    let mut world = World::new();
+fn removed_component_is_forgotten() {
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.history.take_change();
     world.history.retain(|_| true);
@@ -292,15 +292,15 @@ fn what_is_not_configured_any_more_is_forgotten() {
 }
 
 #[test]
-fn process_that_stopped_matching_is_told_until_it_has_ended() {
-    let mut world = World::new();
+fn process_that_stopped_matching_is_the_cause_until_it_ends() {
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.living = vec![7];
     let inquiry = world.see(&[]).unwrap();
     let name = world.component.name.clone();
     let unmatched = InquiryResult { kind: Some(DownKind::Unmatched { pid: 7 }), last_log_line: None };
-    world.history.learn(&name, inquiry.id, unmatched);
-    let kind = |world: &World| world.history.cause(&name).unwrap().kind;
+    world.history.apply_inquiry(&name, inquiry.id, unmatched);
+    let kind = |world: &HistoryFixture| world.history.cause(&name).unwrap().kind;
     world.see(&[]);
     assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });
     assert_eq!(world.history.last_processes(&name), [ProcessId { pid: 7, start_ticks: 7 }]);

@@ -9,9 +9,9 @@ const SPARK: PartId = PartId { component: 1, part: 0 };
 
 /// Processes of a simulated host.
 #[derive(Default)]
-struct Host(HashMap<u32, Seen>);
+struct FakeHost(HashMap<u32, ProcessObservation>);
 
-impl Host {
+impl FakeHost {
     fn matched(&mut self, pid: u32, parent_pid: u32, start_ticks: u64, part: PartId) {
         self.candidate(pid, parent_pid, start_ticks, vec![part], false);
     }
@@ -25,24 +25,26 @@ impl Host {
         may_change: bool,
     ) {
         let process = Process::new(ProcessId { pid, start_ticks }, parent_pid);
-        let candidate = Candidate { process, parts, doubts: vec![], may_change };
-        self.0.insert(pid, Seen::Candidate(candidate));
+        let candidate = ProcessCandidate { process, parts, doubts: vec![], may_change };
+        self.0.insert(pid, ProcessObservation::Candidate(candidate));
     }
 
     fn suspend(&mut self, pid: u32, suspension: Option<Suspension>) {
-        let Some(Seen::Candidate(candidate)) = self.0.get_mut(&pid) else { panic!("{pid} is none") };
+        let Some(ProcessObservation::Candidate(candidate)) = self.0.get_mut(&pid) else {
+            panic!("{pid} is none")
+        };
         candidate.process.suspension = suspension;
     }
 }
 
-impl Look for Host {
-    fn look(&mut self, pid: u32) -> Seen {
-        self.0.get(&pid).cloned().unwrap_or(Seen::Other)
+impl ProcessObserver for FakeHost {
+    fn observe(&mut self, pid: u32) -> ProcessObservation {
+        self.0.get(&pid).cloned().unwrap_or(ProcessObservation::Other)
     }
 
     fn suspension(&mut self, id: ProcessId) -> Result<Option<Suspension>, Errno> {
         match self.0.get(&id.pid) {
-            Some(Seen::Candidate(candidate)) if candidate.process.id == id => {
+            Some(ProcessObservation::Candidate(candidate)) if candidate.process.id == id => {
                 Ok(candidate.process.suspension)
             }
             _ => Err(Errno::SRCH),
@@ -50,32 +52,32 @@ impl Look for Host {
     }
 }
 
-struct World {
-    host: Host,
+struct TrackerFixture {
+    host: FakeHost,
     tracker: Tracker,
     now: Instant,
 }
 
-impl World {
+impl TrackerFixture {
     /// Returns a host on which Kafka runs as PID 10.
     fn new() -> Self {
-        let mut world = Self { host: Host::default(), tracker: Tracker::default(), now: Instant::now() };
+        let mut world = Self { host: FakeHost::default(), tracker: Tracker::default(), now: Instant::now() };
         world.host.matched(10, 1, 100, KAFKA);
-        world.scan(Occasion::News);
+        world.scan(ChangeOrigin::Expected);
         assert_eq!(world.matched(), [(10, 100)]);
         world.tracker.take_change();
         world
     }
 
     fn event(&mut self, event: ProcessEvent) {
-        self.tracker.event(event, self.now, &mut self.host);
+        self.tracker.handle_event(event, self.now, &mut self.host);
     }
 
-    fn scan(&mut self, occasion: Occasion) {
+    fn scan(&mut self, occasion: ChangeOrigin) {
         self.tracker.begin_scan();
         let pids: Vec<u32> = self.host.0.keys().copied().collect();
         for pid in pids {
-            self.tracker.see(pid, occasion, &mut self.host);
+            self.tracker.check_process(pid, occasion, &mut self.host);
         }
         self.tracker.end_scan(occasion, &mut self.host);
     }
@@ -83,7 +85,7 @@ impl World {
     /// Advances the clock; returns the missed changes.
     fn after(&mut self, time: Duration) -> Vec<u32> {
         self.now += time;
-        self.tracker.due(self.now, &mut self.host)
+        self.tracker.check_due(self.now, &mut self.host)
     }
 
     fn matched(&self) -> Vec<(u32, u64)> {
@@ -92,8 +94,8 @@ impl World {
 }
 
 #[test]
-fn an_exit_takes_a_process_out_at_once() {
-    let mut world = World::new();
+fn exit_removes_process_at_once() {
+    let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), []);
@@ -101,8 +103,8 @@ fn an_exit_takes_a_process_out_at_once() {
 }
 
 #[test]
-fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
-    let mut world = World::new();
+fn exec_into_and_out_of_a_component_is_noticed() {
+    let mut world = TrackerFixture::new();
     // bash, bash, java: one PID and one start time.
     world.event(ProcessEvent::Exec(20));
     assert_eq!(world.matched(), [(10, 100)]);
@@ -115,8 +117,8 @@ fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
 }
 
 #[test]
-fn a_child_that_is_about_to_exec_never_shows() {
-    let mut world = World::new();
+fn child_before_exec_is_not_matched() {
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     assert_eq!(world.matched(), [(10, 100)]);
@@ -128,24 +130,24 @@ fn a_child_that_is_about_to_exec_never_shows() {
 }
 
 #[test]
-fn a_forked_worker_shows_when_it_has_not_called_exec() {
-    let mut world = World::new();
+fn forked_worker_without_exec_is_matched() {
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     assert!(world.tracker.next_due().is_some());
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched(), [(10, 100), (11, 150)]);
     // The children of that child are checked as well.
     world.host.matched(12, 11, 160, KAFKA);
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched().len(), 3);
     assert_eq!(world.tracker.next_due(), None);
 }
 
 #[test]
-fn a_process_that_becomes_a_daemon_never_seems_stopped() {
-    let mut world = World::new();
+fn daemonizing_process_never_counts_as_stopped() {
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 1, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
@@ -154,8 +156,8 @@ fn a_process_that_becomes_a_daemon_never_seems_stopped() {
 }
 
 #[test]
-fn a_reused_pid_is_another_process() {
-    let mut world = World::new();
+fn reused_pid_is_another_process() {
+    let mut world = TrackerFixture::new();
     // The exit event of the old process arrives only when the new one exists and matches.
     world.host.matched(10, 1, 900, KAFKA);
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
@@ -168,79 +170,79 @@ fn a_reused_pid_is_another_process() {
 }
 
 #[test]
-fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
-    let mut world = World::new();
+fn unexplained_scan_change_counts_as_missed() {
+    let mut world = TrackerFixture::new();
     world.host.matched(20, 1, 200, SPARK);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched().len(), 2, "the scan is the truth");
-    assert_eq!(world.after(EXCUSED), [20]);
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0], "it is counted once");
+    assert_eq!(world.after(EVENT_DELAY), [20]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0], "it is counted once");
 
     world.host.matched(30, 1, 300, SPARK);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     world.event(ProcessEvent::Exec(30));
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 
     world.host.0.remove(&10);
-    world.scan(Occasion::Scan(world.now));
-    assert_eq!(world.after(EXCUSED), [10], "a death that was not told");
-    world.scan(Occasion::Scan(world.now));
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    world.scan(ChangeOrigin::FullScan(world.now));
+    assert_eq!(world.after(EVENT_DELAY), [10], "a death that was not told");
+    world.scan(ChangeOrigin::FullScan(world.now));
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 }
 
 #[test]
-fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
-    let mut world = World::new();
-    world.host.0.insert(7, Seen::Unreadable(Errno::ACCESS));
+fn unreadable_process_is_reported_until_readable_or_ended() {
+    let mut world = TrackerFixture::new();
+    world.host.0.insert(7, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(7));
     assert!(world.tracker.take_change());
     assert!(
         world
             .tracker
-            .unseen()
-            .of(0)
-            .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
+            .unreadable_processes()
+            .reason_for(0)
+            .is_some_and(|reason| reason.starts_with("the command line of pid 7 cannot be read: "))
     );
-    world.scan(Occasion::News);
+    world.scan(ChangeOrigin::Expected);
     assert!(!world.tracker.take_change());
-    world.host.0.insert(9, Seen::Unreadable(Errno::ACCESS));
+    world.host.0.insert(9, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(9));
     assert!(
         world
             .tracker
-            .unseen()
-            .of(0)
-            .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
+            .unreadable_processes()
+            .reason_for(0)
+            .is_some_and(|reason| reason.contains("pid 7 cannot be read, nor that of another one: "))
     );
     world.host.0.remove(&7);
     world.event(ProcessEvent::Exit { pid: 7, status: 0 });
     world.host.0.remove(&9);
-    world.scan(Occasion::News);
-    assert_eq!(world.tracker.unseen(), Unseen::default());
+    world.scan(ChangeOrigin::Expected);
+    assert_eq!(world.tracker.unreadable_processes(), UnreadableProcesses::default());
 }
 
 #[test]
-fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
-    let mut world = World::new();
-    world.host.0.insert(10, Seen::Unreadable(Errno::ACCESS));
-    world.tracker.review(&mut world.host);
+fn unreadable_process_is_no_longer_matched() {
+    let mut world = TrackerFixture::new();
+    world.host.0.insert(10, ProcessObservation::Unreadable(Errno::ACCESS));
+    world.tracker.recheck(&mut world.host);
     assert_eq!(world.matched(), []);
-    assert!(world.tracker.unseen().of(0).is_some());
+    assert!(world.tracker.unreadable_processes().reason_for(0).is_some());
 }
 
 #[test]
-fn a_review_notices_deaths_and_births() {
-    let mut world = World::new();
+fn recheck_notices_exits_and_new_matches() {
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
-    world.tracker.review(&mut world.host);
+    world.tracker.recheck(&mut world.host);
     assert_eq!(world.matched(), [(11, 150)]);
 }
 
 #[test]
-fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
-    let mut world = World::new();
+fn double_fork_is_matched_with_late_events() {
+    let mut world = TrackerFixture::new();
     // All of it has happened before the first event is read.
     world.host.0.clear();
     world.host.matched(12, 1, 160, KAFKA);
@@ -248,39 +250,44 @@ fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
     world.event(ProcessEvent::Exit { pid: 11, status: 0 });
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched(), [(12, 160)]);
 }
 
 #[test]
-fn a_death_that_was_never_told_is_noticed_and_counted() {
-    let mut world = World::new();
+fn missed_exit_is_noticed_and_counted() {
+    let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.tracker.verify(world.now, &mut world.host);
     assert_eq!(world.matched(), []);
-    assert_eq!(world.after(EXCUSED), [10]);
+    assert_eq!(world.after(EVENT_DELAY), [10]);
 }
 
 #[test]
-fn what_may_be_one_component_leaves_the_others_seen() {
-    let mut world = World::new();
+fn doubt_about_one_component_does_not_affect_others() {
+    let mut world = TrackerFixture::new();
     let mut doubtful = |pid, part, reason: &str| {
         let process = Process::new(ProcessId { pid, start_ticks: 1 }, 1);
         let doubts = vec![(part, reason.to_owned())];
-        world
-            .host
-            .0
-            .insert(pid, Seen::Candidate(Candidate { process, parts: vec![], doubts, may_change: true }));
+        world.host.0.insert(
+            pid,
+            ProcessObservation::Candidate(ProcessCandidate {
+                process,
+                parts: vec![],
+                doubts,
+                may_change: true,
+            }),
+        );
     };
     doubtful(30, SPARK, "the executable of pid 30 cannot be read: not permitted");
     doubtful(20, SPARK, "the executable of pid 20 cannot be read: not permitted");
-    world.scan(Occasion::News);
+    world.scan(ChangeOrigin::Expected);
     assert!(world.tracker.take_change());
     assert_eq!(world.matched(), [(10, 100)]);
-    let unseen = world.tracker.unseen();
-    assert_eq!(unseen.of(KAFKA.component), None);
+    let unseen = world.tracker.unreadable_processes();
+    assert_eq!(unseen.reason_for(KAFKA.component), None);
     assert_eq!(
-        unseen.of(SPARK.component).as_deref(),
+        unseen.reason_for(SPARK.component).as_deref(),
         Some(
             "pid 20 may be it, and the executable of pid 20 cannot be read: not permitted; \
              run the agent as root or give it CAP_SYS_PTRACE"
@@ -288,40 +295,47 @@ fn what_may_be_one_component_leaves_the_others_seen() {
     );
     world.host.0.remove(&20);
     world.event(ProcessEvent::Exit { pid: 20, status: 0 });
-    assert!(world.tracker.unseen().of(SPARK.component).is_some_and(|told| told.starts_with("pid 30 ")));
+    assert!(
+        world
+            .tracker
+            .unreadable_processes()
+            .reason_for(SPARK.component)
+            .is_some_and(|reason| reason.starts_with("pid 30 "))
+    );
 }
 
 #[test]
-fn process_that_changes_its_user_becomes_a_component_without_exec() {
-    let mut world = World::new();
+fn process_that_changes_its_user_matches_without_exec() {
+    let mut world = TrackerFixture::new();
     // The arguments match, the user does not.
     world.host.candidate(20, 1, 150, vec![], true);
     world.event(ProcessEvent::Exec(20));
     assert_eq!(world.matched(), [(10, 100)]);
     assert_eq!(world.tracker.process(20).map(|process| process.id.pid), Some(20));
     world.host.candidate(20, 1, 150, vec![SPARK], true);
-    world.tracker.refresh(&mut world.host);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert_eq!(world.matched(), [(10, 100), (20, 150)]);
     // The process ceases to match; no event could have reported that, so none was missed.
     world.host.candidate(20, 1, 150, vec![], true);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched(), [(10, 100)]);
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 }
 
 #[test]
 fn suspended_process_is_noticed_without_an_event() {
-    let mut world = World::new();
-    let suspension = |world: &World| world.tracker.process(10).and_then(|process| process.suspension);
-    world.tracker.refresh(&mut world.host);
+    let mut world = TrackerFixture::new();
+    let suspension =
+        |world: &TrackerFixture| world.tracker.process(10).and_then(|process| process.suspension);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert!(!world.tracker.take_change());
     world.host.suspend(10, Some(Suspension::Signal));
-    world.tracker.refresh(&mut world.host);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert!(world.tracker.take_change());
     assert_eq!(suspension(&world), Some(Suspension::Signal));
     world.host.suspend(10, None);
     // A full scan notices it as well, and does not count it as a missed event.
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert!(world.tracker.take_change());
-    assert_eq!((suspension(&world), world.after(EXCUSED)), (None, vec![]));
+    assert_eq!((suspension(&world), world.after(EVENT_DELAY)), (None, vec![]));
 }

@@ -1,23 +1,23 @@
 use super::*;
-use crate::graph::tests::{LARGE, entangled, gathered, platform, sample_needs};
+use crate::graph::tests::{LARGE, build_sample_graph, entangled, platform, sample_needs};
 use crate::web::page::tests::sample;
 
-fn graphs() -> Vec<Graph> {
-    let mut graphs = vec![gathered(&sample_needs(), &sample()), Graph::default()];
+fn graphs() -> Vec<EnvironmentGraph> {
+    let mut graphs = vec![build_sample_graph(&sample_needs(), &sample()), EnvironmentGraph::default()];
     for hosts in [1, 2, 11, 21, 22] {
         let (needs, overview) = platform(hosts);
-        graphs.push(gathered(&needs, &overview));
+        graphs.push(build_sample_graph(&needs, &overview));
     }
     let (needs, overview) = entangled();
-    graphs.push(gathered(&needs, &overview));
-    graphs.push(gathered(&LARGE.0, &LARGE.1));
+    graphs.push(build_sample_graph(&needs, &overview));
+    graphs.push(build_sample_graph(&LARGE.0, &LARGE.1));
     graphs
 }
 
 #[test]
 fn what_is_needed_is_left_of_what_needs_it() {
     for graph in graphs() {
-        let laid_out = layout(&graph);
+        let laid_out = compute_layout(&graph);
         assert_eq!(laid_out.routes.len(), graph.edges.len());
         for edge in &graph.edges {
             assert!(laid_out.nodes[edge.needed].x + WIDTH < laid_out.nodes[edge.needing].x);
@@ -28,7 +28,7 @@ fn what_is_needed_is_left_of_what_needs_it() {
 #[test]
 fn boxes_are_apart_in_their_lanes_and_in_the_drawing() {
     for graph in graphs() {
-        let laid_out = layout(&graph);
+        let laid_out = compute_layout(&graph);
         for (at, one) in laid_out.nodes.iter().enumerate() {
             let lane = laid_out.lanes[graph.nodes[at].lane];
             assert!(one.y >= lane.y + HEAD && one.y + HEIGHT < lane.y + lane.height);
@@ -59,8 +59,8 @@ fn is_free(nodes: &[Point], (one, other): (Point, Point)) -> bool {
 fn what_goes_past_other_columns_or_lanes_crosses_no_box() {
     let mut counted = (0, 0);
     for graph in graphs() {
-        let Layout { nodes, routes, .. } = layout(&graph);
-        for Route { past, trunk, to, .. } in routes {
+        let GraphLayout { nodes, routes, .. } = compute_layout(&graph);
+        for EdgeRoute { past, trunk, to, .. } in routes {
             if let Some((near, far)) = past {
                 counted.0 += 1;
                 assert!(far.x < near.x && near.y == far.y && is_free(&nodes, (near, far)));

@@ -2,11 +2,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `rooms` | subscriptions to shared pages |
-//! | `view` | rendering of a shared page after every change |
+//! | `subscriptions` | subscriptions to shared pages |
+//! | `renderer` | rendering of a shared page after every change |
 
-mod rooms;
-mod view;
+mod renderer;
+mod subscriptions;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,96 +22,102 @@ use jiff::Timestamp;
 use rta_shared::name::Name;
 use tokio::sync::broadcast;
 
-use self::rooms::{NoSeat, Seat};
-use self::view::Subject;
-use super::actions::Shown;
+use self::renderer::PageSubject;
+use self::subscriptions::{SubscribeError, Subscription};
+use super::actions::PlanQuery;
 use super::graph;
 use super::page::Selection;
-use super::viewer::Viewer;
-use super::which::Which;
-use crate::operations::Operations;
+use crate::api::Operations;
+use crate::web::instance_query::InstanceQuery;
+use crate::web::request_context::RequestContext;
 
-pub(super) use rooms::Rooms;
+pub(super) use subscriptions::Subscriptions;
 
 /// Interval of keep-alive messages, which let the page detect a lost connection.
-const BEAT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum length of a stream; the reconnect checks the reader's rights again.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const MAX_STREAM_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Streams the changes of the overview page.
 pub(super) async fn overview(
-    Extension(rooms): Extension<Rooms>,
-    viewer: Viewer,
+    Extension(subscriptions): Extension<Subscriptions>,
+    context: RequestContext,
     Query(selection): Query<Selection>,
 ) -> Response {
-    listen(&rooms, &Subject::Overview(selection.tidied()), &viewer).await
+    stream_page(&subscriptions, &PageSubject::Overview(selection.tidied()), &context).await
 }
 
 /// Streams the changes of a plan's page.
 pub(super) async fn plan(
-    Extension(rooms): Extension<Rooms>,
+    Extension(subscriptions): Extension<Subscriptions>,
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(shown): Query<Shown>,
+    context: RequestContext,
+    Query(query): Query<PlanQuery>,
 ) -> Response {
-    match operations.account(shown.id) {
-        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), &viewer).await,
+    match operations.plan_run(query.id) {
+        Ok(_) => stream_page(&subscriptions, &PageSubject::Plan(query.id), &context).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }
 
 /// Streams the changes of an instance's page.
 pub(super) async fn instance(
-    Extension(rooms): Extension<Rooms>,
+    Extension(subscriptions): Extension<Subscriptions>,
     State(operations): State<Operations>,
-    viewer: Viewer,
-    Query(which): Query<Which>,
+    context: RequestContext,
+    Query(query): Query<InstanceQuery>,
 ) -> Response {
-    match operations.id_of(&which.into()) {
-        Ok(id) => listen(&rooms, &Subject::Instance(id), &viewer).await,
+    match operations.resolve_id(&query.into()) {
+        Ok(id) => stream_page(&subscriptions, &PageSubject::Instance(id), &context).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }
 
 /// Streams the changes of a dependency graph's page.
 pub(super) async fn graph(
-    Extension(rooms): Extension<Rooms>,
-    viewer: Viewer,
-    Query(which): Query<graph::Which>,
+    Extension(subscriptions): Extension<Subscriptions>,
+    context: RequestContext,
+    Query(query): Query<graph::EnvironmentQuery>,
 ) -> Response {
-    listen(&rooms, &Subject::Graph(Name::from(which.environment.trim())), &viewer).await
+    stream_page(&subscriptions, &PageSubject::Graph(Name::from(query.environment.trim())), &context).await
 }
 
-async fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
-    let seat = match rooms.enter(subject, viewer).await {
-        Ok(seat) => seat,
-        Err(NoSeat::TooMany) => {
+async fn stream_page(
+    subscriptions: &Subscriptions,
+    subject: &PageSubject,
+    context: &RequestContext,
+) -> Response {
+    let subscription = match subscriptions.subscribe(subject, context).await {
+        Ok(subscription) => subscription,
+        Err(SubscribeError::TooMany) => {
             let text =
                 "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
             return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
         }
-        Err(NoSeat::NotThere) => return (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
+        Err(SubscribeError::NotFound) => {
+            return (StatusCode::NOT_FOUND, "There is no such page.\n").into_response();
+        }
     };
-    let over = rooms.operations.ending().cancelled_owned();
+    let over = subscriptions.operations.shutdown_token().cancelled_owned();
     let end = async {
-        tokio::select! { () = over => {}, () = tokio::time::sleep(LONGEST) => {} }
+        tokio::select! { () = over => {}, () = tokio::time::sleep(MAX_STREAM_TIME) => {} }
     };
-    let events = told(seat).take_until(Box::pin(end));
+    let events = stream_changes(subscription).take_until(Box::pin(end));
     ([(CACHE_CONTROL, "no-store")], Sse::new(events)).into_response()
 }
 
 /// Streams the whole page, then its changes and keep-alive messages.
-fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
+fn stream_changes(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
     // Subscribed before the page is read, so that no change is missed in between.
-    let changes = seat.room.changes.resubscribe();
-    let beats = tokio::time::interval(BEAT);
+    let changes = subscription.view.changes.resubscribe();
+    let beats = tokio::time::interval(KEEP_ALIVE_INTERVAL);
     // Number of the version that the reader has; `None`: none yet.
-    let state = (seat, changes, beats, None);
-    futures::stream::unfold(state, async |(seat, mut changes, mut beats, mut has)| {
+    let state = (subscription, changes, beats, None);
+    futures::stream::unfold(state, async |(subscription, mut changes, mut beats, mut has)| {
         let whole = |has: &mut Option<u64>| {
-            let version = seat.room.page.borrow();
+            let version = subscription.view.page.borrow();
             *has = Some(version.number);
-            patch(&maud::html! { (&version.page) }.0)
+            patch_event(&maud::html! { (&version.page) }.0)
         };
         let event = loop {
             let Some(number) = has else { break whole(&mut has) };
@@ -121,10 +127,10 @@ fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
                     Ok(change) if change.number <= number => {}
                     Ok(change) => {
                         has = Some(change.number);
-                        break patch(&change.html);
+                        break patch_event(&change.html);
                     }
                     Err(broadcast::error::RecvError::Lagged(_)) => {
-                        changes = seat.room.changes.resubscribe();
+                        changes = subscription.view.changes.resubscribe();
                         break whole(&mut has);
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,
@@ -134,12 +140,12 @@ fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
                 }
             }
         };
-        Some((event, (seat, changes, beats, has)))
+        Some((event, (subscription, changes, beats, has)))
     })
     .map(Ok)
 }
 
-fn patch(html: &str) -> Event {
+fn patch_event(html: &str) -> Event {
     // An event must not contain a carriage return, and none matters in a page.
     Event::default().event("patch").data(html.replace('\r', " "))
 }

@@ -7,21 +7,21 @@ use rta_shared::root_cause::{RootCause, affected_sentence};
 
 use super::health::{ago, icon, lasting, reason, text};
 use super::links::{address, names};
-use super::tree::{Node, Tag};
-use super::{Shown, anchor, maintenance, planned, slug};
+use super::{OverviewContext, anchor, maintenance, planned, slug};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Maximum number of causes shown before the rest is folded.
-const SEEN: usize = 10;
+const MAX_SHOWN: usize = 10;
 /// Maximum number of causes listed.
-const CAUSES: usize = 60;
+const MAX_CAUSES: usize = 60;
 
 /// Renders those of `root_causes` that belong to this environment; `id` is the environment's.
 pub(super) fn causes(
     environment: &EnvironmentOverview,
     root_causes: &[RootCause<'_>],
-    shown: &Shown<'_>,
+    shown: &OverviewContext<'_>,
     id: &str,
-) -> Node {
+) -> HtmlNode {
     let own: Vec<_> = root_causes
         .iter()
         .filter(|trouble| trouble.environment.name == environment.name && trouble.planned_stop().is_none())
@@ -30,23 +30,23 @@ pub(super) fn causes(
     let planned = planned::outages(environment, root_causes, shown, &format!("{id}:planned"));
     let children = [wrong(&own, shown.now, &id), planned].concat();
     let class = if children.is_empty() { "" } else { "troubles" };
-    Node::group(id, Tag::Division, class, children)
+    HtmlNode::group(id, GroupTag::Division, class, children)
 }
 
 /// Renders the problems that nobody caused on purpose.
-fn wrong(own: &[&RootCause<'_>], now: Timestamp, id: &str) -> Vec<Node> {
+fn wrong(own: &[&RootCause<'_>], now: Timestamp, id: &str) -> Vec<HtmlNode> {
     if own.is_empty() {
         return Vec::new();
     }
     let part = |name: &str| format!("{id}:{name}");
     let listed = |name: &str, some: &[&RootCause<'_>]| {
         let nodes = some.iter().map(|trouble| cause(trouble, now)).collect();
-        Node::group(part(name), Tag::List, "causes", nodes)
+        HtmlNode::group(part(name), GroupTag::List, "causes", nodes)
     };
-    let (seen, others) = own.split_at(own.len().min(SEEN));
-    let (others, unlisted) = others.split_at(others.len().min(CAUSES - SEEN));
+    let (seen, others) = own.split_at(own.len().min(MAX_SHOWN));
+    let (others, unlisted) = others.split_at(others.len().min(MAX_CAUSES - MAX_SHOWN));
     let head = html! { h3 id=(part("head")) { "What is wrong" } };
-    let mut children = vec![Node::leaf(part("head"), &head), listed("seen", seen)];
+    let mut children = vec![HtmlNode::leaf(part("head"), &head), listed("seen", seen)];
     if !others.is_empty() {
         let more = html! {
             summary id=(part("more")) {
@@ -54,8 +54,8 @@ fn wrong(own: &[&RootCause<'_>], now: Timestamp, id: &str) -> Vec<Node> {
                 @if !unlisted.is_empty() { "; " (unlisted.len()) " of them are found below only" }
             }
         };
-        let others = vec![Node::leaf(part("more"), &more), listed("listed", others)];
-        children.push(Node::group(part("others"), Tag::Details, "more-causes", others));
+        let others = vec![HtmlNode::leaf(part("more"), &more), listed("listed", others)];
+        children.push(HtmlNode::group(part("others"), GroupTag::Details, "more-causes", others));
     }
     children
 }
@@ -70,7 +70,7 @@ fn place(trouble: &RootCause<'_>) -> String {
 }
 
 /// Renders one root cause with its consequences.
-fn cause(trouble: &RootCause<'_>, now: Timestamp) -> Node {
+fn cause(trouble: &RootCause<'_>, now: Timestamp) -> HtmlNode {
     let id = format!("cause:{}", place(trouble));
     let host_name = text(trouble.host.name.as_str());
     let consequence = affected_sentence(trouble);
@@ -110,5 +110,5 @@ fn cause(trouble: &RootCause<'_>, now: Timestamp) -> Node {
             }
         }
     };
-    Node::leaf(id, &element)
+    HtmlNode::leaf(id, &element)
 }

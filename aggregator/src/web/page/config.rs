@@ -7,7 +7,7 @@ use rta_shared::overview::{AgentOverview, HostOverview, Overview};
 use super::health::text;
 
 /// Maximum number of problems listed; `rta config check` shows all.
-const LISTED: usize = 20;
+const MAX_PROBLEMS: usize = 20;
 
 /// Renders the banner for a refused configuration of the aggregator.
 pub(super) fn banner(problems: &str) -> Markup {
@@ -79,10 +79,10 @@ pub(super) fn warnings(agent: &AgentOverview, digest: &str) -> Markup {
 }
 
 fn list(problems: &str) -> Markup {
-    let more = problems.lines().count().saturating_sub(LISTED);
+    let more = problems.lines().count().saturating_sub(MAX_PROBLEMS);
     html! {
         ul.problems {
-            @for problem in problems.lines().take(LISTED) { li { (text(problem)) } }
+            @for problem in problems.lines().take(MAX_PROBLEMS) { li { (text(problem)) } }
             @if more > 0 { li { "and " (more) " more; " code { "rta config check" } " tells all" } }
         }
     }

@@ -9,30 +9,30 @@ use rta_shared::overview::{Health, InstanceId, LocatedInstance, Overview};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 
-use super::health::{Tone, ago, badge, icon, lasting, text};
-use super::layout::{self, Frame};
+use super::health::{HealthTone, ago, badge, icon, lasting, text};
+use super::layout::{self, PageFrame};
 use super::links::{address, named};
-use super::looked_up::LookedUp;
 use super::plan::capitalised;
-use super::tree::{Node, Tag};
 use super::{form, maintenance, planned};
-use crate::detail::{Detail, health};
+use crate::api::instance_definition::{InstanceDefinition, find_health};
 use crate::web::address::with_query;
-use crate::web::viewer::Viewer;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::page::instance_details::InstanceDetails;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of the instance of `detail`.
 pub(in crate::web) fn detail(
-    detail: &Detail,
-    looked_up: &LookedUp,
+    detail: &InstanceDefinition,
+    details: &InstanceDetails,
     overview: &Overview,
-    viewer: &Viewer,
+    context: &RequestContext,
     now: Timestamp,
 ) -> Markup {
     let id = &detail.id;
-    let body = html! { main.detail { (parts(detail, looked_up, overview, viewer, now)) } };
-    let frame = Frame { looks_again: None, live: Some(named("/live/instance", id, &[])) };
+    let body = html! { main.detail { (parts(detail, details, overview, context, now)) } };
+    let frame = PageFrame { reload_seconds: None, live: Some(named("/live/instance", id, &[])) };
     layout::frame(
-        viewer,
+        context,
         &format!("{} on {} - rta", text(id.component.as_str()), text(id.host.as_str())),
         &frame,
         &body,
@@ -41,30 +41,30 @@ pub(in crate::web) fn detail(
 
 /// Returns the live parts of that page.
 pub(in crate::web) fn parts(
-    detail: &Detail,
-    looked_up: &LookedUp,
+    detail: &InstanceDefinition,
+    details: &InstanceDetails,
     overview: &Overview,
-    viewer: &Viewer,
+    context: &RequestContext,
     now: Timestamp,
-) -> Node {
+) -> HtmlNode {
     let located = overview.find(&detail.id);
     let mut parts = match located {
-        Some(located) => vec![head(located, viewer, now), processes(located, now)],
+        Some(located) => vec![head(located, context, now), processes(located, now)],
         None => {
             let gone = html! { p #gone.empty { "It is not in the configuration any more." } };
-            vec![Node::leaf("gone", &gone)]
+            vec![HtmlNode::leaf("gone", &gone)]
         }
     };
     parts.push(relations(detail, overview));
-    parts.push(looked_up.past(&detail.id));
-    parts.push(looked_up.command_lines());
+    parts.push(details.past(&detail.id));
+    parts.push(details.command_lines());
     parts.push(criteria(detail));
-    parts.push(looked_up.of_late(&detail.id));
-    parts.extend(looked_up.log_tail(&detail.id));
-    Node::group("page", Tag::Division, "page", parts)
+    parts.push(details.of_late(&detail.id));
+    parts.extend(details.log_tail(&detail.id));
+    HtmlNode::group("page", GroupTag::Division, "page", parts)
 }
 
-fn head(located: LocatedInstance<'_>, viewer: &Viewer, now: Timestamp) -> Node {
+fn head(located: LocatedInstance<'_>, context: &RequestContext, now: Timestamp) -> HtmlNode {
     let (id, instance) = (located.id(), located.instance);
     let title =
         format!("{} on {}: {} - rta", text(id.component.as_str()), text(id.host.as_str()), instance.health);
@@ -77,9 +77,9 @@ fn head(located: LocatedInstance<'_>, viewer: &Viewer, now: Timestamp) -> Node {
             }
             div.detail-line {
                 h1 { (text(id.component.as_str())) }
-                (badge(Tone::of_instance(instance)))
+                (badge(HealthTone::of_instance(instance)))
                 @if let Some(since) = instance.since { span { "for " (lasting(since, now)) } }
-                @if viewer.may_act { (buttons(located)) }
+                @if context.may_act { (buttons(located)) }
             }
             @if !instance.reason.is_empty() {
                 p.detail-reason {
@@ -111,7 +111,7 @@ fn head(located: LocatedInstance<'_>, viewer: &Viewer, now: Timestamp) -> Node {
             }
         }
     };
-    Node::leaf("top", &element)
+    HtmlNode::leaf("top", &element)
 }
 
 fn fact(name: &str, value: &Markup) -> Markup {
@@ -144,7 +144,7 @@ fn buttons(located: LocatedInstance<'_>) -> Markup {
     }
 }
 
-fn processes(located: LocatedInstance<'_>, now: Timestamp) -> Node {
+fn processes(located: LocatedInstance<'_>, now: Timestamp) -> HtmlNode {
     let (processes, usage) = (&located.instance.processes, located.host.usage.as_ref());
     let used = |process: &Process| {
         usage.and_then(|usage| usage.processes.iter().find(|used| used.pid == process.id.pid))
@@ -168,7 +168,7 @@ fn processes(located: LocatedInstance<'_>, now: Timestamp) -> Node {
                                     td {
                                         (process.id.pid)
                                         @if let Some(suspension) = process.suspension {
-                                            " " strong.suspended { (suspension.words()) }
+                                            " " strong.suspended { (suspension.word()) }
                                         }
                                     }
                                     td { @if process.user.is_empty() { "-" } @else { (text(&process.user)) } }
@@ -185,12 +185,12 @@ fn processes(located: LocatedInstance<'_>, now: Timestamp) -> Node {
             }
         }
     };
-    Node::leaf("processes", &element)
+    HtmlNode::leaf("processes", &element)
 }
 
-fn relations(detail: &Detail, overview: &Overview) -> Node {
+fn relations(detail: &InstanceDefinition, overview: &Overview) -> HtmlNode {
     let one = |id: &InstanceId| {
-        let health = health(overview, id).unwrap_or(Health::Unknown);
+        let health = find_health(overview, id).unwrap_or(Health::Unknown);
         html! {
             li class={ "relation " (health) } {
                 (icon(health)) a href=(address(id)) { (text(id.component.as_str())) }
@@ -215,10 +215,10 @@ fn relations(detail: &Detail, overview: &Overview) -> Node {
             }
         }
     };
-    Node::leaf("relations", &element)
+    HtmlNode::leaf("relations", &element)
 }
 
-fn criteria(detail: &Detail) -> Node {
+fn criteria(detail: &InstanceDefinition) -> HtmlNode {
     let element = html! {
         section #criteria.panel {
             h2 { "Found by" }
@@ -242,7 +242,7 @@ fn criteria(detail: &Detail) -> Node {
             }
         }
     };
-    Node::leaf("criteria", &element)
+    HtmlNode::leaf("criteria", &element)
 }
 
 #[cfg(test)]
@@ -251,42 +251,47 @@ mod tests {
     use rta_shared::process::Suspension;
 
     use super::*;
-    use crate::detail::{Criterion, Need};
-    use crate::logs::LogPiece;
+    use crate::api::instance_definition::{ConfiguredCriterion, ConfiguredRequirement};
+    use crate::api::logs::LogChunk;
     use crate::web::page::tests::sample;
 
     fn id(host: &str, component: &str) -> InstanceId {
         InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() }
     }
 
-    fn shown(viewer: &Viewer) -> String {
-        let of_detector = Detail {
+    fn shown(context: &RequestContext) -> String {
+        let of_detector = InstanceDefinition {
             id: id("c2t08978", "novelty detector"),
             criteria: vec![
-                Criterion {
+                ConfiguredCriterion {
                     part: None,
                     kind: CriterionKind::Argument,
                     index: Some(-1),
                     text: "<detector>".to_owned(),
                 },
-                Criterion { part: None, kind: CriterionKind::User, index: None, text: "kafka".to_owned() },
+                ConfiguredCriterion {
+                    part: None,
+                    kind: CriterionKind::User,
+                    index: None,
+                    text: "kafka".to_owned(),
+                },
             ],
-            needs: vec![Need {
+            needs: vec![ConfiguredRequirement {
                 component: "kafka server".to_owned(),
                 providers: vec![id("c9t21193", "kafka server")],
             }],
             dependents: vec![],
         };
-        let looked_up = LookedUp {
+        let details = InstanceDetails {
             processes: Ok(vec![InspectedProcess {
                 pid: 4242,
                 arguments: vec!["java".to_owned(), "<b>\u{1b}".to_owned()],
                 more: 3,
             }]),
-            strip: Err("times past cannot be read".to_owned()),
+            timeline: Err("times past cannot be read".to_owned()),
             used: vec![],
             events: Err("events cannot be read".to_owned()),
-            log: Some(Ok(LogPiece { lines: vec!["<i>".to_owned()], notice: String::new() })),
+            log: Some(Ok(LogChunk { lines: vec!["<i>".to_owned()], notice: String::new() })),
         };
         let mut overview = sample();
         let hosts = overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts);
@@ -294,12 +299,12 @@ mod tests {
         {
             process.suspension = Some(Suspension::Signal);
         }
-        detail(&of_detector, &looked_up, &overview, viewer, Timestamp::UNIX_EPOCH).into_string()
+        detail(&of_detector, &details, &overview, context, Timestamp::UNIX_EPOCH).into_string()
     }
 
     #[test]
     fn it_says_how_it_is_why_and_what_it_stands_among() {
-        let html = shown(&Viewer::anybody("/instance"));
+        let html = shown(&RequestContext::anonymous("/instance"));
         for expected in [
             "<h1>novelty detector</h1><span class=\"health degraded\">",
             "href=\"/instance?environment=DEV&amp;host=c9t21193&amp;component=kafka+server\">kafka server on c9t21193 is down</a>",
@@ -319,7 +324,7 @@ mod tests {
 
     #[test]
     fn who_may_only_look_has_no_buttons() {
-        let viewer = Viewer { may_act: false, ..Viewer::anybody("/instance") };
-        assert!(!shown(&viewer).contains("/preview"));
+        let context = RequestContext { may_act: false, ..RequestContext::anonymous("/instance") };
+        assert!(!shown(&context).contains("/preview"));
     }
 }

@@ -8,32 +8,33 @@ use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOvervi
 use rta_shared::planned_outage::on_purpose_note;
 use rta_shared::root_cause::{RootCause, counts_sentence};
 
-use super::health::{Tone, badge, text};
-use super::tree::{Node, Tag};
-use super::{Shown, causes, environment_id, graph, host, wall};
+use super::health::{HealthTone, badge, text};
+use super::{OverviewContext, causes, environment_id, graph, host};
+use crate::web::page::host_grid;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Maximum number of hosts shown as cards; beyond it, only those that are not up.
-const CARDS: usize = 24;
+const MAX_CARDS: usize = 24;
 
 /// Renders the section of an environment.
 pub(super) fn environment(
     environment: &EnvironmentOverview,
     root_causes: &[RootCause<'_>],
-    shown: &Shown<'_>,
-) -> Node {
+    shown: &OverviewContext<'_>,
+) -> HtmlNode {
     let id = environment_id(&environment.name);
     let children = vec![
         head(environment, shown, &id),
         causes::causes(environment, root_causes, shown, &id),
         hosts(environment, shown, &id),
     ];
-    Node::group(id, Tag::Section, "environment", children)
+    HtmlNode::group(id, GroupTag::Section, "environment", children)
 }
 
-fn head(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node {
+fn head(environment: &EnvironmentOverview, shown: &OverviewContext<'_>, id: &str) -> HtmlNode {
     let counts = environment.counts();
     let stopped = environment.planned_stops();
-    let tone = Tone::new(environment.health, shown.planned.explains_environment(environment));
+    let tone = HealthTone::new(environment.health, shown.planned.explains_environment(environment));
     let id = format!("{id}:head");
     let element = html! {
         div.environment-head #(id) {
@@ -44,28 +45,28 @@ fn head(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node 
             (bar(counts, stopped))
         }
     };
-    Node::leaf(id, &element)
+    HtmlNode::leaf(id, &element)
 }
 
 /// Renders the selected hosts. A few are all cards, the worst first; many are a wall of tiles below the cards
 /// of those that are not up.
-fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node {
+fn hosts(environment: &EnvironmentOverview, shown: &OverviewContext<'_>, id: &str) -> HtmlNode {
     let all: Vec<(&HostOverview, Vec<&InstanceOverview>)> = environment
         .hosts
         .iter()
         .map(|host| (host, shown.selection.of(host)))
         .filter(|(_, instances)| !instances.is_empty())
         .collect();
-    let is_many = all.len() > CARDS;
+    let is_many = all.len() > MAX_CARDS;
     let mut cards: Vec<&(&HostOverview, Vec<&InstanceOverview>)> =
         all.iter().filter(|(host, _)| !is_many || host.health != Health::Up).collect();
     // A stable sort keeps hosts of the same health in the configuration's order.
     cards.sort_by_key(|(host, _)| Reverse(host.health));
-    let more = cards.len().saturating_sub(CARDS);
-    cards.truncate(CARDS);
+    let more = cards.len().saturating_sub(MAX_CARDS);
+    cards.truncate(MAX_CARDS);
     let nodes =
         cards.iter().map(|(host, instances)| host::host(environment, host, instances, shown)).collect();
-    let mut children = vec![Node::group(format!("{id}:hosts"), Tag::Division, "hosts", nodes)];
+    let mut children = vec![HtmlNode::group(format!("{id}:hosts"), GroupTag::Division, "hosts", nodes)];
     let note = match (all.len(), more) {
         (0, _) if !shown.selection.is_everything() => "Nothing here fits what is looked for.".to_owned(),
         (0, _) => "No host of it carries a component.".to_owned(),
@@ -75,23 +76,23 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
         }
     };
     let note_id = format!("{id}:note");
-    children.push(Node::leaf(note_id.clone(), &html! { p.hosts-note #(note_id) { (note) } }));
+    children.push(HtmlNode::leaf(note_id.clone(), &html! { p.hosts-note #(note_id) { (note) } }));
     if is_many {
         let hosts: Vec<&HostOverview> = all.iter().map(|(host, _)| *host).collect();
-        children.push(wall::wall(environment, &hosts, shown.planned));
+        children.push(host_grid::host_grid(environment, &hosts, shown.planned));
     }
-    Node::group(format!("{id}:all"), Tag::Division, "hosts-all", children)
+    HtmlNode::group(format!("{id}:all"), GroupTag::Division, "hosts-all", children)
 }
 
 /// Renders the counts as one bar; the words beside it state the same.
 fn bar(counts: HealthCounts, stopped: usize) -> Markup {
     let mut x = 0;
     let healths = Health::ALL.map(|health| match health {
-        Health::Down => (Tone::from(health), counts.down.saturating_sub(stopped)),
-        _ => (Tone::from(health), counts.of(health)),
+        Health::Down => (HealthTone::from(health), counts.down.saturating_sub(stopped)),
+        _ => (HealthTone::from(health), counts.of(health)),
     });
-    let planned = (Tone::new(Health::Down, true), stopped);
-    let parts: Vec<(Tone, usize, usize)> = healths
+    let planned = (HealthTone::new(Health::Down, true), stopped);
+    let parts: Vec<(HealthTone, usize, usize)> = healths
         .into_iter()
         .chain([planned])
         .map(|(tone, width)| {

@@ -8,15 +8,15 @@ use rta_shared::overview::{Health, Overview};
 use super::health::{icon, text};
 use super::{config, layout};
 use crate::web::address::with_query;
-use crate::web::viewer::Viewer;
+use crate::web::request_context::RequestContext;
 
 /// Periods that the form offers, as parameter and as text.
-const SPANS: [(&str, &str); 4] =
+const PERIODS: [(&str, &str); 4] =
     [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
 
-/// Filter of the page, as in its address; empty fields: any.
+/// EventForm of the page, as in its address; empty fields: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::web) struct Filter {
+pub(in crate::web) struct EventForm {
     pub(in crate::web) environment: String,
     pub(in crate::web) host: String,
     pub(in crate::web) component: String,
@@ -27,10 +27,10 @@ pub(in crate::web) struct Filter {
 /// Renders the page of `events`, filtered by `filter`, or the `error` for which they cannot be read. `older`
 /// is the ID of the last event if there are more. The choices come from `overview`.
 pub(in crate::web) fn events(
-    viewer: &Viewer,
+    context: &RequestContext,
     events: &[Event],
     error: Option<&str>,
-    filter: &Filter,
+    filter: &EventForm,
     older: Option<u64>,
     overview: &Overview,
 ) -> Markup {
@@ -51,7 +51,7 @@ pub(in crate::web) fn events(
             }
         }
     };
-    layout::layout(viewer, "Events - rta", &body)
+    layout::layout(context, "Events - rta", &body)
 }
 
 /// Renders one event.
@@ -94,7 +94,7 @@ fn moment(at: Timestamp) -> Markup {
     }
 }
 
-fn form(filter: &Filter, overview: &Overview) -> Markup {
+fn form(filter: &EventForm, overview: &Overview) -> Markup {
     let environments = overview.environments.iter().map(|environment| environment.name.as_str().to_owned());
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     let hosts = hosts.map(|host| host.name.as_str().to_owned());
@@ -102,16 +102,16 @@ fn form(filter: &Filter, overview: &Overview) -> Markup {
     let kinds = EventKind::ALL.map(|kind| kind.word().to_owned());
     html! {
         form.filter method="get" action="/events" {
-            (choice("environment", "Environment", &filter.environment, sorted(environments)))
-            (choice("host", "Host", &filter.host, sorted(hosts)))
-            (choice("component", "Component", &filter.component, sorted(components)))
-            (choice("kind", "Kind", &filter.kind, kinds.to_vec()))
+            (select_field("environment", "Environment", &filter.environment, distinct_sorted(environments)))
+            (select_field("host", "Host", &filter.host, distinct_sorted(hosts)))
+            (select_field("component", "Component", &filter.component, distinct_sorted(components)))
+            (select_field("kind", "Kind", &filter.kind, kinds.to_vec()))
             label {
                 span { "Within" }
                 select name="since" {
                     option value="" { "any time" }
-                    @for (value, shown) in SPANS { option value=(value) selected[filter.since == value] { (shown) } }
-                    @if !filter.since.is_empty() && SPANS.iter().all(|(value, _)| *value != filter.since) {
+                    @for (value, shown) in PERIODS { option value=(value) selected[filter.since == value] { (shown) } }
+                    @if !filter.since.is_empty() && PERIODS.iter().all(|(value, _)| *value != filter.since) {
                         option value=(filter.since) selected { (text(&filter.since)) }
                     }
                 }
@@ -122,7 +122,7 @@ fn form(filter: &Filter, overview: &Overview) -> Markup {
 }
 
 /// Returns the distinct names in alphabetical order.
-pub(super) fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn distinct_sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     names.dedup();
@@ -131,7 +131,7 @@ pub(super) fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
 
 /// Renders a selection of `values` or any. A chosen value that is not among them, such as a removed host, is
 /// kept.
-pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
+pub(super) fn select_field(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
     if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
         values.push(chosen.to_owned());
     }
@@ -147,7 +147,7 @@ pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<Stri
 }
 
 /// Returns the address of the older events with the same filter.
-fn older_address(filter: &Filter, before: u64) -> String {
+fn older_address(filter: &EventForm, before: u64) -> String {
     with_query(
         "/events",
         &[
@@ -188,14 +188,15 @@ mod tests {
 
     #[test]
     fn an_event_says_when_what_where_and_who() {
-        let filter = Filter {
+        let filter = EventForm {
             component: "gone & forgotten".to_owned(),
             kind: "health".to_owned(),
             since: "7d".to_owned(),
-            ..Filter::default()
+            ..EventForm::default()
         };
         let html =
-            events(&Viewer::anybody("/events"), &[event()], None, &filter, Some(7), &sample()).into_string();
+            events(&RequestContext::anonymous("/events"), &[event()], None, &filter, Some(7), &sample())
+                .into_string();
         for expected in [
             "1970-01-01 <strong>00:00:00</strong> UTC",
             "<p>kafka is down</p><pre>last &lt;words&gt;\\u{1b}\n</pre>",
@@ -216,15 +217,22 @@ mod tests {
         let message = "events are not recorded since 09:30 UTC: <full>";
         overview.impairments = vec![Impairment::new(ImpairedPart::Store, message)];
         let pending = Event { id: 0, ..event() };
-        let html = events(&Viewer::anybody("/events"), &[pending], None, &Filter::default(), None, &overview)
-            .into_string();
+        let html = events(
+            &RequestContext::anonymous("/events"),
+            &[pending],
+            None,
+            &EventForm::default(),
+            None,
+            &overview,
+        )
+        .into_string();
         assert!(html.contains("since 09:30 UTC: &lt;full&gt;") && html.contains("not written yet"), "{html}");
         assert!(!html.contains("Older events"));
         let html = events(
-            &Viewer::anybody("/events"),
+            &RequestContext::anonymous("/events"),
             &[],
             Some("it cannot be read"),
-            &Filter::default(),
+            &EventForm::default(),
             None,
             &sample(),
         )

@@ -4,13 +4,13 @@ use maud::{Markup, html};
 use rta_shared::overview::InstanceId;
 
 use crate::web::action_subject::ActionSubject;
-use crate::web::viewer::Viewer;
+use crate::web::request_context::RequestContext;
 
 /// Renders a form of `viewer` that posts to `path`; `class` is for the stylesheet.
-pub(super) fn post(viewer: &Viewer, path: &str, class: Option<&str>, content: &Markup) -> Markup {
+pub(super) fn post(context: &RequestContext, path: &str, class: Option<&str>, content: &Markup) -> Markup {
     html! {
         form method="post" action=(path) class=[class] {
-            @if let Some(token) = &viewer.csrf { input type="hidden" name="csrf" value=(token); }
+            @if let Some(token) = &context.csrf { input type="hidden" name="csrf" value=(token); }
             (content)
         }
     }

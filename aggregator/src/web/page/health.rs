@@ -10,12 +10,12 @@ use rta_shared::sanitize::printable;
 
 /// Style of a health: a state that was caused on purpose alone is muted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tone {
+pub(super) struct HealthTone {
     health: Health,
     on_purpose: bool,
 }
 
-impl Tone {
+impl HealthTone {
     /// Creates the style; muted if `on_purpose` and the health is not up.
     pub(super) fn new(health: Health, on_purpose: bool) -> Self {
         Self { health, on_purpose: on_purpose && health != Health::Up }
@@ -31,7 +31,7 @@ impl Tone {
     }
 }
 
-impl From<Health> for Tone {
+impl From<Health> for HealthTone {
     fn from(health: Health) -> Self {
         Self::new(health, false)
     }
@@ -39,7 +39,7 @@ impl From<Health> for Tone {
 
 /// Renders the shape of a health, so that colour is never the only sign. It has the colour of the text around
 /// it.
-pub(super) fn icon(tone: impl Into<Tone>) -> Markup {
+pub(super) fn icon(tone: impl Into<HealthTone>) -> Markup {
     html! {
         svg.icon width="16" height="16" aria-hidden="true" { use href={ "#is-" (tone.into().class()) } {} }
     }
@@ -74,13 +74,13 @@ pub(super) fn shapes() -> Markup {
 }
 
 /// Renders shape, word and colour.
-pub(super) fn badge(tone: impl Into<Tone>) -> Markup {
+pub(super) fn badge(tone: impl Into<HealthTone>) -> Markup {
     let tone = tone.into();
     html! { span class={ "health " (tone.class()) } { (icon(tone)) (tone.health) } }
 }
 
 /// Renders shape and colour, with the word for screen readers alone.
-pub(super) fn mark(tone: impl Into<Tone>) -> Markup {
+pub(super) fn mark(tone: impl Into<HealthTone>) -> Markup {
     let tone = tone.into();
     html! { span class={ "health " (tone.class()) } { (icon(tone)) span.unseen { (tone.health) " " } } }
 }

@@ -6,26 +6,26 @@ use rta_shared::format::counted;
 use rta_shared::format::{memory, percent};
 use rta_shared::overview::{LocatedInstance, Overview};
 
-use super::events::{choice, sorted};
+use super::events::{distinct_sorted, select_field};
 use super::health::{badge, text};
 use super::links::address;
 use super::sparkline::sparkline;
-use super::strip::{legend, strip};
 use super::{config, layout};
-use crate::strip::Strip;
-use crate::strip::words::MEANING;
-use crate::usage_history::Sample;
+use crate::timeline::Timeline;
+use crate::timeline::description::UPTIME_EXPLANATION;
+use crate::usage::UsageSample;
 use crate::web::address::with_query;
-use crate::web::viewer::Viewer;
+use crate::web::page::timeline::{legend, strip};
+use crate::web::request_context::RequestContext;
 
 /// Lengths that the page offers, as parameter and as text.
 const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];
 /// Maximum number of instances shown; beyond it only the worst.
-const MOST: usize = 200;
+const MAX_INSTANCES: usize = 200;
 
-/// Filter of the page, as in its address; empty fields: any, and the first length.
+/// EventForm of the page, as in its address; empty fields: any, and the first length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::web) struct Shown {
+pub(in crate::web) struct HistoryFilter {
     pub(in crate::web) environment: String,
     pub(in crate::web) host: String,
     pub(in crate::web) component: String,
@@ -33,18 +33,18 @@ pub(in crate::web) struct Shown {
 }
 
 /// Instance with its past.
-pub(in crate::web) struct Past<'v> {
+pub(in crate::web) struct InstancePast<'v> {
     pub(in crate::web) located: LocatedInstance<'v>,
-    pub(in crate::web) strip: &'v Strip,
+    pub(in crate::web) strip: &'v Timeline,
     /// Recent resource usage.
-    pub(in crate::web) used: Vec<Sample>,
+    pub(in crate::web) used: Vec<UsageSample>,
 }
 
 /// Renders the page of these instances, or of the `error` for which there are none.
 pub(in crate::web) fn history(
-    viewer: &Viewer,
-    past: Result<Vec<Past<'_>>, &str>,
-    shown: &Shown,
+    context: &RequestContext,
+    past: Result<Vec<InstancePast<'_>>, &str>,
+    shown: &HistoryFilter,
     overview: &Overview,
 ) -> Markup {
     let length = if shown.length.is_empty() { LENGTHS[0].0 } else { &shown.length };
@@ -60,7 +60,7 @@ pub(in crate::web) fn history(
         }
         main.history-page {
             (config::store_impairment(overview))
-            (narrowing(shown, length, overview))
+            (filter_form(shown, length, overview))
             @match past {
                 Err(error) => p.empty { (text(error)) },
                 Ok(past) if past.is_empty() => p.empty { "There is no instance." },
@@ -68,13 +68,13 @@ pub(in crate::web) fn history(
             }
         }
     };
-    layout::layout(viewer, "History - rta", &body)
+    layout::layout(context, "History - rta", &body)
 }
 
-fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
+fn list(mut past: Vec<InstancePast<'_>>, shown: &HistoryFilter, length: &str) -> Markup {
     past.sort_by(|a, b| a.badness().total_cmp(&b.badness()).reverse());
-    let surplus = past.len().saturating_sub(MOST);
-    past.truncate(MOST);
+    let surplus = past.len().saturating_sub(MAX_INSTANCES);
+    past.truncate(MAX_INSTANCES);
     let called = called(length);
     html! {
         (legend())
@@ -92,7 +92,7 @@ fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
                 }
             }
         }
-        p.hint { (MEANING) "." }
+        p.hint { (UPTIME_EXPLANATION) "." }
         @if surplus > 0 {
             p.hint {
                 (counted(surplus, "more instance")) " fared no worse. Choose a host, or take all of them "
@@ -102,7 +102,7 @@ fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
     }
 }
 
-impl Past<'_> {
+impl InstancePast<'_> {
     /// Returns the sort key, larger for worse: the longest downtime first, then unknown uptime.
     fn badness(&self) -> f64 {
         match self.strip.uptime() {
@@ -128,10 +128,10 @@ fn grouped<'v, T>(all: Vec<T>, name: impl Fn(&T) -> &'v str) -> Vec<(&'v str, Ve
     groups
 }
 
-fn row(past: &Past<'_>, called: &str) -> Markup {
-    let Past { located, strip: shown, used } = past;
+fn row(past: &InstancePast<'_>, called: &str) -> Markup {
+    let InstancePast { located, strip: shown, used } = past;
     let name = located.instance.component.as_str();
-    let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
+    let series = |value: fn(&UsageSample) -> f64| -> Vec<(Timestamp, f64)> {
         used.iter().map(|sample| (sample.at, value(sample))).collect()
     };
     let pids = located.instance.processes.iter().map(|process| process.id.pid);
@@ -169,7 +169,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
 }
 
 /// Renders the form that filters the page.
-fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
+fn filter_form(shown: &HistoryFilter, length: &str, overview: &Overview) -> Markup {
     let environments = overview.environments.iter();
     let hosts = environments
         .clone()
@@ -183,8 +183,8 @@ fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
                 }
             }
             form.filter method="get" action="/history" {
-                (choice("environment", "Environment", &shown.environment, environments.map(|environment| environment.name.as_str().to_owned()).collect()))
-                (choice("host", "Host", &shown.host, sorted(hosts)))
+                (select_field("environment", "Environment", &shown.environment, environments.map(|environment| environment.name.as_str().to_owned()).collect()))
+                (select_field("host", "Host", &shown.host, distinct_sorted(hosts)))
                 input type="hidden" name="length" value=(length);
                 button type="submit" { "Show" }
             }
@@ -193,8 +193,8 @@ fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
 }
 
 /// Returns the address of the same page with another length.
-fn length_address(path: &str, shown: &Shown, length: &str) -> String {
-    let Shown { environment, host, component, .. } = shown;
+fn length_address(path: &str, shown: &HistoryFilter, length: &str) -> String {
+    let HistoryFilter { environment, host, component, .. } = shown;
     with_query(
         path,
         &[("environment", environment), ("host", host), ("component", component), ("length", length)],
@@ -217,7 +217,7 @@ mod tests {
     use rta_shared::overview::InstanceOverview;
 
     use super::*;
-    use crate::strip::{Mark, Stretch};
+    use crate::timeline::{TimelineSample, TimelineState};
     use crate::web::page::tests::{instance, sample};
 
     fn at(minutes: i64) -> Timestamp {
@@ -225,28 +225,28 @@ mod tests {
     }
 
     /// Returns the timeline of an hour with a mark at its start and another one ten minutes later.
-    fn of(first: Stretch, then: Stretch) -> Strip {
-        let marks = [Mark { at: at(0), state: first }, Mark { at: at(10), state: then }];
-        Strip::from_marks(at(0), at(60), &marks, &[])
+    fn of(first: TimelineState, then: TimelineState) -> Timeline {
+        let marks = [TimelineSample { at: at(0), state: first }, TimelineSample { at: at(10), state: then }];
+        Timeline::from_samples(at(0), at(60), &marks, &[])
     }
 
-    fn html_of(overview: &Overview, strips: &[Strip], shown: &Shown) -> String {
-        let past = overview.instances().zip(strips).map(|(located, strip)| Past {
+    fn html_of(overview: &Overview, timelines: &[Timeline], shown: &HistoryFilter) -> String {
+        let past = overview.instances().zip(timelines).map(|(located, strip)| InstancePast {
             located,
             strip,
-            used: vec![Sample { at: at(0), cpu_percent: 12.5, resident_bytes: 512_000_000 }],
+            used: vec![UsageSample { at: at(0), cpu_percent: 12.5, resident_bytes: 512_000_000 }],
         });
-        history(&Viewer::anybody("/history"), Ok(past.collect()), shown, overview).into_string()
+        history(&RequestContext::anonymous("/history"), Ok(past.collect()), shown, overview).into_string()
     }
 
     #[test]
     fn what_fared_worst_comes_first_and_what_is_not_known_before_what_was_up() {
-        let strips = [
-            of(Stretch::Up, Stretch::Up),
-            of(Stretch::Down, Stretch::Up),
-            of(Stretch::NotRecorded, Stretch::Unknown),
+        let timelines = [
+            of(TimelineState::Up, TimelineState::Up),
+            of(TimelineState::Down, TimelineState::Up),
+            of(TimelineState::NotRecorded, TimelineState::Unknown),
         ];
-        let html = html_of(&sample(), &strips, &Shown::default());
+        let html = html_of(&sample(), &timelines, &HistoryFilter::default());
         let places =
             ["novelty detector</a>", "cassandra</a>", "kafka server</a>"].map(|name| html.find(name));
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
@@ -273,10 +273,10 @@ mod tests {
         };
         overview.environments[0].hosts.truncate(1);
         overview.environments[0].hosts[0].instances = (0..250).map(component).collect();
-        let mut strips = vec![of(Stretch::Up, Stretch::Up); 250];
-        strips[249] = of(Stretch::Down, Stretch::Up);
-        let shown = Shown { host: "c9t21193".to_owned(), ..Shown::default() };
-        let html = html_of(&overview, &strips, &shown);
+        let mut timelines = vec![of(TimelineState::Up, TimelineState::Up); 250];
+        timelines[249] = of(TimelineState::Down, TimelineState::Up);
+        let shown = HistoryFilter { host: "c9t21193".to_owned(), ..HistoryFilter::default() };
+        let html = html_of(&overview, &timelines, &shown);
         assert!(html.find(">c249</a>") < html.find(">c0</a>"));
         assert_eq!(html.matches("role=\"img\" aria-label=\"c").count(), 200);
         assert!(html.contains("50 more instances fared no worse"));
@@ -285,9 +285,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_and_hostile_names_stay_text() {
-        let shown = Shown { length: "\"><img>".to_owned(), host: "<script>".to_owned(), ..Shown::default() };
+        let shown = HistoryFilter {
+            length: "\"><img>".to_owned(),
+            host: "<script>".to_owned(),
+            ..HistoryFilter::default()
+        };
         let html = history(
-            &Viewer::anybody("/history"),
+            &RequestContext::anonymous("/history"),
             Err("times past cannot be read: <full>"),
             &shown,
             &sample(),
@@ -299,7 +303,7 @@ mod tests {
         overview.environments[0].name = "<script>\u{1b}".into();
         overview.environments[0].hosts[0].name = "<script>\u{202e}".into();
         overview.environments[0].hosts[0].instances[0].component = "\"><img src=x onerror=y>\u{1b}".into();
-        let html = html_of(&overview, &[of(Stretch::Up, Stretch::Down)], &shown);
+        let html = html_of(&overview, &[of(TimelineState::Up, TimelineState::Down)], &shown);
         assert!(!html.contains("<script>") && !html.contains("<img"));
         // A value that a form sends back has to stay unchanged.
         let list = html.split_once("class=\"past\"").unwrap().1;

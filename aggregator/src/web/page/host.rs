@@ -3,22 +3,22 @@
 use maud::html;
 use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, LocatedInstance};
 
-use super::health::{Tone, ago, badge, text};
+use super::health::{HealthTone, ago, badge, text};
 use super::selection::Selection;
-use super::tree::{Node, Tag};
-use super::{Shown, agent, anchor, config, instance, maintenance, slug};
+use super::{OverviewContext, agent, anchor, config, instance, maintenance, slug};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Renders the host's card with these of its instances.
 pub(super) fn host(
     environment: &EnvironmentOverview,
     host: &HostOverview,
     instances: &[&InstanceOverview],
-    shown: &Shown<'_>,
-) -> Node {
+    shown: &OverviewContext<'_>,
+) -> HtmlNode {
     let now = shown.now;
     let id = format!("host:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let part = |name: &str| format!("{id}:{name}");
-    let tone = Tone::new(host.health, shown.planned.explains_host(environment, host));
+    let tone = HealthTone::new(host.health, shown.planned.explains_host(environment, host));
     let head = html! {
         header id=(part("head")) {
             h3 { (text(host.name.as_str())) }
@@ -46,7 +46,7 @@ pub(super) fn host(
     };
     let rows = instances.iter().map(|instance| {
         let located = LocatedInstance { environment, host, instance };
-        Node::leaf(anchor(&located.id()), &instance::row(located, shown))
+        HtmlNode::leaf(anchor(&located.id()), &instance::row(located, shown))
     });
     let foot = html! {
         div id=(part("foot")) {
@@ -61,11 +61,11 @@ pub(super) fn host(
         }
     };
     let parts = vec![
-        Node::leaf(part("head"), &head),
-        Node::leaf(part("notes"), &notes),
-        Node::group(part("instances"), Tag::List, "instances", rows.collect()),
-        Node::leaf(part("foot"), &foot),
+        HtmlNode::leaf(part("head"), &head),
+        HtmlNode::leaf(part("notes"), &notes),
+        HtmlNode::group(part("instances"), GroupTag::List, "instances", rows.collect()),
+        HtmlNode::leaf(part("foot"), &foot),
     ];
     let class = format!("host {}", tone.class());
-    Node::group(id, Tag::Article, &class, parts)
+    HtmlNode::group(id, GroupTag::Article, &class, parts)
 }

@@ -7,16 +7,16 @@ use rta_shared::overview::{Health, InstanceOverview, LocatedInstance};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
-use super::health::{Tone, badge, lasting, text};
+use super::health::{HealthTone, badge, lasting, text};
 use super::links::{address, log_address};
-use super::{Shown, anchor, form, maintenance, planned};
-use crate::web::viewer::Viewer;
+use super::{OverviewContext, anchor, form, maintenance, planned};
+use crate::web::request_context::RequestContext;
 
 /// Renders the instance's row in its host's card.
-pub(super) fn row(located: LocatedInstance<'_>, shown: &Shown<'_>) -> Markup {
+pub(super) fn row(located: LocatedInstance<'_>, shown: &OverviewContext<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
-    let tone = Tone::of_instance(instance);
+    let tone = HealthTone::of_instance(instance);
     html! {
         li class={ "instance " (tone.class()) } id=(anchor(&located.id())) {
             div.what {
@@ -44,7 +44,7 @@ pub(super) fn row(located: LocatedInstance<'_>, shown: &Shown<'_>) -> Markup {
                     span.pids { (if pids.len() == 1 { "pid " } else { "pids " }) (pids.join(", ")) }
                 }
             }
-            @if shown.viewer.may_act { span.control { (control(shown.viewer, located)) } }
+            @if shown.context.may_act { span.control { (control(shown.context, located)) } }
         }
     }
 }
@@ -84,30 +84,30 @@ fn tally(part: &PartReport) -> Markup {
 }
 
 /// Renders the buttons that the state permits.
-fn control(viewer: &Viewer, located: LocatedInstance<'_>) -> Markup {
+fn control(context: &RequestContext, located: LocatedInstance<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     let state = if located.instance.awaits_probe() { &Some(State::Running) } else { state };
     html! {
         @match (state, startable) {
-            (Some(State::Stopped), true) => (button(viewer, "/start", "Start", located)),
+            (Some(State::Stopped), true) => (button(context, "/start", "Start", located)),
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
             (Some(State::Running | State::Partial), startable) => {
-                @if *startable { (button(viewer, "/restart", "Restart", located)) }
-                (button(viewer, "/stop", "Stop", located))
+                @if *startable { (button(context, "/restart", "Restart", located)) }
+                (button(context, "/stop", "Stop", located))
             }
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
 }
 
-fn button(viewer: &Viewer, path: &str, word: &str, located: LocatedInstance<'_>) -> Markup {
+fn button(context: &RequestContext, path: &str, word: &str, located: LocatedInstance<'_>) -> Markup {
     let id = located.id();
     let content = html! {
         (form::instance_fields(&id))
         button type="submit" class=(word.to_lowercase())
             aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
     };
-    form::post(viewer, path, None, &content)
+    form::post(context, path, None, &content)
 }

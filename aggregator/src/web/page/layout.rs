@@ -1,4 +1,4 @@
-//! Frame of every page.
+//! PageFrame of every page.
 
 use maud::{DOCTYPE, Markup, html};
 use rta_shared::sanitize::printable;
@@ -6,7 +6,7 @@ use rta_shared::sanitize::printable;
 use super::form;
 use super::health::{shapes, text};
 use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
-use crate::web::viewer::Viewer;
+use crate::web::request_context::RequestContext;
 
 /// Navigation of every page: paths and titles.
 const PAGES: [(&str, &str); 4] =
@@ -14,31 +14,31 @@ const PAGES: [(&str, &str); 4] =
 
 /// Refresh behaviour of a page.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Frame {
+pub(super) struct PageFrame {
     /// Seconds until the browser reloads the page, without script.
-    pub(super) looks_again: Option<u32>,
+    pub(super) reload_seconds: Option<u32>,
     /// Address of the live changes of the page.
     pub(super) live: Option<String>,
 }
 
 /// Renders a whole document for `viewer` without refresh.
-pub(super) fn layout(viewer: &Viewer, title: &str, body: &Markup) -> Markup {
-    frame(viewer, title, &Frame::default(), body)
+pub(super) fn layout(context: &RequestContext, title: &str, body: &Markup) -> Markup {
+    frame(context, title, &PageFrame::default(), body)
 }
 
 /// Renders a whole document for `viewer`.
-pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) -> Markup {
+pub(super) fn frame(context: &RequestContext, title: &str, frame: &PageFrame, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang="en" data-theme=(viewer.theme.word()) {
+        html lang="en" data-theme=(context.theme.word()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if let Some(seconds) = frame.looks_again {
+                @if let Some(seconds) = frame.reload_seconds {
                     noscript { meta http-equiv="refresh" content=(seconds); }
                 }
-                @if let Some(token) = &viewer.csrf { meta name="csrf" content=(token); }
+                @if let Some(token) = &context.csrf { meta name="csrf" content=(token); }
                 title { (title) }
                 link rel="stylesheet" href=(STYLE.path);
                 link rel="icon" type="image/svg+xml" href=(ICON.path);
@@ -48,7 +48,7 @@ pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) 
             body data-live=[frame.live.as_ref()] {
                 (shapes())
                 a.skip href="#content" { "Skip to the content" }
-                (head(viewer, frame.live.is_some()))
+                (head(context, frame.live.is_some()))
                 p #old.old role="alert" hidden {}
                 div #content tabindex="-1" { (body) }
             }
@@ -57,8 +57,8 @@ pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) 
 }
 
 /// Renders the navigation, and the user who is signed in.
-fn head(viewer: &Viewer, is_live: bool) -> Markup {
-    let path = viewer.here.split('?').next().unwrap_or_default();
+fn head(context: &RequestContext, is_live: bool) -> Markup {
+    let path = context.here.split('?').next().unwrap_or_default();
     html! {
         header.site {
             a.brand href="/" { "rta" }
@@ -69,40 +69,40 @@ fn head(viewer: &Viewer, is_live: bool) -> Markup {
             }
             div.who {
                 @if is_live { span #link.link role="status" hidden {} }
-                (theme(viewer))
-                @if let Some(name) = &viewer.name {
+                (theme(context))
+                @if let Some(name) = &context.name {
                     span { (text(name)) }
-                    (form::post(viewer, "/sign-out", None, &html! { button type="submit" { "Sign out" } }))
+                    (form::post(context, "/sign-out", None, &html! { button type="submit" { "Sign out" } }))
                 }
-                @if viewer.can_sign_in { a href="/sign-in" { "Sign in" } }
+                @if context.can_sign_in { a href="/sign-in" { "Sign in" } }
             }
         }
     }
 }
 
 /// Renders the switch between light, dark and the system's setting.
-fn theme(viewer: &Viewer) -> Markup {
-    let next = viewer.theme.next();
+fn theme(context: &RequestContext) -> Markup {
+    let next = context.theme.next();
     form::post(
-        viewer,
+        context,
         "/theme",
         Some("theme"),
         &html! {
             input type="hidden" name="theme" value=(next.word());
-            input type="hidden" name="next" value=(viewer.here);
-            button type="submit" title={ "Colours: " (viewer.theme.word()) "; change to " (next.word()) } {
+            input type="hidden" name="next" value=(context.here);
+            button type="submit" title={ "Colours: " (context.theme.word()) "; change to " (next.word()) } {
                 svg.icon viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" {
                     circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.6" {}
                     path d="M8 1.8a6.2 6.2 0 0 1 0 12.4z" fill="currentColor" {}
                 }
-                span.unseen { "Change the colours from " (viewer.theme.word()) " to " (next.word()) }
+                span.unseen { "Change the colours from " (context.theme.word()) " to " (next.word()) }
             }
         },
     )
 }
 
 /// Renders a page with a message and a link to the overview.
-pub(in crate::web) fn message(viewer: &Viewer, title: &str, text: &str) -> Markup {
+pub(in crate::web) fn message(context: &RequestContext, title: &str, text: &str) -> Markup {
     let body = html! {
         main.message {
             h1 { (title) }
@@ -110,5 +110,5 @@ pub(in crate::web) fn message(viewer: &Viewer, title: &str, text: &str) -> Marku
             p { a href="/" { "Back to the overview" } }
         }
     };
-    layout(viewer, &format!("{title} - rta"), &body)
+    layout(context, &format!("{title} - rta"), &body)
 }

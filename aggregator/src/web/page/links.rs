@@ -7,7 +7,7 @@ use super::health::text;
 use crate::web::address::with_query;
 
 /// Maximum number of links in a list.
-const NAMED: usize = 12;
+const MAX_LINKS: usize = 12;
 
 /// Returns the address of the instance's page.
 pub(super) fn address(id: &InstanceId) -> String {
@@ -32,11 +32,11 @@ pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> Strin
 /// Renders links to the first of `instances`, with their hosts unless they are on `host`.
 pub(super) fn names(instances: &[LocatedInstance<'_>], host: Option<&HostOverview>) -> Markup {
     html! {
-        @for (at, other) in instances.iter().take(NAMED).enumerate() {
+        @for (at, other) in instances.iter().take(MAX_LINKS).enumerate() {
             @if at > 0 { ", " }
             a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
             @if host.is_none_or(|host| other.host.name != host.name) { " on " (text(other.host.name.as_str())) }
         }
-        @if instances.len() > NAMED { " and " (instances.len() - NAMED) " more" }
+        @if instances.len() > MAX_LINKS { " and " (instances.len() - MAX_LINKS) " more" }
     }
 }

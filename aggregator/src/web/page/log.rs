@@ -6,11 +6,15 @@ use rta_shared::sanitize::printable_line;
 
 use super::health::text;
 use super::layout::layout;
-use crate::logs::LogPiece;
-use crate::web::viewer::Viewer;
+use crate::api::logs::LogChunk;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of an instance's log: the lines read, or the reason why they cannot be read.
-pub(in crate::web) fn log(viewer: &Viewer, id: &InstanceId, read: &Result<LogPiece, String>) -> Markup {
+pub(in crate::web) fn log(
+    context: &RequestContext,
+    id: &InstanceId,
+    read: &Result<LogChunk, String>,
+) -> Markup {
     let title = format!("log of {} on {}", id.component, id.host);
     let body = html! {
         main.log {
@@ -35,7 +39,7 @@ pub(in crate::web) fn log(viewer: &Viewer, id: &InstanceId, read: &Result<LogPie
             }
         }
     };
-    layout(viewer, &format!("{title} - rta"), &body)
+    layout(context, &format!("{title} - rta"), &body)
 }
 
 #[cfg(test)]
@@ -45,10 +49,10 @@ mod tests {
     #[test]
     fn lines_are_text_and_a_failure_is_told() {
         let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "c".into() };
-        let piece = LogPiece { lines: vec!["<b>x</b>".to_owned()], notice: String::new() };
-        let page = log(&Viewer::anybody("/log"), &id, &Ok(piece)).into_string();
+        let piece = LogChunk { lines: vec!["<b>x</b>".to_owned()], notice: String::new() };
+        let page = log(&RequestContext::anonymous("/log"), &id, &Ok(piece)).into_string();
         assert!(page.contains("&lt;b&gt;x&lt;/b&gt;\n") && page.contains("rta logs -f DEV/h/c"), "{page}");
-        let page = log(&Viewer::anybody("/log"), &id, &Err("no log".to_owned())).into_string();
+        let page = log(&RequestContext::anonymous("/log"), &id, &Err("no log".to_owned())).into_string();
         assert!(page.contains("no log"), "{page}");
     }
 }

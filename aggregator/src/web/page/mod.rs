@@ -15,7 +15,6 @@ mod instance;
 mod layout;
 mod links;
 mod log;
-mod looked_up;
 mod maintenance;
 mod notice;
 pub(super) mod plan;
@@ -23,9 +22,6 @@ pub(super) mod planned;
 mod selection;
 mod sign_in;
 mod sparkline;
-mod strip;
-mod tree;
-mod wall;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -36,29 +32,29 @@ use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::report::State;
 use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
-use crate::plan::account::Snapshot;
-use crate::web::viewer::Viewer;
+use crate::plans::run::PlanSnapshot;
+use crate::web::request_context::RequestContext;
 
 pub(super) use detail::{detail, parts as detail_parts};
-pub(super) use events::{Filter, events};
+pub(super) use events::{EventForm, events};
 pub(super) use graph::{graph, parts as graph_parts};
-use health::Tone;
-pub(super) use history::{Past, Shown as PastShown, history};
-use layout::Frame;
+use health::HealthTone;
+pub(super) use history::{HistoryFilter, InstancePast, history};
+use html_patch::GroupTag;
+pub(super) use html_patch::HtmlNode;
+pub(super) use instance_details::InstanceDetails;
+use layout::PageFrame;
 pub(super) use layout::message;
 pub(super) use log::log;
-pub(super) use looked_up::LookedUp;
 pub(super) use selection::Selection;
 pub(super) use sign_in::sign_in;
-pub(super) use tree::Node;
-use tree::Tag;
 
 /// Seconds until the page reloads while something changes.
-const AGAIN: u32 = 2;
+const RELOAD_SECONDS: u32 = 2;
 
 /// Input of all parts of a page.
-struct Shown<'a> {
-    viewer: &'a Viewer,
+struct OverviewContext<'a> {
+    context: &'a RequestContext,
     selection: &'a Selection,
     /// Digest of the aggregator's configuration.
     digest: &'a str,
@@ -71,47 +67,48 @@ struct Shown<'a> {
 /// `plans`, the newest first.
 pub(super) fn overview(
     overview: &Overview,
-    plans: &[Snapshot],
+    plans: &[PlanSnapshot],
     selection: &Selection,
-    viewer: &Viewer,
+    context: &RequestContext,
     now: Timestamp,
 ) -> Markup {
     let body = html! {
-        main { (parts(overview, plans, selection, viewer, now)) }
+        main { (parts(overview, plans, selection, context, now)) }
     };
-    let frame = Frame {
-        looks_again: is_under_way(overview, plans).then_some(AGAIN),
+    let frame = PageFrame {
+        reload_seconds: is_under_way(overview, plans).then_some(RELOAD_SECONDS),
         live: Some(format!("/live?{}", selection.query())),
     };
-    layout::frame(viewer, &title(overview.counts()), &frame, &body)
+    layout::frame(context, &title(overview.counts()), &frame, &body)
 }
 
 /// Returns the live parts of that page.
 pub(super) fn parts(
     overview: &Overview,
-    plans: &[Snapshot],
+    plans: &[PlanSnapshot],
     selection: &Selection,
-    viewer: &Viewer,
+    context: &RequestContext,
     now: Timestamp,
-) -> Node {
+) -> HtmlNode {
     let planned = PlannedStopIndex::new(overview);
-    let shown = Shown { viewer, selection, digest: &overview.config_digest, planned: &planned, now };
+    let shown =
+        OverviewContext { context, selection, digest: &overview.config_digest, planned: &planned, now };
     let root_causes = find_root_causes(overview);
-    let mut parts = vec![top(overview, &planned, viewer), notices(overview, plans)];
+    let mut parts = vec![page_head(overview, &planned, context), notices(overview, plans)];
     // The filter is a part of its own, so that changes do not affect what somebody is typing.
-    parts.push(Node::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
+    parts.push(HtmlNode::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
     let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
     parts.extend(environments.map(|one| environment::environment(one, &root_causes, &shown)));
-    parts.push(Node::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
-    Node::group("page", Tag::Division, "page", parts)
+    parts.push(HtmlNode::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
+    HtmlNode::group("page", GroupTag::Division, "page", parts)
 }
 
 /// Renders the verdict, and the links to the environments.
-fn top(overview: &Overview, planned: &PlannedStopIndex, viewer: &Viewer) -> Node {
+fn page_head(overview: &Overview, planned: &PlannedStopIndex, context: &RequestContext) -> HtmlNode {
     let counts = overview.counts();
     let stopped = overview.planned_stops();
     let worst = counts.worst().unwrap_or(Health::Unknown);
-    let tone = Tone::new(worst, planned.explains_everything(overview));
+    let tone = HealthTone::new(worst, planned.explains_everything(overview));
     let element = html! {
         div #top.top data-title=(title(counts)) {
             div class={ "verdict " (tone.class()) } {
@@ -124,22 +121,22 @@ fn top(overview: &Overview, planned: &PlannedStopIndex, viewer: &Viewer) -> Node
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
                             a href={ "#" (environment_id(&environment.name)) } {
-                                (health::mark(Tone::new(environment.health, planned.explains_environment(environment)))) (health::text(environment.name.as_str()))
+                                (health::mark(HealthTone::new(environment.health, planned.explains_environment(environment)))) (health::text(environment.name.as_str()))
                             }
                         }
                     }
                 }
-                (form::post(viewer, "/refresh", Some("refresh"), &html! {
+                (form::post(context, "/refresh", Some("refresh"), &html! {
                     button.primary type="submit" aria-keyshortcuts="r" { "Refresh" }
                 }))
             }
         }
     };
-    Node::leaf("top", &element)
+    HtmlNode::leaf("top", &element)
 }
 
 /// Renders the banners and notices.
-fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
+fn notices(overview: &Overview, plans: &[PlanSnapshot]) -> HtmlNode {
     let element = html! {
         div #notices {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
@@ -150,7 +147,7 @@ fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
             }
         }
     };
-    Node::leaf("notices", &element)
+    HtmlNode::leaf("notices", &element)
 }
 
 /// Returns the title of the browser tab.
@@ -189,7 +186,7 @@ fn chips(counts: HealthCounts, stopped: usize) -> Markup {
     html! {
         ul.chips aria-label="Instances by health" {
             @for health in Health::ALL.into_iter().rev() {
-                @let tone = Tone::new(health, health == Health::Down && stopped > 0 && stopped == counts.down);
+                @let tone = HealthTone::new(health, health == Health::Down && stopped > 0 && stopped == counts.down);
                 li class={ "chip " (tone.class()) (if counts.of(health) == 0 { " none" } else { "" }) } {
                     (health::icon(tone)) strong { (counts.of(health)) } " " (health)
                 }
@@ -199,7 +196,7 @@ fn chips(counts: HealthCounts, stopped: usize) -> Markup {
 }
 
 /// Returns true if something is changing, so that the page reloads by itself.
-fn is_under_way(overview: &Overview, plans: &[Snapshot]) -> bool {
+fn is_under_way(overview: &Overview, plans: &[PlanSnapshot]) -> bool {
     plans.iter().any(|plan| plan.end.is_none())
         || overview
             .instances()
@@ -230,5 +227,9 @@ fn slug(name: &str) -> String {
     slug
 }
 
+mod host_grid;
+mod html_patch;
+mod instance_details;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeline;

@@ -8,19 +8,19 @@ use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::planned_outage::PlannedStopIndex;
 
 use super::health::{clock, text};
-use super::layout::Frame;
-use super::tree::{Node, Tag};
+use super::layout::PageFrame;
 use super::{form, layout, planned};
-use crate::plan::account::Snapshot;
-use crate::plan::agree;
+use crate::plans::confirmation;
+use crate::plans::run::PlanSnapshot;
 use crate::web::action_subject::ActionSubject;
-use crate::web::viewer::Viewer;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::request_context::RequestContext;
 
 /// Seconds until the page reloads while the plan is under way.
-const AGAIN: u32 = 1;
+const RELOAD_SECONDS: u32 = 1;
 
 /// Returns the address of a plan's page.
-pub(super) fn address(plan: &Snapshot) -> String {
+pub(super) fn address(plan: &PlanSnapshot) -> String {
     format!("/plan?id={}", plan.begun.id)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn title(plan: &Plan) -> String {
 }
 
 /// Returns a plan's progress or its end.
-pub(super) fn standing(plan: &Snapshot) -> String {
+pub(super) fn progress_text(plan: &PlanSnapshot) -> String {
     match &plan.end {
         Some(end) => end.to_string(),
         None => {
@@ -49,18 +49,18 @@ pub(super) fn standing(plan: &Snapshot) -> String {
 }
 
 /// Renders the page of a plan. `overview` contains the instances that it stopped and that have not run since.
-pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Markup {
+pub(in crate::web) fn plan(context: &RequestContext, plan: &PlanSnapshot, overview: &Overview) -> Markup {
     let is_under_way = plan.end.is_none();
-    let frame = Frame {
-        looks_again: is_under_way.then_some(AGAIN),
+    let frame = PageFrame {
+        reload_seconds: is_under_way.then_some(RELOAD_SECONDS),
         live: is_under_way.then(|| format!("/live/plan?id={}", plan.begun.id)),
     };
-    let body = html! { main { (parts(viewer, plan, overview)) } };
-    layout::frame(viewer, &format!("{} - rta", title(&plan.begun.plan)), &frame, &body)
+    let body = html! { main { (parts(context, plan, overview)) } };
+    layout::frame(context, &format!("{} - rta", title(&plan.begun.plan)), &frame, &body)
 }
 
 /// Returns the live parts of that page.
-pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Node {
+pub(in crate::web) fn parts(context: &RequestContext, plan: &PlanSnapshot, overview: &Overview) -> HtmlNode {
     let title = title(&plan.begun.plan);
     let head = html! {
         div.plan-head #plan-head {
@@ -73,15 +73,15 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overvie
     };
     let line = html! {
         div.plan-line #plan-line {
-            strong role="status" { (standing(plan)) }
-            @if plan.end.is_none() && viewer.may_act {
-                (form::post(viewer, "/cancel", None, &html! {
+            strong role="status" { (progress_text(plan)) }
+            @if plan.end.is_none() && context.may_act {
+                (form::post(context, "/cancel", None, &html! {
                     input type="hidden" name="id" value=(plan.begun.id);
                     button.danger type="submit" { "Cancel what has not begun" }
                 }))
             }
             @if plan.end.is_some() {
-                (planned::start_again(viewer, plan.begun.id, PlannedStopIndex::new(overview).startable(plan.begun.id)))
+                (planned::start_again_button(context, plan.begun.id, PlannedStopIndex::new(overview).startable(plan.begun.id)))
             }
             a href="/" { "Back to the overview" }
         }
@@ -89,15 +89,15 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overvie
     let steps =
         plan.begun.plan.steps.iter().zip(&plan.steps).enumerate().map(|(at, (step, (state, said)))| {
             let id = format!("step-{at}");
-            Node::leaf(id.clone(), &told(step, Some(*state), said, Some(&id)))
+            HtmlNode::leaf(id.clone(), &step_row(step, Some(*state), said, Some(&id)))
         });
-    let steps = Node::group("steps", Tag::List, "steps", steps.collect());
-    let parts = vec![Node::leaf("plan-head", &head), Node::leaf("plan-line", &line), steps];
-    Node::group("page", Tag::Division, "plan", parts)
+    let steps = HtmlNode::group("steps", GroupTag::List, "steps", steps.collect());
+    let parts = vec![HtmlNode::leaf("plan-head", &head), HtmlNode::leaf("plan-line", &line), steps];
+    HtmlNode::group("page", GroupTag::Division, "plan", parts)
 }
 
 /// Renders the page that asks for confirmation of the effects of a plan beside `subject`.
-pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, plan: &Plan) -> Markup {
+pub(in crate::web) fn confirmation(context: &RequestContext, subject: &ActionSubject, plan: &Plan) -> Markup {
     let unnamed = plan.implied_instances();
     let verb = capitalised(plan.kind.word());
     // Subject of the question, and of the buttons.
@@ -119,14 +119,14 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
             div.plan-head {
                 h1 { (text(&question)) }
                 @if unnamed.is_empty() && touched == 1 { p { "Nothing else is touched by it." } }
-                @if let Some(no_way_back) = agree::no_way_back(plan) { p.warning { "It " (text(&no_way_back)) "." } }
-                @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
+                @if let Some(no_way_back) = confirmation::irreversible_stops(plan) { p.warning { "It " (text(&no_way_back)) "." } }
+                @for consequence in confirmation::describe_effects(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
-                @for step in &plan.steps { (told(step, None, "", None)) }
+                @for step in &plan.steps { (step_row(step, None, "", None)) }
             }
             div.plan-line {
-                (form::post(viewer, &path, None, &html! {
+                (form::post(context, &path, None, &html! {
                     (form::subject_fields(subject))
                     @for id in plan.instances_to_confirm() { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" {
@@ -135,7 +135,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
                     }
                 }))
                 @if !unnamed.is_empty() {
-                    (form::post(viewer, &path, None, &html! {
+                    (form::post(context, &path, None, &html! {
                         (form::subject_fields(subject))
                         input type="hidden" name="alone" value="";
                         @for step in plan.irreversible_steps().filter(|step| step.named) {
@@ -148,7 +148,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
             }
         }
     };
-    layout::layout(viewer, &format!("{} - rta", text(&question)), &body)
+    layout::layout(context, &format!("{} - rta", text(&question)), &body)
 }
 
 /// Parses the field "agreed" of that page to an instance.
@@ -160,7 +160,7 @@ pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
 }
 
 /// Renders one step: its action, its reason, its state if the plan has begun, and its last text.
-fn told(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
+fn step_row(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
     let mut lines = said.lines();
     let sentence = lines.next().unwrap_or_default();
     let log: Vec<String> = lines.map(|line| text(line).into_owned()).collect();
@@ -270,15 +270,15 @@ mod tests {
         ActionSubject::Instance(stop().steps[1].instance.clone())
     }
 
-    fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> Snapshot {
+    fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> PlanSnapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
         let begun = PlanStart { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
-        Snapshot { begun, steps, end }
+        PlanSnapshot { begun, steps, end }
     }
 
     #[test]
     fn before_more_is_touched_than_was_pressed_the_page_asks() {
-        let html = confirmation(&Viewer::anybody("/"), &kafka(), &stop()).into_string();
+        let html = confirmation(&RequestContext::anonymous("/"), &kafka(), &stop()).into_string();
         for expected in [
             "<h1>Stop kafka server on h1?</h1>",
             "It also takes down: raw &lt;b&gt;writer on h1.",
@@ -300,7 +300,7 @@ mod tests {
     fn the_page_says_what_is_to_be_known_of_what_was_pressed() {
         let mut plan = stop();
         plan.steps[1].why = "detector on <h2>, whose host does not answer, needs it too".to_owned();
-        let html = confirmation(&Viewer::anybody("/"), &kafka(), &plan).into_string();
+        let html = confirmation(&RequestContext::anonymous("/"), &kafka(), &plan).into_string();
         let note = "<p class=\"why\">detector on &lt;h2&gt;, whose host does not answer, needs it too</p>";
         assert!(html.contains(note), "{html}");
     }
@@ -318,7 +318,7 @@ mod tests {
     fn a_plan_under_way_is_shown_step_by_step_and_looks_again() {
         let steps =
             vec![(StepState::UnderWay, "SIGTERM sent".to_owned()), (StepState::Waiting, String::new())];
-        let html = plan(&Viewer::anybody("/plan"), &snapshot(steps, None), &sample()).into_string();
+        let html = plan(&RequestContext::anonymous("/plan"), &snapshot(steps, None), &sample()).into_string();
         for expected in [
             "content=\"1\"",
             "<h1>Stop of kafka server on h1 and 1 more</h1>",
@@ -347,7 +347,7 @@ mod tests {
             cancelled: false,
         };
         let shown = snapshot(steps, Some(end));
-        let html = plan(&Viewer::anybody("/plan"), &shown, &sample()).into_string();
+        let html = plan(&RequestContext::anonymous("/plan"), &shown, &sample()).into_string();
         for expected in [
             "0 steps done, 1 failed, 1 skipped",
             "<p class=\"said\">it did not end</p><pre>&lt;script&gt;\\u{1b}[31m\nsecond</pre>",

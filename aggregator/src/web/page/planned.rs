@@ -8,57 +8,60 @@ use rta_shared::planned_outage::{PlannedOutage, PlannedStopIndex, planned_outage
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::root_cause::{RootCause, find_root_causes};
 
-use super::health::{self, Tone, ago, icon, text};
+use super::health::{self, HealthTone, ago, icon, text};
 use super::links::{address, names};
-use super::tree::{Node, Tag};
-use super::{Shown, form, layout};
-use crate::web::viewer::Viewer;
+use super::{OverviewContext, form, layout};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::request_context::RequestContext;
 
 /// Maximum number of plans listed; the instances of others are shown in their hosts' cards.
-const LISTED: usize = 20;
+const MAX_PLANS: usize = 20;
 
 /// Renders the plans with planned stops in `environment`; empty if there are none.
 pub(super) fn outages(
     environment: &EnvironmentOverview,
     root_causes: &[RootCause<'_>],
-    shown: &Shown<'_>,
+    shown: &OverviewContext<'_>,
     id: &str,
-) -> Vec<Node> {
+) -> Vec<HtmlNode> {
     let outages = planned_outages(environment, root_causes);
     if outages.is_empty() {
         return Vec::new();
     }
     let part = |name: &str| format!("{id}:{name}");
-    let more = outages.len().saturating_sub(LISTED);
+    let more = outages.len().saturating_sub(MAX_PLANS);
     let head = html! {
         h3 id=(part("head")) {
             "Stopped on purpose"
-            @if more > 0 { ", by the last " (LISTED) " of " (outages.len()) " plans" }
+            @if more > 0 { ", by the last " (MAX_PLANS) " of " (outages.len()) " plans" }
         }
     };
-    let rows = outages.iter().take(LISTED).map(|outage| {
+    let rows = outages.iter().take(MAX_PLANS).map(|outage| {
         let plan = outage.stop.plan;
         let row_id = part(&plan.to_string());
         let element = html! {
             li #(row_id) class="trouble planned" {
-                (icon(Tone::of_instance(outage.stopped[0].instance)))
+                (icon(HealthTone::of_instance(outage.stopped[0].instance)))
                 div {
-                    (told(outage, shown.now))
-                    (start_again(shown.viewer, plan, shown.planned.startable(plan)))
+                    (outage_summary(outage, shown.now))
+                    (start_again_button(shown.context, plan, shown.planned.startable(plan)))
                 }
             }
         };
-        Node::leaf(row_id, &element)
+        HtmlNode::leaf(row_id, &element)
     });
-    vec![Node::leaf(part("head"), &head), Node::group(part("plans"), Tag::List, "causes", rows.collect())]
+    vec![
+        HtmlNode::leaf(part("head"), &head),
+        HtmlNode::group(part("plans"), GroupTag::List, "causes", rows.collect()),
+    ]
 }
 
 /// Renders user, time and consequences of a planned stop.
-fn told(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
+fn outage_summary(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
     html! {
         p {
             strong { (counted(outage.stopped.len(), "instance")) } " down: "
-            (who(outage.stop, now))
+            (stopped_by_line(outage.stop, now))
         }
         p.affected { (names(&outage.stopped, None)) }
         @if !outage.affected.is_empty() {
@@ -68,7 +71,7 @@ fn told(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
 }
 
 /// Renders `stopped by ann 2 min ago (plan 5)`, with a link to the plan.
-fn who(stop: &PlannedStop, now: Timestamp) -> Markup {
+fn stopped_by_line(stop: &PlannedStop, now: Timestamp) -> Markup {
     html! {
         "stopped by " (text(stop.user())) " " (ago(stop.at, now))
         " (" a href={ "/plan?id=" (stop.plan) } { "plan " (stop.plan) } ")"
@@ -85,7 +88,7 @@ pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
         .and_then(|stop| Some((stop, instance.reason.strip_prefix(&stop.to_string())?)));
     match (rest, &instance.cause) {
         (Some((stop, rest)), cause) => html! {
-            (who(stop, now))
+            (stopped_by_line(stop, now))
             @match (cause, rest.strip_prefix("; ")) {
                 (Some(cause), Some(rest)) => { "; " a href=(address(cause)) { (text(rest)) } }
                 _ => (text(rest)),
@@ -97,13 +100,13 @@ pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
 }
 
 /// Renders the button that starts `count` instances again; empty if there are none or the user may not act.
-pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
-    if count == 0 || !viewer.may_act {
+pub(super) fn start_again_button(context: &RequestContext, plan: u64, count: usize) -> Markup {
+    if count == 0 || !context.may_act {
         return html! {};
     }
     let label = start_again_label(count);
     form::post(
-        viewer,
+        context,
         "/start",
         Some("start-again"),
         &html! {
@@ -115,7 +118,7 @@ pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
 
 /// Renders the page of a plan that is not kept any more; `None` if it has no planned stops.
 pub(in crate::web) fn stopped_by(
-    viewer: &Viewer,
+    context: &RequestContext,
     plan: u64,
     overview: &Overview,
     now: Timestamp,
@@ -133,15 +136,15 @@ pub(in crate::web) fn stopped_by(
             div.plan-head { h1 { "Plan " (plan) } p { "What it stopped and what has not run since:" } }
             ul.causes.troubles {
                 @for outage in &outages {
-                    li.trouble.planned { (icon(Tone::of_instance(outage.stopped[0].instance))) div { (told(outage, now)) } }
+                    li.trouble.planned { (icon(HealthTone::of_instance(outage.stopped[0].instance))) div { (outage_summary(outage, now)) } }
                 }
             }
             div.plan-line {
-                (start_again(viewer, plan, PlannedStopIndex::new(overview).startable(plan)))
+                (start_again_button(context, plan, PlannedStopIndex::new(overview).startable(plan)))
                 a href="/events?kind=plan" { "What is recorded of plans" }
                 a href="/" { "Back to the overview" }
             }
         }
     };
-    Some(layout::layout(viewer, &format!("Plan {plan} - rta"), &body))
+    Some(layout::layout(context, &format!("Plan {plan} - rta"), &body))
 }

@@ -1,4 +1,4 @@
-//! Filter of the overview page, which is part of the page's address, so that it can be bookmarked and shared.
+//! EventForm of the overview page, which is part of the page's address, so that it can be bookmarked and shared.
 
 use maud::{Markup, html};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
@@ -9,7 +9,7 @@ use super::health::text;
 /// Maximum length of a search text, in bytes; the rest is cut.
 const LONGEST: usize = 200;
 
-/// Filter of the overview page, as in its address; empty fields: everything.
+/// EventForm of the overview page, as in its address; empty fields: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(default)]
 pub(in crate::web) struct Selection {

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::layout;
-use crate::web::viewer::Viewer;
+use crate::web::request_context::RequestContext;
 
 /// Renders the sign-in form, which redirects to `next`. `error` is the reason why the last attempt failed.
-pub(in crate::web) fn sign_in(viewer: &Viewer, next: &str, error: Option<&str>) -> Markup {
+pub(in crate::web) fn sign_in(context: &RequestContext, next: &str, error: Option<&str>) -> Markup {
     let body = html! {
         main.sign-in {
             h1 { "Sign in" }
@@ -23,8 +23,8 @@ pub(in crate::web) fn sign_in(viewer: &Viewer, next: &str, error: Option<&str>) 
         }
     };
     // A link to this page on itself is not needed.
-    let viewer = Viewer { can_sign_in: false, ..viewer.clone() };
-    layout::layout(&viewer, "Sign in - rta", &body)
+    let context = RequestContext { can_sign_in: false, ..context.clone() };
+    layout::layout(&context, "Sign in - rta", &body)
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn the_form_can_be_filled_by_a_password_manager_and_tells_errors() {
-        let html = sign_in(&Viewer::anybody("/sign-in"), "/?q=\"<b>", Some("no <b>")).into_string();
+        let html = sign_in(&RequestContext::anonymous("/sign-in"), "/?q=\"<b>", Some("no <b>")).into_string();
         for expected in [
             "autocomplete=\"username\"",
             "autocomplete=\"current-password\"",

@@ -11,7 +11,7 @@ const HEIGHT: f64 = 20.0;
 /// Margin above and below, for the thickness of the line.
 const MARGIN: f64 = 1.5;
 /// Maximum number of points; with more samples, each point is the maximum of several.
-const MOST: usize = 60;
+const MAX_POINTS: usize = 60;
 /// Multiple of the usual distance between samples from which a gap is drawn.
 const GAP: f64 = 3.5;
 
@@ -34,8 +34,8 @@ pub(super) fn sparkline(samples: &[(Timestamp, f64)], label: &str, last: &str) -
         "from {} to {}: least {}, most {}, now {last}",
         from.strftime("%H:%M"),
         to.strftime("%H:%M UTC"),
-        figure(least),
-        figure(most)
+        format_number(least),
+        format_number(most)
     );
     html! {
         span.spark {
@@ -63,7 +63,7 @@ fn pieces(samples: &[(Timestamp, f64)]) -> Vec<Vec<(Timestamp, f64)>> {
     let is_near = |a: &(Timestamp, f64), b: &(Timestamp, f64)| {
         b.0.duration_since(a.0).as_secs_f64() <= GAP * usual.as_secs_f64()
     };
-    let each = samples.len().div_ceil(MOST).max(1);
+    let each = samples.len().div_ceil(MAX_POINTS).max(1);
     let thinned = |piece: &[(Timestamp, f64)]| {
         let greatest = |some: &[(Timestamp, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
         piece.chunks(each).filter_map(greatest).collect()
@@ -72,7 +72,7 @@ fn pieces(samples: &[(Timestamp, f64)]) -> Vec<Vec<(Timestamp, f64)>> {
 }
 
 /// Formats a number without its unit: `0.4`, `93.2`, `512 M`.
-fn figure(value: f64) -> String {
+fn format_number(value: f64) -> String {
     const UNITS: [&str; 4] = [" k", " M", " G", " T"];
     if value < 1000.0 {
         return format!("{value:.1}");
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn figures_are_short() {
-        let figures = [0.04, 999.94, 1_500.0, 512_900_000.0, 1.6e10].map(figure);
+        let figures = [0.04, 999.94, 1_500.0, 512_900_000.0, 1.6e10].map(format_number);
         assert_eq!(figures, ["0.0", "999.9", "1.5 k", "513 M", "16 G"]);
     }
 }

@@ -97,8 +97,14 @@ pub(crate) fn sample() -> Overview {
 }
 
 fn html_of(overview_shown: &Overview) -> String {
-    overview(overview_shown, &[], &Selection::default(), &Viewer::anybody("/"), Timestamp::UNIX_EPOCH)
-        .into_string()
+    overview(
+        overview_shown,
+        &[],
+        &Selection::default(),
+        &RequestContext::anonymous("/"),
+        Timestamp::UNIX_EPOCH,
+    )
+    .into_string()
 }
 
 #[test]
@@ -369,16 +375,17 @@ fn failure_beside_a_planned_stop_is_loud() {
 
 #[test]
 fn who_may_only_look_cannot_start_again_what_a_plan_stopped() {
-    let viewer = Viewer { may_act: false, ..Viewer::anybody("/") };
+    let context = RequestContext { may_act: false, ..RequestContext::anonymous("/") };
     let shown = stopped_on_purpose();
-    let html = overview(&shown, &[], &Selection::default(), &viewer, Timestamp::UNIX_EPOCH).into_string();
+    let html = overview(&shown, &[], &Selection::default(), &context, Timestamp::UNIX_EPOCH).into_string();
     assert!(html.contains("Stopped on purpose") && !html.contains("action=\"/start\""), "{html}");
 }
 
 #[test]
 fn page_of_a_plan_that_is_not_kept_says_what_is_left_of_it() {
-    let page =
-        |id| planned::stopped_by(&Viewer::anybody("/"), id, &stopped_on_purpose(), Timestamp::UNIX_EPOCH);
+    let page = |id| {
+        planned::stopped_by(&RequestContext::anonymous("/"), id, &stopped_on_purpose(), Timestamp::UNIX_EPOCH)
+    };
     let html = page(5).unwrap().into_string();
     for expected in ["<h1>Plan 5</h1>", "stopped by &lt;ann&gt;", "kafka server", "Start it again</button>"] {
         assert!(html.contains(expected), "{expected}\n{html}");

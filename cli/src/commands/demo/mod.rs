@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
-use rta_aggregator::{Configuration, Record};
+use rta_aggregator::{ConfigSource, EventStore};
 use rta_shared::action::ActionKind;
 use rta_shared::config::Platform;
 use rta_shared::connection::Listeners;
@@ -94,7 +94,7 @@ async fn serve_demo(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent_address(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options {
+        let options = rta_agent::AgentOptions {
             watch: WatchOptions::default(),
             folder: None,
             hangup: None,
@@ -112,13 +112,13 @@ async fn serve_demo(
     let own = ca.host(AGGREGATOR_NAME).map_err(anyhow::Error::msg)?;
     let agents = Some(ClientTls::in_memory(&own).map_err(anyhow::Error::msg)?);
     servers.push(tokio::spawn(rta_aggregator::serve(
-        Configuration::Fixed(platform),
-        Record::in_memory(),
+        ConfigSource::Fixed(platform),
+        EventStore::in_memory(),
         web,
         Listeners { tcp: None, socket: Some(socket) },
-        rta_aggregator::Doors { agents, ..rta_aggregator::Doors::clear() },
-        rta_aggregator::Page {
-            access: rta_aggregator::access::Access::open(false),
+        rta_aggregator::TlsConfigs { agents, ..rta_aggregator::TlsConfigs::without_tls() },
+        rta_aggregator::WebOptions {
+            access: rta_aggregator::auth::AccessControl::without_users(false),
             names: Vec::new(),
             proxies: Vec::new(),
         },

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 use rta_shared::config::{
-    CommandRule, CommandTemplate, Host, HostConfig, Platform, Source, StartEngine, StartEngineTemplate,
-    StartRule, StartTemplate, Template, load_sources,
+    CommandRule, Host, HostConfig, Platform, Source, StartEngine, StartRule, load_sources,
 };
 use rta_shared::criterion::Criterion;
+use rta_shared::template::Template;
 
 use super::command_lines::command_line;
 use super::stand_in::LEASE_VARIABLE;
@@ -32,10 +32,10 @@ pub(crate) fn demo_platform() -> anyhow::Result<Platform> {
     let sources = SOURCES.map(|(name, text)| Source { name: name.to_owned(), text: text.to_owned() });
     let mut platform = load_sources(&sources)?;
     for component in &mut platform.components {
-        component.start = Some(StartTemplate {
-            engine: StartEngineTemplate::Command(CommandTemplate {
-                command: vec![Template::parse("stand-in").map_err(anyhow::Error::msg)?],
-                ..CommandTemplate::default()
+        component.start = Some(StartRule {
+            engine: StartEngine::Command(CommandRule {
+                command: vec![Template::parse("stand-in").map_err(anyhow::Error::msg)?.into()],
+                ..CommandRule::default()
             }),
             timeout: TIMEOUT,
             settle: SETTLE,

@@ -1,15 +1,16 @@
 //! Reads one component.
 
 use super::super::fields::{TableReader, TomlValue, reader_of_table};
-use super::super::host::ProcessCount;
-use super::super::source::{Located, Problems};
+use super::super::model::{Part, ProcessCount};
+use super::super::source::Problems;
 use super::control::{parse_restart, parse_start, parse_stop, wanted};
 use super::criterion::parse_criteria;
 use super::probe::parse_probe;
 use super::texts::parse_template;
-use super::{RawComponent, RawDependency, RawPart, named};
+use super::{RawComponent, RawDependency, named};
 use crate::name::{MAX_NAME_LENGTH, Name};
 use crate::sanitize::printable;
+use crate::template::{Located, Templated};
 
 pub(super) fn parse_component(
     mut fields: TableReader<'_, '_>,
@@ -17,12 +18,16 @@ pub(super) fn parse_component(
 ) -> Option<RawComponent> {
     let name = named(&mut fields, "component", problems);
     let aliases = fields.texts("aliases", problems);
-    let parts = parts(&mut fields, problems);
+    let mut parts = parts(&mut fields, problems);
     let container = fields.boolean("container", problems).unwrap_or(false);
+    for part in &mut parts {
+        part.container = container;
+    }
     let elements = fields.array("depends_on", problems);
     let depends_on = elements.iter().filter_map(|value| dependency(value, &fields.owner, problems)).collect();
     let start = fields.table("start", problems).and_then(|table| parse_start(table, problems));
-    let stop = fields.table("stop", problems).map(|table| parse_stop(table, problems)).unwrap_or_default();
+    let stop = fields.table("stop", problems).map(|table| parse_stop(table, problems));
+    let (stop, stop_by_agent) = stop.unwrap_or_default();
     let probe = fields.table("probe", problems).and_then(|table| parse_probe(table, problems));
     let log = fields.text("log", problems);
     let log = log.and_then(|text| parse_template(text, &fields.owner, "log", problems));
@@ -33,10 +38,10 @@ pub(super) fn parse_component(
         name: name?,
         aliases,
         parts,
-        container,
         depends_on,
         start,
         stop,
+        stop_by_agent,
         probe,
         log,
         restart,
@@ -44,8 +49,8 @@ pub(super) fn parse_component(
     })
 }
 
-/// Reads the parts, in the short form, `parse_criteria`, or the long one, `[[component.process]]`.
-fn parts(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<RawPart> {
+/// Reads the parts, in the short form, `criteria`, or the long one, `[[component.process]]`.
+fn parts(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<Part<Templated>> {
     let is_short = fields.has("criteria");
     let is_long = fields.has("process");
     let owner = fields.owner.clone();
@@ -59,31 +64,32 @@ fn parts(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<R
     if is_long && tables.is_empty() {
         problems.report(fields.place, format!("{owner}: it has no [[component.process]]"));
     }
-    let mut parts: Vec<RawPart> =
+    let parts: Vec<(Located<Name>, Part<Templated>)> =
         tables.into_iter().filter_map(|table| part(table, &owner, problems)).collect();
     if !is_long {
-        return vec![RawPart { name: None, criteria: short, count: ProcessCount::ONE }];
+        return vec![Part { name: None, criteria: short, count: ProcessCount::ONE, container: false }];
     }
-    if !parts.is_empty() && parts.iter().all(|part| part.count.min == 0) {
+    if !parts.is_empty() && parts.iter().all(|(_, part)| part.count.min == 0) {
         let message = format!("{owner}: one of its processes must be needed, with a \"min\" of at least 1");
         problems.report(fields.place, message);
     }
     let mut names: Vec<Name> = Vec::new();
-    parts.retain(|part| {
-        let Some(written) = &part.name else { return false };
-        let name = Name::from(written.value.as_str());
-        let is_new = !names.contains(&name);
-        if !is_new {
+    for (name, _) in &parts {
+        if names.contains(&name.value) {
             let message = format!("{owner}: two of its processes are called \"{name}\"");
-            problems.report(written.place, message);
+            problems.report(name.place, message);
         }
-        names.push(name);
-        is_new
-    });
-    parts
+        names.push(name.value.clone());
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
-fn part(mut fields: TableReader<'_, '_>, owner: &str, problems: &mut Problems<'_>) -> Option<RawPart> {
+/// Reads one part, and returns it with its name.
+fn part(
+    mut fields: TableReader<'_, '_>,
+    owner: &str,
+    problems: &mut Problems<'_>,
+) -> Option<(Located<Name>, Part<Templated>)> {
     fields.owner = format!("{owner}: process");
     let name = fields.required_text("name", problems);
     if let Some(name) = &name {
@@ -104,7 +110,9 @@ fn part(mut fields: TableReader<'_, '_>, owner: &str, problems: &mut Problems<'_
     let criteria = parse_criteria(&mut fields, true, problems);
     let count = count(&mut fields, problems);
     fields.finish(problems);
-    Some(RawPart { name: Some(name?), criteria, count })
+    let name = name?.map(|name| Name::from(name.as_str()));
+    let part = Part { name: Some(name.value.clone()), criteria, count, container: false };
+    Some((name, part))
 }
 
 /// Reads `count = 2`, or `count = { min = 1, max = 3 }`.

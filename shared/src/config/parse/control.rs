@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
-use super::super::exit::SuccessExitStatus;
 use super::super::fields::{TableReader, reader_of_table};
-use super::super::host::{RestartRule, RestartWhen, StopScope, StopSignal};
-use super::super::source::{Located, Problems, SourceLocation};
+use super::super::model::{
+    CommandRule, RestartRule, RestartWhen, StartEngine, StartRule, StopRule, StopScope, StopSignal,
+    SuccessExitStatus,
+};
+use super::super::source::Problems;
+use super::process;
 use super::texts::parse_template;
-use super::{RawStart, RawStop, process};
 use crate::sanitize::printable;
 use crate::suggestion::did_you_mean;
+use crate::template::{Located, SourceLocation, Template, Templated};
 
 /// Keys that are valid only with a command; for systemd, the unit contains these settings.
 const OF_A_COMMAND: [&str; 5] = ["command", "directory", "user", "environment", "log"];
 
-pub(super) fn parse_start(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<RawStart> {
+pub(super) fn parse_start(
+    mut fields: TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<StartRule<Templated>> {
     let systemd = unit(&mut fields, problems);
     let command = fields.texts("command", problems);
     if !fields.has("systemd") && command.first().is_none_or(|program| program.value.is_empty()) {
@@ -41,8 +47,7 @@ pub(super) fn parse_start(mut fields: TableReader<'_, '_>, problems: &mut Proble
             Some((name.value, parse_template(value, &owner, "environment", problems)?))
         })
         .collect();
-    let raw = RawStart {
-        systemd,
+    let command = CommandRule {
         command,
         directory,
         user: fields.text("user", problems).map(|user| user.value),
@@ -50,20 +55,19 @@ pub(super) fn parse_start(mut fields: TableReader<'_, '_>, problems: &mut Proble
         environment_files: process::parse_environment_files(&mut fields, problems),
         process: process::parse_process_settings(&mut fields, problems),
         log,
-        timeout: fields
-            .duration("timeout", Duration::from_secs(1), problems)
-            .unwrap_or(Duration::from_secs(60)),
-        settle: fields.duration("settle", Duration::ZERO, problems).unwrap_or(Duration::from_secs(2)),
     };
+    let timeout = fields.duration("timeout", Duration::from_secs(1), problems);
+    let settle = fields.duration("settle", Duration::ZERO, problems);
     fields.finish(problems);
-    Some(raw)
+    Some(StartRule {
+        engine: systemd.map_or(StartEngine::Command(command), StartEngine::Systemd),
+        timeout: timeout.unwrap_or(Duration::from_secs(60)),
+        settle: settle.unwrap_or(Duration::from_secs(2)),
+    })
 }
 
 /// Reads `systemd = "kafka.service"`, the alternative to a command.
-fn unit(
-    fields: &mut TableReader<'_, '_>,
-    problems: &mut Problems<'_>,
-) -> Option<Located<super::super::template::Template>> {
+fn unit(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<Located<Template>> {
     let unit = fields.text("systemd", problems)?;
     for key in OF_A_COMMAND.into_iter().chain(process::KEYS) {
         if let Some(value) = fields.value(key) {
@@ -89,7 +93,12 @@ pub(super) fn is_unit_name(name: &str) -> bool {
     name.contains('.') && !name.contains(['/', ' '])
 }
 
-pub(super) fn parse_stop(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> RawStop {
+/// Reads the stop rule, and returns it with the position of its first key that is valid only if the agent
+/// itself stops the component.
+pub(super) fn parse_stop(
+    mut fields: TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> (StopRule<Templated>, Option<SourceLocation>) {
     let signal =
         word(&mut fields, "signal", StopSignal::from_name, &StopSignal::ALL.map(StopSignal::name), problems);
     let owner = fields.owner.clone();
@@ -104,20 +113,31 @@ pub(super) fn parse_stop(mut fields: TableReader<'_, '_>, problems: &mut Problem
         let sentence = format!("{owner}: it has both \"signal\" and \"command\"; keep one of them");
         problems.report(signal.place, sentence);
     }
-    let scope = |text: &str| StopScope::ALL.into_iter().find(|scope| scope.word() == text);
     let kill_at = fields.value("kill").map(|value| value.place);
     let settle_at = fields.value("settle").map(|value| value.place);
     let settle = fields.duration("settle", Duration::ZERO, problems);
-    let raw = RawStop {
-        signal,
-        timeout: fields.duration("timeout", Duration::from_secs(1), problems),
-        kill: fields.boolean("kill", problems).zip(kill_at).map(|(value, place)| Located { value, place }),
-        scope: word(&mut fields, "scope", scope, &StopScope::ALL.map(StopScope::word), problems),
-        settle: settle.zip(settle_at).map(|(value, place)| Located { value, place }),
+    let default = StopRule::<Templated>::default();
+    let timeout = fields.duration("timeout", Duration::from_secs(1), problems);
+    let kill = fields.boolean("kill", problems);
+    let scope =
+        word(&mut fields, "scope", StopScope::from_word, &StopScope::ALL.map(StopScope::word), problems);
+    let of_the_agent = [
+        signal.as_ref().map(|signal| signal.place),
+        kill.and(kill_at),
+        scope.as_ref().map(|scope| scope.place),
+        settle.and(settle_at),
+        command.first().map(|program| program.place),
+    ];
+    let rule = StopRule {
+        signal: signal.map_or(default.signal, |signal| signal.value),
+        timeout: timeout.unwrap_or(default.timeout),
+        kill: kill.unwrap_or(default.kill),
+        scope: scope.map_or(default.scope, |scope| scope.value),
+        settle,
         command,
     };
     fields.finish(problems);
-    raw
+    (rule, of_the_agent.into_iter().flatten().next())
 }
 
 /// Reads `restart = "always"`, or a table with details.
@@ -127,10 +147,9 @@ pub(super) fn parse_restart(
 ) -> Option<Located<RestartRule>> {
     let value = fields.value("restart")?;
     let place = value.place;
-    let parse = |text: &str| RestartWhen::ALL.into_iter().find(|when| when.word() == text);
     let words = RestartWhen::ALL.map(RestartWhen::word);
     if !value.value.is_table() {
-        let when = word(fields, "restart", parse, &words, problems)?;
+        let when = word(fields, "restart", RestartWhen::from_word, &words, problems)?;
         return Some(Located { value: RestartRule { when: when.value, ..RestartRule::default() }, place });
     }
     let owner = format!("{}: restart", fields.owner);
@@ -139,7 +158,7 @@ pub(super) fn parse_restart(
     if !table.has("when") {
         table.missing("when", problems);
     }
-    let when = word(&mut table, "when", parse, &words, problems);
+    let when = word(&mut table, "when", RestartWhen::from_word, &words, problems);
     let shortest = Duration::from_millis(100);
     let limit_at = table.value("limit").map_or(place, |value| value.place);
     let limit = table.integer("limit", problems).map(u32::try_from);

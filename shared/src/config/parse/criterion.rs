@@ -1,12 +1,13 @@
 //! Reads the criteria that identify a component's processes.
 
 use super::super::fields::{TableReader, TomlValue, reader_of_table};
-use super::super::platform::CriterionTemplate;
-use super::super::source::{Located, Problems};
-use super::super::template::{RegexTemplate, Template};
+use super::super::source::Problems;
 use super::control::is_unit_name;
 use super::texts::parse_template;
+use crate::attributes::{AttributeCriterion, UserCriterion};
+use crate::criterion::{ArgumentCriterion, Criterion};
 use crate::sanitize::printable;
+use crate::template::{Located, RegexTemplate, Template, Templated};
 
 /// Attributes that a criterion can test instead of arguments.
 const ATTRIBUTES: [&str; 5] = ["user", "executable", "directory", "unit", "parent"];
@@ -15,7 +16,7 @@ pub(super) fn parse_criteria(
     fields: &mut TableReader<'_, '_>,
     needed: bool,
     problems: &mut Problems<'_>,
-) -> Vec<Located<CriterionTemplate>> {
+) -> Vec<Criterion<Templated>> {
     let elements = fields.array("criteria", problems);
     if needed && elements.is_empty() {
         problems
@@ -29,7 +30,7 @@ fn criterion(
     value: &TomlValue<'_, '_>,
     owner: &str,
     problems: &mut Problems<'_>,
-) -> Option<Located<CriterionTemplate>> {
+) -> Option<Criterion<Templated>> {
     let mut fields = reader_of_table(value, owner, "criteria", problems)?;
     let attributes: Vec<&'static str> = ATTRIBUTES.into_iter().filter(|key| fields.has(key)).collect();
     let is_on_arguments = fields.has("index") || fields.has("regex");
@@ -52,24 +53,24 @@ fn criterion(
         }
         fields.finish(problems);
         let regex = regex(text?, owner, "regex", problems)?;
-        let value = CriterionTemplate::Argument { index, regex: regex.value };
-        return Some(Located { value, place: regex.place });
+        return Some(Criterion::Argument(ArgumentCriterion { index, regex }));
     };
     let text = fields.text(key, problems);
     fields.finish(problems);
     let text = text?;
-    let place = text.place;
-    let value = match key {
-        "user" => CriterionTemplate::User(user(text, owner, problems)?),
-        "unit" => CriterionTemplate::Unit(unit(text, owner, problems)?),
-        "executable" => CriterionTemplate::Executable(regex(text, owner, key, problems)?.value),
-        "directory" => CriterionTemplate::Directory(regex(text, owner, key, problems)?.value),
-        _ => CriterionTemplate::Parent(regex(text, owner, key, problems)?.value),
-    };
-    Some(Located { value, place })
+    Some(Criterion::Attribute(match key {
+        "user" => {
+            let name = user(text, owner, problems)?;
+            AttributeCriterion::User(UserCriterion { name, uid: None, is_implied: false })
+        }
+        "unit" => AttributeCriterion::Unit(unit(text, owner, problems)?),
+        "executable" => AttributeCriterion::Executable(regex(text, owner, key, problems)?),
+        "directory" => AttributeCriterion::Directory(regex(text, owner, key, problems)?),
+        _ => AttributeCriterion::Parent(regex(text, owner, key, problems)?),
+    }))
 }
 
-fn user(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Template> {
+fn user(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Located<Template>> {
     if text.value.trim().is_empty() || text.value.contains([':', '\0', '\n']) {
         let shown = printable(&text.value);
         let sentence = format!(
@@ -78,10 +79,10 @@ fn user(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Opti
         problems.report(text.place, sentence);
         return None;
     }
-    parse_template(text, owner, "user", problems).map(|template| template.value)
+    parse_template(text, owner, "user", problems)
 }
 
-fn unit(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Template> {
+fn unit(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Located<Template>> {
     let is_unit =
         is_unit_name(&text.value) && [".service", ".scope"].iter().any(|end| text.value.ends_with(end));
     // The value of a variable differs between hosts.
@@ -93,7 +94,7 @@ fn unit(text: Located<String>, owner: &str, problems: &mut Problems<'_>) -> Opti
         problems.report(text.place, sentence);
         return None;
     }
-    parse_template(text, owner, "unit", problems).map(|template| template.value)
+    parse_template(text, owner, "unit", problems)
 }
 
 fn regex(

@@ -1,4 +1,5 @@
-//! Configuration as it was written: each value with its position, not yet validated against others.
+//! Configuration as it was written: names with their positions, not yet validated against others, and the
+//! rules of each component, with variables.
 
 mod component;
 mod control;
@@ -7,18 +8,13 @@ mod probe;
 mod process;
 mod texts;
 
-use std::time::Duration;
-
 use toml::de::DeTable;
 
-use self::process::RawEnvironmentFile;
 use super::fields::TableReader;
-use super::host::{ProcessCount, RestartRule, StopScope, StopSignal};
-use super::platform::{CriterionTemplate, ProbeTemplate};
-use super::process_settings::ProcessSettings;
-use super::source::{Located, Problems, Source, SourceLocation};
-use super::template::Template;
+use super::model::{Part, ProbeRule, RestartRule, StartRule, StopRule};
+use super::source::{Problems, Source};
 use crate::sanitize::printable;
+use crate::template::{Located, SourceLocation, Template, Templated};
 
 /// Content of all files of a configuration.
 #[derive(Debug, Default)]
@@ -34,12 +30,14 @@ pub(super) struct RawConfig {
 pub(super) struct RawComponent {
     pub(super) name: Located<String>,
     pub(super) aliases: Vec<Located<String>>,
-    pub(super) parts: Vec<RawPart>,
-    pub(super) container: bool,
+    pub(super) parts: Vec<Part<Templated>>,
     pub(super) depends_on: Vec<RawDependency>,
-    pub(super) start: Option<RawStart>,
-    pub(super) stop: RawStop,
-    pub(super) probe: Option<RawProbe>,
+    pub(super) start: Option<StartRule<Templated>>,
+    pub(super) stop: StopRule<Templated>,
+    /// Position of the first key of the stop rule that is valid only if the agent itself stops the component.
+    pub(super) stop_by_agent: Option<SourceLocation>,
+    /// Probe, with the start of its table.
+    pub(super) probe: Option<Located<ProbeRule<Templated>>>,
     pub(super) log: Option<Located<Template>>,
     pub(super) restart: Option<Located<RestartRule>>,
     /// Position of `wanted = "running"`.
@@ -47,74 +45,9 @@ pub(super) struct RawComponent {
 }
 
 #[derive(Debug)]
-pub(super) struct RawPart {
-    /// Name of the part; `None` in the short form.
-    pub(super) name: Option<Located<String>>,
-    pub(super) criteria: Vec<Located<CriterionTemplate>>,
-    pub(super) count: ProcessCount,
-}
-
-#[derive(Debug)]
 pub(super) struct RawDependency {
     pub(super) component: Located<String>,
     pub(super) host: Option<Located<String>>,
-}
-
-#[derive(Debug)]
-pub(super) struct RawStart {
-    /// Unit that systemd starts; the command is then empty, and no other key is set.
-    pub(super) systemd: Option<Located<Template>>,
-    pub(super) command: Vec<Located<Template>>,
-    pub(super) directory: Option<Located<Template>>,
-    pub(super) user: Option<String>,
-    pub(super) environment: Vec<(String, Located<Template>)>,
-    pub(super) environment_files: Vec<RawEnvironmentFile>,
-    pub(super) process: ProcessSettings,
-    pub(super) log: Option<Located<Template>>,
-    pub(super) timeout: Duration,
-    pub(super) settle: Duration,
-}
-
-impl RawStart {
-    /// Returns all texts that may contain variables.
-    pub(super) fn templates(&self) -> impl Iterator<Item = &Located<Template>> {
-        self.command
-            .iter()
-            .chain(&self.directory)
-            .chain(self.environment.iter().map(|(_, value)| value))
-            .chain(self.environment_files.iter().map(|file| &file.path))
-            .chain(&self.log)
-            .chain(&self.systemd)
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct RawStop {
-    pub(super) signal: Option<Located<StopSignal>>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) kill: Option<Located<bool>>,
-    pub(super) scope: Option<Located<StopScope>>,
-    pub(super) settle: Option<Located<Duration>>,
-    pub(super) command: Vec<Located<Template>>,
-}
-
-impl RawStop {
-    /// Returns the position of the first key that is valid only if the agent itself stops the component.
-    pub(super) fn of_the_agent(&self) -> Option<SourceLocation> {
-        let signal = self.signal.as_ref().map(|at| at.place);
-        signal
-            .or(self.kill.as_ref().map(|at| at.place))
-            .or(self.scope.as_ref().map(|at| at.place))
-            .or(self.settle.as_ref().map(|at| at.place))
-            .or(self.command.first().map(|at| at.place))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct RawProbe {
-    /// Start of the table.
-    pub(super) place: SourceLocation,
-    pub(super) template: ProbeTemplate,
 }
 
 #[derive(Debug)]

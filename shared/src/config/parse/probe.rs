@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::super::fields::TableReader;
-use super::super::platform::{ProbeMethodTemplate, ProbeTemplate};
+use super::super::model::{ProbeMethod, ProbeRule};
 use super::super::source::Problems;
-use super::super::template::Template;
-use super::RawProbe;
 use super::texts::parse_template;
+use crate::template::{Located, Template, Templated};
 
 /// Default values of the durations.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -18,18 +17,22 @@ const FAILURES: u32 = 3;
 /// Default of the expected status code.
 const FOUND: u16 = 200;
 
-pub(super) fn parse_probe(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<RawProbe> {
+/// Reads the probe, and returns it with the start of its table.
+pub(super) fn parse_probe(
+    mut fields: TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<Located<ProbeRule<Templated>>> {
     let owner = fields.owner.clone();
     let kinds = ["tcp", "http", "command"].into_iter().filter(|kind| fields.has(kind)).count();
     if kinds != 1 {
         let message = format!("{owner}: it asks one thing: \"tcp\", \"http\" or \"command\"");
         problems.report(fields.place, message);
     }
-    let mut text = |key: &'static str, fields: &mut TableReader<'_, '_>| -> Option<Template> {
+    let mut text = |key: &'static str, fields: &mut TableReader<'_, '_>| -> Option<Located<Template>> {
         let text = fields.text(key, problems)?;
-        Some(parse_template(text, &owner, key, problems)?.value)
+        parse_template(text, &owner, key, problems)
     };
-    let tcp = text("tcp", &mut fields).map(ProbeMethodTemplate::Tcp);
+    let tcp = text("tcp", &mut fields).map(ProbeMethod::Tcp);
     let url = text("http", &mut fields);
     let status_at = fields.value("status").map(|value| value.place);
     let status = fields.integer("status", problems);
@@ -42,17 +45,14 @@ pub(super) fn parse_probe(mut fields: TableReader<'_, '_>, problems: &mut Proble
         }
     }
     let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(FOUND);
-    let http = url.map(|url| ProbeMethodTemplate::Http { url, status });
+    let http = url.map(|url| ProbeMethod::Http { url, status });
     let words = fields.texts("command", problems);
     if fields.has("command") && words.first().is_none_or(|program| program.value.is_empty()) {
         problems.report(fields.place, format!("{owner}: key \"command\" needs at least a program"));
     }
-    let words: Vec<Template> = words
-        .into_iter()
-        .filter_map(|word| parse_template(word, &owner, "command", problems))
-        .map(|word| word.value)
-        .collect();
-    let command = (!words.is_empty()).then_some(ProbeMethodTemplate::Command(words));
+    let words: Vec<_> =
+        words.into_iter().filter_map(|word| parse_template(word, &owner, "command", problems)).collect();
+    let command = (!words.is_empty()).then_some(ProbeMethod::Command(words));
     let second = Duration::from_secs(1);
     let interval = fields.duration("interval", second, problems).unwrap_or(INTERVAL);
     let timeout = fields.duration("timeout", second, problems).unwrap_or(TIMEOUT);
@@ -66,5 +66,5 @@ pub(super) fn parse_probe(mut fields: TableReader<'_, '_>, problems: &mut Proble
     fields.finish(problems);
     let failures = failures.and_then(Result::ok).unwrap_or(FAILURES);
     let question = tcp.or(http).or(command)?;
-    Some(RawProbe { place, template: ProbeTemplate { question, interval, timeout, failures, grace } })
+    Some(Located { value: ProbeRule { question, interval, timeout, failures, grace }, place })
 }

@@ -1,28 +1,21 @@
 //! Reads the settings of a command's process: environment files, limits, priority.
 
 use super::super::fields::{TableReader, TomlValue, reader_of_table};
-use super::super::process_settings::{LimitedResource, ProcessSettings, ResourceLimit};
-use super::super::source::{Located, Problems};
-use super::super::template::Template;
+use super::super::model::{EnvironmentFile, LimitedResource, ProcessSettings, ResourceLimit};
+use super::super::source::Problems;
 use super::texts::parse_template;
 use crate::sanitize::printable;
+use crate::template::{Located, Templated};
 
 /// Keys that this module reads.
 pub(super) const KEYS: [&str; 5] = ["environment_file", "umask", "group", "limits", "nice"];
-
-/// Environment file; `is_optional` is true if it may be missing.
-#[derive(Debug)]
-pub(in super::super) struct RawEnvironmentFile {
-    pub(in super::super) path: Located<Template>,
-    pub(in super::super) is_optional: bool,
-}
 
 /// Reads `environment_file = "/etc/kafka/env"`, or a list; a `-` before a path makes the file optional, as in
 /// systemd.exec(5).
 pub(super) fn parse_environment_files(
     fields: &mut TableReader<'_, '_>,
     problems: &mut Problems<'_>,
-) -> Vec<RawEnvironmentFile> {
+) -> Vec<EnvironmentFile<Templated>> {
     const KEY: &str = "environment_file";
     let owner = fields.owner.clone();
     let is_one = fields.value(KEY).is_some_and(|value| value.value.is_str());
@@ -42,7 +35,7 @@ pub(super) fn parse_environment_files(
             return None;
         }
         let path = parse_template(Located { value, place: text.place }, &owner, KEY, problems)?;
-        Some(RawEnvironmentFile { path, is_optional })
+        Some(EnvironmentFile { path, is_optional })
     };
     texts.into_iter().filter_map(file).collect()
 }
@@ -88,7 +81,7 @@ fn limits(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<
     let Some(mut table) = fields.table("limits", problems) else { return Vec::new() };
     let mut limits = Vec::new();
     for resource in LimitedResource::ALL {
-        let Some(value) = table.value(resource.key()) else { continue };
+        let Some(value) = table.value(resource.word()) else { continue };
         let owner = table.owner.clone();
         limits.extend(limit(resource, &value, &owner, problems));
     }
@@ -107,7 +100,7 @@ fn limit(
         let both = amount(resource, value, owner, problems)?;
         return Some(ResourceLimit { resource, soft: both, hard: both });
     }
-    let mut table = reader_of_table(value, format!("{owner}: {resource}"), resource.key(), problems)?;
+    let mut table = reader_of_table(value, format!("{owner}: {resource}"), resource.word(), problems)?;
     for key in ["soft", "hard"] {
         if !table.has(key) {
             table.missing(key, problems);

@@ -1,53 +1,17 @@
 //! Validates that the rules for starting, stopping and restarting fit together.
 
-use super::super::host::RestartWhen;
-use super::super::parse::{RawConfig, RawStart, RawStop};
-use super::super::platform::{CommandTemplate, StartEngineTemplate, StartTemplate, StopTemplate};
+use super::super::model::{RestartWhen, StartEngine};
+use super::super::parse::RawConfig;
 use super::super::source::Problems;
 use crate::sanitize::printable;
-
-pub(super) fn start_template(raw: &RawStart) -> StartTemplate {
-    let engine = match &raw.systemd {
-        Some(unit) => StartEngineTemplate::Systemd(unit.value.clone()),
-        None => StartEngineTemplate::Command(CommandTemplate {
-            command: raw.command.iter().map(|argument| argument.value.clone()).collect(),
-            directory: raw.directory.as_ref().map(|directory| directory.value.clone()),
-            user: raw.user.clone(),
-            environment: raw
-                .environment
-                .iter()
-                .map(|(name, value)| (name.clone(), value.value.clone()))
-                .collect(),
-            environment_files: raw
-                .environment_files
-                .iter()
-                .map(|file| (file.path.value.clone(), file.is_optional))
-                .collect(),
-            process: raw.process.clone(),
-            log: raw.log.as_ref().map(|log| log.value.clone()),
-        }),
-    };
-    StartTemplate { engine, timeout: raw.timeout, settle: raw.settle }
-}
-
-pub(super) fn stop_template(raw: &RawStop) -> StopTemplate {
-    let default = StopTemplate::default();
-    StopTemplate {
-        signal: raw.signal.as_ref().map_or(default.signal, |signal| signal.value),
-        timeout: raw.timeout.unwrap_or(default.timeout),
-        kill: raw.kill.as_ref().map_or(default.kill, |kill| kill.value),
-        scope: raw.scope.as_ref().map_or(default.scope, |scope| scope.value),
-        settle: raw.settle.as_ref().map(|settle| settle.value),
-        command: raw.command.iter().map(|argument| argument.value.clone()).collect(),
-    }
-}
 
 /// Reports combinations that cannot be meant.
 pub(super) fn check_control(raw: &RawConfig, problems: &mut Problems<'_>) {
     for component in &raw.components {
         let owner = format!("component \"{}\"", printable(&component.name.value));
-        let is_unit = component.start.as_ref().is_some_and(|start| start.systemd.is_some());
-        if let (true, Some(place)) = (is_unit, component.stop.of_the_agent()) {
+        let engine = component.start.as_ref().map(|start| &start.engine);
+        let is_unit = matches!(engine, Some(StartEngine::Systemd(_)));
+        if let (true, Some(place)) = (is_unit, component.stop_by_agent) {
             problems.report(
                 place,
                 format!("{owner}: stop: systemd stops it, by its unit's own rules; only \"timeout\" can be set here"),

@@ -12,15 +12,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use self::names::{DeclaredNames, NameAlphabet};
-use super::parse::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole};
-use super::platform::{
-    Component, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform, Role,
-};
-use super::source::{Located, Problems};
+use super::parse::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawRole};
+use super::platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
+use super::source::Problems;
 use crate::address::{AddressProblem, server_url};
 use crate::name::Name;
 use crate::redact::redact_text;
 use crate::sanitize::printable;
+use crate::template::Located;
 
 /// Default port of an agent.
 const AGENT_PORT: u16 = 7601;
@@ -62,9 +61,9 @@ pub(super) fn validate(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform
 
     cycle::check_cycles(&platform, raw, problems);
     control::check_control(raw, problems);
-    variables::check_variables(&platform, raw, problems);
-    variables::check_overrides(raw, problems);
-    paths::check_paths(&platform, raw, problems);
+    variables::check_variables(&platform, problems);
+    variables::check_overrides(&platform, raw, problems);
+    paths::check_paths(&platform, problems);
     probes::check_probes(&platform, raw, problems);
     requirements::check_requirements(&platform, raw, problems);
     platform
@@ -94,24 +93,14 @@ fn component(raw: &RawComponent, names: &NameTables, problems: &mut Problems<'_>
     Component {
         name: Name::from(raw.name.value.as_str()),
         aliases: raw.aliases.iter().map(|alias| Name::from(alias.value.as_str())).collect(),
-        parts: raw.parts.iter().map(part).collect(),
-        container: raw.container,
+        parts: raw.parts.clone(),
         depends_on,
-        start: raw.start.as_ref().map(control::start_template),
-        stop: control::stop_template(&raw.stop),
-        probe: raw.probe.as_ref().map(|probe| probe.template.clone()),
-        log: raw.log.as_ref().map(|log| log.value.clone()),
+        start: raw.start.clone(),
+        stop: raw.stop.clone(),
+        probe: raw.probe.as_ref().map(|probe| probe.value.clone()),
+        log: raw.log.clone(),
         restart: raw.restart.as_ref().map(|restart| restart.value).unwrap_or_default(),
         wanted: raw.wanted.is_some(),
-    }
-}
-
-fn part(raw: &RawPart) -> PartTemplate {
-    let criteria = raw.criteria.iter().map(|criterion| criterion.value.clone());
-    PartTemplate {
-        name: raw.name.as_ref().map(|name| Name::from(name.value.as_str())),
-        criteria: criteria.collect(),
-        count: raw.count,
     }
 }
 

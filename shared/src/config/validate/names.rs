@@ -1,9 +1,10 @@
 //! Definitions of names, and references to them.
 
-use super::super::source::{Located, Problems, SourceLocation};
+use super::super::source::Problems;
 use crate::name::{MAX_NAME_LENGTH, Name};
 use crate::sanitize::printable;
 use crate::suggestion::did_you_mean;
+use crate::template::{Located, SourceLocation};
 
 /// Allowed characters of a kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Validates paths: rejects relative ones, folders in place of files, and devices.
 
-use super::super::parse::{RawComponent, RawConfig};
-use super::super::platform::{Component, Host, NULL_DEVICE, Platform};
-use super::super::source::{Located, Problems};
-use super::super::template::Template;
+use super::super::platform::{Component, Host, Platform};
+use super::super::source::Problems;
+use super::super::variables::NULL_DEVICE;
+use crate::template::{Located, Template};
 
 /// Purpose of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +20,12 @@ enum PathUse {
 
 /// Reports, for every host that carries a component, each of its invalid paths. A configuration cannot rely
 /// on the agent's own working directory.
-pub(super) fn check_paths(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
-    for (component, written) in platform.components.iter().zip(&raw.components) {
+pub(super) fn check_paths(platform: &Platform, problems: &mut Problems<'_>) {
+    for component in &platform.components {
         let hosts: Vec<&Host> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
-        for (key, purpose, template) in paths(written) {
+        for (key, purpose, template) in paths(component) {
             let mut values: Vec<String> =
-                hosts.iter().filter_map(|host| host.expand(&template.value).ok()).collect();
+                hosts.iter().filter_map(|host| host.variables(&[]).text(template).ok()).collect();
             if hosts.is_empty() && template.value.variables().next().is_none() {
                 values.extend(template.value.expand(|_| None));
             }
@@ -47,22 +47,20 @@ fn sentence(component: &Component, key: &str, value: &str, reason: &str) -> Stri
 }
 
 /// Returns the paths of a component, each with its key.
-fn paths(written: &RawComponent) -> Vec<(&'static str, PathUse, &Located<Template>)> {
+fn paths(component: &Component) -> Vec<(&'static str, PathUse, &Located<Template>)> {
     let mut paths = Vec::new();
-    let has_directory = written.start.as_ref().is_some_and(|start| start.directory.is_some());
-    if let Some(start) = &written.start {
-        paths.extend(
-            start.command.first().map(|at| ("start: command", PathUse::Program { has_directory }, at)),
-        );
-        paths.extend(start.directory.as_ref().map(|at| ("start: directory", PathUse::Directory, at)));
-        paths.extend(start.log.as_ref().map(|at| ("start: log", PathUse::Log, at)));
-        let files = start.environment_files.iter();
+    let command = component.start.as_ref().and_then(|start| start.engine.command());
+    let has_directory = command.is_some_and(|command| command.directory.is_some());
+    let program = PathUse::Program { has_directory };
+    if let Some(command) = command {
+        paths.extend(command.command.first().map(|at| ("start: command", program, at)));
+        paths.extend(command.directory.as_ref().map(|at| ("start: directory", PathUse::Directory, at)));
+        paths.extend(command.log.as_ref().map(|at| ("start: log", PathUse::Log, at)));
+        let files = command.environment_files.iter();
         paths.extend(files.map(|file| ("start: environment_file", PathUse::EnvironmentFile, &file.path)));
     }
-    paths.extend(
-        written.stop.command.first().map(|at| ("stop: command", PathUse::Program { has_directory }, at)),
-    );
-    paths.extend(written.log.as_ref().map(|at| ("log", PathUse::Log, at)));
+    paths.extend(component.stop.command.first().map(|at| ("stop: command", program, at)));
+    paths.extend(component.log.as_ref().map(|at| ("log", PathUse::Log, at)));
     paths
 }
 

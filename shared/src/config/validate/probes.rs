@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::host::{HostComponent, ProbeMethod};
+use super::super::host::HostComponent;
+use super::super::model::ProbeMethod;
 use super::super::parse::RawConfig;
-use super::super::platform::{BUILT_IN_VARIABLES, Platform};
+use super::super::platform::Platform;
 use super::super::source::Problems;
-use super::super::template::Template;
+use super::super::variables::BUILT_IN_VARIABLES;
 use crate::attributes::CriterionKind;
 use crate::process::CommandLine;
 use crate::sanitize::printable;
@@ -19,14 +20,15 @@ pub(super) fn check_probes(platform: &Platform, raw: &RawConfig, problems: &mut 
     for (component, written) in platform.components.iter().zip(&raw.components) {
         let Some(probe) = &written.probe else { continue };
         for host in platform.hosts().filter(|host| host.carries(&component.name)) {
-            let mut variables = probe.template.question.templates().iter().flat_map(Template::variables);
+            let templates = probe.value.templates();
+            let mut variables = templates.iter().flat_map(|template| template.value.variables());
             let is_known = |name| BUILT_IN_VARIABLES.contains(&name) || host.variables.contains_key(name);
             // A variable without a value is reported elsewhere.
             if !variables.all(is_known) {
                 continue;
             }
             let owner = format!("component \"{}\": probe", component.name);
-            let config = match platform.component_config(component, host, &[SOME_ADDRESS]) {
+            let config = match component.resolve(host, &[SOME_ADDRESS]) {
                 Ok(config) => config,
                 Err(reason) => {
                     problems.report(probe.place, reason);

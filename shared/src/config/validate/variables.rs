@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::parse::{RawComponent, RawConfig, RawStart};
-use super::super::platform::{BUILT_IN_VARIABLES, Host, Platform};
-use super::super::source::{Located, Problems, SourceLocation};
-use super::super::template::{Template, is_variable_name};
+use super::super::parse::RawConfig;
+use super::super::platform::{Component, Host, Platform};
+use super::super::source::Problems;
+use super::super::variables::BUILT_IN_VARIABLES;
 use crate::sanitize::printable;
 use crate::suggestion::{did_you_mean, nearest};
+use crate::template::{Located, is_variable_name};
 
 /// Returns the default values of variables, from the top-level `[variables]` tables of all files.
 pub(super) fn default_variables(
@@ -48,10 +49,10 @@ pub(super) fn declared_variables(
 }
 
 /// Reports every variable that a component uses and that a host which carries it does not have.
-pub(super) fn check_variables(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
-    for (component, written) in platform.components.iter().zip(&raw.components) {
+pub(super) fn check_variables(platform: &Platform, problems: &mut Problems<'_>) {
+    for component in &platform.components {
         let carriers: Vec<_> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
-        for (name, place) in used(written) {
+        for Located { value: name, place } in used(component) {
             if BUILT_IN_VARIABLES.contains(&name) {
                 continue;
             }
@@ -85,8 +86,8 @@ pub(super) fn check_variables(platform: &Platform, raw: &RawConfig, problems: &m
 
 /// Reports each variable of an environment or a host that no component uses and whose name resembles that of
 /// a default: otherwise the default would silently stay in force.
-pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
-    let used: BTreeSet<&str> = raw.components.iter().flat_map(used).map(|(name, _)| name).collect();
+pub(super) fn check_overrides(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+    let used: BTreeSet<&str> = platform.components.iter().flat_map(used).map(|name| name.value).collect();
     let defaults: Vec<&str> = raw.variables.iter().map(|(name, _)| name.value.as_str()).collect();
     for environment in &raw.environments {
         let of_hosts = environment.hosts.iter().flat_map(|host| &host.variables);
@@ -106,24 +107,10 @@ pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
 }
 
 /// Returns all variables of a component, with the positions of their uses.
-fn used(written: &RawComponent) -> impl Iterator<Item = (&str, SourceLocation)> {
-    let in_criteria = written
-        .parts
-        .iter()
-        .flat_map(|part| &part.criteria)
-        .flat_map(|criterion| criterion.value.variables().map(|name| (name, criterion.place)));
-    let in_start = written
-        .start
-        .iter()
-        .flat_map(RawStart::templates)
-        .flat_map(|template| template.value.variables().map(|name| (name, template.place)));
-    let in_stop = written.stop.command.iter().chain(&written.log);
-    let in_stop = in_stop.flat_map(|template| template.value.variables().map(|name| (name, template.place)));
-    let in_probe = written.probe.iter().flat_map(|probe| {
-        let names = probe.template.question.templates().iter().flat_map(Template::variables);
-        names.map(|name| (name, probe.place))
-    });
-    in_criteria.chain(in_start).chain(in_stop).chain(in_probe)
+fn used(component: &Component) -> impl Iterator<Item = Located<&str>> {
+    component.templates().into_iter().flat_map(|Located { value: template, place }| {
+        template.variables().map(move |name| Located { value: name, place })
+    })
 }
 
 fn full_name(host: &Host) -> String {

@@ -6,9 +6,9 @@ use rta_shared::root_cause::counts_sentence;
 use rta_shared::sanitize::truncated;
 
 use super::super::health::{icon, text};
-use super::{leads_to, standing};
-use crate::graph::layout::{Band, HEIGHT, Layout, Point, Route, WIDTH};
-use crate::graph::{Edge, Graph, Lane, Place};
+use super::{node_address, standing};
+use crate::graph::layout::{EdgeRoute, GraphLayout, HEIGHT, LaneBand, Point, WIDTH};
+use crate::graph::{EnvironmentGraph, GraphEdge, GraphLane, LanePlace};
 
 /// Maximum length of a name in a box, in bytes; longer than any box can show, since the browser cuts it to
 /// the box.
@@ -22,9 +22,9 @@ const BEND: i32 = 46;
 const TURN: i32 = 7;
 
 /// Renders the SVG in a region that scrolls on narrow screens.
-pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Markup {
-    let Layout { width, height, .. } = laid_out;
-    let mut edges: Vec<(&Edge, &Route)> = graph.edges.iter().zip(&laid_out.routes).collect();
+pub(super) fn drawing(environment: &str, graph: &EnvironmentGraph, laid_out: &GraphLayout) -> Markup {
+    let GraphLayout { width, height, .. } = laid_out;
+    let mut edges: Vec<(&GraphEdge, &EdgeRoute)> = graph.edges.iter().zip(&laid_out.routes).collect();
     edges.sort_by_key(|(edge, _)| edge.trouble);
     html! {
         div.graph-scroll tabindex="0" role="region" aria-label="The drawing" {
@@ -62,7 +62,7 @@ fn head(kind: &str) -> Markup {
     }
 }
 
-fn heading(lane: &Lane, band: Band, environment: &str) -> Markup {
+fn heading(lane: &GraphLane, band: LaneBand, environment: &str) -> Markup {
     html! {
         text.graph-heading x="16" y=(band.y + 25) {
             tspan.graph-host { (truncated(&text(&lane.place.spoken()), HEADING)) }
@@ -72,18 +72,18 @@ fn heading(lane: &Lane, band: Band, environment: &str) -> Markup {
 }
 
 /// Returns the text beside a lane's name: `main-analytic, all 8 instances up`.
-fn beside(lane: &Lane, environment: &str) -> String {
+fn beside(lane: &GraphLane, environment: &str) -> String {
     let verdict = counts_sentence(lane.counts);
     match &lane.place {
-        Place::Host { environment: own, .. } if own.as_str() != environment => {
+        LanePlace::Host { environment: own, .. } if own.as_str() != environment => {
             format!("of environment {own}: {verdict}")
         }
-        Place::Host { role: Some(role), .. } => format!("{role}, {verdict}"),
-        Place::Host { role: None, .. } | Place::Hosts { .. } => verdict,
+        LanePlace::Host { role: Some(role), .. } => format!("{role}, {verdict}"),
+        LanePlace::Host { role: None, .. } | LanePlace::Hosts { .. } => verdict,
     }
 }
 
-fn line(edge: &Edge, route: Route) -> Markup {
+fn line(edge: &GraphEdge, route: EdgeRoute) -> Markup {
     let head = edge.trouble.map_or("calm", Health::word);
     html! {
         path class={ "graph-edge" (kind(edge)) } d=(way(route)) marker-start={ "url(#head-" (head) ")" } {}
@@ -91,14 +91,14 @@ fn line(edge: &Edge, route: Route) -> Markup {
 }
 
 /// Returns the classes of an edge.
-fn kind(edge: &Edge) -> String {
+fn kind(edge: &GraphEdge) -> String {
     let across = if edge.is_across { " across" } else { "" };
     edge.trouble.map_or(across.to_owned(), |health| format!("{across} trouble {health}"))
 }
 
 /// Returns the path from the prerequisite to the dependent, so that the dashes of edges on one trunk
 /// coincide.
-fn way(Route { from, past, trunk, to }: Route) -> String {
+fn way(EdgeRoute { from, past, trunk, to }: EdgeRoute) -> String {
     let next = past.map_or(from, |(_, far)| far);
     let first = match trunk {
         Some(x) => along(to, x, next),
@@ -121,12 +121,12 @@ fn curve(from: Point, to: Point) -> String {
     format!("C{} {} {} {} {} {}", from.x + BEND, from.y, to.x - BEND, to.y, to.x, to.y)
 }
 
-fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
+fn node(environment: &str, graph: &EnvironmentGraph, at: usize, corner: Point) -> Markup {
     let node = &graph.nodes[at];
     let health = node.health();
     let cause = if node.is_cause { " cause" } else { "" };
     html! {
-        a.graph-node href=(leads_to(environment, graph, at)) {
+        a.graph-node href=(node_address(environment, graph, at)) {
             title { (text(&full(graph, at))) }
             g class={ (health) (cause) } transform={ "translate(" (corner.x) " " (corner.y) ")" } {
                 rect width=(WIDTH) height=(HEIGHT) rx="8" {}
@@ -144,7 +144,7 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
 }
 
 /// Returns the full description: `kafka server on c9t21193: down, the cause: it is not running`.
-fn full(graph: &Graph, at: usize) -> String {
+fn full(graph: &EnvironmentGraph, at: usize) -> String {
     let node = &graph.nodes[at];
     let reason = if node.reason.is_empty() { String::new() } else { format!(": {}", node.reason) };
     format!("{}: {}{reason}", graph.spoken(at), standing(node))
@@ -152,9 +152,9 @@ fn full(graph: &Graph, at: usize) -> String {
 
 /// Returns the second line of a box: `down, the cause, c9t21193`. The health is first, since the end may be
 /// cut off.
-fn below(graph: &Graph, at: usize) -> String {
+fn below(graph: &EnvironmentGraph, at: usize) -> String {
     match graph.place(at) {
-        Place::Host { name, .. } => format!("{} \u{b7} {name}", standing(&graph.nodes[at])),
-        Place::Hosts { .. } => standing(&graph.nodes[at]),
+        LanePlace::Host { name, .. } => format!("{} \u{b7} {name}", standing(&graph.nodes[at])),
+        LanePlace::Hosts { .. } => standing(&graph.nodes[at]),
     }
 }

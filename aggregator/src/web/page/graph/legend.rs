@@ -4,9 +4,9 @@ use maud::{Markup, html};
 use rta_shared::overview::Health;
 
 use super::super::health::badge;
-use crate::graph::Graph;
+use crate::graph::EnvironmentGraph;
 
-pub(super) fn legend(graph: &Graph) -> Markup {
+pub(super) fn legend(graph: &EnvironmentGraph) -> Markup {
     let trouble = graph.edges.iter().filter_map(|edge| edge.trouble).max();
     html! {
         ul.graph-legend aria-label="What the drawing shows" {

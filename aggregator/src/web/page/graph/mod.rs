@@ -17,28 +17,28 @@ use rta_shared::overview::{EnvironmentOverview, Overview};
 use rta_shared::root_cause::counts_sentence;
 
 use super::health::{badge, mark, text};
-use super::layout::Frame;
-use super::{AGAIN, environment_id, is_under_way, layout, links};
-use crate::graph::layout::Layout;
-use crate::graph::{Graph, Node};
+use super::layout::PageFrame;
+use super::{RELOAD_SECONDS, environment_id, is_under_way, layout, links};
+use crate::graph::layout::GraphLayout;
+use crate::graph::{EnvironmentGraph, GraphNode};
 use crate::web::address::with_query;
 use crate::web::page;
-use crate::web::viewer::Viewer;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of `graph`, which belongs to `environment` and has the layout `laid_out`.
 pub(in crate::web) fn graph(
-    viewer: &Viewer,
+    context: &RequestContext,
     overview: &Overview,
     environment: &EnvironmentOverview,
-    graph: &Graph,
-    laid_out: &Layout,
+    graph: &EnvironmentGraph,
+    laid_out: &GraphLayout,
 ) -> Markup {
     let body = html! { main { (parts(overview, environment, graph, laid_out)) } };
-    let frame = Frame {
-        looks_again: is_under_way(overview, &[]).then_some(AGAIN),
+    let frame = PageFrame {
+        reload_seconds: is_under_way(overview, &[]).then_some(RELOAD_SECONDS),
         live: Some(format!("/live{}", address(&environment.name))),
     };
-    layout::frame(viewer, &title(environment), &frame, &body)
+    layout::frame(context, &title(environment), &frame, &body)
 }
 
 fn title(environment: &EnvironmentOverview) -> String {
@@ -49,9 +49,9 @@ fn title(environment: &EnvironmentOverview) -> String {
 pub(in crate::web) fn parts(
     overview: &Overview,
     environment: &EnvironmentOverview,
-    graph: &Graph,
-    laid_out: &Layout,
-) -> page::Node {
+    graph: &EnvironmentGraph,
+    laid_out: &GraphLayout,
+) -> page::HtmlNode {
     let name = environment.name.as_str();
     let element = html! {
         div #page.graph-page {
@@ -64,14 +64,14 @@ pub(in crate::web) fn parts(
                 p.empty { "No host of this environment carries a component." }
             } @else {
                 p { a href="#in-words" { "The same in words" } }
-                @for sentence in left_out(graph) { p.hint { (sentence) } }
+                @for sentence in omissions(graph) { p.hint { (sentence) } }
                 (legend::legend(graph))
                 (drawing::drawing(name, graph, laid_out))
                 (words::words(name, graph))
             }
         }
     };
-    page::Node::leaf("page", &element)
+    page::HtmlNode::leaf("page", &element)
 }
 
 /// Returns the address of an environment's graph.
@@ -80,7 +80,7 @@ pub(in crate::web::page) fn address(environment: &Name) -> String {
 }
 
 /// Returns the target of a node's link: its instance, or the environment if it stands for several hosts.
-fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
+fn node_address(environment: &str, graph: &EnvironmentGraph, node: usize) -> String {
     match graph.id(node) {
         Some(id) => links::address(&id),
         None => format!("/#{}", environment_id(&environment.into())),
@@ -88,7 +88,7 @@ fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
 }
 
 /// Returns the health of a node, such as `down, the cause`; for several instances `3 down of 42 instances`.
-fn standing(node: &Node) -> String {
+fn standing(node: &GraphNode) -> String {
     let own = match node.counts.total() {
         1 => node.health().to_string(),
         _ => counts_sentence(node.counts),
@@ -97,7 +97,7 @@ fn standing(node: &Node) -> String {
 }
 
 /// Returns the remarks about a node beside its health.
-fn remarks(node: &Node) -> impl Iterator<Item = &str> {
+fn remarks(node: &GraphNode) -> impl Iterator<Item = &str> {
     let cause = node.is_cause.then_some("the cause");
     cause.into_iter().chain(node.is_maintained.then_some("in maintenance"))
 }
@@ -116,7 +116,7 @@ fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
 }
 
 /// Returns sentences about nodes and edges that are left out or grouped.
-fn left_out(graph: &Graph) -> Vec<String> {
+fn omissions(graph: &EnvironmentGraph) -> Vec<String> {
     let mut sentences = Vec::new();
     match graph.hosts_together() {
         0 => {}

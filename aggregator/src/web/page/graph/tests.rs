@@ -1,12 +1,18 @@
 use super::*;
-use crate::graph::layout::layout;
-use crate::graph::tests::{LARGE, entangled, gathered, platform, sample_needs};
+use crate::graph::layout::compute_layout;
+use crate::graph::tests::{LARGE, build_sample_graph, entangled, platform, sample_needs};
 use crate::web::page::tests::sample;
 
 fn html_of(needs: &rta_shared::dependency::DependencyGraph, overview: &Overview) -> String {
-    let drawn = gathered(needs, overview);
-    graph(&Viewer::anybody("/graph"), overview, &overview.environments[0], &drawn, &layout(&drawn))
-        .into_string()
+    let drawn = build_sample_graph(needs, overview);
+    graph(
+        &RequestContext::anonymous("/graph"),
+        overview,
+        &overview.environments[0],
+        &drawn,
+        &compute_layout(&drawn),
+    )
+    .into_string()
 }
 
 fn sample_html() -> String {

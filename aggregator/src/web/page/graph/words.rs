@@ -8,16 +8,16 @@ use rta_shared::root_cause::counts_sentence;
 use rta_shared::sanitize::truncated;
 
 use super::super::health::{badge, text};
-use super::{leads_to, remarks};
-use crate::graph::{Edge, Graph, Node};
+use super::{node_address, remarks};
+use crate::graph::{EnvironmentGraph, GraphEdge, GraphNode};
 
 /// Maximum length of another node's name, in bytes; its own entry has the full name.
 const NAME: usize = 60;
 /// Maximum number of other nodes named at one node.
 const OTHERS: usize = 12;
 
-pub(super) fn words(environment: &str, graph: &Graph) -> Markup {
-    let mut needed_by: Vec<Vec<&Edge>> = vec![Vec::new(); graph.nodes.len()];
+pub(super) fn words(environment: &str, graph: &EnvironmentGraph) -> Markup {
+    let mut needed_by: Vec<Vec<&GraphEdge>> = vec![Vec::new(); graph.nodes.len()];
     let mut needs = needed_by.clone();
     for edge in &graph.edges {
         needs[edge.needing].push(edge);
@@ -41,7 +41,13 @@ pub(super) fn words(environment: &str, graph: &Graph) -> Markup {
     }
 }
 
-fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by: &[&Edge]) -> Markup {
+fn entry(
+    environment: &str,
+    graph: &EnvironmentGraph,
+    at: usize,
+    needs: &[&GraphEdge],
+    needed_by: &[&GraphEdge],
+) -> Markup {
     let node = &graph.nodes[at];
     let (mut lacking, met): (Vec<_>, Vec<_>) = needs
         .chunk_by(|one, other| is_one_need(graph, one, other))
@@ -51,8 +57,8 @@ fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by
     html! {
         li id={ "n" (at) } {
             p {
-                a href=(leads_to(environment, graph, at)) { (text(node.component.as_str())) }
-                " " (badge(node.health())) " " (text(&account(node)))
+                a href=(node_address(environment, graph, at)) { (text(node.component.as_str())) }
+                " " (badge(node.health())) " " (text(&node_text(node)))
             }
             @if needs.is_empty() && users.is_empty() { p { "Needs nothing, and nothing needs it." } }
             @if !lacking.is_empty() { p { strong { "Lacks " } (all(graph, node.lane, &lacking)) } }
@@ -63,7 +69,7 @@ fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by
 }
 
 /// Returns the text beside the badge: `3 down of 42 instances, the cause: it is not running`.
-fn account(node: &Node) -> String {
+fn node_text(node: &GraphNode) -> String {
     let counts = (node.counts.total() > 1).then(|| counts_sentence(node.counts));
     let parts: Vec<&str> = counts.as_deref().into_iter().chain(remarks(node)).collect();
     let reason = Some(node.reason.as_str()).filter(|reason| !reason.is_empty());
@@ -72,16 +78,16 @@ fn account(node: &Node) -> String {
 }
 
 /// Returns true if two edges lead to alternative providers of the same component.
-fn is_one_need(graph: &Graph, one: &Edge, other: &Edge) -> bool {
+fn is_one_need(graph: &EnvironmentGraph, one: &GraphEdge, other: &GraphEdge) -> bool {
     one.is_choice && other.is_choice && component(graph, one) == component(graph, other)
 }
 
-fn component<'g>(graph: &'g Graph, edge: &Edge) -> &'g Name {
+fn component<'g>(graph: &'g EnvironmentGraph, edge: &GraphEdge) -> &'g Name {
     &graph.nodes[edge.needed].component
 }
 
 /// Renders the prerequisites of a node in `lane`.
-fn all(graph: &Graph, lane: usize, needs: &[&[&Edge]]) -> Markup {
+fn all(graph: &EnvironmentGraph, lane: usize, needs: &[&[&GraphEdge]]) -> Markup {
     html! {
         @for (nth, need) in needs.iter().enumerate() {
             @let providers: Vec<usize> = need.iter().map(|edge| edge.needed).collect();
@@ -93,7 +99,7 @@ fn all(graph: &Graph, lane: usize, needs: &[&[&Edge]]) -> Markup {
 }
 
 /// Renders names with links to their entries, with the place if it is not `lane`.
-fn names(graph: &Graph, lane: usize, nodes: &[usize]) -> Markup {
+fn names(graph: &EnvironmentGraph, lane: usize, nodes: &[usize]) -> Markup {
     html! {
         @for (nth, at) in nodes.iter().take(OTHERS).enumerate() {
             @let node = &graph.nodes[*at];

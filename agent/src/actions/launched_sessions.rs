@@ -1,0 +1,277 @@
+//! State of each component's action and launch, of this agent or an earlier one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rta_shared::name::Name;
+use rta_shared::process::ProcessId;
+use tonic::Code;
+
+use super::error::ActionError;
+use super::launch_record::{
+    LaunchRecord, LaunchRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
+};
+use crate::host::process_tree::ProcessTree;
+
+/// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
+/// there is one.
+#[derive(Clone, Debug)]
+pub(crate) struct LaunchedSessions(Arc<SharedRecords>);
+
+#[derive(Debug)]
+struct SharedRecords {
+    boot_id: String,
+    records: Mutex<HashMap<Name, LaunchRecord>>,
+    writer: RecordStorage,
+}
+
+/// Storage of the records.
+#[derive(Debug)]
+enum RecordStorage {
+    /// No storage: no later agent uses the records.
+    None,
+    Folder(LaunchRecordWriter),
+    /// The folder cannot be used, so that nothing is started. Carries a sentence.
+    Unusable(String),
+}
+
+impl LaunchedSession {
+    /// Returns true if the session with this number still is the one of the launch. A number is not reused as
+    /// long as the session has members; a session without a known live member is not trusted.
+    pub(super) fn is_session_alive(&self, tree: &ProcessTree) -> bool {
+        let is_in_it = |id: &ProcessId| {
+            tree.is_alive(*id) && tree.get(id.pid).is_some_and(|links| links.session == self.leader.pid)
+        };
+        is_in_it(&self.leader) || self.members.iter().any(is_in_it)
+    }
+}
+
+impl LaunchedSessions {
+    /// Loads the records of this boot that an earlier agent stored in `folder`. With `None` nothing is loaded
+    /// or stored. If the folder cannot be used, every start is refused, since a start of an earlier agent may
+    /// be running. Blocking.
+    pub(crate) fn open(folder: Option<&Path>, boot_id: &str) -> Self {
+        let opened = folder.map(|folder| LaunchRecordWriter::open(folder, boot_id));
+        let (writer, records) = match opened {
+            None => (RecordStorage::None, HashMap::new()),
+            Some(Ok((writer, records))) => (RecordStorage::Folder(writer), records),
+            Some(Err(error)) => {
+                tracing::error!(error, "nothing can be started: launches cannot be kept");
+                (RecordStorage::Unusable(error), HashMap::new())
+            }
+        };
+        let boot_id = boot_id.to_owned();
+        Self(Arc::new(SharedRecords { boot_id, records: Mutex::new(records), writer }))
+    }
+
+    /// Returns the reason why nothing can be started, as a sentence; `None` if starts are possible.
+    pub(crate) fn impairment(&self) -> Option<String> {
+        match &self.0.writer {
+            RecordStorage::Unusable(error) => {
+                Some(format!("nothing can be started: launches cannot be kept: {error}"))
+            }
+            RecordStorage::None | RecordStorage::Folder(_) => None,
+        }
+    }
+
+    /// Returns the records of all components.
+    pub(super) fn all(&self) -> HashMap<Name, LaunchRecord> {
+        self.with(|records| records.clone())
+    }
+
+    /// Returns the last launch of a component.
+    pub(super) fn last_launch(&self, component: &Name) -> Option<LaunchedSession> {
+        self.with(|records| records.get(component)?.launch.clone())
+    }
+
+    /// Records the beginning of an action; returns when the record is stored.
+    ///
+    /// # Errors
+    /// Returns an error if the record cannot be stored.
+    pub(super) async fn record_action(
+        &self,
+        component: &Name,
+        action: RecordedAction,
+    ) -> Result<(), ActionError> {
+        let written = self.change(component, |record| {
+            record.action = Some(action);
+            record.stop_command = None;
+        });
+        self.check_usable()?;
+        match written {
+            None => Ok(()),
+            Some(written) => check_written(written.await),
+        }
+    }
+
+    /// Records the end of the action, successful or not.
+    pub(super) fn remove_action(&self, component: &Name) {
+        self.change(component, |record| {
+            record.action = None;
+            record.stop_command = None;
+        });
+    }
+
+    /// Records a launch; returns when the record is stored. Blocking.
+    ///
+    /// # Errors
+    /// Returns an error if the record cannot be stored.
+    pub(super) fn record_launch(&self, component: &Name, launch: LaunchedSession) -> Result<(), ActionError> {
+        self.change_blocking(component, |record| record.launch = Some(launch))
+    }
+
+    /// Records the running stop command; returns when the record is stored. Blocking.
+    ///
+    /// # Errors
+    /// Returns an error if the record cannot be stored.
+    pub(super) fn record_stop_command(
+        &self,
+        component: &Name,
+        command: ProcessId,
+    ) -> Result<(), ActionError> {
+        self.change_blocking(component, |record| record.stop_command = Some(command))
+    }
+
+    /// Records the members of the launched session. Once the leader has ended, they prove that the session
+    /// still exists.
+    pub(super) fn record_members(&self, component: &Name, members: Vec<ProcessId>) {
+        self.change(component, |record| {
+            if let Some(launch) = &mut record.launch {
+                launch.members = members;
+            }
+        });
+    }
+
+    /// Records that the launch became the component, with the processes that matched.
+    pub(super) fn record_matched(&self, component: &Name, matched: Vec<ProcessId>) {
+        self.change(component, |record| {
+            if let Some(launch) = &mut record.launch {
+                launch.members = matched;
+                launch.is_unfinished = false;
+            }
+        });
+    }
+
+    /// Records that no process of the launch is left.
+    pub(super) fn remove_launch(&self, component: &Name) {
+        self.change(component, |record| record.launch = None);
+    }
+
+    fn change_blocking(
+        &self,
+        component: &Name,
+        change: impl FnOnce(&mut LaunchRecord),
+    ) -> Result<(), ActionError> {
+        let written = self.change(component, change);
+        self.check_usable()?;
+        match written {
+            None => Ok(()),
+            Some(written) => check_written(written.blocking_recv()),
+        }
+    }
+
+    fn check_usable(&self) -> Result<(), ActionError> {
+        match &self.0.writer {
+            RecordStorage::None | RecordStorage::Folder(_) => Ok(()),
+            RecordStorage::Unusable(error) => Err(cannot_record(error)),
+        }
+    }
+
+    /// Changes the record of a component and stores it; `None` if nothing is stored, or nothing changed.
+    fn change(&self, component: &Name, change: impl FnOnce(&mut LaunchRecord)) -> Option<WriteReceiver> {
+        self.with(|records| {
+            let new = || LaunchRecord::new(component, &self.0.boot_id);
+            let record = records.entry(component.clone()).or_insert_with(new);
+            let before = record.clone();
+            change(record);
+            // Queued under the lock, so that of two changes the later one stays.
+            match &self.0.writer {
+                RecordStorage::Folder(writer) if *record != before => Some(writer.replace(record.clone())),
+                RecordStorage::Folder(_) | RecordStorage::None | RecordStorage::Unusable(_) => None,
+            }
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, LaunchRecord>) -> T) -> T {
+        work(&mut self.0.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn check_written<E>(written: Result<Result<(), String>, E>) -> Result<(), ActionError> {
+    let outcome = written.unwrap_or_else(|_| Err("the thread that keeps launches ended".to_owned()));
+    outcome.map_err(|error| cannot_record(&error))
+}
+
+fn cannot_record(error: &str) -> ActionError {
+    let reason = format!(
+        "nothing was launched, since it could not be noted for the next agent, which might start a second one: {error}"
+    );
+    ActionError::new(Code::FailedPrecondition, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::process_tree::ProcessLinks;
+
+    fn launch() -> LaunchedSession {
+        LaunchedSession {
+            id: String::new(),
+            leader: ProcessId { pid: 7, start_ticks: 10 },
+            members: vec![],
+            is_unfinished: true,
+            launched_ms: 0,
+            deadline_ms: 0,
+            control_group: None,
+            logs: vec![],
+        }
+    }
+
+    #[test]
+    fn session_is_alive_while_a_known_member_lives() {
+        let launches = LaunchedSessions::open(None, "");
+        let name = Name::from("app");
+        let id = |pid| ProcessId { pid, start_ticks: 10 };
+        let member = |session| ProcessLinks { start_ticks: 10, parent: 1, group: 7, session };
+        launches.record_launch(&name, launch()).unwrap();
+        assert!(launches.last_launch(&name).unwrap().is_unfinished);
+        launches.record_matched(&name, vec![id(8)]);
+        let session = launches.last_launch(&name).unwrap();
+        assert!(session.is_session_alive(&ProcessTree::from_links([(7, member(7))])));
+        assert!(session.is_session_alive(&ProcessTree::from_links([(8, member(7))])));
+        // An unrelated session with the same number.
+        assert!(!session.is_session_alive(&ProcessTree::from_links([(9, member(7))])));
+        assert!(!session.is_session_alive(&ProcessTree::from_links([(
+            7,
+            ProcessLinks { start_ticks: 11, ..member(7) }
+        )])));
+        assert!(!session.is_session_alive(&ProcessTree::from_links([(8, member(8))])));
+    }
+
+    #[test]
+    fn next_agent_loads_launches_and_not_ended_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let launches = LaunchedSessions::open(Some(folder.path()), "boot");
+        launches.record_launch(&"app".into(), launch()).unwrap();
+        launches.record_launch(&"gone".into(), launch()).unwrap();
+        launches.remove_launch(&"gone".into());
+        // One thread writes in order, so earlier records are written by then.
+        launches.record_stop_command(&"app".into(), launch().leader).unwrap();
+        let next = LaunchedSessions::open(Some(folder.path()), "boot");
+        assert_eq!(next.all(), launches.all().into_iter().filter(|(name, _)| *name == *"app").collect());
+        assert!(LaunchedSessions::open(Some(folder.path()), "next boot").all().is_empty());
+    }
+
+    #[test]
+    fn launch_that_cannot_be_recorded_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let launches = LaunchedSessions::open(Some(file.path()), "boot");
+        let error = launches.record_launch(&"app".into(), launch()).unwrap_err();
+        assert!(
+            error.reason.starts_with("nothing was launched, since it could not be noted"),
+            "{}",
+            error.reason
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Progress events of a running action.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use jiff::Timestamp;
+use rta_shared::action::{ActionEvent, ActionPhase, ActionProgress};
+use rta_shared::sanitize::printable;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+/// Event of an action: its progress, and finally its result.
+pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
+
+/// Maximum number of progress events per action: a component that keeps changing must not fill the memory
+/// behind a caller that reads slowly.
+const MAX_PROGRESS_EVENTS: u32 = 200;
+
+/// Sends the progress of an action to its caller.
+pub(crate) struct ProgressSender {
+    events: mpsc::UnboundedSender<ActionEventResult>,
+    sent: AtomicU32,
+}
+
+impl ProgressSender {
+    pub(crate) fn new(events: mpsc::UnboundedSender<ActionEventResult>) -> Self {
+        Self { events, sent: AtomicU32::new(0) }
+    }
+
+    /// Reports that `phase` was reached; `text` is a sentence for people.
+    pub(crate) fn send(&self, phase: ActionPhase, text: impl Into<String>, pids: Vec<u32>) {
+        // The text may contain parts of the configuration and of processes.
+        let text = printable(&text.into()).into_owned();
+        tracing::debug!(phase = phase.word(), text, ?pids, "progress");
+        if self.sent.fetch_add(1, Ordering::Relaxed) < MAX_PROGRESS_EVENTS {
+            let progress = ActionProgress { at: Timestamp::now(), phase, text, pids };
+            // The caller may have gone.
+            let _ = self.events.send(Ok(ActionEvent::Progress(progress)));
+        }
+    }
+}

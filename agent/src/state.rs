@@ -1,0 +1,511 @@
+//! Owns the host report. Merges watcher snapshots, running actions and the configuration, publishes a
+//! [`Report`] on every change, and reserves each component for one action at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::action::ActionLock;
+use rta_shared::autostart::Autostart;
+use rta_shared::config::{HostComponent, HostConfig, host_changes};
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
+use rta_shared::name::Name;
+use rta_shared::process::{Process, ProcessId};
+use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
+use rta_shared::usage::HostUsage;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::desired_state::DesiredStateStore;
+use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
+use crate::host::usage::UsageSampler;
+use crate::probe::Probes;
+use crate::run_history::LaunchedExits;
+use crate::run_history::{ExitStatuses, FailedStart};
+use crate::run_recorder::RunRecorder;
+use crate::watch::AgentStopped;
+use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
+
+/// Maximum number of queued requests.
+const MAX_QUEUED_REQUESTS: usize = 128;
+/// Interval between two measurements of resource usage.
+const USAGE_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between two heartbeats.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
+/// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
+const HUNG_AFTER_HEARTBEATS: u32 = 5;
+
+/// Time limit for the first probe results before the first report is published, so that a component that ran
+/// all along is not reported as starting after a restart of the agent. Shorter than the silence after which
+/// the aggregator considers the agent lost.
+const FIRST_PROBES_TIMEOUT: Duration = Duration::from_secs(1);
+
+enum StateRequest {
+    /// Reserves a component, or returns the action that holds it.
+    Reserve(Name, ActionLock, oneshot::Sender<Result<(), ActionLock>>),
+    /// Releases a component. Carries the processes for which its probe passed, or the reason why its start
+    /// failed.
+    Release(Name, Vec<u32>, Option<FailedStart>),
+    /// Returns the processes of a component that matched last.
+    LastProcesses(Name, oneshot::Sender<Vec<ProcessId>>),
+    /// Applies a new configuration, or records why one was refused.
+    Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
+}
+
+/// Restart status of each component that has a restart rule.
+pub(crate) type AutostartReports = HashMap<Name, Autostart>;
+
+/// Inputs of the actor from the agent's other tasks.
+pub(crate) struct AgentStateInputs {
+    /// Restart status of the components.
+    pub(crate) autostarts: watch::Receiver<AutostartReports>,
+    /// Expiry time of the agent's certificates.
+    pub(crate) certificate_ends: watch::Receiver<Option<Timestamp>>,
+    /// Impairments of the agent itself.
+    pub(crate) impairments: ImpairmentList,
+    /// Stored decisions and runs of earlier agents; new ones are stored here too.
+    pub(crate) desired_state: DesiredStateStore,
+}
+
+/// Handle to the actor task; clones share it.
+#[derive(Clone)]
+pub(crate) struct AgentState {
+    watcher: Watcher,
+    requests: mpsc::Sender<StateRequest>,
+    reports: watch::Receiver<Option<Arc<Report>>>,
+    usage: watch::Receiver<Option<Arc<HostUsage>>>,
+    config: watch::Receiver<Arc<HostConfig>>,
+    systemd: SystemdClient,
+    /// Triggers an immediate query of the systemd units.
+    unit_refresh: Arc<Notify>,
+    exits: LaunchedExits,
+    boot_id: Arc<str>,
+}
+
+impl AgentState {
+    /// Creates the actor for `config`, and the task that the caller must run. The reports contain the
+    /// watcher's snapshots and `inputs`. The task sends `heartbeat` while it makes progress.
+    ///
+    /// # Errors
+    /// Returns an error if the watcher thread cannot be created.
+    pub(crate) fn new(
+        config: HostConfig,
+        options: WatchOptions,
+        inputs: AgentStateInputs,
+        heartbeat: Heartbeat,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
+        let AgentStateInputs { autostarts, certificate_ends, impairments, desired_state } = inputs;
+        let config = Arc::new(config);
+        let (requests, inbox) = mpsc::channel(MAX_QUEUED_REQUESTS);
+        let (publisher, reports) = watch::channel(None);
+        let (usage_publisher, usage) = watch::channel(None);
+        let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
+        let (units_publisher, units) = watch::channel(UnitReports::new());
+        let (exits, statuses) = (LaunchedExits::new(), ExitStatuses::new());
+        let (watcher, snapshots) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
+        let mut probes = Probes::new();
+        probes.configure(&config.components);
+        let boot_id: Arc<str> = read_boot_id().into();
+        let owner = AgentStateActor {
+            boot_id: boot_id.to_string(),
+            config: config_publisher,
+            config_error: None,
+            watcher: watcher.clone(),
+            actions: HashMap::new(),
+            probes,
+            units,
+            autostarts,
+            certificate_ends,
+            impairments,
+            runs: RunRecorder::new(desired_state, exits.clone(), statuses, &boot_id),
+            heartbeat,
+            snapshot: None,
+            missed_heartbeats: 0,
+            hung_since: None,
+            publisher,
+            started_at: Instant::now(),
+        };
+        let measuring = sample_usage(reports.clone(), usage_publisher);
+        let (systemd, unit_refresh) = (SystemdClient::default(), Arc::new(Notify::new()));
+        let following =
+            poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&unit_refresh), units_publisher);
+        let task = async move {
+            let both = async {
+                tokio::select! {
+                    () = owner.run(snapshots, inbox) => {}
+                    () = measuring => {}
+                    () = following => {}
+                }
+            };
+            shutdown.run_until_cancelled_owned(both).await;
+        };
+        Ok((
+            Self {
+                watcher,
+                requests,
+                reports,
+                usage,
+                config: config_reader,
+                systemd,
+                unit_refresh,
+                exits,
+                boot_id,
+            },
+            task,
+        ))
+    }
+
+    /// Returns a receiver of every published report; `None` before the first.
+    pub(crate) fn reports(&self) -> watch::Receiver<Option<Arc<Report>>> {
+        self.reports.clone()
+    }
+
+    /// Returns a receiver of every usage measurement; `None` before the first.
+    pub(crate) fn usage(&self) -> watch::Receiver<Option<Arc<HostUsage>>> {
+        self.usage.clone()
+    }
+
+    /// Returns the configuration in use.
+    pub(crate) fn config(&self) -> Arc<HostConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// Returns a receiver of the configuration in use, notified on every change.
+    pub(crate) fn config_changes(&self) -> watch::Receiver<Arc<HostConfig>> {
+        self.config.clone()
+    }
+
+    /// Returns the exit statuses of launched commands.
+    pub(crate) fn exits(&self) -> &LaunchedExits {
+        &self.exits
+    }
+
+    /// Returns the content of `/proc/sys/kernel/random/boot_id`.
+    pub(crate) fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// Returns the systemd client.
+    pub(crate) fn systemd(&self) -> &SystemdClient {
+        &self.systemd
+    }
+
+    /// Triggers an immediate query of the components' units instead of waiting for the next round.
+    pub(crate) fn refresh_units(&self) {
+        self.unit_refresh.notify_one();
+    }
+
+    /// Runs a full scan that begins now, and returns the report based on it.
+    pub(crate) async fn scan_report(&self) -> Result<Arc<Report>, AgentStopped> {
+        let snapshot = self.watcher.full_scan().await?;
+        self.report_for(&snapshot).await
+    }
+
+    /// Runs a full scan that begins now, and returns its snapshot.
+    pub(crate) async fn full_scan(&self) -> Result<Arc<WatchSnapshot>, AgentStopped> {
+        self.watcher.full_scan().await
+    }
+
+    /// Re-checks the matched processes and looks for new ones, without a full scan.
+    pub(crate) async fn quick_check(&self) -> Result<Arc<WatchSnapshot>, AgentStopped> {
+        self.watcher.quick_check().await
+    }
+
+    /// Returns the first report based on `snapshot` or on a later snapshot.
+    async fn report_for(&self, snapshot: &WatchSnapshot) -> Result<Arc<Report>, AgentStopped> {
+        let mut reports = self.reports.clone();
+        let is_it = |report: &Option<Arc<Report>>| {
+            report.as_ref().is_some_and(|report| report.scan.seen_at >= snapshot.figures.seen_at)
+        };
+        let report = reports.wait_for(is_it).await.map_err(|_| AgentStopped)?;
+        report.clone().ok_or(AgentStopped)
+    }
+
+    /// Reserves a component for an action, or returns the action that holds it.
+    pub(crate) async fn reserve(
+        &self,
+        component: &Name,
+        hold: ActionLock,
+    ) -> Result<Result<(), ActionLock>, AgentStopped> {
+        let (answer, reserved) = oneshot::channel();
+        let request = StateRequest::Reserve(component.clone(), hold, answer);
+        self.requests.send(request).await.map_err(|_| AgentStopped)?;
+        reserved.await.map_err(|_| AgentStopped)
+    }
+
+    /// Releases a component. `passed`: the processes for which the start has seen the component's probe pass;
+    /// `failed`: the reason why the start failed.
+    pub(crate) async fn release(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
+        // If the actor is gone, so is the reservation.
+        let _ = self.requests.send(StateRequest::Release(component.clone(), passed, failed)).await;
+    }
+
+    /// Returns the processes of a component that matched last. They may have ended, or not match any more.
+    pub(crate) async fn last_processes(&self, component: &Name) -> Result<Vec<ProcessId>, AgentStopped> {
+        let (answer, processes) = oneshot::channel();
+        self.requests
+            .send(StateRequest::LastProcesses(component.clone(), answer))
+            .await
+            .map_err(|_| AgentStopped)?;
+        processes.await.map_err(|_| AgentStopped)
+    }
+
+    /// Applies a new configuration and returns the changes, or records why one was refused.
+    pub(crate) async fn configure(
+        &self,
+        config: Result<HostConfig, String>,
+    ) -> Result<Vec<String>, AgentStopped> {
+        let (answer, changes) = oneshot::channel();
+        self.requests.send(StateRequest::Configure(config, answer)).await.map_err(|_| AgentStopped)?;
+        changes.await.map_err(|_| AgentStopped)
+    }
+}
+
+struct AgentStateActor {
+    boot_id: String,
+    config: watch::Sender<Arc<HostConfig>>,
+    /// Reason why a newer configuration was refused.
+    config_error: Option<String>,
+    watcher: Watcher,
+    actions: HashMap<Name, ActionLock>,
+    probes: Probes,
+    units: watch::Receiver<UnitReports>,
+    autostarts: watch::Receiver<AutostartReports>,
+    certificate_ends: watch::Receiver<Option<Timestamp>>,
+    impairments: ImpairmentList,
+    runs: RunRecorder,
+    heartbeat: Heartbeat,
+    snapshot: Option<Arc<WatchSnapshot>>,
+    /// Heartbeats since the last snapshot of the watcher.
+    missed_heartbeats: u32,
+    /// Time since which the watcher counts as hung.
+    hung_since: Option<Timestamp>,
+    publisher: watch::Sender<Option<Arc<Report>>>,
+    started_at: Instant,
+}
+
+impl AgentStateActor {
+    async fn run(
+        mut self,
+        mut snapshots: watch::Receiver<Option<Arc<WatchSnapshot>>>,
+        mut inbox: mpsc::Receiver<StateRequest>,
+    ) {
+        let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut impaired = self.impairments.changes();
+        loop {
+            tokio::select! {
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        // Without the watcher nothing can be reported; the aggregator notices the missing
+                        // reports.
+                        tracing::error!("the thread that follows the host ended");
+                        return;
+                    }
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    self.snapshot = snapshot.or(self.snapshot);
+                    self.missed_heartbeats = 0;
+                }
+                request = inbox.recv() => match request {
+                    None => return,
+                    Some(request) => self.handle_request(request).await,
+                },
+                () = self.probes.changed() => {}
+                Ok(()) = self.units.changed() => {}
+                Ok(()) = self.autostarts.changed() => {}
+                Ok(()) = self.certificate_ends.changed() => {}
+                Ok(()) = impaired.changed() => {}
+                () = self.runs.apply_next_inquiry() => {}
+                _ = beat.tick() => {
+                    self.missed_heartbeats += 1;
+                    self.heartbeat.beat();
+                }
+            }
+            self.publish();
+        }
+    }
+
+    async fn handle_request(&mut self, request: StateRequest) {
+        match request {
+            StateRequest::Reserve(component, hold, answer) => match self.actions.get(&component) {
+                // The requester may have gone.
+                Some(held) => drop(answer.send(Err(held.clone()))),
+                None if answer.send(Ok(())).is_ok() => {
+                    self.actions.insert(component, hold);
+                }
+                None => {}
+            },
+            StateRequest::Release(component, passed, failed) => {
+                self.actions.remove(&component);
+                if let Some(failed) = failed {
+                    self.runs.start_failed(&component, failed);
+                }
+                self.probes.record_passed(&component, &passed);
+            }
+            StateRequest::LastProcesses(component, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.runs.last_processes(&component));
+            }
+            StateRequest::Configure(Err(reason), answer) => {
+                tracing::error!(reason, "the new configuration is refused, the old one goes on");
+                self.config_error = Some(reason);
+                // The requester may have gone.
+                let _ = answer.send(Vec::new());
+            }
+            StateRequest::Configure(Ok(config), answer) => {
+                let config = Arc::new(config);
+                let changes = host_changes(&self.config.borrow(), &config);
+                for change in &changes {
+                    tracing::info!(change, "the configuration changes");
+                }
+                tracing::info!(digest = config.digest, "configuration reloaded");
+                self.config_error = None;
+                self.probes.configure(&config.components);
+                self.runs.configure(&config);
+                // The configuration is replaced together with its first snapshot, so that no report mixes the
+                // two.
+                if let Ok(snapshot) = self.watcher.configure(Arc::clone(&config)).await {
+                    self.snapshot = Some(snapshot);
+                }
+                self.config.send_replace(config);
+                // The requester may have gone.
+                let _ = answer.send(changes);
+            }
+        }
+    }
+
+    /// Publishes the current report; nothing before the first snapshot and the first probe results.
+    fn publish(&mut self) {
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        self.hung_since = match self.hung_since {
+            _ if self.missed_heartbeats < HUNG_AFTER_HEARTBEATS => None,
+            Some(since) => Some(since),
+            None => Some(Timestamp::now()),
+        };
+        let report = Arc::new(Report {
+            host: snapshot.config.host.clone(),
+            boot_id: self.boot_id.clone(),
+            scan: snapshot.figures,
+            components: match (&snapshot.matches, self.hung_since) {
+                (_, Some(since)) => Err(format!(
+                    "cannot see the processes: a read of /proc has been hanging since {}",
+                    since.strftime("%H:%M:%S UTC")
+                )),
+                (Err(reason), None) => Err(reason.clone()),
+                (Ok(matches), None) => Ok(self.component_reports(&snapshot, matches)),
+            },
+            watch: snapshot.watch.clone(),
+            config: ConfigStatus { digest: snapshot.config.digest.clone(), error: self.config_error.clone() },
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate_ends: *self.certificate_ends.borrow(),
+            impairments: self.impairments.all(),
+        });
+        let is_first = self.publisher.borrow().is_none();
+        if is_first && self.started_at.elapsed() < FIRST_PROBES_TIMEOUT && self.probes.is_any_pending() {
+            return;
+        }
+        log_changes(self.publisher.borrow().as_deref(), &report);
+        self.publisher.send_replace(Some(report));
+        self.runs.store();
+    }
+
+    fn component_reports(
+        &mut self,
+        snapshot: &WatchSnapshot,
+        matches: &crate::watch::ComponentMatches,
+    ) -> Vec<ComponentReport> {
+        let components = snapshot.config.components.iter().zip(matches).enumerate();
+        let mut report = |at: usize, component: &HostComponent, matches: &[Vec<Process>]| {
+            let mut report = ComponentReport::new(
+                component,
+                matches,
+                ComponentContext {
+                    action: self.actions.get(&component.name).cloned(),
+                    unseen: snapshot.unreadable.reason_for(at),
+                    unit: self.units.borrow().get(&component.name).cloned(),
+                    autostart: self.autostarts.borrow().get(&component.name).cloned(),
+                    ..ComponentContext::default()
+                },
+            );
+            // The oldest process represents the run: children come and go. While an action is running, or
+            // while not all processes can be seen, the probe continues and keeps its result; otherwise a
+            // start of an already running component would discard it.
+            let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
+            match (report.state, oldest) {
+                (State::Running, Some(_)) => self.probes.set_running(&component.name, oldest),
+                (State::Stopped | State::Partial, _) | (_, None) => {
+                    self.probes.set_running(&component.name, None)
+                }
+                (State::Starting | State::Stopping | State::Unknown, _) => {}
+            }
+            report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
+            self.runs.observe(component, &mut report);
+            report
+        };
+        components.map(|(at, (component, matches))| report(at, component, matches)).collect()
+    }
+}
+
+/// Measures resource usage every few seconds.
+async fn sample_usage(
+    mut reports: watch::Receiver<Option<Arc<Report>>>,
+    publisher: watch::Sender<Option<Arc<HostUsage>>>,
+) {
+    let mut sampler = UsageSampler::new();
+    let mut pace = tokio::time::interval(USAGE_INTERVAL);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    if reports.wait_for(Option::is_some).await.is_err() {
+        return;
+    }
+    loop {
+        let mut used = sampler;
+        pace.tick().await;
+        let pids: Vec<u32> = match reports.borrow().as_deref().map(|report| &report.components) {
+            Some(Ok(components)) => components
+                .iter()
+                .flat_map(|component| component.processes.iter().map(|process| process.id.pid))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let (used, usage) = run_blocking(move || {
+            let usage = used.measure(&pids);
+            (used, usage)
+        })
+        .await;
+        sampler = used;
+        publisher.send_replace(Some(Arc::new(usage)));
+    }
+}
+
+fn read_boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+/// Logs one line for each component that changed.
+fn log_changes(before: Option<&Report>, after: &Report) {
+    let components = match &after.components {
+        Ok(components) => components,
+        Err(reason) => {
+            if before.is_none_or(|before| before.components != after.components) {
+                tracing::error!(reason, "blind");
+            }
+            return;
+        }
+    };
+    let old = before.and_then(|before| before.components.as_ref().ok());
+    for new in components {
+        let old = old.and_then(|old| old.iter().find(|old| old.component == new.component));
+        let from = old.map(|old| old.state);
+        if from != Some(new.state) && !(from.is_none() && new.state == State::Stopped) {
+            let pids: Vec<u32> = new.processes.iter().map(|process| process.id.pid).collect();
+            let from = from.map_or("unseen", State::word);
+            tracing::info!(component = %new.component, from, to = new.state.word(), ?pids, "state changed");
+        }
+    }
+}

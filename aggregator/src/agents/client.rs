@@ -1,0 +1,161 @@
+//! Client of one host's agent.
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rta_shared::config::Host;
+use rta_shared::name::Name;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::{ProtocolError, from_wire_time, v1};
+use rta_shared::report::Report;
+use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::tls::error_text::describe_tls_error;
+use rta_shared::tls::{ClientTls, ServerTarget, connect};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::agent_id::AgentId;
+use crate::clock::MessageReceipt;
+use crate::operation_error::OperationError;
+
+/// Time limit for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum size of a status. A status is a header, and that of a refused configuration has a line for each
+/// problem.
+const MAX_STATUS_BYTES: u32 = 256 * 1024;
+/// HTTP/2 pings detect a connection that a cut network left dangling, so that the next call opens a new one.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+
+const NO_CERTIFICATE: &str =
+    "it is asked over TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
+
+/// Client of one host's agent.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentClient {
+    pub(super) id: AgentId,
+    pub(super) host: Name,
+    pub(super) address: String,
+    pub(super) client: AgentServiceClient<Channel>,
+    last_responder: Arc<Mutex<LastResponder>>,
+}
+
+/// Host whose agent answered last at the address; clones of an [`AgentClient`] share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum LastResponder {
+    /// None so far.
+    #[default]
+    Nobody,
+    /// The right host, in this boot.
+    Own { boot_id: String },
+    /// Another host: nothing is sent to its agent.
+    Foreign(Name),
+}
+
+impl AgentClient {
+    /// Creates the client for the agent of `host`. It connects at the first call. An agent at an https://
+    /// address is called with `client_tls`, and has to prove that it is the host or what its address says.
+    ///
+    /// # Errors
+    /// Returns an error if the address is invalid, which a checked configuration excludes.
+    pub(crate) fn new(host: &Host, client_tls: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(host.agent.clone())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
+            .http2_max_header_list_size(MAX_STATUS_BYTES);
+        let target = ServerTarget::new(&host.agent, &[host.name.folded()]);
+        let channel = match (target.filter(|_| host.agent.starts_with("https://")), client_tls) {
+            (None, _) => endpoint.connect_lazy(),
+            (Some(target), Some(client_tls)) => client_tls.channel(&endpoint, target),
+            (Some(_), None) => connect::failing_channel(&endpoint, NO_CERTIFICATE),
+        };
+        Ok(Self {
+            id: AgentId::new_unique(),
+            host: host.name.clone(),
+            address: host.agent.clone(),
+            client: AgentServiceClient::new(channel),
+            last_responder: Arc::default(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> AgentId {
+        self.id
+    }
+
+    pub(crate) fn host(&self) -> &Name {
+        &self.host
+    }
+
+    /// Returns true if the configuration gives this agent to `host`.
+    pub(crate) fn belongs_to(&self, host: &Host) -> bool {
+        self.host == host.name && self.address == host.agent
+    }
+
+    /// Decodes a report that is received now, and checks that it is of the right host.
+    pub(super) fn decode_report(&self, report: v1::Report) -> Result<(Report, MessageReceipt), String> {
+        let told = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
+        let receipt = MessageReceipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
+        let report = Report::try_from(report).map_err(told)?;
+        if report.host != self.host {
+            let sentence = self.foreign_agent_message(&report.host);
+            self.note_responder(LastResponder::Foreign(report.host));
+            return Err(sentence);
+        }
+        self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
+        Ok((report, receipt))
+    }
+
+    fn note_responder(&self, by: LastResponder) {
+        *self.last_responder.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+
+    pub(super) fn foreign_agent_message(&self, host: &Name) -> String {
+        format!(
+            "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
+            self.address,
+            printable(host.as_str()),
+            self.host
+        )
+    }
+
+    /// Returns the target of a request other than an action: the host and, once the agent has answered, its
+    /// boot.
+    ///
+    /// # Errors
+    /// Returns FAILED_PRECONDITION if the agent of another host answers at the address: nothing is sent to
+    /// it.
+    pub(super) fn request_target(&self) -> Result<v1::RequestTarget, OperationError> {
+        let boot_id = match self.last_responder.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            LastResponder::Nobody => String::new(),
+            LastResponder::Own { boot_id } => boot_id,
+            LastResponder::Foreign(host) => {
+                return Err(OperationError::new(Code::FailedPrecondition, self.foreign_agent_message(&host)));
+            }
+        };
+        let host = self.host.as_str().to_owned();
+        Ok(v1::RequestTarget { host, boot_id, config_digest: String::new() })
+    }
+
+    /// Describes a failed call for people.
+    pub(super) fn describe_failure(&self, status: &Status) -> String {
+        // A status with a source did not come from the agent: the call did not reach it, or was cut. The
+        // status of a failed action has the last log lines below its sentence.
+        let Some(mut source) = status.source() else { return printable_lines(status.message()) };
+        if let Some(reason) = describe_tls_error(source) {
+            return format!(
+                "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
+                self.address,
+                printable(&reason)
+            );
+        }
+        while let Some(deeper) = source.source() {
+            source = deeper;
+        }
+        format!(
+            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
+            self.address, self.host
+        )
+    }
+}

@@ -1,0 +1,584 @@
+//! Operations that the page and the gRPC service offer.
+
+pub(crate) mod history;
+pub(crate) mod instance_definition;
+pub mod logs;
+mod timelines;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult, Requester};
+use rta_shared::explain::ExplainedPart;
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::OwnedTasks;
+use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanStart, Step};
+use rta_shared::planned_stop::PlannedStop;
+use rta_shared::proto::v1::RequestTarget;
+use rta_shared::reload::PlatformReload;
+use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::selector::{Purpose, Selector};
+use rta_shared::timing::ActionTimes;
+use rta_shared::tls::ClientTls;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Code;
+
+use crate::agents::tasks::AgentTasks;
+use crate::agents::{client::AgentClient, stream::AgentNotices};
+use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
+use crate::inventory::{ConfiguredInstance, Inventory};
+use crate::operation_error::OperationError;
+use crate::plans::confirmation;
+use crate::plans::executor::{StepFailure, run_plan};
+use crate::plans::planner::make_plan;
+use crate::plans::planner_input::{PlannerInput, instance_snapshots};
+use crate::plans::recovery;
+use crate::plans::registry::PlanRegistry;
+use crate::plans::run::PlanRun;
+use crate::plans::selection::{retain_stopped_by, select_instances};
+use crate::plans::targets::request_targets;
+use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
+use crate::state::host_state::AgentUpdate;
+use crate::state::maintenance::MaintenanceSnapshot;
+use crate::store::EventStoreHandle;
+use crate::timeline::cache::TimelineCache;
+use crate::usage::{UsageHistory, UsageSample};
+
+/// Maximum time that a plan waits for the first reports of hosts; longer than the time until they count as
+/// unreachable.
+const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Handle to the running aggregator; clones share it.
+#[derive(Clone)]
+pub struct Operations {
+    inventory: watch::Receiver<Arc<Inventory>>,
+    pub(crate) inbox: StateInbox,
+    overview: watch::Receiver<Arc<Overview>>,
+    pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
+    /// `None` if the configuration has no folder.
+    reloads: Option<mpsc::Sender<ReloadRequest>>,
+    pub(crate) store: EventStoreHandle,
+    pub(crate) timeline_cache: Arc<TimelineCache>,
+    pub(crate) usage_history: UsageHistory,
+    plan_registry: Arc<PlanRegistry>,
+    /// Tasks of the plans under way.
+    plan_tasks: TaskTracker,
+    /// Tasks of the aggregator itself.
+    tasks: OwnedTasks,
+    shutdown: CancellationToken,
+}
+
+/// Plan, and the request target of each step.
+struct PreparedPlan {
+    plan: Plan,
+    targets: Vec<RequestTarget>,
+}
+
+/// Reason why a plan was not begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BeginPlanError {
+    /// Not possible.
+    Refused(OperationError),
+    /// It affects instances that the requester has not confirmed.
+    Unconfirmed {
+        /// Plan to confirm.
+        plan: Plan,
+        /// Instances to confirm, as a sentence.
+        sentence: String,
+    },
+}
+
+impl From<OperationError> for BeginPlanError {
+    fn from(error: OperationError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<BeginPlanError> for OperationError {
+    fn from(not_begun: BeginPlanError) -> Self {
+        match not_begun {
+            BeginPlanError::Refused(error) => error,
+            BeginPlanError::Unconfirmed { sentence, .. } => Self::new(Code::FailedPrecondition, sentence),
+        }
+    }
+}
+
+impl Operations {
+    /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
+    /// executes plans until `shutdown`. Events go to `store`; the state actor has a heartbeat in `tasks`, and
+    /// shows
+    /// `impairments`.
+    ///
+    /// # Errors
+    /// Returns an error if an agent's address is invalid, which a validated configuration excludes.
+    pub fn start(
+        configuration: ConfigSource,
+        store: EventStoreHandle,
+        client_tls: Option<&ClientTls>,
+        tasks: &OwnedTasks,
+        impairments: &ImpairmentList,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let (platform, source, reloads) = match configuration {
+            ConfigSource::Fixed(platform) => (platform, None, None),
+            ConfigSource::Folder { platform, folder, reload_signal: asked } => {
+                let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
+                (platform, Some(ReloadTriggers { folder, reload_signal: asked, requests }), Some(reloads))
+            }
+        };
+        let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?);
+        let (inbox, published, state_actor) = create_state_actor(
+            Arc::clone(&inventory.platform),
+            inventory.agent_ids().collect(),
+            store.clone(),
+            impairments.clone(),
+            tasks.heartbeat("the owner of the platform's state"),
+        );
+        let PublishedState { overview, maintenance, prerequisites, usage } = published;
+        let notices = AgentNotices { maintenance: maintenance.clone(), prerequisites };
+        let (publisher, inventory) = watch::channel(inventory);
+        let config_manager = ConfigManager {
+            inventory: publisher,
+            agent_tasks: AgentTasks::new(inbox.clone(), notices),
+            inbox: inbox.clone(),
+            store: store.clone(),
+        };
+        let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
+        let config_manager = config_manager.run(source, shutdown.clone());
+        let operations = Self {
+            inventory,
+            inbox,
+            overview,
+            maintenance,
+            reloads,
+            store,
+            timeline_cache: Arc::default(),
+            usage_history: usage,
+            plan_registry: Arc::default(),
+            plan_tasks: TaskTracker::new(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let unfinished = operations.reopen_unfinished_plans();
+        let plans = operations.clone().end_unfinished_plans(unfinished);
+        let task = async move {
+            tokio::join!(state_actor, config_manager, plans);
+        };
+        Ok((operations, task))
+    }
+
+    /// Adds the plans that an earlier aggregator left unfinished to the registry.
+    fn reopen_unfinished_plans(&self) -> Vec<Arc<PlanRun>> {
+        let now = Timestamp::now();
+        let reopened = self.store.unfinished_plans().into_iter().map(|plan| {
+            let plan_run = Arc::new(recovery::reopen_plan(plan, self.store.clone(), now));
+            self.plan_registry.add(Arc::clone(&plan_run));
+            plan_run
+        });
+        reopened.collect()
+    }
+
+    /// Ends the plans that an earlier aggregator left unfinished, once every host has reported; then, at
+    /// shutdown, waits for the plans under way.
+    async fn end_unfinished_plans(self, unfinished: Vec<Arc<PlanRun>>) {
+        if !unfinished.is_empty()
+            && self.shutdown.run_until_cancelled(self.wait_until_ready()).await.is_some()
+        {
+            for plan_run in unfinished {
+                for (id, stop) in recovery::close_plan(&plan_run, &self.overview(), Timestamp::now()) {
+                    // The state actor ends only at shutdown.
+                    let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+                }
+            }
+        }
+        self.shutdown.cancelled().await;
+        self.plan_tasks.close();
+        self.plan_tasks.wait().await;
+    }
+
+    /// Returns the token that is cancelled when the aggregator ends.
+    pub(crate) fn shutdown_token(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Returns the platform and its agents; an operation uses the same ones from its beginning to its end.
+    pub(crate) fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory.borrow())
+    }
+
+    /// Returns the current overview.
+    pub fn overview(&self) -> Arc<Overview> {
+        Arc::clone(&self.overview.borrow())
+    }
+
+    /// Returns a receiver of overviews.
+    pub fn watch_overview(&self) -> watch::Receiver<Arc<Overview>> {
+        self.overview.clone()
+    }
+
+    /// Returns Ok if every task of the aggregator works, and every host has been heard of or is known not to
+    /// answer.
+    ///
+    /// # Errors
+    /// Returns why it is not ready, as a sentence.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.tasks.health()?;
+        match is_ready(&self.overview()) {
+            true => Ok(()),
+            false => Err("some hosts have not been heard of yet".to_owned()),
+        }
+    }
+
+    /// Returns when every host has been heard of, or is known not to answer.
+    async fn wait_until_ready(&self) {
+        // The state actor ends only at shutdown.
+        let _ = self.overview.clone().wait_for(|overview| is_ready(overview)).await;
+    }
+
+    /// Makes every agent scan now; returns within 5 seconds.
+    pub async fn refresh(&self) -> Arc<Overview> {
+        let inventory = self.inventory();
+        join_all(inventory.agents.iter().map(|agent| self.refresh_host(agent))).await;
+        self.flushed_overview().await
+    }
+
+    async fn refresh_host(&self, agent: &AgentClient) {
+        if let Some(update) = request_scan(agent).await {
+            // The state actor ends only at shutdown.
+            let _ = self.inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await;
+        }
+    }
+
+    /// Returns an overview that contains every update sent before.
+    async fn flushed_overview(&self) -> Arc<Overview> {
+        flush_state(&self.inbox).await;
+        self.overview()
+    }
+
+    /// Returns the resource usage of an instance over the last hour, the oldest first.
+    pub(crate) fn recent_usage(&self, id: &InstanceId) -> Vec<UsageSample> {
+        self.usage_history.instance_samples(id, Timestamp::now())
+    }
+
+    /// Returns the plan for a request, based on the current overview.
+    ///
+    /// # Errors
+    /// Returns an error if the request matches nothing, or several instances without `all`, or if no plan
+    /// fulfils it.
+    pub async fn plan(&self, kind: ActionKind, request: &ActionRequest) -> Result<Plan, OperationError> {
+        Ok(self.prepare_plan(kind, request).await?.plan)
+    }
+
+    /// Returns the plan (see [`Operations::plan`]) with the request target of each step.
+    async fn prepare_plan(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+    ) -> Result<PreparedPlan, OperationError> {
+        // Hosts that were just added, or all hosts after a start, soon report or count as unreachable.
+        let _ = tokio::time::timeout(FIRST_REPORT_TIMEOUT, self.wait_until_ready()).await;
+        let (inventory, overview, request) = (self.inventory(), self.overview(), request.clone());
+        // For a large platform this takes a while.
+        let made = tokio::task::spawn_blocking(move || {
+            let plan = plan_request(kind, &inventory, &overview, &request)?;
+            Ok(PreparedPlan { targets: request_targets(&plan, &overview), plan })
+        });
+        made.await.unwrap_or_else(|error| {
+            Err(OperationError::new(Code::Internal, format!("the aggregator failed: {error}")))
+        })
+    }
+
+    /// Begins the plan for a request. It continues if the caller disconnects.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Operations::plan`], and an error if instances must be confirmed, or if too
+    /// many plans are under way.
+    pub(crate) async fn begin_plan(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+        options: ExecutionOptions,
+        by: Requester,
+    ) -> Result<Arc<PlanRun>, BeginPlanError> {
+        let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
+        let unagreed = confirmation::unconfirmed_effects(&plan, &options);
+        if !unagreed.is_empty() {
+            let sentence = confirmation::confirmation_sentence(&plan, request, &unagreed);
+            return Err(BeginPlanError::Unconfirmed { plan, sentence });
+        }
+        if self.shutdown.is_cancelled() {
+            let message = "the aggregator is shutting down";
+            return Err(OperationError::new(Code::Unavailable, message).into());
+        }
+        let id = self.store.next_plan_id();
+        let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
+        let plan_run = Arc::new(PlanRun::new(begun, self.store.clone()));
+        if !self.plan_registry.add(Arc::clone(&plan_run)) {
+            let message = "too many plans are under way; wait for one to end, or cancel it";
+            return Err(OperationError::new(Code::ResourceExhausted, message).into());
+        }
+        let (recorded, is_recorded) = oneshot::channel();
+        let guard = self.tasks.guard("a plan").may_end();
+        let carrying_out = self.clone().execute_plan(Arc::clone(&plan_run), targets, options, recorded);
+        self.plan_tasks.spawn(async move {
+            let _guard = guard;
+            carrying_out.await;
+        });
+        // The task drops the sender only if it panics, which ends the aggregator.
+        let _ = is_recorded.await;
+        Ok(plan_run)
+    }
+
+    /// Records a plan, signals `recorded` when that has succeeded or failed, and executes the plan.
+    async fn execute_plan(
+        self,
+        plan_run: Arc<PlanRun>,
+        targets: Vec<RequestTarget>,
+        options: ExecutionOptions,
+        recorded: oneshot::Sender<()>,
+    ) {
+        let begun = plan_run.begun();
+        let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
+        tracing::info!(plan, %action, steps, %by, "plan begins");
+        let is_written = async { self.store.record_plan_begin(begun).await };
+        if let Some(Err(why)) = self.shutdown.run_until_cancelled(is_written).await {
+            tracing::error!(plan, why, "plan not recorded before its first step");
+            plan_run.note_unrecorded(why);
+        }
+        // The caller may have disconnected.
+        let _ = recorded.send(());
+        let perform = {
+            let (operations, plan_run) = (self.clone(), Arc::clone(&plan_run));
+            move |at, step| {
+                let target = targets.get(at).cloned().unwrap_or_default();
+                operations.clone().perform_step(Arc::clone(&plan_run), at, step, target)
+            }
+        };
+        run_plan(plan_run, options, perform, self.shutdown.clone()).await;
+    }
+
+    /// Performs one step of a plan.
+    async fn perform_step(
+        self,
+        plan_run: Arc<PlanRun>,
+        at: usize,
+        step: Step,
+        target: RequestTarget,
+    ) -> Result<String, StepFailure> {
+        // The attempt is on disk first, so that a later aggregator knows of it.
+        if !plan_run.is_store_slow() && !self.store.flush().await {
+            plan_run.note_slow_store();
+        }
+        let tell = |progress: ActionProgress| {
+            let progress = ActionProgress { text: printable_lines(&progress.text), ..progress };
+            plan_run.add_progress(at, Timestamp::now(), progress);
+        };
+        let outcome = self.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
+        outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
+            unreachable: error.code == Code::Unavailable,
+            reason: error.message,
+        })
+    }
+
+    /// Performs an action on one instance and waits for its end; the overview then shows the result.
+    async fn perform_action(
+        &self,
+        kind: ActionKind,
+        id: &InstanceId,
+        target: RequestTarget,
+        plan: &PlanStart,
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError> {
+        let inventory = self.inventory();
+        let found = inventory.find_instance(id)?;
+        let agent = agent_of(&inventory, &found)?;
+        tracing::info!(instance = %id, ?kind, "asking the agent");
+        let patience = ActionTimes::from(found.component).patience(kind);
+        let outcome =
+            agent.perform_action(kind, &found.component.name, target, &plan.by, patience, tell).await;
+        match &outcome {
+            Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
+            Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
+        }
+        // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
+        let is_stopped = plan.plan.kind == ActionKind::Stop
+            && outcome
+                .as_ref()
+                .is_ok_and(|done| matches!(done.outcome, ActionOutcome::Stopped | ActionOutcome::Killed));
+        match is_stopped {
+            true => {
+                let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
+                let update = request_scan(agent).await.map(|update| (agent.id(), update));
+                // One message, so that the same overview shows both.
+                let _ = self.inbox.send(StateMessage::AddPlannedStop(id.clone(), stop, update)).await;
+            }
+            false => self.refresh_host(agent).await,
+        }
+        self.flushed_overview().await;
+        outcome
+    }
+
+    /// Returns a plan that is under way or ended recently.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such plan.
+    pub(crate) fn plan_run(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
+        self.plan_registry.find(plan).ok_or_else(|| {
+            let message = format!("plan {plan} is not known; it may have ended long ago; see rta events");
+            OperationError::new(Code::NotFound, message)
+        })
+    }
+
+    /// Returns the plans that are under way or ended recently, the newest first.
+    pub(crate) fn plan_runs(&self) -> Vec<Arc<PlanRun>> {
+        self.plan_registry.all()
+    }
+
+    /// Cancels a plan: steps that have not begun are skipped, except those that start again what the plan has
+    /// stopped. Returns the number of skipped steps.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such plan, or if it has ended.
+    pub(crate) fn cancel_plan(&self, plan: u64) -> Result<usize, OperationError> {
+        let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
+            OperationError::new(
+                Code::FailedPrecondition,
+                format!("plan {plan} has ended; nothing is cancelled"),
+            )
+        })?;
+        tracing::info!(plan, skipped, "plan cancelled");
+        Ok(skipped)
+    }
+
+    /// Explains why an instance is or is not matched: returns the closest processes, the closest first.
+    ///
+    /// # Errors
+    /// Returns an error if the selector does not select one instance, or the agent does not answer, or
+    /// refuses.
+    pub async fn explain_instance(
+        &self,
+        selector: &Selector,
+    ) -> Result<(InstanceId, Vec<ExplainedPart>), OperationError> {
+        let inventory = self.inventory();
+        let found = inventory.resolve_instance(selector, Purpose::Reading)?;
+        let agent = agent_of(&inventory, &found)?;
+        Ok((found.id(), agent.explain_component(&found.component.name).await?))
+    }
+
+    /// Reloads the configuration, here and then on every host, and waits for the results. It continues if the
+    /// caller disconnects.
+    ///
+    /// # Errors
+    /// Returns an error if the configuration has no folder.
+    pub async fn reload_config(&self) -> Result<PlatformReload, OperationError> {
+        let Some(reloads) = &self.reloads else {
+            return Err(OperationError::new(
+                Code::Unimplemented,
+                "this aggregator has no configuration folder to reload: it runs the demo",
+            ));
+        };
+        let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
+        let (request, done) = oneshot::channel();
+        reloads.send(request).await.map_err(|_| ended())?;
+        done.await.map_err(|_| ended())
+    }
+}
+
+/// Maximum length of a requester's name, in characters.
+const MAX_USER_CHARS: usize = 64;
+
+/// Creates a requester with the name that they state, and their address.
+pub(crate) fn new_requester(user: &str, address: String) -> Requester {
+    let user = printable(user.trim()).chars().take(MAX_USER_CHARS).collect();
+    Requester { user, address }
+}
+
+/// Returns the agent of an instance's host.
+pub(crate) fn agent_of<'f>(
+    inventory: &'f Inventory,
+    found: &ConfiguredInstance<'_>,
+) -> Result<&'f AgentClient, OperationError> {
+    inventory
+        .agents
+        .get(found.host_index)
+        .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
+}
+
+/// Requests a scan of the host now; `None` if the agent does not answer.
+async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
+    match agent.request_report().await {
+        Ok((report, receipt)) => Some(AgentUpdate::Scanned(Box::new(report), receipt)),
+        // The agent's task detects a lost agent; this one may merely be busy.
+        Err(reason) => {
+            tracing::debug!(host = %agent.host(), reason, "no fresh scan");
+            None
+        }
+    }
+}
+
+/// Returns the plan for a request, for the state that `overview` shows.
+fn plan_request(
+    kind: ActionKind,
+    inventory: &Inventory,
+    overview: &Overview,
+    request: &ActionRequest,
+) -> Result<Plan, OperationError> {
+    if request.stopped_by != 0 && kind != ActionKind::Start {
+        let message = "what a plan has stopped can only be started again";
+        return Err(OperationError::new(Code::InvalidArgument, message));
+    }
+    let mut selected = select_instances(&inventory.platform, request)?;
+    if request.stopped_by != 0 {
+        retain_stopped_by(request.stopped_by, &mut selected, inventory.graph(), overview)?;
+    }
+    let components = &inventory.platform.components;
+    let startable: HashSet<&str> = components
+        .iter()
+        .filter(|component| component.start.is_some())
+        .map(|component| component.name.folded())
+        .collect();
+    let graph = inventory.graph();
+    let snapshots = instance_snapshots(graph, overview, |name| startable.contains(name.folded()));
+    let input = PlannerInput { graph, snapshots: &snapshots };
+    make_plan(kind, input, &selected, request.no_dependencies)
+}
+
+fn is_ready(overview: &Overview) -> bool {
+    let mut hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+    hosts.all(|host| host.reachable || host.error.is_some())
+}
+
+#[cfg(test)]
+impl Operations {
+    /// Returns the tasks of the aggregator itself.
+    pub(crate) fn tasks(&self) -> &OwnedTasks {
+        &self.tasks
+    }
+
+    /// Creates operations that always show `overview`, without agents.
+    pub(crate) fn showing(overview: Overview) -> Self {
+        let (inbox, _) = mpsc::channel(1);
+        let (_, overview) = watch::channel(Arc::new(overview));
+        let (_, inventory) = watch::channel(Arc::default());
+        Self {
+            inventory,
+            inbox,
+            overview,
+            maintenance: watch::Sender::default().subscribe(),
+            reloads: None,
+            store: EventStoreHandle::default(),
+            timeline_cache: Arc::default(),
+            usage_history: UsageHistory::default(),
+            plan_registry: Arc::default(),
+            plan_tasks: TaskTracker::new(),
+            tasks: OwnedTasks::new(CancellationToken::new()),
+            shutdown: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Authentication and authorization of gRPC calls.
+
+use rta_shared::action::Requester;
+use rta_shared::authorization::{CallerKind, Right, ServerKind};
+use rta_shared::connection::ConnectedPeer;
+use rta_shared::local_socket::{LOCAL_GROUP, LocalUser};
+use rta_shared::sanitize::printable;
+use rta_shared::tls::{CertificateIdentity, IdentityKind, PeerInfo};
+use tonic::codegen::http::Request;
+use tonic::{Extensions, Status};
+
+use crate::api::new_requester;
+use crate::auth::{AccessControl, Principal, UserRole, bearer_token};
+
+const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
+const NO_CERTIFICATE: &str =
+    "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file";
+
+/// Authorized caller.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthenticatedCaller {
+    /// Name as proved by a token, a certificate or the kernel; `None`: nothing was proved.
+    name: Option<String>,
+    /// Address; empty if it is not known.
+    address: String,
+}
+
+/// Accepts a call whose caller has the right to it, and puts the [`AuthenticatedCaller`] into its extensions.
+///
+/// On the local socket, the mode of its file limits who can connect; these callers are operators under their
+/// login name, unless the users file has that name as a viewer. Without TLS, which only `--insecure` allows,
+/// every caller may act if there are no users, and otherwise view if viewing is open.
+///
+/// # Errors
+/// Returns `UNAUTHENTICATED` if the caller has no credentials or an unknown token, and `PERMISSION_DENIED` if
+/// the caller's role does not include the right.
+pub(crate) fn authorize(
+    access: &AccessControl,
+    right: Right,
+    mut call: Request<()>,
+) -> Result<Request<()>, Status> {
+    let (kind, caller) = identify(access, &call)?;
+    if kind.may(ServerKind::Aggregator, right) {
+        call.extensions_mut().insert(caller);
+        return Ok(call);
+    }
+    if kind == CallerKind::Anonymous
+        && right == Right::View
+        && is_unencrypted(&call)
+        && access.is_viewing_open()
+    {
+        return Ok(call);
+    }
+    Err(refusal(kind, &caller, &call))
+}
+
+fn is_unencrypted(call: &Request<()>) -> bool {
+    matches!(
+        call.extensions().get::<ConnectedPeer>(),
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. }))
+    )
+}
+
+fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
+    let peer = call.extensions().get::<ConnectedPeer>();
+    let address = match peer {
+        Some(ConnectedPeer::Tcp(peer)) => peer.address.ip().to_canonical().to_string(),
+        Some(ConnectedPeer::Local(_)) => Requester::LOCAL.to_owned(),
+        None => String::new(),
+    };
+    if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
+        return Ok((
+            CallerKind::OtherLocalUser,
+            AuthenticatedCaller { name: Some(user.to_string()), address },
+        ));
+    }
+    if let Some(header) = call.headers().get("authorization") {
+        let principal =
+            header.to_str().ok().and_then(bearer_token).and_then(|token| access.principal_of_token(token));
+        let Principal { name, role } =
+            principal.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
+        return Ok((role.into(), AuthenticatedCaller { name: Some(name), address }));
+    }
+    let (kind, name) = match peer {
+        Some(ConnectedPeer::Local(user)) => {
+            let kind = match access.role_of(&user.name) {
+                Some(UserRole::Viewer) => CallerKind::Viewer,
+                Some(UserRole::Operator) | None => CallerKind::LocalMember,
+            };
+            (kind, Some(user.to_string()))
+        }
+        Some(ConnectedPeer::Tcp(PeerInfo { identity: Some(CertificateIdentity { kind, name }), .. })) => {
+            let kind = match kind {
+                IdentityKind::User => CallerKind::PersonCertificate,
+                IdentityKind::Host => CallerKind::HostCertificate,
+            };
+            (kind, Some(name.clone()))
+        }
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. })) if !access.has_users() => {
+            (CallerKind::Unasked, None)
+        }
+        Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
+    };
+    Ok((kind, AuthenticatedCaller { name, address }))
+}
+
+fn refusal(kind: CallerKind, caller: &AuthenticatedCaller, call: &Request<()>) -> Status {
+    let name = caller.name.as_deref().map(|name| printable(name).to_string()).unwrap_or_default();
+    match kind {
+        CallerKind::OtherLocalUser => Status::permission_denied(format!(
+            "{name} may not use the aggregator's socket: it is for root and members of the group {LOCAL_GROUP}; \
+             usermod --append --groups {LOCAL_GROUP} makes a user one"
+        )),
+        CallerKind::HostCertificate => Status::permission_denied(format!(
+            "the certificate of host {name} may look, and not act; ask with a person's, which rta pki user NAME makes"
+        )),
+        CallerKind::Viewer => {
+            Status::permission_denied(format!("{name} may look, and not act; ask with an operator's token"))
+        }
+        _ if is_unencrypted(call) => Status::unauthenticated(NO_TOKEN),
+        _ => Status::unauthenticated(NO_CERTIFICATE),
+    }
+}
+
+impl AuthenticatedCaller {
+    /// Returns the caller from a call's extensions.
+    ///
+    /// # Errors
+    /// Returns `UNAUTHENTICATED` if the call was accepted without a caller.
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Result<Self, Status> {
+        extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
+    }
+
+    /// Returns the requester to record: the proved name, or without TLS the name that the client `told`.
+    pub(crate) fn requester(self, told: &str) -> Requester {
+        new_requester(self.name.as_deref().unwrap_or(told), self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn request(peer: ConnectedPeer) -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(peer);
+        request
+    }
+
+    fn tcp(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
+        let identity = identity.map(|(kind, name)| CertificateIdentity { kind, name: name.to_owned() });
+        request(ConnectedPeer::Tcp(PeerInfo { address: "10.0.0.9:1".parse().unwrap(), secured, identity }))
+    }
+
+    fn local(name: &str, is_member: bool) -> Request<()> {
+        request(ConnectedPeer::Local(LocalUser { uid: 1000, name: name.to_owned(), is_member }))
+    }
+
+    /// Creates access with a user `ann` of this role.
+    fn users(viewing: &str, role: &str) -> AccessControl {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let text = format!(
+            "viewing = \"{viewing}\"\n[[user]]\nname = \"ann\"\nrole = \"{role}\"\npassword = \"{hash}\"\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        AccessControl::with_users_file(&path, false).unwrap()
+    }
+
+    /// Returns the user that an action is recorded for, or the code of the refusal.
+    fn acts(access: &AccessControl, call: Request<()>) -> Result<String, Code> {
+        let call = authorize(access, Right::Act, call).map_err(|status| status.code())?;
+        let caller =
+            AuthenticatedCaller::from_extensions(call.extensions()).map_err(|status| status.code())?;
+        Ok(caller.requester("told").to_string())
+    }
+
+    fn looks(access: &AccessControl, call: Request<()>) -> Result<(), Code> {
+        authorize(access, Right::View, call).map(drop).map_err(|status| status.code())
+    }
+
+    #[test]
+    fn where_there_are_users_nobody_acts_without_a_name() {
+        let (open, closed) = (users("open", "operator"), users("closed", "operator"));
+        assert_eq!(looks(&closed, tcp(false, None)), Err(Code::Unauthenticated));
+        assert_eq!(looks(&open, tcp(false, None)), Ok(()));
+        assert_eq!(acts(&open, tcp(false, None)), Err(Code::Unauthenticated));
+        assert_eq!(looks(&open, tcp(true, None)), Err(Code::Unauthenticated));
+        let ann = tcp(true, Some((IdentityKind::User, "ann")));
+        assert_eq!(acts(&closed, ann).as_deref(), Ok("ann from 10.0.0.9"), "a certificate is as good");
+    }
+
+    #[test]
+    fn over_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
+        let open = AccessControl::without_users(false);
+        assert_eq!(looks(&open, tcp(true, None)), Err(Code::Unauthenticated));
+        let host = || tcp(true, Some((IdentityKind::Host, "h")));
+        assert_eq!((looks(&open, host()), acts(&open, host())), (Ok(()), Err(Code::PermissionDenied)));
+        let ann = tcp(true, Some((IdentityKind::User, "ann")));
+        assert_eq!(acts(&open, ann).as_deref(), Ok("ann from 10.0.0.9"));
+        assert_eq!(acts(&open, tcp(false, None)).as_deref(), Ok("told from 10.0.0.9"));
+        let mut with_token = tcp(false, None);
+        with_token.headers_mut().insert("authorization", "Bearer rta_x".parse().unwrap());
+        assert_eq!(looks(&open, with_token), Err(Code::Unauthenticated));
+    }
+
+    #[test]
+    fn local_members_act_under_their_login_name_unless_they_are_viewers() {
+        let open = AccessControl::without_users(false);
+        assert_eq!(acts(&open, local("ann", true)).as_deref(), Ok("ann (uid 1000), local"));
+        assert_eq!(looks(&open, local("eve", false)), Err(Code::PermissionDenied));
+        let viewer = users("closed", "viewer");
+        assert_eq!(looks(&viewer, local("ann", true)), Ok(()));
+        assert_eq!(acts(&viewer, local("ann", true)), Err(Code::PermissionDenied));
+        assert_eq!(acts(&viewer, local("bob", true)).as_deref(), Ok("bob (uid 1000), local"));
+    }
+}

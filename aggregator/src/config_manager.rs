@@ -1,0 +1,269 @@
+//! Configuration manager: reads the configuration on request, and replaces the inventory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use rta_shared::config::{Platform, load_folder, platform_changes};
+use rta_shared::event::{Event, EventKind};
+use rta_shared::format::counted;
+use rta_shared::reload::{HostReload, PlatformReload, ReloadResult};
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::agents::tasks::AgentTasks;
+use crate::inventory::Inventory;
+use crate::state::actor::{StateInbox, StateMessage, flush_state};
+use crate::state::host_state::AgentUpdate;
+use crate::store::EventStoreHandle;
+
+/// Configuration of the aggregator, and its source.
+#[derive(Debug)]
+pub enum ConfigSource {
+    /// Constant configuration without a folder.
+    Fixed(Platform),
+    /// Configuration in a folder.
+    Folder {
+        /// Configuration as last read.
+        platform: Platform,
+        /// Folder to read it from again.
+        folder: PathBuf,
+        /// Signal that requests a reload (SIGHUP). The agents do not reload then.
+        reload_signal: Signal,
+    },
+}
+
+/// Receiver of the result of a requested reload.
+pub(crate) type ReloadRequest = oneshot::Sender<PlatformReload>;
+
+/// Capacity of the queue for reload requests; further callers wait.
+pub(crate) const RELOAD_QUEUE: usize = 16;
+
+/// Source of newer configurations and of reload requests.
+pub(crate) struct ReloadTriggers {
+    pub(crate) folder: PathBuf,
+    pub(crate) reload_signal: Signal,
+    pub(crate) requests: mpsc::Receiver<ReloadRequest>,
+}
+
+/// Owner of the inventory and its agent tasks.
+pub(crate) struct ConfigManager {
+    pub(crate) inventory: watch::Sender<Arc<Inventory>>,
+    pub(crate) agent_tasks: AgentTasks,
+    pub(crate) inbox: StateInbox,
+    pub(crate) store: EventStoreHandle,
+}
+
+impl ConfigManager {
+    /// Follows the inventory and handles reloads one after the other, until `shutdown`.
+    pub(crate) async fn run(mut self, source: Option<ReloadTriggers>, shutdown: CancellationToken) {
+        let inventory = self.current_inventory();
+        self.agent_tasks.follow_agents(&inventory.agents).await;
+        match source {
+            Some(source) => self.handle_reloads(source, &shutdown).await,
+            None => shutdown.cancelled().await,
+        }
+        self.agent_tasks.stop_tasks(|_| true).await;
+    }
+
+    async fn handle_reloads(&mut self, source: ReloadTriggers, shutdown: &CancellationToken) {
+        let ReloadTriggers { folder, reload_signal: mut asked, mut requests } = source;
+        loop {
+            let request = tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(()) = asked.recv() => None,
+                Some(request) = requests.recv() => Some(request),
+            };
+            let Some(loaded) = shutdown.run_until_cancelled(load_config(&folder)).await else { return };
+            let aggregator = self.apply_config(loaded).await;
+            let Some(request) = request else { continue };
+            let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
+            // The receiver may be gone.
+            let _ = request.send(PlatformReload { aggregator, hosts });
+        }
+    }
+
+    /// Applies the loaded configuration, or keeps the old one if it is invalid.
+    async fn apply_config(&mut self, loaded: Result<Platform, String>) -> ReloadResult {
+        let old = self.current_inventory();
+        let inventory = loaded.and_then(|platform| {
+            old.with_platform(platform).map_err(|error| format!("an agent's address is none: {error}"))
+        });
+        let reload = match inventory {
+            Err(problems) => {
+                for problem in problems.lines() {
+                    tracing::warn!(problem, "the new configuration is refused, the old one goes on");
+                }
+                self.record_reload(&old.platform.digest, "refused", refusal_text(&problems));
+                self.send_to_state(StateMessage::ConfigRefused(problems.clone())).await;
+                ReloadResult {
+                    digest: old.platform.digest.clone(),
+                    changes: Vec::new(),
+                    error: Some(problems),
+                }
+            }
+            Ok(inventory) => {
+                let changes = platform_changes(&old.platform, &inventory.platform);
+                let digest = inventory.platform.digest.clone();
+                tracing::info!(digest, changes = changes.len(), "configuration loaded");
+                for change in &changes {
+                    tracing::info!(change, "configuration changed");
+                }
+                self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes));
+                let inventory = Arc::new(inventory);
+                // The state actor first, since it drops updates of unknown agents; then the tasks that send
+                // updates.
+                let (platform, agents) = (Arc::clone(&inventory.platform), inventory.agent_ids().collect());
+                self.send_to_state(StateMessage::ReplacePlatform(platform, agents)).await;
+                self.inventory.send_replace(Arc::clone(&inventory));
+                self.agent_tasks.follow_agents(&inventory.agents).await;
+                ReloadResult { digest, changes, error: None }
+            }
+        };
+        flush_state(&self.inbox).await;
+        reload
+    }
+
+    /// Reloads every agent's own configuration, all at once, and fetches new reports, so that the overview
+    /// shows them.
+    async fn reload_agents(&self) -> Vec<HostReload> {
+        let inventory = self.current_inventory();
+        let reloads = inventory.platform.hosts().zip(&inventory.agents).map(async |(host, agent)| {
+            let outcome = agent.reload_config().await;
+            if outcome.error.is_none()
+                && let Ok((report, receipt)) = agent.request_report().await
+            {
+                self.send_to_state(StateMessage::AgentUpdate(
+                    agent.id(),
+                    AgentUpdate::Scanned(Box::new(report), receipt),
+                ))
+                .await;
+            }
+            HostReload { environment: host.environment.clone(), host: host.name.clone(), outcome }
+        });
+        let hosts = join_all(reloads).await;
+        flush_state(&self.inbox).await;
+        hosts
+    }
+
+    fn current_inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory.borrow())
+    }
+
+    fn record_reload(&self, from: &str, to: &str, text: String) {
+        self.store.append_event(Event {
+            id: 0,
+            at: Timestamp::now(),
+            kind: EventKind::Config,
+            environment: None,
+            host: None,
+            component: None,
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            text,
+            by: None,
+            plan: None,
+        });
+    }
+
+    async fn send_to_state(&self, message: StateMessage) {
+        // The state actor ends only at shutdown.
+        let _ = self.inbox.send(message).await;
+    }
+}
+
+/// Returns the sentence for a refused configuration, with its first problem.
+fn refusal_text(problems: &str) -> String {
+    let first = problems.lines().next().unwrap_or_default();
+    match problems.lines().count().saturating_sub(1) {
+        0 => format!("a new configuration was refused: {first}"),
+        more => format!("a new configuration was refused: {first} (and {})", counted(more, "more problem")),
+    }
+}
+
+/// Returns the sentence for an accepted configuration, with its changes, one a line.
+fn acceptance_text(changes: &[String]) -> String {
+    match changes {
+        [] => "the configuration was reloaded; nothing changed".to_owned(),
+        changes => format!("a new configuration was taken:\n{}", changes.join("\n")),
+    }
+}
+
+/// Loads the configuration in `folder`; the error contains every problem, one a line.
+async fn load_config(folder: &Path) -> Result<Platform, String> {
+    let folder = folder.to_owned();
+    match tokio::task::spawn_blocking(move || load_folder(&folder)).await {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("the configuration could not be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source as Text, load_sources};
+    use rta_shared::impairment::ImpairmentList;
+    use rta_shared::lifecycle::tasks::Heartbeat;
+    use rta_shared::overview::Overview;
+
+    use super::*;
+    use crate::agents::stream::AgentNotices;
+    use crate::state::actor::create_state_actor;
+
+    fn platform(hosts: &[&str]) -> Platform {
+        let hosts: String = hosts
+            .iter()
+            .map(|host| format!("[[environment.host]]\nname = \"{host}\"\ncomponents = [\"c\"]\nagent = \"http://127.0.0.{}:1\"\n", host.as_bytes()[0]))
+            .collect();
+        let text = format!(
+            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\n{hosts}"
+        );
+        load_sources(&[Text { name: "x.toml".to_owned(), text }]).unwrap()
+    }
+
+    fn names(overview: &Overview) -> Vec<String> {
+        overview.instances().map(|located| located.id().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
+        let inventory = Arc::new(Inventory::new(platform(&["a", "b"]), &[], None).unwrap());
+        let (inbox, published, state_actor) = create_state_actor(
+            Arc::clone(&inventory.platform),
+            inventory.agent_ids().collect(),
+            EventStoreHandle::default(),
+            ImpairmentList::default(),
+            Heartbeat::default(),
+        );
+        let overview = published.overview;
+        let state_actor = tokio::spawn(state_actor);
+        let (publisher, fleets) = watch::channel(Arc::clone(&inventory));
+        let agent_tasks = AgentTasks::new(
+            inbox.clone(),
+            AgentNotices { maintenance: published.maintenance, prerequisites: published.prerequisites },
+        );
+        let mut config_manager =
+            ConfigManager { inventory: publisher, agent_tasks, inbox, store: EventStoreHandle::default() };
+
+        let refused = config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
+        assert_eq!(refused.error, overview.borrow().config_error);
+        assert!(refused.error.is_some_and(|error| error.lines().count() == 2));
+        assert_eq!(refused.digest, inventory.platform.digest);
+        assert_eq!(names(&overview.borrow()), ["E/a/c", "E/b/c"]);
+        assert_eq!(fleets.borrow().agents.len(), 2);
+
+        let taken = config_manager.apply_config(Ok(platform(&["b", "d"]))).await;
+        assert_eq!(taken.changes, ["environment \"E\": host d added", "environment \"E\": host a removed"]);
+        assert_eq!(overview.borrow().config_error, None);
+        assert_eq!(overview.borrow().config_digest, taken.digest);
+        assert_eq!(names(&overview.borrow()), ["E/b/c", "E/d/c"]);
+        let names: Vec<String> = fleets.borrow().platform.hosts().map(|host| host.name.to_string()).collect();
+        assert_eq!(names, ["b", "d"]);
+        assert_eq!(fleets.borrow().agents[0].id(), inventory.agents[1].id());
+
+        config_manager.agent_tasks.stop_tasks(|_| true).await;
+        drop(config_manager);
+        state_actor.await.unwrap();
+    }
+}

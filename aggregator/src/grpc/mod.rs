@@ -1,0 +1,216 @@
+//! gRPC service of the aggregator.
+
+pub(crate) mod call_limit;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _};
+use rta_shared::action::ActionKind;
+use rta_shared::plan::PlanEvent;
+use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
+use rta_shared::proto::{action_kind, v1};
+use rta_shared::selector::Selector;
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::api::Operations;
+use crate::api::history::{EventFilter, MaintenanceRequest};
+use crate::api::logs::LogChunk;
+use crate::auth::grpc::AuthenticatedCaller;
+use crate::operation_error::OperationError;
+use crate::plans::run::PlanRun;
+
+/// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
+pub(crate) struct AggregatorGrpc {
+    pub(crate) operations: Operations,
+    /// Ends the streams.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Answer of a streaming call.
+type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl AggregatorGrpc {
+    /// Begins a plan, and streams its events.
+    async fn stream_action<R, T>(
+        &self,
+        kind: ActionKind,
+        request: Request<R>,
+        parts: impl FnOnce(R) -> (Option<v1::PlanWish>, Option<v1::PlanConduct>),
+        message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+    ) -> Result<Response<MessageStream<T>>, Status> {
+        let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
+        let (wish, options) = parts(request.into_inner());
+        let (options, user) = options.unwrap_or_default().parts();
+        let wish = wish.unwrap_or_default().into();
+        let by = caller.requester(&user);
+        let plan_run =
+            self.operations.begin_plan(kind, &wish, options, by).await.map_err(OperationError::from)?;
+        Ok(Response::new(self.stream_plan(plan_run, message)))
+    }
+
+    /// Streams a plan's events from its beginning to its end.
+    fn stream_plan<T>(
+        &self,
+        plan_run: Arc<PlanRun>,
+        message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+    ) -> MessageStream<T> {
+        let events = plan_run.stream_events().map(move |event: PlanEvent| Ok(message((&event).into())));
+        Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))
+    }
+}
+
+#[tonic::async_trait]
+impl AggregatorService for AggregatorGrpc {
+    async fn get_overview(
+        &self,
+        _: Request<v1::GetOverviewRequest>,
+    ) -> Result<Response<v1::GetOverviewResponse>, Status> {
+        let overview = self.operations.overview();
+        Ok(Response::new(v1::GetOverviewResponse { overview: Some(overview.as_ref().into()) }))
+    }
+
+    type WatchOverviewStream = MessageStream<v1::WatchOverviewResponse>;
+
+    async fn watch_overview(
+        &self,
+        _: Request<v1::WatchOverviewRequest>,
+    ) -> Result<Response<Self::WatchOverviewStream>, Status> {
+        let overviews = WatchStream::new(self.operations.watch_overview())
+            .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.as_ref().into()) }))
+            .take_until(self.shutdown.clone().cancelled_owned());
+        Ok(Response::new(Box::pin(overviews)))
+    }
+
+    async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
+        let overview = self.operations.refresh().await;
+        Ok(Response::new(v1::RefreshResponse { overview: Some(overview.as_ref().into()) }))
+    }
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        let v1::PlanRequest { kind, wish } = request.into_inner();
+        let kind = action_kind(kind).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let plan = self.operations.plan(kind, &wish.unwrap_or_default().into()).await?;
+        Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
+    }
+
+    type StartStream = MessageStream<v1::AggregatorServiceStartResponse>;
+
+    async fn start(
+        &self,
+        request: Request<v1::AggregatorServiceStartRequest>,
+    ) -> Result<Response<Self::StartStream>, Status> {
+        let parts = |request: v1::AggregatorServiceStartRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceStartResponse { event: Some(event) };
+        self.stream_action(ActionKind::Start, request, parts, message).await
+    }
+
+    type StopStream = MessageStream<v1::AggregatorServiceStopResponse>;
+
+    async fn stop(
+        &self,
+        request: Request<v1::AggregatorServiceStopRequest>,
+    ) -> Result<Response<Self::StopStream>, Status> {
+        let parts = |request: v1::AggregatorServiceStopRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceStopResponse { event: Some(event) };
+        self.stream_action(ActionKind::Stop, request, parts, message).await
+    }
+
+    type RestartStream = MessageStream<v1::AggregatorServiceRestartResponse>;
+
+    async fn restart(
+        &self,
+        request: Request<v1::AggregatorServiceRestartRequest>,
+    ) -> Result<Response<Self::RestartStream>, Status> {
+        let parts = |request: v1::AggregatorServiceRestartRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceRestartResponse { event: Some(event) };
+        self.stream_action(ActionKind::Restart, request, parts, message).await
+    }
+
+    type WatchPlanStream = MessageStream<v1::WatchPlanResponse>;
+
+    async fn watch_plan(
+        &self,
+        request: Request<v1::WatchPlanRequest>,
+    ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        let plan_run = self.operations.plan_run(request.into_inner().plan_id)?;
+        Ok(Response::new(self.stream_plan(plan_run, |event| v1::WatchPlanResponse { event: Some(event) })))
+    }
+
+    type ReadLogStream = MessageStream<v1::AggregatorServiceReadLogResponse>;
+
+    async fn read_log(
+        &self,
+        request: Request<v1::AggregatorServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        let v1::AggregatorServiceReadLogRequest { component, environment, host, lines, follow } =
+            request.into_inner();
+        let selector = Selector { environment, host, component };
+        let (id, pieces) = self.operations.read_log(&selector, lines, follow).await?;
+        let first =
+            v1::AggregatorServiceReadLogResponse { instance: Some((&id).into()), ..Default::default() };
+        let pieces = pieces.map(|piece| {
+            let LogChunk { lines, notice } = piece?;
+            Ok(v1::AggregatorServiceReadLogResponse { instance: None, lines, notice })
+        });
+        let messages = futures::stream::iter([Ok(first)]).chain(pieces);
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
+    }
+
+    async fn cancel_plan(
+        &self,
+        request: Request<v1::CancelPlanRequest>,
+    ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        AuthenticatedCaller::from_extensions(request.extensions())?;
+        let skipped = self.operations.cancel_plan(request.into_inner().plan_id)?;
+        Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let events = self.operations.list_events(&EventFilter::try_from(request.into_inner())?).await?;
+        Ok(Response::new(v1::ListEventsResponse { events: events.iter().map(Into::into).collect() }))
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        let by =
+            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let changed =
+            self.operations.set_maintenance(MaintenanceRequest::try_from(request.into_inner())?, by).await?;
+        Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
+    }
+
+    async fn reload_config(
+        &self,
+        request: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        AuthenticatedCaller::from_extensions(request.extensions())?;
+        Ok(Response::new(self.operations.reload_config().await?.into()))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::AggregatorServiceExplainRequest>,
+    ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
+        let v1::AggregatorServiceExplainRequest { component, environment, host } = request.into_inner();
+        let (id, parts) =
+            self.operations.explain_instance(&Selector { environment, host, component }).await?;
+        Ok(Response::new(v1::AggregatorServiceExplainResponse {
+            instance: Some((&id).into()),
+            parts: parts.into_iter().map(Into::into).collect(),
+        }))
+    }
+}
+
+impl From<OperationError> for Status {
+    fn from(error: OperationError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}

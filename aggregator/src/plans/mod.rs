@@ -1,0 +1,28 @@
+//! Plans: from a request to ordered steps, and their execution.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `selection` | the instances that a request names |
+//! | `planner_input` | dependencies that are missing, and dependents that a stop affects |
+//! | `planner` | the planner; pure |
+//! | `targets` | the host, boot and configuration that each step is for |
+//! | `confirmation` | confirmation of effects on instances beyond the named ones |
+//! | `run` | the events and states of one plan, for any number of listeners |
+//! | `registry` | the registry of current and recent plans |
+//! | `executor` | execution of a plan |
+//! | `schedule` | the steps that may begin or are skipped; pure |
+//! | `recovery` | recovery of the plans that the aggregator's end interrupted |
+
+mod schedule;
+pub(crate) mod targets;
+
+pub(crate) mod confirmation;
+pub(crate) mod executor;
+pub(crate) mod planner;
+pub(crate) mod planner_input;
+#[cfg(test)]
+mod properties;
+pub(crate) mod recovery;
+pub(crate) mod registry;
+pub(crate) mod run;
+pub(crate) mod selection;

@@ -1,0 +1,169 @@
+//! Recovery of plans that an earlier aggregator began and did not end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rta_shared::action::ActionKind;
+use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
+use rta_shared::plan::StepState;
+use rta_shared::planned_stop::PlannedStop;
+use rta_shared::report::State;
+
+use crate::plans::run::{PlanRun, PlanSnapshot};
+use crate::store::{EventStoreHandle, UnfinishedPlan};
+
+/// Text of a step that had not begun according to the record. The last moment may be missing in the record,
+/// so the present state is appended.
+const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
+
+/// Reopens an interrupted plan: steps that had not begun are skipped, and steps under way have an unknown
+/// outcome.
+pub(crate) fn reopen_plan(unfinished: UnfinishedPlan, store: EventStoreHandle, now: Timestamp) -> PlanRun {
+    let plan_run = PlanRun::new(unfinished.begun, store);
+    for at in 0..plan_run.begun().plan.steps.len() {
+        let known = unfinished.states.get(at).cloned();
+        let (state, text) = known.unwrap_or((StepState::Waiting, String::new()));
+        match state {
+            StepState::Waiting => plan_run.end_step(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
+            StepState::UnderWay | StepState::Interrupted => {
+                let text = "the aggregator ended meanwhile; how it is now is being looked at".to_owned();
+                plan_run.end_step(at, now, StepState::Interrupted, text);
+            }
+            StepState::Done | StepState::Failed | StepState::Skipped => {
+                plan_run.restore_step(at, now, state, text)
+            }
+        }
+    }
+    plan_run
+}
+
+/// Ends an interrupted plan, once `overview` contains the state of every host. Returns the instances that it
+/// was stopping when the aggregator ended and that have stopped or still stop; earlier stops are in the
+/// record.
+pub(crate) fn close_plan(
+    plan_run: &Arc<PlanRun>,
+    overview: &Overview,
+    now: Timestamp,
+) -> Vec<(InstanceId, PlannedStop)> {
+    let mut stopped = Vec::new();
+    let PlanSnapshot { begun, steps: stood, .. } = plan_run.snapshot();
+    let known: HashMap<InstanceId, &InstanceOverview> =
+        overview.instances().map(|located| (located.id(), located.instance)).collect();
+    for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
+        let what = match state {
+            StepState::Interrupted => "the aggregator ended meanwhile",
+            StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
+            _ => continue,
+        };
+        let text = format!("{what}; {}", state_sentence(known.get(&step.instance).copied()));
+        if state == StepState::Interrupted {
+            let instance = step.instance.name_in_text();
+            tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
+            // The agent continues without the aggregator, and may not have finished yet.
+            let is_stopped = known
+                .get(&step.instance)
+                .is_some_and(|known| matches!(known.state, Some(State::Stopped | State::Stopping)));
+            if begun.plan.kind == ActionKind::Stop && is_stopped {
+                // The time of the stop was not observed.
+                let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
+                stopped.push((step.instance.clone(), stop));
+            }
+        }
+        plan_run.end_step(at, now, state, text);
+    }
+    let end = plan_run.end_plan(now);
+    tracing::warn!(plan = plan_run.begun().id, %end, "the plan was interrupted by the aggregator's end");
+    stopped
+}
+
+/// Returns the present state as a sentence, such as `it is running now`.
+fn state_sentence(instance: Option<&InstanceOverview>) -> String {
+    let Some(instance) = instance else { return "the configuration does not have it any more".to_owned() };
+    match instance.state {
+        Some(state) => format!("it is {state} now"),
+        None => format!("how it is now is not known: {}", instance.reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::run::tests::plan_begin;
+    use crate::web::page::tests::sample;
+
+    #[test]
+    fn it_is_told_what_was_done_what_was_not_and_how_the_rest_is_now() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut begun = plan_begin(3, &[&[], &[], &[], &[0], &[1]]);
+        let known = [("c9t21193", "kafka server"), ("c2t08979", "cassandra"), ("h", "gone")];
+        for (step, (host, component)) in begun.plan.steps.iter_mut().skip(1).zip(known) {
+            step.instance =
+                InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
+        }
+        let under_way = || (StepState::UnderWay, String::new());
+        let states = vec![
+            (StepState::Done, "started in 1.0 s".to_owned()),
+            under_way(),
+            under_way(),
+            (StepState::Interrupted, String::new()),
+        ];
+        let plan_run =
+            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
+        assert!(plan_run.is_under_way());
+        assert_eq!(plan_run.cancel(), None, "nobody carries it out any more");
+        let mut overview = sample();
+        overview.environments[0].hosts[2].instances[0].reason = "the agent does not answer".to_owned();
+        assert_eq!(close_plan(&plan_run, &overview, now), [], "it was no stop");
+        let snapshot = plan_run.snapshot();
+        let texts: Vec<(StepState, &str)> =
+            snapshot.steps.iter().map(|(state, text)| (*state, text.as_str())).collect();
+        let interrupted = StepState::Interrupted;
+        assert_eq!(
+            texts,
+            [
+                (StepState::Done, "started in 1.0 s"),
+                (interrupted, "the aggregator ended meanwhile; it is stopped now"),
+                (
+                    interrupted,
+                    "the aggregator ended meanwhile; how it is now is not known: the agent does not answer"
+                ),
+                (interrupted, "the aggregator ended meanwhile; the configuration does not have it any more"),
+                (
+                    StepState::Skipped,
+                    "not attempted: the aggregator ended before; the configuration does not have it any more"
+                ),
+            ]
+        );
+        let end = snapshot.end.unwrap();
+        assert_eq!((end.done, end.interrupted, end.skipped), (1, 3, 1));
+    }
+
+    #[test]
+    fn stop_that_was_under_way_and_is_done_is_a_planned_stop() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut begun = plan_begin(3, &[&[], &[], &[]]);
+        begun.plan.kind = ActionKind::Stop;
+        let known =
+            [("c9t21193", "kafka server"), ("c2t08978", "novelty detector"), ("c2t08979", "cassandra")];
+        for (step, (host, component)) in begun.plan.steps.iter_mut().zip(known) {
+            step.action = ActionKind::Stop;
+            step.instance =
+                InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
+        }
+        let (first, by) = (begun.plan.steps[0].instance.clone(), begun.by.clone());
+        // The second still runs, and the third was not requested.
+        let under_way = || (StepState::UnderWay, String::new());
+        let states = vec![under_way(), under_way()];
+        let plan_run =
+            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
+        let mut overview = sample();
+        for instance in overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances) {
+            instance.state = Some(match instance.component == *"novelty detector" {
+                true => State::Running,
+                false => State::Stopped,
+            });
+        }
+        assert_eq!(close_plan(&plan_run, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
+    }
+}

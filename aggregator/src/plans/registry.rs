@@ -1,0 +1,84 @@
+//! Registry of the plans that are under way or ended recently.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::plans::run::PlanRun;
+
+/// Maximum number of plans kept, and of plans under way at once.
+const MAX_PLANS: usize = 50;
+
+/// Bounded registry, the newest plan first.
+#[derive(Debug, Default)]
+pub(crate) struct PlanRegistry(Mutex<VecDeque<Arc<PlanRun>>>);
+
+impl PlanRegistry {
+    /// Adds a plan; drops the oldest ended one if the registry is full. Returns false, without adding it, if
+    /// too many plans are under way.
+    pub(crate) fn add(&self, plan_run: Arc<PlanRun>) -> bool {
+        self.with_plans(|plan_runs| {
+            while plan_runs.len() >= MAX_PLANS {
+                let oldest = plan_runs.iter().rposition(|plan_run| !plan_run.is_under_way());
+                let Some(oldest) = oldest else { return false };
+                plan_runs.remove(oldest);
+            }
+            plan_runs.push_front(plan_run);
+            true
+        })
+    }
+
+    /// Returns the plan with this ID.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<PlanRun>> {
+        self.with_plans(|plan_runs| plan_runs.iter().find(|plan_run| plan_run.begun().id == id).cloned())
+    }
+
+    /// Returns all plans, the newest first.
+    pub(crate) fn all(&self) -> Vec<Arc<PlanRun>> {
+        self.with_plans(|plan_runs| plan_runs.iter().cloned().collect())
+    }
+
+    fn with_plans<T>(&self, look: impl FnOnce(&mut VecDeque<Arc<PlanRun>>) -> T) -> T {
+        // A panic while the lock is held cannot leave a change half-written.
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::plans::run::tests::plan_begin;
+    use crate::store::EventStoreHandle;
+
+    fn plan_run(id: u64) -> Arc<PlanRun> {
+        Arc::new(PlanRun::new(plan_begin(id, &[]), EventStoreHandle::default()))
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_what_is_under_way_is_not_forgotten() {
+        let book = PlanRegistry::default();
+        let first = plan_run(1);
+        assert!(book.add(Arc::clone(&first)));
+        for id in 2..=60 {
+            let plan_run = plan_run(id);
+            plan_run.end_plan(Timestamp::UNIX_EPOCH);
+            assert!(book.add(plan_run));
+        }
+        let ids: Vec<u64> = book.all().iter().map(|plan_run| plan_run.begun().id).collect();
+        assert_eq!((ids.len(), ids[0], ids[48], ids[49]), (50, 60, 12, 1));
+        assert!(book.find(1).is_some() && book.find(2).is_none());
+    }
+
+    #[test]
+    fn too_many_at_once_are_refused() {
+        let book = PlanRegistry::default();
+        for id in 0..50 {
+            assert!(book.add(plan_run(id)));
+        }
+        assert!(!book.add(plan_run(50)));
+        book.find(7).unwrap().end_plan(Timestamp::UNIX_EPOCH);
+        assert!(book.add(plan_run(51)));
+        assert!(book.find(7).is_none());
+    }
+}

@@ -1,0 +1,218 @@
+//! Tests of the scheduler against its rules, which are applied here to every step after every change.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+/// Action on each instance, and the prerequisites of each of its steps.
+type PlanShape = Vec<(u8, Vec<Index>, Vec<Index>)>;
+
+/// Creates steps in the order of real plans: first the stops, then the starts and restarts. A stopped
+/// instance may be started again after that.
+fn steps(shape: &PlanShape) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut stops: HashMap<usize, usize> = HashMap::new();
+    let mut add = |instance: usize, action, waits: &[Index], own_stop: Option<usize>| {
+        let count = steps.len();
+        let others = waits.iter().filter(|_| count > 0).map(|index| index.index(count));
+        let after: BTreeSet<usize> = others.chain(own_stop).collect();
+        let instance = InstanceId {
+            environment: "E".into(),
+            host: "h".into(),
+            component: format!("c{instance}").into(),
+        };
+        let after = after.into_iter().collect();
+        steps.push(Step {
+            instance,
+            action,
+            named: true,
+            after,
+            why: String::new(),
+            irreversible: String::new(),
+        });
+        count
+    };
+    let is_stopped = |kind: u8| kind % 4 < 2;
+    for (instance, (_, waits, _)) in shape.iter().enumerate().filter(|(_, (kind, ..))| is_stopped(*kind)) {
+        stops.insert(instance, add(instance, ActionKind::Stop, waits, None));
+    }
+    for (instance, (kind, _, waits)) in shape.iter().enumerate() {
+        match kind % 4 {
+            0 => {}
+            1 => drop(add(instance, ActionKind::Start, waits, stops.get(&instance).copied())),
+            2 => drop(add(instance, ActionKind::Start, waits, None)),
+            _ => drop(add(instance, ActionKind::Restart, waits, None)),
+        }
+    }
+    steps
+}
+
+/// Plain form of the rules; each pass costs time proportional to the whole plan.
+struct PlainRules<'p> {
+    steps: &'p [Step],
+    keep_going: bool,
+    states: Vec<StepState>,
+    first_failure: Option<usize>,
+    is_cancelled: bool,
+}
+
+impl PlainRules<'_> {
+    fn restores_stopped(&self, at: usize) -> bool {
+        restores_stopped(self.steps, |before| self.states[before], at)
+    }
+
+    fn is_untouched(&self, at: usize) -> bool {
+        let mut own =
+            (0..self.steps.len()).filter(|one| self.steps[*one].instance == self.steps[at].instance);
+        own.all(|one| self.states[one] == StepState::Skipped)
+    }
+
+    fn is_unblocked(&self, before: usize, at: usize) -> bool {
+        match self.states[before] {
+            StepState::Done => true,
+            StepState::Skipped => self.restores_stopped(at) && self.is_untouched(before),
+            _ => false,
+        }
+    }
+
+    fn ready(&self) -> Vec<usize> {
+        let is_ready = |at: &usize| {
+            self.states[*at] == StepState::Waiting
+                && self.steps[*at].after.iter().all(|before| self.is_unblocked(*before, *at))
+        };
+        (0..self.steps.len()).filter(is_ready).collect()
+    }
+
+    /// Repeats passes over the plan until nothing more is skipped.
+    fn skip(&mut self) {
+        loop {
+            let before = self.states.clone();
+            self.pass();
+            if before == self.states {
+                return;
+            }
+        }
+    }
+
+    fn pass(&mut self) {
+        let mut culprits: Vec<Option<usize>> = Vec::new();
+        for at in 0..self.steps.len() {
+            let is_in_the_way =
+                |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
+            let culprit = match self.states[at] {
+                StepState::Failed => Some(at),
+                _ => {
+                    let before = self.steps[at].after.iter().copied().filter(is_in_the_way);
+                    before.filter_map(|before| culprits[before]).next()
+                }
+            };
+            culprits.push(culprit);
+            let is_halted = self.is_cancelled || (self.first_failure.is_some() && !self.keep_going);
+            if self.states[at] == StepState::Waiting
+                && (culprit.is_some() || (is_halted && !self.restores_stopped(at)))
+            {
+                self.states[at] = StepState::Skipped;
+            }
+        }
+    }
+}
+
+fn waits() -> impl Strategy<Value = Vec<Index>> {
+    proptest::collection::vec(any::<Index>(), 0..4)
+}
+
+proptest! {
+    #[test]
+    fn what_may_begin_and_what_is_skipped_follows_the_rules(
+        shape in proptest::collection::vec((any::<u8>(), waits(), waits()), 1..16),
+        keep_going in any::<bool>(),
+        moves in proptest::collection::vec((any::<Index>(), 0_u8..12), 80),
+    ) {
+        let steps = steps(&shape);
+        let mut schedule = Schedule::new(&steps, keep_going);
+        let mut rules = PlainRules {
+            steps: &steps,
+            keep_going,
+            states: vec![StepState::Waiting; steps.len()],
+            first_failure: None,
+            is_cancelled: false,
+        };
+        let mut under_way: Vec<usize> = Vec::new();
+        for (choice, kind) in moves {
+            prop_assert_eq!(schedule.ready.iter().copied().collect::<Vec<_>>(), rules.ready());
+            match schedule.next_ready() {
+                Some(at) if kind < 5 => {
+                    schedule.begin_step(at);
+                    rules.states[at] = StepState::UnderWay;
+                    under_way.push(at);
+                }
+                _ if kind == 11 && !rules.is_cancelled => {
+                    schedule.cancel();
+                    rules.is_cancelled = true;
+                }
+                _ if !under_way.is_empty() => {
+                    let at = under_way.swap_remove(choice.index(under_way.len()));
+                    let end = match kind {
+                        9 => StepEnd::Failed,
+                        10 => StepEnd::Unreachable,
+                        _ => StepEnd::Done,
+                    };
+                    schedule.end_step(at, end);
+                    rules.states[at] = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
+                    if end == StepEnd::Failed && !keep_going {
+                        rules.first_failure.get_or_insert(at);
+                    }
+                }
+                _ => {}
+            }
+            rules.skip();
+            prop_assert_eq!(&schedule.states, &rules.states);
+            prop_assert_eq!(schedule.is_over(), rules.states.iter().all(|state| state.is_final()));
+        }
+    }
+}
+
+/// Creates a step with this action on this instance, after those steps.
+fn step(instance: usize, action: ActionKind, after: &[usize]) -> Step {
+    let instance =
+        InstanceId { environment: "E".into(), host: "h".into(), component: format!("c{instance}").into() };
+    Step {
+        instance,
+        action,
+        named: true,
+        after: after.to_vec(),
+        why: String::new(),
+        irreversible: String::new(),
+    }
+}
+
+#[test]
+fn skipped_steps_name_the_failure_that_they_depend_on() {
+    let steps: Vec<Step> = [&[][..], &[0], &[1], &[]]
+        .iter()
+        .enumerate()
+        .map(|(at, after)| step(at, ActionKind::Start, after))
+        .collect();
+    let mut schedule = Schedule::new(&steps, false);
+    schedule.begin_step(0);
+    let skipped = schedule.end_step(0, StepEnd::Failed);
+    let expected =
+        [(1, SkipReason::DependsOn(0)), (2, SkipReason::DependsOn(0)), (3, SkipReason::AfterFailure(0))];
+    assert_eq!(skipped, expected);
+    assert!(schedule.is_over());
+}
+
+#[test]
+fn a_cancelled_plan_still_starts_what_it_has_stopped() {
+    let steps = [
+        step(0, ActionKind::Stop, &[]),
+        step(1, ActionKind::Restart, &[0]),
+        step(0, ActionKind::Start, &[0, 1]),
+    ];
+    let mut schedule = Schedule::new(&steps, false);
+    schedule.begin_step(0);
+    assert!(schedule.end_step(0, StepEnd::Done).is_empty());
+    assert_eq!(schedule.cancel(), [(1, SkipReason::Cancelled)]);
+    assert_eq!(schedule.next_ready(), Some(2));
+}

@@ -1,0 +1,155 @@
+//! From a request to the instances that it names.
+
+use std::collections::HashSet;
+
+use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::overview::{InstanceId, LocatedInstance, Overview};
+use rta_shared::plan::ActionRequest;
+use rta_shared::selector::{NameIndex, Purpose};
+use tonic::Code;
+
+use crate::operation_error::{OperationError, not_found};
+
+/// The instances that a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SelectedInstances {
+    /// Their positions in the dependency graph, ascending.
+    pub(crate) positions: Vec<usize>,
+    /// It is a component that was named, and stands in one place.
+    pub(crate) is_single: bool,
+}
+
+/// Resolves the instances that `request` names.
+///
+/// # Errors
+/// Returns an error if a name is unknown, if several instances match and not all are wished, or if the request names
+/// nothing.
+pub(crate) fn select_instances(
+    platform: &Platform,
+    request: &ActionRequest,
+) -> Result<SelectedInstances, OperationError> {
+    let selector = request.selector();
+    if selector.is_empty() && !request.all && request.stopped_by == 0 {
+        let message = "name a component, --host, --env, or --all";
+        return Err(OperationError::new(Code::InvalidArgument, message));
+    }
+    let index = NameIndex::from(platform);
+    let selection = selector.resolve(&index, Purpose::Acting)?;
+    let names_component = selection.component.is_some();
+    if names_component && !request.all {
+        selection.one("name the environment or the host, or say --all")?;
+    }
+    // The dependency graph counts instances in the configuration's order, too.
+    let positions = selection.instances.iter().map(|instance| instance.at).collect();
+    Ok(SelectedInstances { positions, is_single: names_component && !request.all })
+}
+
+/// Keeps of what is named only what this plan has stopped, and what has not run since.
+///
+/// # Errors
+/// There is no such instance.
+pub(crate) fn retain_stopped_by(
+    plan: u64,
+    selected: &mut SelectedInstances,
+    graph: &DependencyGraph,
+    overview: &Overview,
+) -> Result<(), OperationError> {
+    let is_of_it = |located: &LocatedInstance<'_>| {
+        located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
+    };
+    let stopped: HashSet<InstanceId> = overview.instances().filter(is_of_it).map(|one| one.id()).collect();
+    selected.positions.retain(|at| stopped.contains(graph.id(*at)));
+    selected.is_single = false;
+    match selected.positions.is_empty() {
+        true => Err(not_found(format!("nothing that plan {plan} has stopped is still as it left it"))),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+
+    fn platform() -> Platform {
+        let text = r#"
+            [[component]]
+            name = "kafka server"
+            criteria = [{ regex = 'kafka' }]
+            [[component]]
+            name = "raw writer"
+            aliases = ["raw writter"]
+            criteria = [{ regex = 'raw' }]
+            [[environment]]
+            name = "DEV"
+            host = [{ name = "d1", components = ["kafka server", "raw writer"] }, { name = "d2", components = ["raw writer"] }]
+            [[environment]]
+            name = "ITG"
+            host = [{ name = "i1", components = ["kafka server"] }]
+        "#;
+        load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
+    }
+
+    /// `component`, `environment`, `host`, and whether all are wished.
+    fn selected(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
+        let platform = platform();
+        let graph = DependencyGraph::new(&platform);
+        let request = ActionRequest {
+            component: component.to_owned(),
+            environment: environment.to_owned(),
+            host: host.to_owned(),
+            all,
+            no_dependencies: false,
+            stopped_by: 0,
+        };
+        let selected = select_instances(&platform, &request).map_err(|error| error.message)?;
+        assert_eq!(selected.is_single, !component.is_empty() && !all);
+        Ok(selected.positions.into_iter().map(|at| graph.id(at).to_string()).collect())
+    }
+
+    #[test]
+    fn a_component_is_one_instance_unless_all_are_wished() {
+        assert_eq!(selected("RAW  writter", "", "d1", false).unwrap(), ["DEV/d1/raw writer"]);
+        assert_eq!(selected("kafka server", "itg", "", false).unwrap(), ["ITG/i1/kafka server"]);
+        assert_eq!(
+            selected("kafka server", "", "", false).unwrap_err(),
+            "\"kafka server\" is on several hosts, name the environment or the host, or say --all: \
+             DEV/d1/kafka server, ITG/i1/kafka server"
+        );
+        assert_eq!(
+            selected("kafka server", "", "", true).unwrap(),
+            ["DEV/d1/kafka server", "ITG/i1/kafka server"]
+        );
+    }
+
+    #[test]
+    fn without_component_it_is_the_whole_place() {
+        let dev = ["DEV/d1/kafka server", "DEV/d1/raw writer", "DEV/d2/raw writer"];
+        assert_eq!(selected("", "dev", "", false).unwrap(), dev);
+        assert_eq!(selected("", "", "D1.example.net", false).unwrap(), dev[..2]);
+        assert_eq!(selected("", "", "", true).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused_with_what_to_do() {
+        for (request, expected) in [
+            (("", "", "", false), "name a component, --host, --env, or --all"),
+            (("", "DVE", "", false), "environment \"DVE\" is not known; did you mean \"DEV\"?"),
+            (("", "", "x9", true), "host \"x9\" is not known; known: d1, d2, i1"),
+            (("", "ITG", "d1", false), "host d1 is not in environment ITG; it is in DEV"),
+            (
+                ("kafka sever", "", "", true),
+                "component \"kafka sever\" is not known; did you mean \"kafka server\"?",
+            ),
+            (
+                ("raw writer", "ITG", "", true),
+                "\"raw writer\" is not on any host of environment ITG; there is DEV/d1/raw writer, DEV/d2/raw writer",
+            ),
+        ] {
+            let (component, environment, host, all) = request;
+            assert_eq!(selected(component, environment, host, all).unwrap_err(), expected);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Both servers of the aggregator: the page, and gRPC.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rta_shared::authorization::{AGGREGATOR_METHODS, AuthorizationLayer};
+use rta_shared::connection::Listeners;
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::OwnedTasks;
+use rta_shared::proto::FILE_DESCRIPTOR_SET;
+use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
+use rta_shared::tls::ConnectionLimits;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::api::Operations;
+use crate::auth::AccessControl;
+use crate::certificate_check;
+use crate::certificates::OwnCertificates;
+use crate::config_manager::ConfigSource;
+use crate::grpc::AggregatorGrpc;
+use crate::grpc::call_limit::CallLimit;
+use crate::store::EventStore;
+use crate::tls_configs::TlsConfigs;
+use crate::web::{HostPolicy, IpNetwork, router};
+
+/// Time limit for open answers at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// HTTP/2 pings end the connections of clients that vanished.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
+pub(crate) const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 1024,
+    of_one_address: 256,
+    silence: Some(PING_INTERVAL.saturating_mul(3)),
+};
+
+/// Configuration of the page's server.
+#[derive(Clone, Debug)]
+pub struct WebOptions {
+    /// Users and their rights; for gRPC, the known tokens.
+    pub access: AccessControl,
+    /// Host names that are answered; empty: those of loopback, and on other addresses any.
+    pub names: Vec<String>,
+    /// Proxies that are trusted for the origin of a request.
+    pub proxies: Vec<IpNetwork>,
+}
+
+/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
+/// until `shutdown`. Events are stored in `record`. `doors` configures TLS of the servers and the agent
+/// client, and `page` the access to the page.
+///
+/// # Errors
+/// Returns an error if a server fails.
+pub async fn serve(
+    configuration: ConfigSource,
+    record: EventStore,
+    web: TcpListener,
+    grpc: Listeners,
+    tls_configs: TlsConfigs,
+    page: WebOptions,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let hosts =
+        HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?, &page.names);
+    let access = page.access;
+    // The end of one server ends the other, and the agent tasks.
+    let all_end_together = shutdown.clone().drop_guard();
+    record.record_start();
+    let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
+    access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
+    let (operations, agent_tasks) = Operations::start(
+        configuration,
+        record.handle(),
+        tls_configs.agents.as_ref(),
+        &tasks,
+        &impairments,
+        &shutdown,
+    )?;
+    let agent_tasks = tasks.spawn_to_end("the owner of the platform's state", agent_tasks);
+    let certificates = OwnCertificates {
+        doors: vec![tls_configs.web.clone(), tls_configs.grpc.clone()],
+        agents: tls_configs.agents.clone(),
+        ca: tls_configs.ca,
+    };
+    let expiry = certificate_check::check_certificates(certificates, operations.inbox.clone());
+    tasks.spawn("the watch over certificates", expiry);
+
+    let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
+    let page = crate::web::server::serve(web, tls_configs.web, pages, shutdown.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AggregatorServiceServer<AggregatorGrpc>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the protocol's descriptors are broken")?;
+    let service = AggregatorGrpc { operations, shutdown: shutdown.clone() };
+    let calls = Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_INTERVAL))
+        .max_concurrent_streams(Some(64))
+        .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
+            crate::auth::grpc::authorize(&access, right, call)
+        }))
+        .layer(CallLimit::new())
+        .add_service(AggregatorServiceServer::new(service))
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(
+            grpc.connections(CONNECTION_LIMITS),
+            shutdown.clone().cancelled_owned(),
+        );
+    let page = async {
+        page.await;
+        anyhow::ensure!(shutdown.is_cancelled(), "the page's server ended unexpectedly");
+        Ok(())
+    };
+    let calls = async {
+        calls.await.context("the gRPC server failed")?;
+        anyhow::ensure!(shutdown.is_cancelled(), "the gRPC server ended unexpectedly");
+        Ok(())
+    };
+    let both = async { tokio::try_join!(page, calls).map(|((), ())| ()) };
+    tasks.watch(impairments).context("the aggregator's own tasks cannot be watched")?;
+    let grace = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
+    };
+    let outcome = tokio::select! {
+        result = both => result,
+        () = grace => {
+            tracing::warn!("connections were still open after {} s and are cut", SHUTDOWN_TIMEOUT.as_secs());
+            Ok(())
+        }
+        failure = tasks.failed() => Err(anyhow::anyhow!("{failure}")),
+    };
+    drop(all_end_together);
+    let followed = agent_tasks.await;
+    record.close().await;
+    followed.context("what follows the agents failed")?;
+    outcome
+}

@@ -1,0 +1,278 @@
+//! State of the hosts as reported by their agents.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::impairment::{ImpairedPart, Impairment};
+use rta_shared::name::Name;
+use rta_shared::overview::AgentOverview;
+use rta_shared::report::{ComponentReport, Report, ScanFigures};
+use rta_shared::usage::HostUsage;
+
+use crate::agent_id::AgentId;
+use crate::clock::{ClockSkew, MessageReceipt};
+
+/// Update from one agent's task.
+#[derive(Clone, Debug)]
+pub(crate) enum AgentUpdate {
+    /// Report from the stream.
+    Report(Box<Report>, MessageReceipt),
+    /// Report that was requested separately.
+    Scanned(Box<Report>, MessageReceipt),
+    /// Heartbeat: the agent's last report is still valid.
+    Heartbeat(ScanFigures, MessageReceipt),
+    /// Resource usage of the host and its matched processes.
+    Usage(HostUsage),
+    /// The agent does not answer, or its answer is invalid; the reason as a sentence.
+    Lost(String),
+}
+
+/// State of every host. Updates are addressed by agent ID: when the configuration changes, positions shift
+/// and names move from one machine to another.
+#[derive(Debug, Default)]
+pub(crate) struct HostStates {
+    positions: HashMap<AgentId, usize>,
+    hosts: Vec<HostState>,
+}
+
+impl HostStates {
+    /// Creates the state of hosts with these agents, without any report yet.
+    pub(crate) fn for_agents(agents: impl Iterator<Item = AgentId>) -> Self {
+        Self::default().with_agents(agents)
+    }
+
+    /// Keeps the state of the hosts with these agents. Adds new ones without a report, and drops all others.
+    pub(crate) fn with_agents(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
+        let mut after = Self::default();
+        for (at, agent) in agents.enumerate() {
+            let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
+            after.hosts.push(known.map(std::mem::take).unwrap_or_default());
+            after.positions.insert(agent, at);
+        }
+        after
+    }
+
+    /// Applies an update; drops it if the agent's host was removed. Returns true if the update can affect
+    /// anything but times and usage.
+    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> bool {
+        let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
+        known.is_some_and(|known| known.apply_update(update))
+    }
+
+    /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
+    pub(crate) fn shift_clock(&mut self, step: SignedDuration) {
+        self.hosts.iter_mut().for_each(|host| host.shift_clock(step));
+    }
+
+    /// Returns the state of each host, in the order in which the agents were given.
+    pub(crate) fn hosts(&self) -> &[HostState] {
+        &self.hosts
+    }
+}
+
+/// State of one host at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostState {
+    report: Option<Report>,
+    /// Receipt of the last message.
+    receipt: Option<MessageReceipt>,
+    skew: ClockSkew,
+    freshness: Freshness,
+    usage: Option<HostUsage>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Freshness {
+    /// No answer and no failure yet.
+    #[default]
+    NeverReported,
+    /// The last report is valid.
+    Fresh,
+    /// The last report is out of date; the reason.
+    Lost(String),
+}
+
+impl HostState {
+    /// Applies an update. Returns true if it can affect anything but times and usage.
+    pub(crate) fn apply_update(&mut self, update: AgentUpdate) -> bool {
+        match update {
+            AgentUpdate::Scanned(report, _) if self.has_newer_report(&report) => false,
+            AgentUpdate::Report(report, receipt) | AgentUpdate::Scanned(report, receipt) => {
+                let is_skew_new = self.note_receipt(receipt);
+                let same = matches!(self.freshness, Freshness::Fresh)
+                    && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
+                self.report = Some(*report);
+                self.freshness = Freshness::Fresh;
+                !same || is_skew_new
+            }
+            AgentUpdate::Heartbeat(scan, receipt) => match &mut self.report {
+                // A heartbeat confirms a report; without one it has no meaning.
+                None => false,
+                Some(report) => {
+                    report.scan = scan;
+                    let was_fresh = matches!(self.freshness, Freshness::Fresh);
+                    self.freshness = Freshness::Fresh;
+                    self.note_receipt(receipt) || !was_fresh
+                }
+            },
+            AgentUpdate::Usage(usage) => {
+                self.usage = Some(usage);
+                false
+            }
+            AgentUpdate::Lost(reason) => {
+                let same = matches!(&self.freshness, Freshness::Lost(old) if *old == reason);
+                self.freshness = Freshness::Lost(reason);
+                !same
+            }
+        }
+    }
+
+    /// Stores when a message was sent and received. Returns true if the reported skew changed.
+    fn note_receipt(&mut self, receipt: MessageReceipt) -> bool {
+        self.receipt = Some(receipt);
+        self.skew.add_message(&receipt)
+    }
+
+    /// Applies a step of the aggregator's own clock.
+    fn shift_clock(&mut self, step: SignedDuration) {
+        self.skew.reset();
+        if let Some(receipt) = &mut self.receipt {
+            receipt.received = receipt.received.checked_add(step).unwrap_or(receipt.received);
+        }
+    }
+
+    /// Returns true if the stream's report is newer than a requested one, which then arrived late. To apply
+    /// it would be an error that nothing corrects, since the agent has sent the newer state already.
+    fn has_newer_report(&self, report: &Report) -> bool {
+        self.is_reachable()
+            && self.report.as_ref().is_some_and(|known| {
+                known.boot_id == report.boot_id && known.scan.seen_at > report.scan.seen_at
+            })
+    }
+
+    /// Returns true if the agent answers and its report is valid.
+    pub(crate) fn is_reachable(&self) -> bool {
+        matches!(self.freshness, Freshness::Fresh)
+    }
+
+    /// Returns the agent's last data about itself; `digest` is that of the aggregator's configuration.
+    pub(crate) fn agent_overview(&self, digest: &str) -> Option<AgentOverview> {
+        let report = self.report.as_ref()?;
+        Some(AgentOverview {
+            version: report.agent_version.clone(),
+            watch: report.watch.clone(),
+            seen_at: self.to_own_clock(report.scan.seen_at)?,
+            scan_micros: u64::try_from(report.scan.duration.as_micros()).unwrap_or(u64::MAX),
+            processes_seen: report.scan.processes_seen,
+            config_digest: report.config.digest.clone(),
+            config_error: report.config.error.clone(),
+            // An older agent sends no digest; that is no difference.
+            config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
+            certificate_ends: report.certificate_ends,
+            boot_id: report.boot_id.clone(),
+        })
+    }
+
+    /// Returns the impairments in watching the host; `digest` is that of the aggregator's configuration.
+    /// Empty while the host is unknown, since they may have changed.
+    pub(crate) fn impairments(&self, digest: &str) -> Vec<Impairment> {
+        let Some(report) = self.report.as_ref().filter(|_| self.is_reachable()) else { return Vec::new() };
+        let mut impairments = report.impairments.clone();
+        for impairment in &mut impairments {
+            impairment.since = impairment.since.map(|at| self.skew.correct_time(at));
+        }
+        impairments.extend(self.skew.impairment());
+        let configuration = |message: String| Impairment::new(ImpairedPart::Configuration, message);
+        if let Some(error) = &report.config.error {
+            let first = error.lines().next().unwrap_or_default();
+            impairments.push(configuration(format!("the agent refused a new configuration: {first}")));
+        }
+        if !report.config.digest.is_empty() && report.config.digest != digest {
+            let message = "the agent's configuration differs from the aggregator's; give both the same files, then \
+                           run rta config reload";
+            impairments.push(configuration(message.to_owned()));
+        }
+        impairments.sort();
+        impairments
+    }
+
+    /// Returns the usage of the host, with times of the aggregator's clock; `None` if it may be out of date.
+    pub(crate) fn usage(&self) -> Option<HostUsage> {
+        let mut usage = self.usage.clone().filter(|_| self.is_reachable())?;
+        usage.measured_at = self.skew.correct_time(usage.measured_at);
+        usage.booted_at = usage.booted_at.map(|at| self.skew.correct_time(at));
+        Some(usage)
+    }
+
+    /// Returns the end of the last reported full scan, by the aggregator's clock.
+    pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
+        self.to_own_clock(self.report.as_ref()?.scan.scanned_at)
+    }
+
+    /// Converts a time of the last report's scan to the aggregator's clock.
+    fn to_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
+        let seen = self.report.as_ref()?.scan.seen_at;
+        Some(self.receipt.as_ref()?.local_time_of(then, seen))
+    }
+
+    /// Returns the skew of the host's clock, to correct the times in its report.
+    pub(crate) fn skew(&self) -> &ClockSkew {
+        &self.skew
+    }
+
+    /// Returns the reason why the host is unknown; `None` if it is known, and before the first answer.
+    pub(crate) fn unknown_reason(&self) -> Option<&str> {
+        match &self.freshness {
+            Freshness::Lost(reason) => Some(reason),
+            Freshness::NeverReported => None,
+            Freshness::Fresh => {
+                self.report.as_ref().and_then(|report| report.components.as_ref().err()).map(String::as_str)
+            }
+        }
+    }
+
+    /// Returns the agent's report of a component, or the reason why there is none as `Err`.
+    pub(crate) fn component_report(&self, host: &Name, component: &Name) -> Result<&ComponentReport, String> {
+        match (&self.freshness, &self.report) {
+            (Freshness::Lost(_), _) => Err(format!("the agent on {host} does not answer")),
+            (Freshness::NeverReported, _) | (_, None) => Err(format!("the agent on {host} has not answered yet")),
+            (Freshness::Fresh, Some(report)) => match &report.components {
+                Err(_) => Err(format!("the agent on {host} cannot see its processes")),
+                Ok(components) => components.iter().find(|seen| seen.component == *component).ok_or_else(|| {
+                    format!("the agent on {host} does not know this component; its configuration is another one")
+                }),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(reason: &str) -> AgentUpdate {
+        AgentUpdate::Lost(reason.to_owned())
+    }
+
+    fn errors(host_states: &HostStates) -> Vec<Option<&str>> {
+        host_states.hosts().iter().map(HostState::unknown_reason).collect()
+    }
+
+    #[test]
+    fn knowledge_moves_with_its_agent_and_late_news_reaches_nobody_else() {
+        let [a, b, c, replaced] = [(); 4].map(|()| AgentId::new_unique());
+        let mut host_states = HostStates::for_agents([a, b, c].into_iter());
+        for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
+            assert!(host_states.apply_update(agent, lost(reason)));
+        }
+        // The host of a is removed, b gets another address, c moves to the front.
+        let mut host_states = host_states.with_agents([c, replaced].into_iter());
+        assert_eq!(errors(&host_states), [Some("c"), None]);
+        for gone in [a, b] {
+            assert!(!host_states.apply_update(gone, lost("late")));
+        }
+        assert_eq!(errors(&host_states), [Some("c"), None]);
+        assert!(host_states.apply_update(replaced, lost("new")));
+        assert_eq!(errors(&host_states), [Some("c"), Some("new")]);
+    }
+}

@@ -1,0 +1,26 @@
+//! State of the platform: one actor owns it, and publishes the overview.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `actor` | the state actor |
+//! | `host_state` | the state of the hosts as reported |
+//! | `evaluate` | evaluation: the rules from reports to health |
+//! | `single_host` | the same rules on one host alone, for `rta local` |
+//! | `overview_diff`, `transitions` | differences between two overviews, and the events to record of them |
+//! | `state_since` | the time of the last health change of each instance |
+//! | `maintenance` | active maintenance |
+//! | `planned_stops` | instances that plans have stopped, and that have not run since |
+//! | `prerequisites` | the remote prerequisites that each agent needs to know |
+//! | `pending_replies` | callers that wait for the next overview |
+
+pub(crate) mod actor;
+mod evaluate;
+pub(crate) mod host_state;
+pub(crate) mod maintenance;
+mod overview_diff;
+mod pending_replies;
+mod planned_stops;
+pub(crate) mod prerequisites;
+pub(crate) mod single_host;
+mod state_since;
+mod transitions;

@@ -1,0 +1,32 @@
+//! Callers and changes that wait for the state actor's next overview.
+
+use rta_shared::maintenance::Maintenance;
+use tokio::sync::oneshot;
+
+/// Changes that no overview shows yet, and the callers to answer when one does.
+#[derive(Debug, Default)]
+pub(crate) struct PendingReplies {
+    /// True if anything but times changed.
+    pub(crate) changed: bool,
+    pub(crate) flush_replies: Vec<oneshot::Sender<()>>,
+    /// Answers with the affected maintenance.
+    pub(crate) maintenance_replies: Vec<(oneshot::Sender<Vec<Maintenance>>, Vec<Maintenance>)>,
+}
+
+impl PendingReplies {
+    /// Returns true if an overview has to be published before the callers are answered.
+    pub(crate) fn needs_overview(&self, only_times_changed: bool) -> bool {
+        self.changed || (only_times_changed && !self.flush_replies.is_empty())
+    }
+
+    /// Answers the waiting callers after the overview was published. Receivers may be gone.
+    pub(crate) fn send_replies(&mut self) {
+        self.changed = false;
+        for done in self.flush_replies.drain(..) {
+            let _ = done.send(());
+        }
+        for (done, what) in self.maintenance_replies.drain(..) {
+            let _ = done.send(what);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Instances that plans have stopped on purpose and that have not run since.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::down_cause::{DownCause, DownKind};
+use rta_shared::name::Name;
+use rta_shared::overview::{EnvironmentOverview, InstanceId};
+use rta_shared::planned_stop::PlannedStop;
+use rta_shared::report::State;
+
+/// Time after a stop within which a report that does not show it may be older than the stop.
+const REPORT_DELAY: Duration = Duration::from_secs(5);
+
+/// Maximum error of an agent's time after its correction: below the skew that is corrected.
+const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
+
+/// Valid planned stops, by host name: every overview looks up those of each host.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedStops(HashMap<Name, Vec<TrackedStop>>);
+
+/// Valid planned stop.
+#[derive(Debug)]
+struct TrackedStop {
+    id: InstanceId,
+    stop: PlannedStop,
+    /// Time at which the stop was added; `None` once a report has shown it.
+    unseen_since: Option<Instant>,
+}
+
+impl PlannedStops {
+    /// Creates a set with the stops that an earlier aggregator recorded.
+    pub(crate) fn new(earlier: HashMap<InstanceId, PlannedStop>) -> Self {
+        let mut stops = Self::default();
+        earlier.into_iter().for_each(|(id, stop)| stops.insert(id, stop, None));
+        stops
+    }
+
+    /// Adds a stop of an instance by a plan.
+    pub(crate) fn add(&mut self, id: InstanceId, stop: PlannedStop) {
+        self.insert(id, stop, Some(Instant::now()));
+    }
+
+    fn insert(&mut self, id: InstanceId, stop: PlannedStop, unseen_since: Option<Instant>) {
+        let of_host = self.0.entry(id.host.clone()).or_default();
+        of_host.retain(|held| held.id != id);
+        of_host.push(TrackedStop { id, stop, unseen_since });
+    }
+
+    /// Sets the stops in an evaluation made at `now`, which is `wall` by this host's clock. Returns the instances that
+    /// run or are being started again; their stops are removed.
+    pub(crate) fn apply_to(
+        &mut self,
+        environments: &mut [EnvironmentOverview],
+        now: Instant,
+        wall: Timestamp,
+    ) -> Vec<InstanceId> {
+        let mut ended = Vec::new();
+        if self.0.is_empty() {
+            return ended;
+        }
+        for environment in environments {
+            for host in &mut environment.hosts {
+                let Some(of_host) = self.0.get_mut(&host.name) else { continue };
+                for instance in &mut host.instances {
+                    let is_it = |held: &TrackedStop| {
+                        held.id.component == instance.component && held.id.environment == environment.name
+                    };
+                    let Some(at) = of_host.iter().position(is_it) else { continue };
+                    let held = &mut of_host[at];
+                    let cause = instance.down_cause.as_ref();
+                    match instance.state {
+                        Some(State::Stopped)
+                            if cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall)) =>
+                        {
+                            ended.push(of_host.swap_remove(at).id);
+                        }
+                        Some(State::Stopped) => {
+                            held.unseen_since = None;
+                            let own =
+                                cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
+                            instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
+                            instance.stopped_by = Some(held.stop.clone());
+                        }
+                        Some(State::Running | State::Partial | State::Starting) => {
+                            let may_be_older = |since| now.saturating_duration_since(since) < REPORT_DELAY;
+                            if !held.unseen_since.is_some_and(may_be_older) {
+                                ended.push(of_host.swap_remove(at).id);
+                            }
+                        }
+                        // The state is unknown, or the instance is being stopped again.
+                        Some(State::Stopping | State::Unknown) | None => {}
+                    }
+                }
+                if of_host.is_empty() {
+                    self.0.remove(&host.name);
+                }
+            }
+        }
+        ended
+    }
+
+    /// Follows a step of this host's clock, so that stops keep their ages.
+    pub(crate) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
+        let stops = self.0.values_mut().flatten().map(|held| &mut held.stop.at);
+        stops.filter(|at| **at >= began).for_each(|at| *at = at.checked_add(step).unwrap_or(*at));
+    }
+
+    /// Removes the stops of instances that are not in `graph` any more. Returns those instances.
+    pub(crate) fn drop_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let known: HashSet<&InstanceId> = (0..graph.len()).map(|at| graph.id(at)).collect();
+        let mut removed = Vec::new();
+        self.0.retain(|_, of_host| {
+            of_host.retain(|held| {
+                let is_known = known.contains(&held.id);
+                if !is_known {
+                    removed.push(held.id.clone());
+                }
+                is_known
+            });
+            !of_host.is_empty()
+        });
+        removed
+    }
+}
+
+/// Returns true if the instance ran again after `stop`, unobserved, and ended after that.
+fn ended_in_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> bool {
+    let is_after = |time: Timestamp, other| time.duration_since(other) > CLOCK_ERROR;
+    // A stop of the future was noted by a clock that was wrong, and says nothing of the order.
+    let is_later = is_after(cause.at, stop.at) || is_after(stop.at, now);
+    let is_another = match &cause.kind {
+        DownKind::NeverSeen => false,
+        DownKind::Stopped { by } => by.user != stop.by.user || is_after(cause.at, stop.at),
+        DownKind::StartFailed { .. }
+        | DownKind::Exited { .. }
+        | DownKind::Killed { .. }
+        | DownKind::Rebooted
+        | DownKind::Unwatched
+        | DownKind::Unknown
+        | DownKind::Unmatched { .. } => true,
+    };
+    is_another && (is_later || matches!(cause.kind, DownKind::Stopped { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::action::Requester;
+    use rta_shared::overview::Health;
+
+    use super::*;
+    use crate::web::page::tests::{instance, sample};
+
+    /// A time after every stop of these tests.
+    fn wall() -> Timestamp {
+        Timestamp::from_second(10_000).unwrap()
+    }
+
+    #[test]
+    fn stop_is_told_until_the_instance_runs_again() {
+        let mut environments = sample().environments;
+        let host = &mut environments[0].hosts[0];
+        let id = InstanceId {
+            environment: "DEV".into(),
+            host: host.name.clone(),
+            component: host.instances[0].component.clone(),
+        };
+        let noted = Instant::now();
+        let show = |stops: &mut PlannedStops, state, health, now: Instant| {
+            let mut shown = environments.clone();
+            let instance = &mut shown[0].hosts[0].instances[0];
+            instance.state = Some(state);
+            instance.health = health;
+            instance.reason = "it is not running; it also lacks zoo".to_owned();
+            let ended = stops.apply_to(&mut shown, now, wall());
+            (shown[0].hosts[0].instances[0].clone(), ended)
+        };
+        let stop = PlannedStop {
+            plan: 5,
+            by: Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() },
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
+        let (shown, ended) = show(&mut stops, State::Stopped, Health::Down, noted);
+        assert_eq!(shown.stopped_by, Some(stop));
+        assert_eq!(shown.reason, "stopped by ann (plan 5); it also lacks zoo");
+        let later = Timestamp::from_second(120).unwrap();
+        assert_eq!(shown.reason_at(later), "stopped by ann 2 min ago (plan 5); it also lacks zoo");
+        assert!(ended.is_empty());
+        let (shown, ended) = show(&mut stops, State::Running, Health::Up, noted);
+        assert_eq!((shown.stopped_by, ended), (None, vec![id]));
+        // A later end by itself is no stop by the plan.
+        let (shown, _) = show(&mut stops, State::Stopped, Health::Down, noted);
+        assert_eq!(shown.stopped_by, None);
+    }
+
+    #[test]
+    fn stop_is_over_where_the_agent_knows_a_later_end() {
+        let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
+        let at = Timestamp::from_second(1_000).unwrap();
+        let holds_at = |kind, seconds_later: i64, at| {
+            let stop = PlannedStop { plan: 5, by: Requester::default(), at };
+            let mut environment = sample().environments.swap_remove(0);
+            environment.hosts.truncate(1);
+            environment.hosts[0].name = "h".into();
+            let mut down = instance("app", Some(State::Stopped), Health::Down);
+            let at = Timestamp::from_second(1_000 + seconds_later).unwrap();
+            let cause = DownCause { at, kind, last_log_line: None };
+            down.reason = format!("{cause}; it also lacks zoo");
+            down.down_cause = Some(cause);
+            environment.hosts[0].instances = vec![down];
+            let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
+            let mut environments = vec![environment];
+            let ended = stops.apply_to(&mut environments, Instant::now(), wall());
+            let instance = environments.remove(0).hosts.remove(0).instances.remove(0);
+            assert_eq!(ended.is_empty(), instance.stopped_by.is_some());
+            let reason = "stopped by somebody (plan 5); it also lacks zoo";
+            assert_eq!(instance.reason == reason, ended.is_empty(), "{}", instance.reason);
+            ended.is_empty()
+        };
+        let holds = |kind, seconds_later| holds_at(kind, seconds_later, at);
+        let killed = || DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
+        assert!(!holds(killed(), 60));
+        assert!(holds(killed(), -1));
+        assert!(!holds(DownKind::Unwatched, 60));
+        let stopped_by = |user: &str| DownKind::Stopped {
+            by: Requester { user: user.to_owned(), address: String::new() },
+        };
+        assert!(holds(stopped_by(""), 0));
+        // Somebody started it, and stopped it again.
+        assert!(!holds(stopped_by(""), 60));
+        assert!(!holds(stopped_by("bob"), 60));
+        assert!(holds(DownKind::NeverSeen, 60));
+        // The stop was noted by a clock that was hours ahead.
+        let ahead = Timestamp::from_second(20_000).unwrap();
+        assert!(!holds_at(killed(), 60, ahead));
+        assert!(holds_at(DownKind::NeverSeen, 60, ahead));
+    }
+
+    #[test]
+    fn report_from_before_the_stop_does_not_end_it() {
+        let id = || InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
+        let stop = PlannedStop { plan: 5, by: Requester::default(), at: Timestamp::UNIX_EPOCH };
+        let shown = |state| {
+            let mut environment = sample().environments.swap_remove(0);
+            environment.hosts.truncate(1);
+            environment.hosts[0].name = "h".into();
+            environment.hosts[0].instances = vec![instance("app", Some(state), Health::Up)];
+            vec![environment]
+        };
+        let mut stops = PlannedStops::default();
+        stops.add(id(), stop);
+        let now = Instant::now();
+        assert!(stops.apply_to(&mut shown(State::Running), now, wall()).is_empty());
+        let mut seen = shown(State::Stopped);
+        assert!(stops.apply_to(&mut seen, now, wall()).is_empty());
+        assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
+        assert_eq!(stops.apply_to(&mut shown(State::Starting), now, wall()), [id()]);
+        // If no report shows the stop in time, an unobserved start followed it.
+        stops.add(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
+        assert_eq!(stops.apply_to(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
+    }
+}

@@ -1,0 +1,492 @@
+//! Event store: events in SQLite, and the state that must survive a restart of the aggregator: unfinished
+//! plans, active maintenance, planned stops and the last known value of every instance and host.
+//!
+//! One thread owns the database. Callers put commands into a queue and return at once, so that a slow, full
+//! or broken disk delays nobody. The overview shows a failure of the store.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `schema` | the tables, their versions, and how a file is opened |
+//! | `columns` | conversion of column values |
+//! | `rows` | reads and writes of rows |
+//! | `query` | the filter for events |
+//! | `plan_events` | the recorded course of plans and their steps |
+//! | `samples` | the samples and recording gaps of the timelines |
+//! | `pending_writes` | the pending writes |
+//! | `data_folder` | the data folder, locked by one aggregator |
+//! | `writer` | the thread |
+
+mod columns;
+mod data_folder;
+mod pending_writes;
+mod plan_events;
+mod query;
+mod rows;
+mod samples;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
+use rta_shared::overview::{Health, InstanceId};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
+use rta_shared::planned_stop::PlannedStop;
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use query::{EventQuery, MAX_EVENTS};
+pub(crate) use samples::TimelineRows;
+use writer::{StoreCommand, StoreWriter};
+
+use crate::timeline::TimelineState;
+
+/// Capacity of the queue for events, samples and questions. One large outage makes some thousands of events at
+/// once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is never
+/// rejected: it is small, and made by operators.
+const QUEUE_CAPACITY: usize = 10_000;
+/// Time limit for an answer of the thread: a disk that hangs never answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Plan IDs that are reserved ahead, so that none is used twice if the aggregator is killed.
+const RESERVED_IDS: u64 = 100;
+
+/// Location and retention time of the event store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Data folder, created if missing. `None`: the database is in memory, and lost when the aggregator ends.
+    pub data: Option<PathBuf>,
+    /// Retention time of events.
+    pub retention: SignedDuration,
+}
+
+impl Default for StoreOptions {
+    /// Keeps events in memory, for 90 days.
+    fn default() -> Self {
+        Self { data: None, retention: SignedDuration::from_hours(90 * 24) }
+    }
+}
+
+/// Instance, or whole host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct HostOrInstance {
+    pub(crate) environment: Name,
+    pub(crate) host: Name,
+    /// `None`: the host.
+    pub(crate) component: Option<Name>,
+}
+
+impl fmt::Display for HostOrInstance {
+    /// Formats as `kafka server on h1` or `host h1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.component {
+            Some(component) => write!(f, "{component} on {}", self.host),
+            None => write!(f, "host {}", self.host),
+        }
+    }
+}
+
+/// Plan that an earlier aggregator began and did not end.
+#[derive(Clone, Debug)]
+pub struct UnfinishedPlan {
+    /// The plan.
+    pub begun: PlanStart,
+    /// State and last text of each step.
+    pub states: Vec<(StepState, String)>,
+}
+
+/// Open record with its thread. Its owner closes it.
+#[derive(Debug)]
+pub struct EventStore {
+    handle: EventStoreHandle,
+    used_by_another: Option<String>,
+    /// `None` if the thread could not be started.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EventStore {
+    /// Opens the event store. Falls back to a database in memory if that fails; the overview shows the reason.
+    pub fn open(options: &StoreOptions) -> Self {
+        let (error, _) = watch::channel(None);
+        let (sender, commands) = channel();
+        let (writer, recovered) = StoreWriter::open(options, error.clone(), Timestamp::now());
+        let used_by_another = writer.used_by_another.clone();
+        let store = EventStoreHandle(Arc::new(HandleState {
+            commands: sender,
+            error,
+            queued: writer.queued_counter(),
+            lost: writer.lost_counter(),
+            last_plan: AtomicU64::new(recovered.last_plan),
+            reserved: AtomicU64::new(recovered.last_plan),
+            samples_recorded: AtomicU64::new(0),
+            unfinished: recovered.unfinished,
+            maintenance: recovered.maintenance,
+            maintained_hosts: recovered.maintained_hosts,
+            known_values: recovered.known_values,
+            planned_stops: recovered.planned_stops,
+            health_changes: recovered.health_changes,
+        }));
+        store.reserve_plan_ids(recovered.last_plan);
+        let end = ThreadEndGuard(store.0.error.clone());
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
+            let _end = end;
+            writer.run(&commands);
+        });
+        let thread = thread.map_err(|error| store.report_thread_end(&error.to_string())).ok();
+        Self { handle: store, used_by_another, thread }
+    }
+
+    /// Opens a record in memory, which is lost when the aggregator ends.
+    pub fn in_memory() -> Self {
+        Self::open(&StoreOptions::default())
+    }
+
+    /// Returns a sentence with the other aggregator's process ID if another aggregator has the data folder.
+    /// This aggregator's record is in memory then.
+    pub fn used_by_another(&self) -> Option<&str> {
+        self.used_by_another.as_deref()
+    }
+
+    /// Returns a handle to record events with.
+    pub fn handle(&self) -> EventStoreHandle {
+        self.handle.clone()
+    }
+
+    /// Records the start of the aggregator.
+    pub(crate) fn record_start(&self) {
+        let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
+        let event = aggregator_event(Timestamp::now(), text);
+        self.handle.append_event(Event { to: Some("began".to_owned()), ..event });
+    }
+
+    /// Records the end of the aggregator, writes everything pending, and ends the thread.
+    pub(crate) async fn close(self) {
+        let event = aggregator_event(Timestamp::now(), "rta-aggregator ended".to_owned());
+        self.handle.append_event(Event { to: Some("ended".to_owned()), ..event });
+        let Some(thread) = self.thread else { return };
+        let last_plan = self.handle.0.last_plan.load(Ordering::Relaxed);
+        let commands = self.handle.0.commands.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            // The thread may have ended already.
+            let _ = commands.send(StoreCommand::Close(last_plan));
+            thread.join()
+        });
+        match tokio::time::timeout(ANSWER_TIMEOUT, closing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(_) => tracing::error!("the record's thread failed"),
+            Err(_) => tracing::error!("the record could not be written to its end: its disk hangs"),
+        }
+    }
+}
+
+/// Handle to record events and state with; clones share one queue. The calls that are not `async` return at
+/// once.
+#[derive(Clone, Debug)]
+pub struct EventStoreHandle(Arc<HandleState>);
+
+#[derive(Debug)]
+struct HandleState {
+    commands: Sender<StoreCommand>,
+    /// Number of events, samples and questions in the queue.
+    queued: Arc<AtomicUsize>,
+    /// Reason why nothing is recorded at the moment.
+    error: watch::Sender<Option<String>>,
+    /// Number of events and samples that were lost because the queue was full.
+    lost: Arc<AtomicU64>,
+    last_plan: AtomicU64,
+    /// Highest plan ID that the database has reserved.
+    reserved: AtomicU64,
+    /// Number of calls of [`EventStoreHandle::record_samples`] that were queued.
+    samples_recorded: AtomicU64,
+    unfinished: Vec<UnfinishedPlan>,
+    maintenance: Vec<Maintenance>,
+    maintained_hosts: HashSet<Name>,
+    known_values: HashMap<HostOrInstance, String>,
+    planned_stops: HashMap<InstanceId, PlannedStop>,
+    health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+}
+
+impl EventStoreHandle {
+    /// Records an event. Its ID is assigned when it is written.
+    pub fn append_event(&self, event: Event) {
+        if self.reserve_slot() {
+            self.send_command(StoreCommand::AppendEvent(Box::new(event)));
+        } else {
+            self.count_lost();
+            // The known value is kept even if the event is lost.
+            self.record_known_values(known_value_of(&event).into_iter().collect());
+        }
+    }
+
+    /// Returns a plan ID that was never used before, not even by an earlier aggregator with the same
+    /// database.
+    pub fn next_plan_id(&self) -> u64 {
+        let id = self.0.last_plan.fetch_add(1, Ordering::Relaxed) + 1;
+        if id + RESERVED_IDS / 2 > self.0.reserved.load(Ordering::Relaxed) {
+            self.reserve_plan_ids(id);
+        }
+        id
+    }
+
+    fn reserve_plan_ids(&self, from: u64) {
+        let last = from + RESERVED_IDS;
+        self.0.reserved.fetch_max(last, Ordering::Relaxed);
+        self.send_command(StoreCommand::ReservePlanIds(last));
+    }
+
+    /// Records the beginning of a plan, and returns when it is on disk (in memory without a data folder).
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the plan is not on disk. It is recorded later if that becomes
+    /// possible.
+    pub(crate) async fn record_plan_begin(&self, begun: &PlanStart) -> Result<(), String> {
+        let (answer, written) = oneshot::channel();
+        self.send_command(StoreCommand::BeginPlan(Box::new(begun.clone()), answer));
+        match tokio::time::timeout(ANSWER_TIMEOUT, written).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
+            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Records a change of a step's state.
+    pub fn record_step(&self, plan: u64, change: &StepChange) {
+        self.send_command(StoreCommand::ChangeStep(plan, Box::new(change.clone())));
+    }
+
+    /// Records the end of a plan.
+    pub fn record_plan_end(&self, plan: u64, end: &PlanEnd) {
+        self.send_command(StoreCommand::EndPlan(plan, end.clone()));
+    }
+
+    /// Returns the plans that an earlier aggregator began and did not end.
+    pub fn unfinished_plans(&self) -> Vec<UnfinishedPlan> {
+        self.0.unfinished.clone()
+    }
+
+    /// Returns the maintenance that was active when an earlier aggregator ended.
+    pub(crate) fn maintenance(&self) -> Vec<Maintenance> {
+        self.0.maintenance.clone()
+    }
+
+    /// Returns the hosts whose maintenance an earlier aggregator recorded.
+    pub(crate) fn maintained_hosts(&self) -> HashSet<Name> {
+        self.0.maintained_hosts.clone()
+    }
+
+    /// Returns the last known value of every instance and host when an earlier aggregator ended.
+    pub(crate) fn known_values(&self) -> HashMap<HostOrInstance, String> {
+        self.0.known_values.clone()
+    }
+
+    /// Returns the instances that plans had stopped and that had not run since when an earlier aggregator
+    /// ended.
+    pub(crate) fn planned_stops(&self) -> HashMap<InstanceId, PlannedStop> {
+        self.0.planned_stops.clone()
+    }
+
+    /// Records that a plan stopped this instance; `None` removes the planned stop.
+    pub(crate) fn record_planned_stop(&self, id: InstanceId, stop: Option<PlannedStop>) {
+        self.send_command(StoreCommand::SetPlannedStop(id, stop));
+    }
+
+    /// Returns the last health change of each instance that an earlier aggregator recorded.
+    pub(crate) fn health_changes(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
+        self.0.health_changes.clone()
+    }
+
+    /// Replaces the recorded maintenance by `all`.
+    pub(crate) fn record_maintenance(&self, all: Vec<Maintenance>) {
+        self.send_command(StoreCommand::SetMaintenance(all));
+    }
+
+    /// Records known values without an event.
+    pub(crate) fn record_known_values(&self, known: Vec<(HostOrInstance, String)>) {
+        if !known.is_empty() {
+            self.send_command(StoreCommand::SetKnown(known));
+        }
+    }
+
+    /// Records the timeline states that these instances have from `at` on.
+    pub(crate) fn record_samples(&self, at: Timestamp, shown: Vec<(InstanceId, TimelineState)>) {
+        if shown.is_empty() {
+            return;
+        }
+        if self.reserve_slot() {
+            self.send_command(StoreCommand::AddSamples(at, shown));
+            self.0.samples_recorded.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.count_lost();
+        }
+    }
+
+    /// Returns a counter that grows with every recorded sample, to detect new ones.
+    pub(crate) fn sample_count(&self) -> u64 {
+        self.0.samples_recorded.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything queued before is written or has failed (the overview shows the failure).
+    /// Returns false if the time limit was exceeded.
+    pub(crate) async fn flush(&self) -> bool {
+        let (done, written) = oneshot::channel();
+        self.send_command(StoreCommand::Flush(done));
+        tokio::time::timeout(ANSWER_TIMEOUT, written).await.is_ok()
+    }
+
+    /// Returns the matching events, the newest first. Events that could not be written yet have the ID 0.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database cannot be read in time.
+    pub(crate) async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, String> {
+        self.query_thread("events", |answer| StoreCommand::QueryEvents(Box::new(query), answer)).await
+    }
+
+    /// Loads the timeline samples needed to reconstruct the state since `since`, of one instance or (`None`)
+    /// of all.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database cannot be read in time.
+    pub(crate) async fn query_timeline(
+        &self,
+        since: Timestamp,
+        instance: Option<InstanceId>,
+    ) -> Result<TimelineRows, String> {
+        let query = Box::new(samples::TimelineQuery { since, instance });
+        self.query_thread("times past", |answer| StoreCommand::QueryTimeline(query, answer)).await
+    }
+
+    async fn query_thread<T>(
+        &self,
+        what: &str,
+        command: impl FnOnce(oneshot::Sender<Result<T, String>>) -> StoreCommand,
+    ) -> Result<T, String> {
+        let (answer, answered) = oneshot::channel();
+        if !self.reserve_slot() {
+            return Err(format!("{what} cannot be read at the moment: the record is busy"));
+        }
+        self.send_command(command(answer));
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(format!("{what} cannot be read: the record has ended")),
+            Err(_) => Err(format!(
+                "{what} could not be read within {} s: the disk is slow",
+                ANSWER_TIMEOUT.as_secs()
+            )),
+        }
+    }
+
+    /// Returns the reason why nothing is recorded at the moment, as a sentence; `None` while recording works.
+    pub fn watch_error(&self) -> watch::Receiver<Option<String>> {
+        self.0.error.subscribe()
+    }
+
+    fn send_command(&self, command: StoreCommand) {
+        if self.0.commands.send(command).is_err() {
+            self.report_thread_end("its thread has ended");
+        }
+    }
+
+    /// Reserves a slot in the queue for one more event, sample or question. Returns false if the queue is full.
+    fn reserve_slot(&self) -> bool {
+        let more = |waiting: usize| (waiting < QUEUE_CAPACITY).then_some(waiting + 1);
+        self.0.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn count_lost(&self) {
+        self.0.lost.fetch_add(1, Ordering::Relaxed);
+        self.0.error.send_if_modified(|error| {
+            let is_new = error.is_none();
+            if is_new {
+                let since = Timestamp::now().strftime("%H:%M UTC");
+                *error = Some(format!("events are lost since {since}: the disk is too slow"));
+            }
+            is_new
+        });
+    }
+
+    fn report_thread_end(&self, why: &str) {
+        self.0.error.send_if_modified(|error| {
+            let is_new = error.is_none();
+            error.get_or_insert_with(|| thread_end_message(why));
+            is_new
+        });
+    }
+}
+
+/// Returns the sentence for a thread that has ended.
+fn thread_end_message(why: &str) -> String {
+    format!("events are not recorded: {why}; restart rta-aggregator")
+}
+
+/// Guard on the stack of the event store's thread; reports a panic of that thread when it is dropped.
+struct ThreadEndGuard(watch::Sender<Option<String>>);
+
+impl Drop for ThreadEndGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(Some(thread_end_message("its thread panicked")));
+        }
+    }
+}
+
+/// Returns the known value of an instance or a host that follows from an event.
+fn known_value_of(event: &Event) -> Option<(HostOrInstance, String)> {
+    let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
+        (event.kind, &event.environment, &event.host, &event.to)
+    else {
+        return None;
+    };
+    let (environment, host, component) = (environment.clone(), host.clone(), event.component.clone());
+    Some((HostOrInstance { environment, host, component }, value.clone()))
+}
+
+/// Creates an event about the aggregator itself.
+fn aggregator_event(at: Timestamp, text: String) -> Event {
+    Event {
+        id: 0,
+        at,
+        kind: EventKind::Aggregator,
+        environment: None,
+        host: None,
+        component: None,
+        from: None,
+        to: None,
+        text,
+        by: None,
+        plan: None,
+    }
+}
+
+#[cfg(test)]
+impl Default for EventStoreHandle {
+    /// Creates a handle that records nothing.
+    fn default() -> Self {
+        let (commands, _) = channel();
+        let (error, _) = watch::channel(None);
+        Self(Arc::new(HandleState {
+            commands,
+            error,
+            queued: Arc::default(),
+            lost: Arc::default(),
+            last_plan: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            samples_recorded: AtomicU64::new(0),
+            unfinished: Vec::new(),
+            maintenance: Vec::new(),
+            maintained_hosts: HashSet::new(),
+            known_values: HashMap::new(),
+            planned_stops: HashMap::new(),
+            health_changes: HashMap::new(),
+        }))
+    }
+}

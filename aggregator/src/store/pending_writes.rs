@@ -1,0 +1,223 @@
+//! Pending writes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use jiff::Timestamp;
+use rta_shared::event::Event;
+use rta_shared::maintenance::Maintenance;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
+use rta_shared::planned_stop::PlannedStop;
+use rusqlite::Connection;
+
+use super::{HostOrInstance, UnfinishedPlan, known_value_of};
+use crate::store::plan_events::RunningPlan;
+use crate::store::rows;
+use crate::store::rows::RecoveredState;
+use crate::store::samples::PendingSamples;
+
+/// Maximum number of pending events while they cannot be written; the oldest are dropped first.
+pub(crate) const MAX_PENDING_EVENTS: usize = 1000;
+/// Maximum number of ended plans that are kept while their end cannot be written.
+const MAX_PENDING_PLANS: usize = 100;
+
+/// Pending writes. Events are appended; everything else is state, of which only the latest value is written,
+/// however often it changed while nothing could be written.
+#[derive(Debug, Default)]
+pub(crate) struct PendingWrites {
+    events: VecDeque<Event>,
+    /// Number of events dropped since the last call of [`PendingWrites::take_lost`].
+    lost: u64,
+    plans: BTreeMap<u64, PendingPlan>,
+    maintenance: DirtyValue<Vec<Maintenance>>,
+    known: HashMap<HostOrInstance, String>,
+    changed_places: BTreeSet<HostOrInstance>,
+    planned_stops: HashMap<InstanceId, PlannedStop>,
+    changed_stops: BTreeSet<InstanceId>,
+    last_plan: DirtyValue<u64>,
+    pub(crate) samples: PendingSamples,
+}
+
+#[derive(Debug, Default)]
+struct DirtyValue<T> {
+    value: T,
+    is_dirty: bool,
+}
+
+impl<T> DirtyValue<T> {
+    fn to(value: T) -> Self {
+        Self { value, is_dirty: true }
+    }
+}
+
+/// Plan whose end is not written yet.
+#[derive(Debug)]
+struct PendingPlan {
+    plan: RunningPlan,
+    is_new: bool,
+    changed: BTreeSet<usize>,
+    end: Option<PlanEnd>,
+}
+
+impl PendingWrites {
+    /// Adds the state that an earlier aggregator left, which is already written.
+    pub(crate) fn with_recovered(self, recovered: &RecoveredState) -> Self {
+        let plans = recovered.unfinished.iter().map(|UnfinishedPlan { begun, states }| {
+            let plan = RunningPlan::with_states(begun.clone(), states.clone());
+            (begun.id, PendingPlan { plan, is_new: false, changed: BTreeSet::new(), end: None })
+        });
+        Self {
+            plans: plans.collect(),
+            maintenance: DirtyValue { value: recovered.maintenance.clone(), is_dirty: false },
+            known: recovered.known_values.clone(),
+            planned_stops: recovered.planned_stops.clone(),
+            ..self
+        }
+    }
+
+    /// Marks everything as unwritten, since the database is a new one.
+    pub(crate) fn mark_all_dirty(&mut self, now: Timestamp) {
+        for open in self.plans.values_mut() {
+            open.is_new = true;
+            open.changed = (0..open.plan.states.len()).collect();
+        }
+        self.maintenance.is_dirty = true;
+        self.changed_places = self.known.keys().cloned().collect();
+        self.changed_stops = self.planned_stops.keys().cloned().collect();
+        self.last_plan.is_dirty = true;
+        self.samples.repeat_states(now);
+    }
+
+    pub(crate) fn add_event(&mut self, event: Event) {
+        if let Some((place, value)) = known_value_of(&event) {
+            self.set_known(place, value);
+        }
+        self.events.push_back(event);
+    }
+
+    /// Adds the known value of an instance or a host.
+    pub(crate) fn set_known(&mut self, place: HostOrInstance, value: String) {
+        self.changed_places.insert(place.clone());
+        self.known.insert(place, value);
+    }
+
+    /// Adds a planned stop; `None` removes it.
+    pub(crate) fn set_planned_stop(&mut self, id: InstanceId, stop: Option<PlannedStop>) {
+        self.changed_stops.insert(id.clone());
+        match stop {
+            Some(stop) => drop(self.planned_stops.insert(id, stop)),
+            None => drop(self.planned_stops.remove(&id)),
+        }
+    }
+
+    pub(crate) fn begin_plan(&mut self, begun: PlanStart) {
+        let plan = RunningPlan::new(begun);
+        self.events.push_back(plan.begin_event());
+        let ended: Vec<u64> =
+            self.plans.iter().filter(|(_, open)| open.end.is_some()).map(|(id, _)| *id).collect();
+        for id in ended.iter().take(ended.len().saturating_sub(MAX_PENDING_PLANS)) {
+            self.plans.remove(id);
+        }
+        let open = PendingPlan { is_new: true, changed: BTreeSet::new(), end: None, plan };
+        self.plans.insert(open.plan.begun.id, open);
+    }
+
+    pub(crate) fn change_step(&mut self, plan: u64, change: &StepChange) {
+        let Some(open) = self.plans.get_mut(&plan) else { return };
+        self.events.extend(open.plan.apply_change(change));
+        open.changed.insert(change.step);
+    }
+
+    pub(crate) fn end_plan(&mut self, plan: u64, end: PlanEnd) {
+        let Some(open) = self.plans.get_mut(&plan) else { return };
+        self.events.push_back(open.plan.end_event(&end));
+        open.end = Some(end);
+    }
+
+    pub(crate) fn set_maintenance(&mut self, all: Vec<Maintenance>) {
+        self.maintenance = DirtyValue::to(all);
+    }
+
+    /// Reserves plan IDs up to this one.
+    pub(crate) fn reserve_plan_ids(&mut self, last_plan: u64) {
+        self.last_plan = DirtyValue::to(last_plan);
+    }
+
+    /// Returns true if there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+            && self.changed_places.is_empty()
+            && self.changed_stops.is_empty()
+            && self.samples.is_empty()
+            && !self.maintenance.is_dirty
+            && !self.last_plan.is_dirty
+            && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
+    }
+
+    /// Returns the pending events, the newest first.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().rev()
+    }
+
+    /// Writes everything within the caller's transaction.
+    pub(crate) fn write_all(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for event in &self.events {
+            rows::write_event(connection, event)?;
+        }
+        for (id, open) in &self.plans {
+            if open.is_new {
+                rows::write_plan(connection, &open.plan.begun)?;
+            }
+            for step in &open.changed {
+                if let Some(state) = open.plan.states.get(*step) {
+                    rows::write_step(connection, *id, *step, state)?;
+                }
+            }
+            if let Some(end) = &open.end {
+                rows::write_plan_end(connection, *id, end.at)?;
+            }
+        }
+        if self.maintenance.is_dirty {
+            rows::write_maintenance(connection, &self.maintenance.value)?;
+        }
+        for place in &self.changed_places {
+            if let Some(known) = self.known.get(place) {
+                rows::write_known_value(connection, place, known)?;
+            }
+        }
+        for id in &self.changed_stops {
+            rows::write_planned_stop(connection, id, self.planned_stops.get(id))?;
+        }
+        if self.last_plan.is_dirty {
+            rows::write_last_plan(connection, self.last_plan.value)?;
+        }
+        self.samples.write_all(connection)
+    }
+
+    /// Removes everything after a successful write.
+    pub(crate) fn clear_written(&mut self) {
+        self.events.clear();
+        self.plans.retain(|_, open| open.end.is_none());
+        for open in self.plans.values_mut() {
+            open.is_new = false;
+            open.changed.clear();
+        }
+        self.changed_places.clear();
+        self.changed_stops.clear();
+        self.maintenance.is_dirty = false;
+        self.last_plan.is_dirty = false;
+        self.samples.clear_written();
+    }
+
+    /// Drops the oldest events above [`MAX_PENDING_EVENTS`] after a failed write.
+    pub(crate) fn drop_excess(&mut self) {
+        let surplus = self.events.len().saturating_sub(MAX_PENDING_EVENTS);
+        self.events.drain(..surplus);
+        self.lost += u64::try_from(surplus).unwrap_or(u64::MAX);
+    }
+
+    /// Returns and resets the number of dropped events.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}

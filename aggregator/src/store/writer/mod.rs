@@ -1,0 +1,372 @@
+//! Thread that owns the database: writes commands, answers questions, applies retention, and continues when
+//! nothing can be written.
+
+mod open;
+mod queries;
+mod restore;
+mod retention;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::event::Event;
+use rta_shared::format::counted;
+use rta_shared::maintenance::Maintenance;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
+use rta_shared::planned_stop::PlannedStop;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::query::EventQuery;
+use super::schema::{self, describe_error};
+use super::{HostOrInstance, aggregator_event};
+use crate::store::data_folder::{DataFolder, FileId};
+use crate::store::pending_writes::PendingWrites;
+use crate::store::samples;
+use crate::store::samples::{TimelineQuery, TimelineRows};
+use crate::timeline::{RecordingGap, TimelineState};
+
+/// Maximum number of commands that are written at once.
+const MAX_BATCH: usize = 2000;
+/// Interval between retries after a failed write.
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between two writes of the time of last activity, which shows afterwards until when a killed
+/// aggregator ran.
+const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Commands to the thread.
+#[derive(Debug)]
+pub(crate) enum StoreCommand {
+    AppendEvent(Box<Event>),
+    /// Answered when the plan is on disk, or with the reason why it is not.
+    BeginPlan(Box<PlanStart>, oneshot::Sender<Result<(), String>>),
+    ChangeStep(u64, Box<StepChange>),
+    EndPlan(u64, PlanEnd),
+    SetMaintenance(Vec<Maintenance>),
+    SetKnown(Vec<(HostOrInstance, String)>),
+    /// Planned stop of this instance; `None` removes it.
+    SetPlannedStop(InstanceId, Option<PlannedStop>),
+    /// Timeline states of these instances from this moment on.
+    AddSamples(Timestamp, Vec<(InstanceId, TimelineState)>),
+    /// Reserves plan IDs up to this one.
+    ReservePlanIds(u64),
+    QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
+    QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
+    /// Answered when everything before is written or has failed.
+    Flush(oneshot::Sender<()>),
+    /// Ends the thread; the number is the last plan ID in use.
+    Close(u64),
+}
+
+/// Current write failure.
+#[derive(Debug)]
+struct WriteFailure {
+    since: Timestamp,
+    reason: String,
+    retry_at: Instant,
+}
+
+/// State of the thread.
+#[derive(Debug)]
+pub(crate) struct StoreWriter {
+    /// `None`: the database is in memory.
+    folder: Option<DataFolder>,
+    /// `None` after a failure: the file has to be opened again.
+    database: Option<Connection>,
+    /// Identity of the open database file.
+    file: Option<FileId>,
+    /// Sentence that names the other aggregator that has the folder.
+    pub(crate) used_by_another: Option<String>,
+    /// Reason to move the file aside before it is opened again.
+    corruption: Option<String>,
+    pub(crate) pending: PendingWrites,
+    retention: SignedDuration,
+    failure: Option<WriteFailure>,
+    /// Problem that lasts until the aggregator is restarted.
+    permanent_error: Option<String>,
+    error_sender: watch::Sender<Option<String>>,
+    /// Number of events, samples and questions in the queue.
+    queued: Arc<AtomicUsize>,
+    lost: Arc<AtomicU64>,
+    /// Number of events taken since the last retention run.
+    events_since_retention: usize,
+    retention_at: Instant,
+    replaced_at: Option<Instant>,
+    /// Time of the next write of the time of last activity.
+    activity_at: Instant,
+    /// Time of the last check for lost events.
+    lost_checked_at: Timestamp,
+    /// Answers for the callers that wait until the beginning of a plan is on disk.
+    plan_begin_replies: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+impl StoreWriter {
+    /// Returns the counter of events, samples and questions in the queue.
+    pub(crate) fn queued_counter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.queued)
+    }
+
+    /// Returns the counter of events that were lost because the queue was full.
+    pub(crate) fn lost_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
+    }
+
+    /// Runs until it receives `Close` or all senders are gone.
+    pub(crate) fn run(mut self, commands: &Receiver<StoreCommand>) {
+        loop {
+            let first = match commands.recv_timeout(self.until_next_work()) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.write_pending(Timestamp::now());
+                    return;
+                }
+            };
+            let mut waiting = Vec::new();
+            let mut is_closed = false;
+            for command in first.into_iter().chain(commands.try_iter()).take(MAX_BATCH) {
+                if matches!(
+                    command,
+                    StoreCommand::AppendEvent(_)
+                        | StoreCommand::AddSamples(..)
+                        | StoreCommand::QueryEvents(..)
+                        | StoreCommand::QueryTimeline(..)
+                ) {
+                    self.queued.fetch_sub(1, Ordering::Relaxed);
+                }
+                match command {
+                    StoreCommand::Close(last_plan) => {
+                        self.pending.reserve_plan_ids(last_plan);
+                        is_closed = true;
+                        break;
+                    }
+                    StoreCommand::QueryEvents(..)
+                    | StoreCommand::QueryTimeline(..)
+                    | StoreCommand::Flush(_) => waiting.push(command),
+                    command => self.apply_command(command),
+                }
+            }
+            // A plan waits for its intent to be on disk, so the write is tried at once.
+            if is_closed || self.is_due() || !self.plan_begin_replies.is_empty() {
+                self.write_pending(Timestamp::now());
+            }
+            self.answer_plan_begins();
+            for command in waiting {
+                // The receiver may be gone.
+                match command {
+                    StoreCommand::QueryEvents(query, answer) => drop(answer.send(self.query_events(&query))),
+                    StoreCommand::QueryTimeline(query, answer) => {
+                        drop(answer.send(self.query_timeline(&query)))
+                    }
+                    StoreCommand::Flush(done) => drop(done.send(())),
+                    _ => {}
+                }
+            }
+            if is_closed {
+                return;
+            }
+            self.apply_retention(Timestamp::now());
+        }
+    }
+
+    /// Returns the time until there is something to do.
+    fn until_next_work(&self) -> Duration {
+        let next = self.failure.as_ref().map_or(self.activity_at, |failure| failure.retry_at);
+        let next = next.min(self.retention_at).saturating_duration_since(Instant::now());
+        if self.folder.is_some() { next.min(restore::FILE_CHECK_INTERVAL) } else { next }
+    }
+
+    fn is_due(&self) -> bool {
+        self.failure.as_ref().is_none_or(|failure| failure.retry_at <= Instant::now())
+    }
+
+    pub(crate) fn apply_command(&mut self, command: StoreCommand) {
+        match command {
+            StoreCommand::AppendEvent(event) => {
+                self.events_since_retention += 1;
+                self.pending.add_event(*event);
+            }
+            StoreCommand::BeginPlan(begun, answer) => {
+                self.pending.begin_plan(*begun);
+                self.plan_begin_replies.push(answer);
+            }
+            StoreCommand::ChangeStep(plan, change) => self.pending.change_step(plan, &change),
+            StoreCommand::EndPlan(plan, end) => self.pending.end_plan(plan, end),
+            StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
+            StoreCommand::SetKnown(known) => {
+                known.into_iter().for_each(|(place, value)| self.pending.set_known(place, value));
+            }
+            StoreCommand::SetPlannedStop(id, stop) => self.pending.set_planned_stop(id, stop),
+            StoreCommand::ReservePlanIds(last) => self.pending.reserve_plan_ids(last),
+            StoreCommand::AddSamples(at, shown) => self.pending.samples.add(at, shown),
+            StoreCommand::QueryEvents(..)
+            | StoreCommand::QueryTimeline(..)
+            | StoreCommand::Flush(_)
+            | StoreCommand::Close(_) => {}
+        }
+        if self.failure.is_some() {
+            self.pending.drop_excess();
+        }
+    }
+
+    /// Answers the callers that wait until the beginning of a plan is on disk.
+    fn answer_plan_begins(&mut self) {
+        let failure = self.failure.as_ref().map(|failure| failure.reason.clone());
+        let outcome = failure.or_else(|| self.permanent_error.clone()).map_or(Ok(()), Err);
+        for answer in self.plan_begin_replies.drain(..) {
+            // The receiver may be gone.
+            let _ = answer.send(outcome.clone());
+        }
+    }
+
+    /// Writes everything pending, if that is possible.
+    pub(crate) fn write_pending(&mut self, now: Timestamp) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
+            let text = format!("{count} could not be recorded: the disk was too slow");
+            tracing::error!("{text}");
+            self.pending.add_event(aggregator_event(now, text));
+            self.pending.samples.add_gap(RecordingGap { since: self.lost_checked_at.min(now), until: now });
+        }
+        self.lost_checked_at = now;
+        let is_alive_noted = self.activity_at > Instant::now();
+        if self.pending.is_empty() && self.failure.is_none() && is_alive_noted && self.is_in_place() {
+            return;
+        }
+        match self.try_write(now) {
+            Ok(()) => self.clear_failure(now),
+            Err(why) => self.note_failure(why, now),
+        }
+        if lost > 0 {
+            self.publish_error();
+        }
+    }
+
+    fn try_write(&mut self, now: Timestamp) -> Result<(), String> {
+        if self.database.is_none() {
+            if self.folder.is_none() {
+                return Err("there is no memory for it".to_owned());
+            }
+            self.open_file(false, now)?;
+            self.pending.mark_all_dirty(now);
+        }
+        if !self.is_in_place() {
+            self.restore(now)?;
+        }
+        let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
+        let pending = &self.pending;
+        // An intent must survive a loss of power before it is acted on; other writes may lose the last
+        // moment.
+        let synchronous = if self.plan_begin_replies.is_empty() {
+            schema::SYNCHRONOUS_NORMAL
+        } else {
+            schema::SYNCHRONOUS_FULL
+        };
+        let write = |database: &mut Connection| -> rusqlite::Result<()> {
+            schema::set_synchronous(database, synchronous)?;
+            let transaction = database.transaction()?;
+            pending.write_all(&transaction)?;
+            samples::write_last_active(&transaction, now)?;
+            transaction.commit()
+        };
+        match write(database) {
+            Ok(()) => {
+                self.pending.clear_written();
+                self.activity_at = Instant::now() + ACTIVITY_INTERVAL;
+                Ok(())
+            }
+            Err(error) => {
+                let told = self.failure_sentence(&error);
+                self.close_database(&error);
+                match self.corruption.is_some() && self.may_replace() {
+                    // A new database is created at once.
+                    true => self.try_write(now),
+                    false => Err(told),
+                }
+            }
+        }
+    }
+
+    /// Closes the file after a failure, so that it is opened again, unless the disk is merely full. A
+    /// database in memory stays open: it is the only copy.
+    fn close_database(&mut self, error: &rusqlite::Error) {
+        let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        if self.folder.is_some() && !is_full {
+            self.database = None;
+            self.corruption = schema::is_corruption(error).then(|| describe_error(error));
+        }
+    }
+
+    fn failure_sentence(&self, error: &rusqlite::Error) -> String {
+        match &self.folder {
+            Some(folder) => format!("{}: {}", folder.database_path().display(), describe_error(error)),
+            None => describe_error(error),
+        }
+    }
+
+    fn note_failure(&mut self, why: String, now: Timestamp) {
+        self.pending.drop_excess();
+        let again_at = Instant::now() + RETRY_INTERVAL;
+        match &mut self.failure {
+            Some(failure) => {
+                failure.reason = why;
+                failure.retry_at = again_at;
+            }
+            None => {
+                tracing::error!(why, "events cannot be recorded; monitoring goes on");
+                self.failure = Some(WriteFailure { since: now, reason: why, retry_at: again_at });
+            }
+        }
+        self.publish_error();
+    }
+
+    fn clear_failure(&mut self, now: Timestamp) {
+        let Some(WriteFailure { since, reason: why, .. }) = self.failure.take() else { return };
+        let span = format!("{} to {}", since.strftime("%H:%M:%S"), now.strftime("%H:%M:%S UTC"));
+        let what_is_lost = match self.pending.take_lost() {
+            0 => "none is lost".to_owned(),
+            lost => format!("{} lost", counted(usize::try_from(lost).unwrap_or(usize::MAX), "event")),
+        };
+        let text = format!("events could not be recorded from {span}: {why}; {what_is_lost}");
+        tracing::info!("{text}");
+        self.pending.add_event(aggregator_event(now, text));
+        self.publish_error();
+        self.write_pending(now);
+    }
+
+    /// Publishes the current problem for the overview.
+    fn publish_error(&self) {
+        let failure = self.failure.as_ref().map(|failure| {
+            let since = failure.since.strftime("%H:%M UTC");
+            format!("events are not recorded since {since}: {}", failure.reason)
+        });
+        let wrong = failure.or_else(|| self.permanent_error.clone());
+        self.error_sender.send_if_modified(|told| {
+            let is_news = *told != wrong;
+            *told = wrong;
+            is_news
+        });
+    }
+}
+
+#[cfg(test)]
+impl StoreWriter {
+    /// Copies the write-ahead log into the file itself.
+    pub(crate) fn checkpoint(&self) {
+        let database = self.database.as_ref().unwrap();
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        // Pages in the cache would hide later changes of the file.
+        database.execute_batch("PRAGMA shrink_memory").unwrap();
+    }
+
+    /// Limits the size of the database, to simulate a full disk.
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        let database = self.database.as_ref().unwrap();
+        database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+}

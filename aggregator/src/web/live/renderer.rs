@@ -1,0 +1,228 @@
+//! Rendering of a shared page after every change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::name::Name;
+use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::api::Operations;
+use crate::web::page::{self, HtmlNode, InstanceDetails, Selection};
+use crate::web::request_context::RequestContext;
+use crate::web::{graph, instance};
+
+/// Interval for updates of usage, times, and looked-up details.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval between two renderings while a plan is under way.
+const PLAN_INTERVAL: Duration = Duration::from_millis(200);
+/// Pause after a rendering, so that changes that come together are sent together.
+const MIN_RENDER_INTERVAL: Duration = Duration::from_millis(40);
+
+/// PageSubject of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum PageSubject {
+    Overview(Selection),
+    Plan(u64),
+    Instance(InstanceId),
+    /// Graph of the environment with this name.
+    Graph(Name),
+}
+
+/// Live rendering of a page for one room.
+pub(super) struct LiveRenderer {
+    operations: Operations,
+    subject: PageSubject,
+    context: RequestContext,
+    /// Details of an instance beyond the overview.
+    details: Option<InstanceDetails>,
+    overviews: watch::Receiver<Arc<Overview>>,
+    /// Overview that is not newer than the one on the page.
+    last_overview: Arc<Overview>,
+}
+
+/// Rendered version of a page.
+pub(super) struct PageVersion {
+    /// Number of versions before it.
+    pub(super) number: u64,
+    pub(super) page: HtmlNode,
+}
+
+/// Patch that turns the previous version into the one with this number.
+#[derive(Clone, Debug)]
+pub(super) struct PagePatch {
+    pub(super) number: u64,
+    pub(super) html: Arc<str>,
+}
+
+impl LiveRenderer {
+    /// Creates a view and renders its page; `None` if the subject does not exist.
+    pub(super) async fn new(
+        operations: Operations,
+        subject: PageSubject,
+        context: RequestContext,
+    ) -> Option<(Self, HtmlNode)> {
+        // Subscribed before rendering, so that no later overview is missed.
+        let mut overviews = operations.watch_overview();
+        let last_overview = Arc::clone(&overviews.borrow_and_update());
+        let details = match &subject {
+            PageSubject::Instance(id) => Some(instance::load_details(&operations, id).await),
+            _ => None,
+        };
+        let (view, render_blocking) =
+            Self { operations, subject, context, details, overviews, last_overview }
+                .render_blocking()
+                .await?;
+        Some((view, render_blocking?))
+    }
+
+    /// Renders the page outside the runtime: one with a thousand hosts takes a while.
+    async fn render_blocking(self) -> Option<(Self, Option<HtmlNode>)> {
+        match tokio::task::spawn_blocking(move || (self.render_page(), self)).await {
+            Ok((render_blocking, view)) => Some((view, render_blocking)),
+            Err(error) => {
+                tracing::error!(%error, "open page not rendered");
+                None
+            }
+        }
+    }
+
+    fn render_page(&self) -> Option<HtmlNode> {
+        match &self.subject {
+            PageSubject::Overview(selection) => {
+                let plans: Vec<_> =
+                    self.operations.plan_runs().iter().map(|plan_run| plan_run.snapshot()).collect();
+                let overview = self.operations.overview();
+                Some(page::parts(&overview, &plans, selection, &self.context, Timestamp::now()))
+            }
+            PageSubject::Instance(id) => {
+                let (detail, overview) = (self.operations.definition_of(id), self.operations.overview());
+                let details = self.details.as_ref()?;
+                Some(page::detail_parts(&detail, details, &overview, &self.context, Timestamp::now()))
+            }
+            PageSubject::Graph(environment) => {
+                graph::graph_parts(&self.operations, environment.as_str()).ok()
+            }
+            PageSubject::Plan(id) => {
+                let plan_run = self.operations.plan_run(*id).ok()?;
+                Some(page::plan::parts(&self.context, &plan_run.snapshot(), &self.operations.overview()))
+            }
+        }
+    }
+
+    /// Returns true if a plan is under way, whose progress is not part of the overview.
+    fn is_busy(&self) -> bool {
+        self.operations.plan_runs().iter().any(|plan_run| plan_run.is_under_way())
+    }
+
+    /// Renders the page after every change, and sends the differences.
+    pub(super) async fn render_changes(
+        self,
+        page: watch::Sender<PageVersion>,
+        changes: broadcast::Sender<PagePatch>,
+    ) {
+        let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut detail_refresh = DetailRefresh::of(&self.subject, &self.last_overview);
+        let mut view = self;
+        let mut was_busy = false;
+        loop {
+            let is_busy = view.is_busy();
+            tokio::select! {
+                changed = view.overviews.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let overview = Arc::clone(&view.overviews.borrow_and_update());
+                    // Changes of times alone are sent with the periodic update.
+                    if overview.equals_except_times(&view.last_overview) {
+                        continue;
+                    }
+                    view.last_overview = overview;
+                    if let Some(detail_refresh) = &mut detail_refresh {
+                        detail_refresh.check_instance(&view.last_overview);
+                    }
+                }
+                _ = refresh.tick() => {
+                    if let Some(detail_refresh) = &mut detail_refresh {
+                        detail_refresh.is_due = true;
+                    }
+                }
+                finish_refresh = DetailRefresh::finish_refresh(&mut detail_refresh) => view.details = finish_refresh.or(view.details),
+                () = tokio::time::sleep(PLAN_INTERVAL), if is_busy || was_busy => {}
+            }
+            was_busy = is_busy;
+            if let Some(detail_refresh) = &mut detail_refresh {
+                detail_refresh.start_refresh(&view.operations);
+            }
+            let Some((back, render_blocking)) = view.render_blocking().await else { return };
+            view = back;
+            let Some(now) = render_blocking else { return };
+            let html = now.changes(&page.borrow().page);
+            let number = page.borrow().number + 1;
+            page.send_replace(PageVersion { number, page: now });
+            if !html.is_empty() {
+                // There may be no reader at this moment.
+                let _ = changes.send(PagePatch { number, html: Arc::from(html) });
+            }
+            tokio::time::sleep(MIN_RENDER_INTERVAL).await;
+        }
+    }
+}
+
+/// Refresh of an instance's details in the background. The page continues with the previous details, so that
+/// a hanging agent delays nothing else.
+struct DetailRefresh {
+    id: InstanceId,
+    /// Instance at the last refresh.
+    last_instance: Option<InstanceOverview>,
+    is_due: bool,
+    task: Option<JoinHandle<InstanceDetails>>,
+}
+
+impl DetailRefresh {
+    fn of(subject: &PageSubject, overview: &Overview) -> Option<Self> {
+        let PageSubject::Instance(id) = subject else { return None };
+        let last_instance = overview.find(id).map(|located| located.instance.clone());
+        Some(Self { id: id.clone(), last_instance, is_due: false, task: None })
+    }
+
+    /// Schedules a refresh if the instance changed.
+    fn check_instance(&mut self, overview: &Overview) {
+        let now = overview.find(&self.id).map(|located| located.instance);
+        if now != self.last_instance.as_ref() {
+            self.last_instance = now.cloned();
+            self.is_due = true;
+        }
+    }
+
+    fn start_refresh(&mut self, operations: &Operations) {
+        if self.is_due && self.task.is_none() {
+            self.is_due = false;
+            let (operations, id) = (operations.clone(), self.id.clone());
+            self.task = Some(tokio::spawn(async move { instance::load_details(&operations, &id).await }));
+        }
+    }
+
+    /// Waits for the details; `None` if the lookup failed.
+    async fn finish_refresh(detail_refresh: &mut Option<Self>) -> Option<InstanceDetails> {
+        let task = detail_refresh.as_mut().and_then(|detail_refresh| detail_refresh.task.as_mut());
+        let Some(task) = task else { return std::future::pending().await };
+        let finish_refresh = task.await;
+        if let Some(detail_refresh) = detail_refresh {
+            detail_refresh.task = None;
+        }
+        finish_refresh.inspect_err(|error| tracing::error!(%error, "an instance could not be looked up")).ok()
+    }
+}
+
+impl Drop for DetailRefresh {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}

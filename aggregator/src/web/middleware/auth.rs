@@ -1,0 +1,184 @@
+//! Authentication middleware: identifies the client by a token or a session, and checks its rights before any
+//! handler runs.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use rta_shared::authorization::table::route_right;
+use rta_shared::authorization::{CallerKind, Right, ServerKind};
+
+use crate::auth::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
+use crate::web::address::with_query;
+use crate::web::fallback::wrong_method;
+use crate::web::middleware::client_origin::ClientOrigin;
+use crate::web::middleware::host_origin::MAX_BODY_BYTES;
+use crate::web::middleware::session_cookie::session_id;
+use crate::web::page;
+use crate::web::problem::ApiProblem;
+use crate::web::request_context::RequestContext;
+use crate::web::theme::Theme;
+
+/// Time limit for the body of a form.
+const FORM_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Adds the [`RequestContext`] to a request, and refuses requests without the needed right. Routes that are
+/// not in the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
+pub(crate) async fn authenticate(
+    State(access): State<AccessControl>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
+    let theme = Theme::from_headers(request.headers());
+    let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
+    let client = request.extensions().get().copied().unwrap_or(ClientOrigin::UNKNOWN);
+    let address = if client == ClientOrigin::UNKNOWN { String::new() } else { client.address.to_string() };
+    let mut context = RequestContext { theme, address, ..RequestContext::anonymous(&here) };
+    let mut kind = CallerKind::Unasked;
+    let mut session_token = None;
+    if access.has_users() {
+        match identify(&access, client, request.headers()) {
+            RequestIdentity::Token(principal) => {
+                kind = principal.role.into();
+                context.name = Some(principal.name);
+            }
+            RequestIdentity::Session(UserSession { principal, csrf }) => {
+                kind = principal.role.into();
+                context.name = Some(principal.name);
+                context.csrf = Some(mask_token(&csrf));
+                session_token = Some(csrf);
+            }
+            RequestIdentity::Nobody => {
+                context.can_sign_in = true;
+                kind = if access.is_viewing_open() { CallerKind::Viewer } else { CallerKind::Anonymous };
+            }
+            RequestIdentity::BadToken => return unauthorized("The token is not known."),
+        }
+    }
+    if access.is_read_only() && kind.may(ServerKind::Page, Right::Act) {
+        kind = CallerKind::Viewer;
+    }
+    context.may_act = kind.may(ServerKind::Page, Right::Act);
+    // A path without a route is answered as not found, to every client that may view.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let right = route_right(request.method().as_str(), route.as_ref().map_or(&path, |route| route.as_str()));
+    if !kind.may(ServerKind::Page, right.unwrap_or(Right::View)) {
+        return match kind {
+            CallerKind::Anonymous if for_programs => {
+                unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN.")
+            }
+            CallerKind::Anonymous => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
+            _ => forbidden(&access, &context),
+        };
+    }
+    if right.is_none() && route.is_some() {
+        return wrong_method(context, request.method().clone(), request.uri().clone()).await.into_response();
+    }
+    let posted = session_token.filter(|_| request.method() == Method::POST && path != "/sign-in");
+    if let Some(csrf) = posted {
+        request = match check_form_token(request, &csrf).await {
+            Ok(request) => request,
+            Err(refusal) => return *refusal,
+        };
+    }
+    request.extensions_mut().insert(context);
+    next.run(request).await
+}
+
+enum RequestIdentity {
+    Token(Principal),
+    Session(UserSession),
+    Nobody,
+    BadToken,
+}
+
+fn identify(access: &AccessControl, client: ClientOrigin, headers: &HeaderMap) -> RequestIdentity {
+    // A script sends its token itself: no foreign page can make a browser send it.
+    let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
+    if let Some(token) = token {
+        return match bearer_token(token).and_then(|token| access.principal_of_token(token)) {
+            Some(principal) => RequestIdentity::Token(principal),
+            None => RequestIdentity::BadToken,
+        };
+    }
+    let cookies = headers.get_all(COOKIE).iter().count();
+    // Browsers send a single cookie header over HTTP/1.1.
+    match session_id(client, headers).filter(|_| cookies == 1).and_then(|id| access.find_session(&id)) {
+        Some(signed_in) => RequestIdentity::Session(signed_in),
+        None => RequestIdentity::Nobody,
+    }
+}
+
+fn sign_in_address(method: &Method, here: &str) -> String {
+    // A form cannot be submitted again after sign-in.
+    let next = if *method == Method::GET { here } else { "/" };
+    with_query("/sign-in", &[("next", next)])
+}
+
+fn unauthorized(why: &str) -> Response {
+    ([(WWW_AUTHENTICATE, "Bearer")], ApiProblem::new(StatusCode::UNAUTHORIZED, why)).into_response()
+}
+
+fn forbidden(access: &AccessControl, context: &RequestContext) -> Response {
+    let text = match &context.name {
+        _ if access.is_read_only() => "This page is for looking only.".to_owned(),
+        Some(name) => format!("{name} may look, and not act; ask an operator."),
+        None => "Sign in to act.".to_owned(),
+    };
+    (StatusCode::FORBIDDEN, page::message(context, "Nothing was done", &text)).into_response()
+}
+
+/// Returns the request if its form carries the session's token, which a foreign page does not know.
+async fn check_form_token(request: Request, token: &str) -> Result<Request, Box<Response>> {
+    let refused = |status: StatusCode, text: &'static str| Box::new((status, text).into_response());
+    let (head, body) = request.into_parts();
+    let body = tokio::time::timeout(FORM_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await;
+    let body =
+        body.map_err(|_| refused(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.\n"))?;
+    let body =
+        body.map_err(|_| refused(StatusCode::PAYLOAD_TOO_LARGE, "No form of this page is as large.\n"))?;
+    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).unwrap_or_default();
+    let given: Vec<&str> =
+        fields.iter().filter(|(key, _)| key == "csrf").map(|(_, value)| value.as_str()).collect();
+    match given.as_slice() {
+        [given] if matches_masked(given, token) => Ok(Request::from_parts(head, Body::from(body))),
+        _ => Err(refused(
+            StatusCode::FORBIDDEN,
+            "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn route_that_is_in_no_row_is_answered_to_nobody() {
+        let access = AccessControl::without_users(false);
+        let site = Router::new()
+            .route("/graph", get(async || "graph").delete(async || "deleted"))
+            .route("/forgotten", get(async || "secret"))
+            .layer(axum::middleware::from_fn_with_state(access, authenticate));
+        for (method, path, status) in [
+            ("GET", "/graph", StatusCode::OK),
+            ("HEAD", "/graph", StatusCode::OK),
+            ("DELETE", "/graph", StatusCode::METHOD_NOT_ALLOWED),
+            ("GET", "/forgotten", StatusCode::METHOD_NOT_ALLOWED),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let answer = site.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{method} {path}");
+        }
+    }
+}
