@@ -1,4 +1,4 @@
-//! Narrowing an overview to what was asked for.
+//! Restriction of an overview to selected environments, hosts and components.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rta_shared::selector::{NameIndex, Purpose, Selector};
 
 use crate::exit::CommandFailure;
 
-/// Returns what of `overview` is selected.
+/// Returns the selected part of `overview`.
 ///
 /// # Errors
 /// Returns an error if a name is not known, with suggestions.

@@ -47,15 +47,15 @@ fn main() -> ExitCode {
 /// Measures the latencies to the report and to the overview.
 fn measure(mode: AgentMode) -> (Vec<Duration>, Vec<Duration>) {
     let name = |number: usize| format!("c{number}");
-    let mut stage = TestHost::start(mode, |site| {
-        (0..COMPONENTS).map(|number| site.component_toml(&name(number), "", "")).collect()
+    let mut host = TestHost::start(mode, |config| {
+        (0..COMPONENTS).map(|number| config.component_toml(&name(number), "", "")).collect()
     });
     let (mut reports, mut overviews) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let children: Vec<_> =
-            (0..COMPONENTS).map(|number| stage.site.start_stand_in(&name(number))).collect();
+            (0..COMPONENTS).map(|number| host.cluster.config.start_stand_in(&name(number))).collect();
         for (number, child) in children.iter().enumerate() {
-            for follower in [&mut stage.reports, &mut stage.overviews] {
+            for follower in [&mut host.reports, &mut host.overviews] {
                 let runs = follower.wait_for_component(&name(number), PATIENCE, |seen| {
                     seen.state == State::Running && seen.pids() == [child.id()]
                 });
@@ -68,7 +68,7 @@ fn measure(mode: AgentMode) -> (Vec<Duration>, Vec<Duration>) {
             let killed = Instant::now();
             child.kill().unwrap();
             for (follower, latencies) in
-                [(&mut stage.reports, &mut reports), (&mut stage.overviews, &mut overviews)]
+                [(&mut host.reports, &mut reports), (&mut host.overviews, &mut overviews)]
             {
                 let told =
                     follower.wait_for_component(&name(number), PATIENCE, |seen| seen.state == State::Stopped);

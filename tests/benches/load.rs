@@ -85,15 +85,15 @@ fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
     for number in 0..UNRELATED {
         crowd.add(&unrelated(number));
     }
-    let mut stage = TestHost::start(mode, |site| services_toml(site.token()));
-    let token = stage.site.token().to_owned();
+    let mut host = TestHost::start(mode, |config| services_toml(config.token()));
+    let token = host.cluster.config.token().to_owned();
     let mut services: Vec<u32> = (0..SERVICES).map(|number| crowd.add(&service(number, &token))).collect();
     for (number, pid) in services.iter().enumerate() {
-        assert!(tells(&mut stage, number, State::Running, &[*pid]), "{} is not seen", service_name(number));
+        assert!(tells(&mut host, number, State::Running, &[*pid]), "{} is not seen", service_name(number));
     }
     std::thread::sleep(SETTLED);
 
-    let mut meter = CpuMeter::new(stage.agent.pid());
+    let mut meter = CpuMeter::new(host.cluster.agents[0].process.pid());
     let mut most_kb = 0;
     let sample = |meter: &mut CpuMeter, most_kb: &mut u64| {
         *most_kb = (*most_kb).max(resident_kb(meter.pid()));
@@ -115,11 +115,11 @@ fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
         std::thread::sleep(Duration::from_millis(400));
         let number = changes / 2 % SERVICES;
         crowd.kill(services[number]);
-        missed += usize::from(!tells(&mut stage, number, State::Stopped, &[]));
+        missed += usize::from(!tells(&mut host, number, State::Stopped, &[]));
         sample(&mut meter, &mut most_kb);
         std::thread::sleep(Duration::from_millis(400));
         services[number] = crowd.add(&service(number, &token));
-        missed += usize::from(!tells(&mut stage, number, State::Running, &[services[number]]));
+        missed += usize::from(!tells(&mut host, number, State::Running, &[services[number]]));
         changes += 2;
         used = sample(&mut meter, &mut most_kb);
         end = Instant::now();
@@ -129,7 +129,7 @@ fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let forks_a_second = whirl.started() as f64 / seconds;
     drop(whirl);
-    let watch = stage.reports.last().map(|sighting| sighting.watch.clone()).unwrap();
+    let watch = host.reports.last().map(|sighting| sighting.watch.clone()).unwrap();
     Cost {
         rest: at_rest,
         storm: in_storm,
@@ -143,8 +143,8 @@ fn measure(mode: AgentMode, rest: Duration, storm: Duration) -> Cost {
 }
 
 /// Returns true if both the agent and the aggregator report this state of a service in time.
-fn tells(stage: &mut TestHost, number: usize, state: State, pids: &[u32]) -> bool {
-    [&mut stage.reports, &mut stage.overviews].into_iter().all(|follower| {
+fn tells(host: &mut TestHost, number: usize, state: State, pids: &[u32]) -> bool {
+    [&mut host.reports, &mut host.overviews].into_iter().all(|follower| {
         let is_it = |seen: &rta_tests::ObservedComponent| seen.state == state && seen.pids() == pids;
         follower.wait_for_component(&service_name(number), PATIENCE, is_it).is_some()
     })

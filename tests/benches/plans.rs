@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
 use rta_shared::proto::v1;
-use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::measurement::{CpuMeter, argument, resident_kb};
-use rta_tests::{FakeAgents, ServerProcess, TestConfig, WebClient, wait_for};
+use rta_tests::{FakeAgents, TestCluster, TestConfig, wait_for};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
@@ -63,22 +62,16 @@ fn main() -> ExitCode {
 fn measure(hosts: usize) -> Cost {
     let steps = hosts * COMPONENTS;
     let agents = FakeAgents::new(hosts, COMPONENTS);
-    let site = TestConfig::new();
-    site.write("made-up.toml", &agents.startable_toml());
-    let (config, data) = (site.folder().display().to_string(), site.path("data").display().to_string());
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-    wait_for("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+    let mut cluster =
+        TestCluster::builder(TestConfig::new()).components(&agents.startable_toml()).data().start();
+    cluster.aggregator.wait_until_ready();
+    let web = cluster.aggregator.web;
     let runtime = Runtime::new().unwrap();
-    let mut cpu = CpuMeter::new(aggregator.pid());
+    let mut cpu = CpuMeter::new(cluster.aggregator.process.pid());
     let before = cpu.read();
     let begun = Instant::now();
     let events = runtime.block_on(async {
-        let client = AggregatorServiceClient::connect(format!("http://{grpc}")).await.unwrap();
-        let mut client = client.max_decoding_message_size(64 << 20);
+        let mut client = cluster.aggregator.client().await;
         let wish = ActionRequest { all: true, ..ActionRequest::default() };
         let conduct = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
         let request = v1::AggregatorServiceStopRequest {
@@ -103,9 +96,8 @@ fn measure(hosts: usize) -> Cost {
         found.contains(&format!("{steps} steps done")).then_some(())
     });
     let record = begun.elapsed() - plan;
-    let cost = (cpu.read() - before, resident_kb(aggregator.pid()));
+    let cost = (cpu.read() - before, resident_kb(cluster.aggregator.process.pid()));
     let ending = Instant::now();
-    aggregator.signal(Signal::TERM);
-    aggregator.wait();
+    cluster.aggregator.stop(Signal::TERM);
     Cost { steps, plan, record, end: ending.elapsed(), cpu: cost.0, resident_kb: cost.1 }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{ServerProcess, binary, wait_for};
+use crate::{ServerProcess, binary, control_group};
 
 /// Configuration folder with components played by stand-ins, on hosts of the environment TEST.
 ///
@@ -28,25 +28,25 @@ impl TestConfig {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let token = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let site = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
-        std::fs::create_dir(site.folder()).expect("a folder can be made");
-        site
+        let config = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
+        std::fs::create_dir(config.folder()).expect("a folder can be made");
+        config
     }
 
-    /// Creates a site with a host `h` that carries `components`.
+    /// Creates a configuration with a host `h` that carries `components`.
     ///
     /// # Panics
     /// Panics if it cannot be written.
     pub fn one_host(components: impl FnOnce(&Self) -> String) -> Self {
-        let site = Self::new();
-        let text = components(&site);
+        let config = Self::new();
+        let text = components(&config);
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         let host = format!(
             "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
             names.join(", ")
         );
-        site.write("site.toml", &(text + &host));
-        site
+        config.write("site.toml", &(text + &host));
+        config
     }
 
     /// Returns the configuration folder.
@@ -141,12 +141,7 @@ impl TestConfig {
 
     /// Starts an agent for one host of the configuration, on a free port.
     pub fn start_agent(&self, host: &str) -> (ServerProcess, SocketAddr) {
-        self.start_agent_at(host, "127.0.0.1:0")
-    }
-
-    /// Starts an agent for one host of the configuration.
-    pub fn start_agent_at(&self, host: &str, address: &str) -> (ServerProcess, SocketAddr) {
-        self.start_agent_with(host, address, &[])
+        self.start_agent_with(host, "127.0.0.1:0", &[])
     }
 
     /// Starts an agent for one host of the configuration, with `more` arguments.
@@ -167,38 +162,6 @@ impl TestConfig {
         let mut agent = ServerProcess::start("rta-agent", arguments.into_iter().chain(more));
         let address = agent.address("address");
         (agent, address)
-    }
-
-    /// Starts agents for these hosts on free ports, with `more` arguments, and returns their addresses.
-    /// The file `name` of the configuration first contains `content` for placeholder addresses, and
-    /// then for the real ones.
-    pub fn start_agents<const N: usize>(
-        &self,
-        hosts: [&str; N],
-        more: &[&str],
-        name: &str,
-        content: impl Fn([SocketAddr; N]) -> String,
-    ) -> [(ServerProcess, SocketAddr); N] {
-        let mut port = 0;
-        self.write(
-            name,
-            &content(hosts.map(|_| {
-                port += 1;
-                SocketAddr::from(([127, 0, 0, 1], port))
-            })),
-        );
-        let agents = hosts.map(|host| self.start_agent_with(host, "127.0.0.1:0", more));
-        self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
-        // The agents must use the same configuration as the aggregator will read.
-        for (agent, _) in &agents {
-            agent.signal(Signal::HUP);
-        }
-        for (agent, _) in &agents {
-            wait_for("an agent to read its configuration", || {
-                agent.log().iter().any(|line| line.contains("configuration reloaded")).then_some(())
-            });
-        }
-        agents
     }
 
     /// Starts a stand-in with the command line of `component`, without the agent's knowledge.
@@ -234,69 +197,6 @@ impl TestConfig {
         pids.sort_unstable();
         pids
     }
-}
-
-/// Child processes of a test, killed and waited for when this is dropped.
-#[derive(Debug, Default)]
-pub struct ChildProcesses(Vec<Child>);
-
-impl ChildProcesses {
-    /// Starts a process and returns its PID.
-    ///
-    /// # Panics
-    /// Panics if it cannot be run.
-    pub fn spawn(&mut self, command: &mut Command) -> u32 {
-        self.spawn_with_log(command, Stdio::null())
-    }
-
-    /// Starts a process whose standard error goes to `log`, and returns its PID.
-    ///
-    /// # Panics
-    /// Panics if it cannot be run.
-    pub fn spawn_with_log(&mut self, command: &mut Command, log: impl Into<Stdio>) -> u32 {
-        let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        let child = child.expect("the program can be run");
-        let pid = child.id();
-        self.0.push(child);
-        pid
-    }
-
-    /// Takes over a process that was started elsewhere.
-    pub fn adopt(&mut self, child: Child) {
-        self.0.push(child);
-    }
-
-    /// Kills a process and waits for its end.
-    ///
-    /// # Panics
-    /// Panics if it is not one of these processes.
-    pub fn kill(&mut self, pid: u32) {
-        let at = self.0.iter().position(|child| child.id() == pid).expect("it was begun");
-        end(self.0.remove(at));
-    }
-}
-
-impl Drop for ChildProcesses {
-    fn drop(&mut self) {
-        self.0.drain(..).for_each(end);
-    }
-}
-
-/// Returns the folder of the control group that an agent created for a process; `None` if it created none.
-pub fn control_group(pid: u32) -> Option<PathBuf> {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    if !Path::new(path).file_name()?.to_str()?.starts_with("rta-") {
-        return None;
-    }
-    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-    roots.iter().map(|root| Path::new(root).join(path)).find(|folder| folder.is_dir())
-}
-
-fn end(mut child: Child) {
-    // Errors mean that it has ended and was waited for.
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 impl Drop for TestConfig {

@@ -1,8 +1,10 @@
-//! Shared parts of the end-to-end tests and benches: the real binaries, real processes, and polling.
+//! Test harness of the end-to-end tests and benches: the real binaries, real processes, and polling.
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
 mod agent_actions;
+mod agent_reports;
 mod binaries;
+mod cluster;
 pub mod command_lines;
 mod config;
 mod fake_agents;
@@ -11,6 +13,7 @@ mod hosts;
 pub mod measurement;
 mod output_reader;
 mod pki;
+mod plan_client;
 mod processes;
 mod random;
 mod report_stream;
@@ -22,14 +25,17 @@ mod users;
 mod web;
 
 pub use agent_actions::{ActionRun, AgentClient, connect_agent, request_target, run_action};
+pub use agent_reports::AgentReports;
 pub use binaries::binary;
-pub use config::{ChildProcesses, TestConfig, control_group};
+pub use cluster::{AggregatorClient, ClusterBuilder, TestAgent, TestAggregator, TestCluster};
+pub use config::TestConfig;
 pub use fake_agents::FakeAgents;
 pub use grpc_calls::{CallOutcome, call_method, socket_channel};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};
 pub use output_reader::OutputReader;
 pub use pki::{CertificateFiles, TestCa};
-pub use processes::{ForkLoad, IdleProcesses};
+pub use plan_client::{PlanClient, PlanRecord, describe_plan};
+pub use processes::{ChildProcesses, ForkLoad, IdleProcesses, control_group};
 pub use random::RandomNumbers;
 pub use report_stream::{ObservedComponent, ObservedReport, ReportStream};
 pub use server_process::{ServerProcess, run_binary, wait_for};

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{TestConfig, run_binary};
 
 /// Folder of a CA, created by the command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TestCa(PathBuf);
 
 impl TestCa {
@@ -118,11 +118,11 @@ impl CertificateFiles {
         std::fs::copy(&self.certificate, &other.certificate).expect("a certificate can be copied");
     }
 
-    /// Copies the files into the site's folder.
-    pub fn copy(&self, site: &TestConfig, name: &str) -> Self {
+    /// Copies the files into the test's folder.
+    pub fn copy(&self, config: &TestConfig, name: &str) -> Self {
         let copy = Self {
-            certificate: site.path(&format!("{name}.pem")),
-            key: site.path(&format!("{name}-key.pem")),
+            certificate: config.path(&format!("{name}.pem")),
+            key: config.path(&format!("{name}-key.pem")),
         };
         self.replace(&copy);
         copy

@@ -1,6 +1,6 @@
 //! Host with an agent and a connected aggregator, for the benches.
 
-use crate::{ReportStream, ServerProcess, TestConfig};
+use crate::{ReportStream, TestCluster, TestConfig};
 
 /// Agent's mode of watching its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,11 @@ impl AgentMode {
     }
 }
 
-/// Host that carries every component of its site.
+/// Host that carries every component of its configuration.
 #[derive(Debug)]
 pub struct TestHost {
-    /// Configuration and stand-ins.
-    pub site: TestConfig,
-    /// Agent.
-    pub agent: ServerProcess,
-    /// Aggregator.
-    pub aggregator: ServerProcess,
+    /// Agent, aggregator and configuration.
+    pub cluster: TestCluster,
     /// Agent's reports.
     pub reports: ReportStream,
     /// Aggregator's overviews.
@@ -50,34 +46,25 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// Sets up a stage with the components of this TOML.
+    /// Starts a host with the components of this TOML.
     ///
     /// # Panics
     /// Panics if the programs do not start.
     pub fn start(mode: AgentMode, components: impl FnOnce(&TestConfig) -> String) -> Self {
-        let site = TestConfig::new();
-        let components = components(&site);
-        site.write("components.toml", &components);
+        let config = TestConfig::new();
+        let components = components(&config);
         let names: Vec<&str> = components.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
-        let more: &[&str] = match mode {
+        let agent_arguments: &[&str] = match mode {
             AgentMode::Events => &[],
             AgentMode::Scans => &["--no-events"],
         };
-        let [(agent, address)] = site.start_agents(["h"], more, "host.toml", |[agent]| {
-            format!(
-                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}], \
-                 agent = \"http://{agent}\" }}]\n",
-                names.join(", ")
-            )
-        });
-        let config = site.folder().display().to_string();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let grpc = aggregator.address("grpc");
-        let reports = ReportStream::from_agent(address);
-        let overviews = ReportStream::from_aggregator(grpc);
-        Self { site, agent, aggregator, reports, overviews }
+        let cluster = TestCluster::builder(config)
+            .components(&components)
+            .host_with("h", &format!("components = [{}]", names.join(", ")))
+            .agent_arguments(agent_arguments)
+            .start();
+        let reports = ReportStream::from_agent(cluster.agents[0].address);
+        let overviews = ReportStream::from_aggregator(cluster.aggregator.grpc);
+        Self { cluster, reports, overviews }
     }
 }

@@ -21,16 +21,16 @@ pub struct TestUsers {
 }
 
 impl TestUsers {
-    /// Creates the users file of a site, with `viewing` set to `open` or `closed`.
+    /// Creates the users file of a test, with `viewing` set to `open` or `closed`.
     ///
     /// # Panics
     /// Panics if the file cannot be created.
-    pub fn new(site: &TestConfig, viewing: &str) -> Self {
+    pub fn new(config: &TestConfig, viewing: &str) -> Self {
         let (_, ann) = create_entry("hash", "ann", "operator");
         let (_, bob) = create_entry("hash", "bob", "viewer");
         let (operator_token, job) = create_entry("token", "job", "operator");
         let (viewer_token, probe) = create_entry("token", "probe", "viewer");
-        let file = site.path("users.toml");
+        let file = config.path("users.toml");
         let text = format!("viewing = \"{viewing}\"\n{ann}{bob}{job}{probe}");
         std::fs::write(&file, text).expect("the file of users can be written");
         Self { file, operator_token, viewer_token }

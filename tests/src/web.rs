@@ -56,7 +56,7 @@ impl WebClient {
         self.post("/sign-in", &format!("name={name}&password={password}&next=/events"))
     }
 
-    /// Signs in one of the [`People`](crate::People) and returns the session.
+    /// Signs in one of the [`TestUsers`](crate::TestUsers) and returns the session.
     ///
     /// # Panics
     /// Panics if the sign-in is refused.

@@ -34,29 +34,29 @@ async fn stop(client: &mut AgentClient, component: &str) -> Result<ActionResult,
 
 #[tokio::test]
 async fn start_and_stop_do_what_they_say_and_are_idempotent() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Stopped, vec![]));
 
     let started = start(&mut client, "APP").await.unwrap();
     assert_eq!(started.outcome, ActionOutcome::Started);
-    assert_eq!(started.pids, site.processes());
-    assert_eq!(state(&mut client, "app").await, (v1::State::Running, site.processes()));
+    assert_eq!(started.pids, config.processes());
+    assert_eq!(state(&mut client, "app").await, (v1::State::Running, config.processes()));
     let again = start(&mut client, "app").await.unwrap();
     assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, started.pids.clone()));
-    assert_eq!(site.processes(), started.pids);
+    assert_eq!(config.processes(), started.pids);
 
     let stopped = stop(&mut client, "app").await.unwrap();
     assert_eq!((stopped.outcome, stopped.pids), (ActionOutcome::Stopped, started.pids));
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
     assert_eq!(stop(&mut client, "app").await.unwrap().outcome, ActionOutcome::AlreadyStopped);
 }
 
 #[tokio::test]
 async fn a_started_process_is_detached_and_leaves_no_zombie() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pid = start(&mut client, "app").await.unwrap().pids[0];
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -65,9 +65,9 @@ async fn a_started_process_is_detached_and_leaves_no_zombie() {
     assert_eq!(fields[1], agent.pid().to_string());
     assert_eq!((fields[2], fields[3], fields[4]), (&*pid.to_string(), &*pid.to_string(), "0"));
     assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap().as_os_str(), "/dev/null");
-    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap(), site.log_path("app"));
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap(), config.log_path("app"));
     let said = wait_for("the stand-in's output", || {
-        std::fs::read_to_string(site.log_path("app")).ok().filter(|said| !said.is_empty())
+        std::fs::read_to_string(config.log_path("app")).ok().filter(|said| !said.is_empty())
     });
     assert_eq!(said, "stand-in ready\n");
     stop(&mut client, "app").await.unwrap();
@@ -78,15 +78,16 @@ async fn a_started_process_is_detached_and_leaves_no_zombie() {
 
 #[tokio::test]
 async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("app", "", "")
+    let config = TestConfig::one_host(|config| {
+        config
+            .component_toml("app", "", "")
             .replace(
                 &format!("\"{}\", ", binary("stand-in").display()),
                 "\"/bin/sh\", \"-c\", \"echo no such topic; exit 3\", ",
             )
             .replace("'^--token", "'^--never")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let status = start(&mut connect_agent(address).await, "app").await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(
@@ -97,30 +98,32 @@ async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
 
 #[tokio::test]
 async fn a_command_that_never_matches_is_ended_and_told() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("app", "", "")
+    let config = TestConfig::one_host(|config| {
+        config
+            .component_toml("app", "", "")
             .replace("timeout = \"20s\"", "timeout = \"1s\"")
             .replace("'^--token", "'^--never")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let status = start(&mut connect_agent(address).await, "app").await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("no process matched its criteria within 1 s"), "{status}");
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 #[tokio::test]
 async fn what_cannot_be_launched_is_refused_with_the_reason() {
     let watched = "[[component]]\nname = \"watched\"\ncriteria = [{ regex = '^--no-such$' }]\n";
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("no program", "", "")
+    let config = TestConfig::one_host(|config| {
+        config
+            .component_toml("no program", "", "")
             .replace(&binary("stand-in").display().to_string(), "/no/such/program")
-            + &site.component_toml("no folder", "", "directory = \"/no/such/folder\"")
-            + &site.component_toml("no user", "", "user = \"no-such-user\"")
-            + &site.component_toml("no log", "", "").replace("log/no log.log", "config/site.toml/x")
+            + &config.component_toml("no folder", "", "directory = \"/no/such/folder\"")
+            + &config.component_toml("no user", "", "user = \"no-such-user\"")
+            + &config.component_toml("no log", "", "").replace("log/no log.log", "config/site.toml/x")
             + watched
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for (component, reason) in [
         ("no program", "\"/no/such/program\" cannot be run: No such file"),
@@ -141,31 +144,32 @@ async fn what_cannot_be_launched_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
-    let site = TestConfig::one_host(|site| {
-        let script = site.path("launcher.sh");
-        let token = format!("--token=app-{}", site.token());
+    let config = TestConfig::one_host(|config| {
+        let script = config.path("launcher.sh");
+        let token = format!("--token=app-{}", config.token());
         let stand_in = binary("stand-in");
         std::fs::write(&script, format!("sleep 2\nexec -a java '{}' {token}\n", stand_in.display())).unwrap();
-        site.component_toml("app", "", "")
+        config
+            .component_toml("app", "", "")
             .replace(
                 &format!("\"{}\", \"{token}\"", stand_in.display()),
                 &format!("\"/bin/bash\", \"{}\"", script.display()),
             )
             .replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let started = start(&mut connect_agent(address).await, "app").await.unwrap();
     assert_eq!(started.outcome, ActionOutcome::Started);
-    assert_eq!(started.pids, site.processes());
+    assert_eq!(started.pids, config.processes());
 }
 
 #[tokio::test]
 async fn hostile_command_lines_are_matched_like_any_other() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let rule = |name: &str, criteria: &str| {
             format!(
                 "[[component]]\nname = \"{name}\"\ncriteria = [{{ index = 1, regex = '^--token={name}-{}$' }}, {criteria}]\n",
-                site.token()
+                config.token()
             )
         };
         rule("bytes", "{ index = 2, regex = 'end' }")
@@ -175,7 +179,7 @@ async fn hostile_command_lines_are_matched_like_any_other() {
     let play = |name: &str, arguments: &[&[u8]]| {
         Command::new(binary("stand-in"))
             .arg0("java")
-            .arg(format!("--token={name}-{}", site.token()))
+            .arg(format!("--token={name}-{}", config.token()))
             .args(arguments.iter().map(|argument| std::ffi::OsStr::from_bytes(argument)))
             .env("STAND_IN_LEASE", std::process::id().to_string())
             .stdout(Stdio::null())
@@ -189,7 +193,7 @@ async fn hostile_command_lines_are_matched_like_any_other() {
         play("empty", &[b"", b"last"]),
         play("long", &[&long, &long, b"after"]),
     ];
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for (name, child) in ["bytes", "empty", "long"].iter().zip(&mut children) {
         assert_eq!(state(&mut client, name).await, (v1::State::Running, vec![child.id()]), "{name}");
@@ -201,8 +205,8 @@ async fn hostile_command_lines_are_matched_like_any_other() {
 
 #[tokio::test]
 async fn the_stream_tells_changes_and_beats() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap().event.unwrap();
@@ -216,7 +220,7 @@ async fn the_stream_tells_changes_and_beats() {
             Event::Report(report) => panic!("nothing has changed: {report:?}"),
         }
     }
-    let mut child = site.start_stand_in("app");
+    let mut child = config.start_stand_in("app");
     let states = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>| loop {
         if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event {
             return (report.components[0].state(), report.components[0].processes.clone());
@@ -232,13 +236,13 @@ async fn the_stream_tells_changes_and_beats() {
 
 #[tokio::test]
 async fn what_it_started_outlives_it_and_is_found_again() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (mut agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (mut agent, address) = config.start_agent("h");
     let pids = start(&mut connect_agent(address).await, "app").await.unwrap().pids;
     agent.signal(Signal::KILL);
     agent.wait();
-    assert_eq!(site.processes(), pids);
-    let (_agent, address) = site.start_agent("h");
+    assert_eq!(config.processes(), pids);
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids.clone()));
     assert_eq!(start(&mut client, "app").await.unwrap().outcome, ActionOutcome::AlreadyRunning);
@@ -247,8 +251,8 @@ async fn what_it_started_outlives_it_and_is_found_again() {
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_with_a_stream_open() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (mut agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (mut agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     stream.message().await.unwrap();
@@ -259,8 +263,8 @@ async fn sigterm_ends_it_cleanly_with_a_stream_open() {
 
 #[tokio::test]
 async fn health_and_reflection_are_served() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await.unwrap());
     let service = "rta.v1.AgentService".to_owned();
@@ -324,10 +328,10 @@ fn a_taken_port_is_told_in_one_sentence() {
 
 #[test]
 fn a_broken_configuration_is_told_whole() {
-    let site = TestConfig::new();
-    site.write("a.toml", "[[component]]\nname = \"x\"\ncriteria = [{ indx = 1, regex = 'a(' }]\n");
-    let config = site.folder();
-    let output = run_binary("rta-agent", ["--config", config.to_str().unwrap()]);
+    let config = TestConfig::new();
+    config.write("a.toml", "[[component]]\nname = \"x\"\ncriteria = [{ indx = 1, regex = 'a(' }]\n");
+    let folder = config.folder();
+    let output = run_binary("rta-agent", ["--config", folder.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("a.toml:3:15: component \"x\": key \"indx\" is not known"), "{said}");
@@ -337,9 +341,9 @@ fn a_broken_configuration_is_told_whole() {
 /// The agent's own command line matches its criteria, but the agent excludes itself.
 #[tokio::test]
 async fn the_agent_does_not_match_itself() {
-    let site = TestConfig::new();
-    let folder = site.folder();
-    site.write(
+    let config = TestConfig::new();
+    let folder = config.folder();
+    config.write(
         "a.toml",
         &format!(
             "[[component]]\nname = \"app\"\ncriteria = [{{ regex = '{}' }}, {{ regex = 'rta-agent' }}]\n[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"] }}]\n",
@@ -357,12 +361,12 @@ async fn the_agent_does_not_match_itself() {
 /// A component restarted by a foreign supervisor is not reported as stopped.
 #[tokio::test]
 async fn a_component_that_something_else_restarts_is_told_so() {
-    let site =
-        TestConfig::one_host(|site| site.component_toml("app", "", "[component.stop]\ntimeout = \"2s\""));
+    let config =
+        TestConfig::one_host(|config| config.component_toml("app", "", "[component.stop]\ntimeout = \"2s\""));
     let script = format!(
         "while :; do '{}' --token=app-{} >/dev/null; done",
         binary("stand-in").display(),
-        site.token()
+        config.token()
     );
     let mut supervisor = Command::new("/bin/bash")
         .args(["-c", &script])
@@ -370,9 +374,9 @@ async fn a_component_that_something_else_restarts_is_told_so() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    wait_for("the supervised process", || (!site.processes().is_empty()).then_some(()));
+    wait_for("the supervised process", || (!config.processes().is_empty()).then_some(()));
     let status = stop(&mut client, "app").await.unwrap_err();
     supervisor.kill().unwrap();
     supervisor.wait().unwrap();
@@ -385,12 +389,12 @@ async fn a_component_that_something_else_restarts_is_told_so() {
 /// A caller that disconnects at once leaves no lock behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_start_goes_on_and_frees_the_component() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut abandoned = client.clone();
     let call = tokio::spawn(async move { start(&mut abandoned, "app").await });
-    wait_for("the start to be under way", || (!site.processes().is_empty()).then_some(()));
+    wait_for("the start to be under way", || (!config.processes().is_empty()).then_some(()));
     call.abort();
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     loop {
@@ -406,11 +410,11 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
 /// A new configuration replaces the old one completely or not at all, and touches no process.
 #[tokio::test]
 async fn a_hangup_makes_it_read_its_configuration_anew() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pids = start(&mut client, "app").await.unwrap().pids;
-    let sound = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
+    let sound = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
     let until = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>,
                        is_so: &dyn Fn(&v1::Report) -> bool| loop {
@@ -423,8 +427,8 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
     let before = until(&mut stream, &|_| true).await;
 
     let more = sound.replace("components = [\"app\"]", "components = [\"more\", \"app\"]")
-        + &site.component_toml("more", "", "");
-    site.write("site.toml", &more);
+        + &config.component_toml("more", "", "");
+    config.write("site.toml", &more);
     agent.signal(Signal::HUP);
     let after = until(&mut stream, &|report| report.components.len() == 2).await;
     assert_ne!(after.config_digest, before.config_digest);
@@ -434,7 +438,7 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
     );
     assert_eq!(after.components[1].processes[0].pid, pids[0]);
 
-    site.write("site.toml", &more.replace("criteria", "criterion"));
+    config.write("site.toml", &more.replace("criteria", "criterion"));
     agent.signal(Signal::HUP);
     let refused = until(&mut stream, &|report| !report.config_error.is_empty()).await;
     assert!(
@@ -447,7 +451,7 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.message(), refused.config_error);
 
-    site.write("site.toml", &sound);
+    config.write("site.toml", &sound);
     let response = client.reload_config(reload).await.unwrap().into_inner();
     assert_eq!(response.config_digest, before.config_digest);
     assert_eq!(response.changes, ["component \"more\" removed"]);

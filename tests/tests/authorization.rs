@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ use rta_shared::authorization::{
 };
 use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
 use rta_tests::{
-    AgentClient, CallOutcome, CertificateFiles, ServerProcess, TestCa, TestConfig, TestUsers, WebClient,
+    AgentClient, CallOutcome, CertificateFiles, ServerProcess, TestCa, TestCluster, TestConfig, WebClient,
     binary, call_method, run_action, run_binary, socket_channel, wait_for,
 };
 use tokio::runtime::Runtime;
@@ -35,120 +35,91 @@ fn is_root() -> bool {
     is_root
 }
 
-/// Agent and aggregator with TLS, users and sockets.
-struct World {
-    site: TestConfig,
-    pki: TestCa,
-    foreign: TestCa,
-    people: TestUsers,
-    agent: ServerProcess,
-    agent_address: SocketAddr,
-    aggregator: ServerProcess,
-    grpc: SocketAddr,
-    web: WebClient,
-}
-
 /// Returns a command for `program` in which the group `rta` exists.
-fn with_group(site: &TestConfig, program: &str) -> Command {
+fn with_group(config: &TestConfig, program: &str) -> Command {
     let mut command = if is_root() { Command::new("unshare") } else { Command::new(binary(program)) };
     if is_root() {
         let script =
             "mount --bind \"$0/passwd\" /etc/passwd && mount --bind \"$0/group\" /etc/group && exec \"$@\"";
         command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
-        command.arg(site.path("")).arg(binary(program));
+        command.arg(config.path("")).arg(binary(program));
     }
     command
 }
 
-impl World {
-    fn new() -> Self {
-        let site = TestConfig::new();
-        let (member, other) = (MEMBER, OTHER);
-        let user = |(name, uid): (&str, u32)| format!("{name}:x:{uid}:{uid}::/:/bin/sh\n");
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
-        std::fs::write(site.path("passwd"), format!("{passwd}\n{}{}", user(member), user(other))).unwrap();
-        let group = std::fs::read_to_string("/etc/group").unwrap();
-        let group: String =
-            group.lines().filter(|line| !line.starts_with("rta:")).map(|line| format!("{line}\n")).collect();
-        std::fs::write(site.path("group"), format!("{group}rta:x:{GROUP}:{}\n", member.0)).unwrap();
-        std::fs::set_permissions(site.path(""), Permissions::from_mode(0o755)).unwrap();
+/// Starts an agent and an aggregator with TLS, users and sockets.
+fn start_cluster() -> (TestCluster, TestCa) {
+    let config = TestConfig::new();
+    let (member, other) = (MEMBER, OTHER);
+    let user = |(name, uid): (&str, u32)| format!("{name}:x:{uid}:{uid}::/:/bin/sh\n");
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    std::fs::write(config.path("passwd"), format!("{passwd}\n{}{}", user(member), user(other))).unwrap();
+    let group = std::fs::read_to_string("/etc/group").unwrap();
+    let group: String =
+        group.lines().filter(|line| !line.starts_with("rta:")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(config.path("group"), format!("{group}rta:x:{GROUP}:{}\n", member.0)).unwrap();
+    std::fs::set_permissions(config.path(""), Permissions::from_mode(0o755)).unwrap();
 
-        let pki = TestCa::new(site.path("pki"));
-        let foreign = TestCa::new(site.path("foreign"));
-        let (ca, people) = (pki.ca(), TestUsers::new(&site, "closed"));
-        let aggregator_own = pki.create_host("aggregator");
-        let config = site.folder();
-        let hosts = |agent: &str| {
-            site.write(
-                "site.toml",
-                &format!(
-                    "{}[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"{agent}\" }}]\n",
-                    site.component_toml("app", "", "")
-                ),
-            );
-        };
-        hosts("https://127.0.0.1:1");
-        let mut agent = with_group(&site, "rta-agent");
-        agent.arg("--config").arg(&config).args(["--host", "h", "--listen", "127.0.0.1:0", "--socket"]);
-        agent.arg(site.path("run/agent.sock")).args(pki.create_host("h").flags(&ca));
-        let mut agent = ServerProcess::spawn(agent);
-        let agent_address = agent.address("address");
-        hosts(&format!("https://{agent_address}"));
-        let mut aggregator = with_group(&site, "rta-aggregator");
-        aggregator.arg("--config").arg(&config).args([
-            "--web",
-            "127.0.0.1:0",
-            "--grpc",
-            "127.0.0.1:0",
-            "--socket",
-        ]);
-        aggregator.arg(site.path("run/aggregator.sock")).arg("--users").arg(&people.file);
-        aggregator.args(aggregator_own.flags(&ca));
-        let mut aggregator = ServerProcess::spawn(aggregator);
-        let (grpc, web) = (aggregator.address("grpc"), WebClient(aggregator.address("web")));
-        Self { site, pki, foreign, people, agent, agent_address, aggregator, grpc, web }
-    }
+    let ca = TestCa::new(config.path("pki"));
+    let app = config.component_toml("app", "", "");
+    let [agent, aggregator] = [ServerKind::Agent, ServerKind::Aggregator]
+        .map(|server| ["--socket".to_owned(), socket(&config, server).display().to_string()]);
+    let cluster = TestCluster::builder(config)
+        .components(&app)
+        .host("h", &["app"])
+        .agent_arguments(agent)
+        .aggregator_arguments(aggregator)
+        .users("closed")
+        .tls(&ca)
+        .command(with_group)
+        .start();
+    (cluster, ca)
+}
 
-    fn socket(&self, server: ServerKind) -> PathBuf {
-        self.site.path(if server == ServerKind::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
-    }
+fn socket(config: &TestConfig, server: ServerKind) -> PathBuf {
+    config.path(if server == ServerKind::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
+}
 
-    /// Returns a TLS channel to one of the servers.
-    fn tls(&self, server: ServerKind, own: Option<&CertificateFiles>) -> Channel {
-        let (address, name) = match server {
-            ServerKind::Agent => (self.agent_address, "h"),
-            ServerKind::Aggregator | ServerKind::Page => (self.grpc, "aggregator"),
-        };
-        let own = own.map(|own| (own.certificate.clone(), own.key.clone()));
-        let asking = ClientTls::new(TlsFiles { own, ca: Some(self.pki.ca()) }).unwrap();
-        let address = format!("https://{address}");
-        asking.channel(
-            &Endpoint::from_shared(address.clone()).unwrap(),
-            ServerTarget::new(&address, &[name]).unwrap(),
-        )
-    }
+/// Returns a TLS channel to one of the servers.
+fn tls_channel(
+    cluster: &TestCluster,
+    ca: &TestCa,
+    server: ServerKind,
+    own: Option<&CertificateFiles>,
+) -> Channel {
+    let (address, name) = match server {
+        ServerKind::Agent => (cluster.agents[0].address, "h"),
+        ServerKind::Aggregator | ServerKind::Page => (cluster.aggregator.grpc, "aggregator"),
+    };
+    let own = own.map(|own| (own.certificate.clone(), own.key.clone()));
+    let client = ClientTls::new(TlsFiles { own, ca: Some(ca.ca()) }).unwrap();
+    let address = format!("https://{address}");
+    client.channel(
+        &Endpoint::from_shared(address.clone()).unwrap(),
+        ServerTarget::new(&address, &[name]).unwrap(),
+    )
+}
 
-    /// Returns the outcomes of another user's calls over the socket.
-    fn as_user(
-        &self,
-        server: ServerKind,
-        (_, uid): (&str, u32),
-        groups: &[&str],
-        rules: &[MethodRule],
-    ) -> Vec<String> {
-        let program = self.site.path("grpc-caller");
-        if !program.exists() {
-            // Copied by a separate process: a file open for writing here would be busy
-            // while another test forks.
-            assert!(Command::new("cp").arg(binary("grpc-caller")).arg(&program).status().unwrap().success());
-        }
-        let uid = uid.to_string();
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", &uid, "--regid", &uid]).args(groups).arg(&program).arg(self.socket(server));
-        let output = command.args(rules.iter().map(|rule| rule.path)).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+/// Returns the outcomes of another user's calls over the socket.
+fn call_as_user(
+    config: &TestConfig,
+    server: ServerKind,
+    (_, uid): (&str, u32),
+    groups: &[&str],
+    rules: &[MethodRule],
+) -> Vec<String> {
+    let program = config.path("grpc-caller");
+    if !program.exists() {
+        // Copied by a separate process: a file open for writing here would be busy
+        // while another test forks.
+        assert!(Command::new("cp").arg(binary("grpc-caller")).arg(&program).status().unwrap().success());
     }
+    let uid = uid.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &uid, "--regid", &uid]).args(groups).arg(&program).arg(socket(config, server));
+    let output = command.args(rules.iter().map(|rule| rule.path)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// Checks the outcome `met` against the table's right for `kind`; `None`: the caller must get no connection.
@@ -175,20 +146,20 @@ fn described(service: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_method_answers_whom_the_table_names_and_nobody_else() {
-    let world = World::new();
+    let (cluster, ca) = start_cluster();
     let runtime = Runtime::new().unwrap();
     let _within = runtime.enter();
-    let person = world.pki.create_user("ann");
-    let host = world.pki.create_host("other");
-    let aggregator = world.pki.files("hosts/aggregator");
-    let foreign = world.foreign.create_host("aggregator");
+    let person = ca.create_user("ann");
+    let host = ca.create_host("other");
+    let aggregator = ca.files("hosts/aggregator");
+    let foreign = TestCa::new(cluster.config.path("foreign")).create_host("aggregator");
     for (server, rules, service) in [
         (ServerKind::Agent, AGENT_METHODS, "AgentService"),
         (ServerKind::Aggregator, AGGREGATOR_METHODS, "AggregatorService"),
     ] {
         let listed: BTreeSet<String> = rules.iter().map(|rule| rule.path.to_owned()).collect();
         assert!(described(service).is_subset(&listed), "a method of {service} is in no row");
-        let (viewer, operator) = (&world.people.viewer_token, &world.people.operator_token);
+        let (viewer, operator) = (&cluster.users().viewer_token, &cluster.users().operator_token);
         // An agent accepts no tokens, and TLS admits only the aggregator.
         let token = |kind| (server == ServerKind::Aggregator).then_some(kind);
         let callers = [
@@ -201,14 +172,14 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
             ("aggregator", Some(&aggregator), None, Some(CallerKind::AggregatorCertificate)),
         ];
         for (who, own, token, kind) in callers {
-            let channel = world.tls(server, own);
+            let channel = tls_channel(&cluster, &ca, server, own);
             for rule in rules {
                 let met = runtime.block_on(call_method(&channel, rule.path, token.map(String::as_str)));
                 check(server, who, rule, kind, met);
             }
         }
         // The server's own user.
-        let channel = socket_channel(&world.socket(server));
+        let channel = socket_channel(&socket(&cluster.config, server));
         for rule in rules {
             let met = runtime.block_on(call_method(&channel, rule.path, None));
             check(server, "own user", rule, Some(CallerKind::LocalMember), met);
@@ -221,8 +192,8 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
             continue;
         }
         let member_group = GROUP.to_string();
-        let as_member = world.as_user(server, MEMBER, &["--groups", &member_group], rules);
-        let as_other = world.as_user(server, OTHER, &["--clear-groups"], rules);
+        let as_member = call_as_user(&cluster.config, server, MEMBER, &["--groups", &member_group], rules);
+        let as_other = call_as_user(&cluster.config, server, OTHER, &["--clear-groups"], rules);
         assert_eq!((as_member.len(), as_other.len()), (rules.len(), rules.len()));
         for (at, rule) in rules.iter().enumerate() {
             let may = CallerKind::LocalMember.may(server, rule.right);
@@ -236,18 +207,17 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
             assert_eq!(as_other[at], "NoConnection", "{server:?} {} as another user", rule.path);
         }
         // The file mode is not the only check: with the socket open to everybody, the server itself refuses.
-        std::fs::set_permissions(world.socket(server), Permissions::from_mode(0o666)).unwrap();
-        for met in world.as_user(server, OTHER, &["--clear-groups"], rules) {
+        std::fs::set_permissions(socket(&cluster.config, server), Permissions::from_mode(0o666)).unwrap();
+        for met in call_as_user(&cluster.config, server, OTHER, &["--clear-groups"], rules) {
             assert_eq!(met, "Refused", "{server:?}: another user through an open file");
         }
         // A user removed from the group in the database is refused, even if their
         // process still has the group.
-        for met in world.as_user(server, OTHER, &["--groups", &member_group], rules) {
+        for met in call_as_user(&cluster.config, server, OTHER, &["--groups", &member_group], rules) {
             assert_eq!(met, "Refused", "{server:?}: a group that the process has kept");
         }
-        std::fs::set_permissions(world.socket(server), Permissions::from_mode(0o660)).unwrap();
+        std::fs::set_permissions(socket(&cluster.config, server), Permissions::from_mode(0o660)).unwrap();
     }
-    drop(world);
 }
 
 /// Returns the status code and the redirect target of a response, without waiting for the body.
@@ -273,24 +243,24 @@ fn asked(web: WebClient, rule: &RouteRule, path: &str, token: Option<&str>) -> (
 
 #[test]
 fn every_route_answers_whom_the_table_names_and_nobody_else() {
-    let world = World::new();
-    let page = world.web.request(
+    let (cluster, _) = start_cluster();
+    let page = cluster.aggregator.web.request(
         "GET",
         "/",
-        &[("Authorization", &format!("Bearer {}", world.people.viewer_token))],
+        &[("Authorization", &format!("Bearer {}", cluster.users().viewer_token))],
         "",
     );
     let asset = page.body.split("href=\"").find(|rest| rest.starts_with("/assets/")).unwrap();
     let asset = asset.split('"').next().unwrap();
     let callers = [
         ("nobody", None, CallerKind::Anonymous),
-        ("viewer", Some(world.people.viewer_token.as_str()), CallerKind::Viewer),
-        ("operator", Some(world.people.operator_token.as_str()), CallerKind::Operator),
+        ("viewer", Some(cluster.users().viewer_token.as_str()), CallerKind::Viewer),
+        ("operator", Some(cluster.users().operator_token.as_str()), CallerKind::Operator),
     ];
     for (who, token, kind) in callers {
         for rule in HTTP_ROUTES {
             let path = if rule.path.ends_with('*') { asset } else { rule.path };
-            let (code, location) = asked(world.web, rule, path, token);
+            let (code, location) = asked(cluster.aggregator.web, rule, path, token);
             let is_refused = matches!(code, 401 | 403) || location.starts_with("/sign-in");
             assert_eq!(
                 !is_refused,
@@ -301,16 +271,16 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
             assert!(code != 404 || !is_refused, "{path}");
         }
         let missing = RouteRule { method: "DELETE", path: "/", right: rta_shared::authorization::Right::Act };
-        let (code, location) = asked(world.web, &missing, "/", token);
+        let (code, location) = asked(cluster.aggregator.web, &missing, "/", token);
         assert!(code == 405 || location.starts_with("/sign-in"), "DELETE / as {who}: {code}");
     }
 }
 
 #[test]
 fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
-    let world = World::new();
-    let socket = format!("unix:{}", world.socket(ServerKind::Aggregator).display());
-    let rta = |arguments: &[&str]| run_binary("rta", ["--aggregator", &socket].iter().chain(arguments));
+    let (cluster, _) = start_cluster();
+    let aggregator = format!("unix:{}", socket(&cluster.config, ServerKind::Aggregator).display());
+    let rta = |arguments: &[&str]| run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments));
     wait_for("the host to be reached", || {
         String::from_utf8_lossy(&rta(&["status"]).stdout).contains("app on h is down").then_some(())
     });
@@ -340,18 +310,17 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
                 .then_some(())
         });
     };
-    logged(&world.agent, &format!("{me}, local"));
+    logged(&cluster.agents[0].process, &format!("{me}, local"));
 
     // A name claimed over the agent's own socket is ignored.
     let runtime = Runtime::new().unwrap();
     let stopped = runtime.block_on(async {
-        let mut agent = AgentClient::new(socket_channel(&world.socket(ServerKind::Agent)));
+        let mut agent = AgentClient::new(socket_channel(&socket(&cluster.config, ServerKind::Agent)));
         run_action(&mut agent, ActionKind::Stop, "app").await
     });
     assert!(stopped.result.is_ok(), "{stopped:?}");
-    assert!(!world.agent.log().iter().any(|line| line.contains("by\":\"ann")));
-    assert_eq!(world.site.find_process("app"), None);
-    drop(world.aggregator);
+    assert!(!cluster.agents[0].process.log().iter().any(|line| line.contains("by\":\"ann")));
+    assert_eq!(cluster.config.find_process("app"), None);
 }
 
 /// Returns exit code and error output of a program that refuses to start.
@@ -362,17 +331,17 @@ fn refusal(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let config = site.folder();
-    let config = config.to_str().unwrap();
-    let socket = site.path("a.sock");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let folder = config.folder();
+    let folder = folder.to_str().unwrap();
+    let socket = config.path("a.sock");
     let socket = socket.to_str().unwrap();
-    let agent = ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--socket", socket];
+    let agent = ["--config", folder, "--host", "h", "--listen", "127.0.0.1:0", "--socket", socket];
     let (code, said) = refusal("rta-agent", &agent);
     assert_eq!(code, Some(2));
     assert!(said.contains("rta pki init") && said.contains("rta pki host h"), "{said}");
     let aggregator =
-        ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--socket", socket];
+        ["--config", folder, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--socket", socket];
     let (code, said) = refusal("rta-aggregator", &aggregator);
     assert_eq!(code, Some(2));
     assert!(said.contains("rta pki init") && said.contains("rta pki host aggregator"), "{said}");
@@ -384,16 +353,16 @@ fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
     assert!(!Path::new(socket).exists());
 
     let more = ["--socket", socket];
-    let (mut first, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
+    let (mut first, _) = config.start_agent_with("h", "127.0.0.1:0", &more);
     let second =
-        ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
+        ["--config", folder, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
     let (code, said) = refusal("rta-agent", &second);
     assert_eq!(code, Some(1));
     assert!(said.contains("is served by another instance"), "{said}");
     first.signal(rustix::process::Signal::KILL);
     first.wait();
     assert!(Path::new(socket).exists(), "a killed program leaves its socket");
-    let (_third, _) = site.start_agent_with("h", "127.0.0.1:0", &more);
+    let (_third, _) = config.start_agent_with("h", "127.0.0.1:0", &more);
 }
 
 #[test]

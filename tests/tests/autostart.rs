@@ -14,31 +14,31 @@ use tonic::transport::Channel;
 
 type Client = AgentServiceClient<Channel>;
 
-/// Creates a site with one host `h` that carries `app`, with `rule` in its table.
-fn site(rule: &str) -> TestConfig {
-    let site = TestConfig::new();
-    write(&site, &site.component_toml("app", "", ""), rule);
-    site
+/// Creates a configuration with one host `h` that carries `app`, with `rule` in its table.
+fn config(rule: &str) -> TestConfig {
+    let config = TestConfig::new();
+    write(&config, &config.component_toml("app", "", ""), rule);
+    config
 }
 
-fn write(site: &TestConfig, component: &str, rule: &str) {
+fn write(config: &TestConfig, component: &str, rule: &str) {
     let text = component.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
     let host = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
-    site.write("site.toml", &(text + host));
+    config.write("site.toml", &(text + host));
 }
 
-/// Starts an agent that keeps its state in the site's folder.
-async fn agent(site: &TestConfig) -> (ServerProcess, Client) {
-    let state = site.path("state");
-    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+/// Starts an agent that keeps its state in the test's folder.
+async fn agent(config: &TestConfig) -> (ServerProcess, Client) {
+    let state = config.path("state");
+    let (agent, address) = config.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
 /// Kills the agent with SIGKILL and starts another one.
-async fn next_agent(site: &TestConfig, mut agent: ServerProcess) -> (ServerProcess, Client) {
+async fn next_agent(config: &TestConfig, mut agent: ServerProcess) -> (ServerProcess, Client) {
     agent.signal(Signal::KILL);
     agent.wait();
-    self::agent(site).await
+    self::agent(config).await
 }
 
 fn ann() -> Option<v1::Requester> {
@@ -92,9 +92,9 @@ async fn until(
     }
 }
 
-/// Kills every process of the site.
-fn kill(site: &TestConfig) {
-    for pid in site.processes() {
+/// Kills every process of the test.
+fn kill(config: &TestConfig) {
+    for pid in config.processes() {
         kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
     }
 }
@@ -108,24 +108,24 @@ const ALWAYS: &str = "restart = { when = \"always\", backoff = \"100ms\" }";
 
 #[tokio::test]
 async fn what_an_operator_started_comes_back_when_it_is_killed() {
-    let site = site(ALWAYS);
-    let (_agent, mut client) = agent(&site).await;
+    let config = config(ALWAYS);
+    let (_agent, mut client) = agent(&config).await;
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
     assert_eq!((autostart.wanted, &*autostart.why), (false, "nobody has started it through rta"));
 
     start(&mut client).await.unwrap();
-    let first = site.processes();
+    let first = config.processes();
     let (_, autostart) = back(&mut client, 0).await;
     assert_eq!((autostart.wanted, &*autostart.why), (true, "ann from 127.0.0.1 started it"));
-    kill(&site);
+    kill(&config);
     let (pids, autostart) = back(&mut client, 1).await;
-    assert_eq!(pids, site.processes());
+    assert_eq!(pids, config.processes());
     assert_ne!(pids, first);
     assert!(autostart.last_end.starts_with("it ended by signal 9 at "), "{autostart:?}");
     assert!(!autostart.flapping);
 
     for restarts in [2, 3] {
-        kill(&site);
+        kill(&config);
         let (_, autostart) = back(&mut client, restarts).await;
         assert_eq!(autostart.flapping, restarts == 3);
     }
@@ -133,8 +133,8 @@ async fn what_an_operator_started_comes_back_when_it_is_killed() {
 
 #[tokio::test]
 async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
-    let site = site(&format!("{ALWAYS}\nwanted = \"running\""));
-    let (agent, mut client) = agent(&site).await;
+    let config = config(&format!("{ALWAYS}\nwanted = \"running\""));
+    let (agent, mut client) = agent(&config).await;
     back(&mut client, 1).await;
     stop(&mut client).await.unwrap();
     let is_left = |state, autostart: &v1::Autostart| {
@@ -142,28 +142,28 @@ async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
     };
     until(&mut client, is_left).await;
 
-    let (agent, mut client) = next_agent(&site, agent).await;
+    let (agent, mut client) = next_agent(&config, agent).await;
     let (_, autostart) = until(&mut client, is_left).await;
     assert_eq!((autostart.next_at, autostart.restarts), (None, 0));
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 
     // An operator's start makes it wanted again; the next agent restarts it, although it
     // ended while no agent ran.
     start(&mut client).await.unwrap();
     until(&mut client, |_, autostart| autostart.wanted).await;
     drop(agent);
-    kill(&site);
-    let (_agent, mut client) = self::agent(&site).await;
+    kill(&config);
+    let (_agent, mut client) = self::agent(&config).await;
     back(&mut client, 1).await;
 }
 
 #[tokio::test]
 async fn what_always_ends_is_given_up_and_flapping_until_an_operator_starts_it() {
-    let site = site("");
+    let config = config("");
     let component =
-        site.component_toml("app", "", "").replacen("command = [", "command = [\"/bin/false\", ", 1);
-    write(&site, &component, "restart = { when = \"always\", backoff = \"100ms\", limit = 3 }");
-    let (agent, mut client) = agent(&site).await;
+        config.component_toml("app", "", "").replacen("command = [", "command = [\"/bin/false\", ", 1);
+    write(&config, &component, "restart = { when = \"always\", backoff = \"100ms\", limit = 3 }");
+    let (agent, mut client) = agent(&config).await;
     start(&mut client).await.unwrap_err();
     let (_, autostart) = until(&mut client, |_, autostart| autostart.given_up).await;
     assert_eq!((autostart.restarts, autostart.flapping, autostart.next_at), (3, true, None));
@@ -180,20 +180,20 @@ async fn what_always_ends_is_given_up_and_flapping_until_an_operator_starts_it()
 async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     let mut lease = ChildProcesses::default();
     let holder = lease.spawn(Command::new("sleep").arg("1000"));
-    let site = site("");
+    let config = config("");
     let own = format!("STAND_IN_LEASE = \"{}\"", std::process::id());
     let component =
-        site.component_toml("app", "", "").replace(&own, &format!("STAND_IN_LEASE = \"{holder}\""));
-    write(&site, &component, "restart = { when = \"on-failure\", backoff = \"100ms\" }");
-    let (agent, mut client) = agent(&site).await;
+        config.component_toml("app", "", "").replace(&own, &format!("STAND_IN_LEASE = \"{holder}\""));
+    write(&config, &component, "restart = { when = \"on-failure\", backoff = \"100ms\" }");
+    let (agent, mut client) = agent(&config).await;
     start(&mut client).await.unwrap();
     back(&mut client, 0).await;
-    kill(&site);
+    kill(&config);
     back(&mut client, 1).await;
 
     // A stand-in that has opened its lease exits with status 0 when the lease ends.
     wait_for("both runs to be ready", || {
-        let said = std::fs::read_to_string(site.log_path("app")).ok()?;
+        let said = std::fs::read_to_string(config.log_path("app")).ok()?;
         (said.matches("stand-in ready").count() == 2).then_some(())
     });
     lease.kill(holder);
@@ -209,75 +209,75 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     );
     // The end is reported at once, and stored a moment later.
     wait_for("that to be kept", || {
-        let kept = std::fs::read(site.path("state/agent.json")).ok()?;
+        let kept = std::fs::read(config.path("state/agent.json")).ok()?;
         let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
         kept["finished"]["app"].is_object().then_some(())
     });
-    let (_agent, mut client) = next_agent(&site, agent).await;
+    let (_agent, mut client) = next_agent(&config, agent).await;
     until(&mut client, is_left).await;
 }
 
 /// Like a JVM, the component exits with 143 after SIGTERM; with other codes after other signals.
 #[tokio::test]
 async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
-    let site = site("");
+    let config = config("");
     let script = "trap 'exit 143' TERM; trap 'exit 3' USR1; trap 'exit 4' USR2; echo ready >> {}; \
                   while kill -0 $STAND_IN_LEASE; do sleep 0.05; done";
-    let script = script.replace("{}", &site.path("ready").display().to_string());
-    let own = site.component_toml("app", "", "").replacen(
+    let script = script.replace("{}", &config.path("ready").display().to_string());
+    let own = config.component_toml("app", "", "").replacen(
         &format!("command = [\"{}\", ", rta_tests::binary("stand-in").display()),
         &format!("command = [\"/bin/bash\", \"-c\", \"{script}\", "),
         1,
     );
     let rule = "restart = { when = \"on-failure\", backoff = \"100ms\", success_exit_status = [3] }";
-    write(&site, &own, rule);
-    let (_agent, mut client) = agent(&site).await;
+    write(&config, &own, rule);
+    let (_agent, mut client) = agent(&config).await;
     let mut runs = 0;
     for (signal, status) in [(Signal::TERM, 143), (Signal::USR1, 3)] {
         start(&mut client).await.unwrap();
         runs += 1;
-        are_ready(&site, runs);
-        site.signal_component("app", signal);
+        are_ready(&config, runs);
+        config.signal_component("app", signal);
         let why = format!("it ended with exit status {status}, which is no failure");
         until(&mut client, |state, autostart| state == v1::State::Stopped && autostart.why == why).await;
     }
     start(&mut client).await.unwrap();
-    are_ready(&site, runs + 1);
-    site.signal_component("app", Signal::USR2);
+    are_ready(&config, runs + 1);
+    config.signal_component("app", Signal::USR2);
     let (_, autostart) = back(&mut client, 1).await;
     assert!(autostart.last_end.starts_with("it ended with exit status 4 at "), "{autostart:?}");
 }
 
 /// Waits until this number of runs has set its traps.
-fn are_ready(site: &TestConfig, runs: usize) {
+fn are_ready(config: &TestConfig, runs: usize) {
     wait_for("the traps to be set", || {
-        let ready = std::fs::read_to_string(site.path("ready")).ok()?;
+        let ready = std::fs::read_to_string(config.path("ready")).ok()?;
         (ready.lines().count() == runs).then_some(())
     });
 }
 
 #[tokio::test]
 async fn maintenance_holds_it_also_over_the_agents_end_and_ends_by_itself() {
-    let site = site(&format!("{ALWAYS}\nwanted = \"running\""));
-    let (agent, mut client) = agent(&site).await;
+    let config = config(&format!("{ALWAYS}\nwanted = \"running\""));
+    let (agent, mut client) = agent(&config).await;
     back(&mut client, 1).await;
     maintain(&mut client, &[("another", None), ("App", None)]).await;
-    kill(&site);
+    kill(&config);
     let is_held = |state, autostart: &v1::Autostart| {
         state == v1::State::Stopped
             && autostart.next_at.is_none()
             && autostart.why.ends_with("; in maintenance nothing is started")
     };
     until(&mut client, is_held).await;
-    let (_agent, mut client) = next_agent(&site, agent).await;
+    let (_agent, mut client) = next_agent(&config, agent).await;
     until(&mut client, is_held).await;
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 
     // A component that is not listed is no longer in maintenance.
     maintain(&mut client, &[("another", None)]).await;
     back(&mut client, 1).await;
     maintain(&mut client, &[("", Some(1))]).await;
-    kill(&site);
+    kill(&config);
     let (_, autostart) = back(&mut client, 2).await;
     assert_eq!(autostart.why, "the configuration wants it running");
 }
@@ -286,76 +286,76 @@ async fn maintenance_holds_it_also_over_the_agents_end_and_ends_by_itself() {
 async fn where_the_state_is_corrupt_nothing_is_started_that_an_operator_may_have_stopped() {
     const CORRUPT: &str = "{\"version\": 1, \"words\": {\"app\"";
     for wanted in ["wanted = \"running\"", ""] {
-        let site = site(&format!("{ALWAYS}\n{wanted}"));
-        std::fs::create_dir(site.path("state")).unwrap();
-        std::fs::write(site.path("state/agent.json"), CORRUPT).unwrap();
-        let (agent, mut client) = agent(&site).await;
+        let config = config(&format!("{ALWAYS}\n{wanted}"));
+        std::fs::create_dir(config.path("state")).unwrap();
+        std::fs::write(config.path("state/agent.json"), CORRUPT).unwrap();
+        let (agent, mut client) = agent(&config).await;
         until(&mut client, |now, autostart| now == v1::State::Stopped && !autostart.wanted).await;
         let said = agent.log();
         assert!(said.iter().any(|line| line.contains("autostart is off")), "{said:#?}");
         // Later requests of an operator still take effect, and the corrupt file is left for an
         // administrator to repair.
         start(&mut client).await.unwrap();
-        kill(&site);
+        kill(&config);
         back(&mut client, 1).await;
-        assert_eq!(std::fs::read_to_string(site.path("state/agent.json")).unwrap(), CORRUPT);
+        assert_eq!(std::fs::read_to_string(config.path("state/agent.json")).unwrap(), CORRUPT);
     }
 }
 
 /// Returns a component whose script counts its launches and waits for `gate` before it becomes the component.
-fn gated(site: &TestConfig) -> String {
-    let (gate, count) = (site.path("gate"), site.path("launches"));
+fn gated(config: &TestConfig) -> String {
+    let (gate, count) = (config.path("gate"), config.path("launches"));
     let script = format!(
         "echo launched >> {}\nwhile ! [ -e {} ]; do sleep 0.05; done\nexec $stand_in --token=app-$token",
         count.display(),
         gate.display()
     );
-    site.scripted_component_toml("app", &script, "")
+    config.scripted_component_toml("app", &script, "")
 }
 
-fn launches(site: &TestConfig) -> usize {
-    std::fs::read_to_string(site.path("launches")).unwrap_or_default().lines().count()
+fn launches(config: &TestConfig) -> usize {
+    std::fs::read_to_string(config.path("launches")).unwrap_or_default().lines().count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_come_up() {
-    let site = TestConfig::new();
-    write(&site, &gated(&site), ALWAYS);
-    let (agent, mut client) = agent(&site).await;
+    let config = TestConfig::new();
+    write(&config, &gated(&config), ALWAYS);
+    let (agent, mut client) = agent(&config).await;
     let starting = tokio::spawn(async move { start(&mut client).await });
-    wait_for("it to be launched", || (launches(&site) == 1).then_some(()));
-    let (_next, mut client) = next_agent(&site, agent).await;
+    wait_for("it to be launched", || (launches(&config) == 1).then_some(()));
+    let (_next, mut client) = next_agent(&config, agent).await;
     assert!(starting.await.unwrap().is_err(), "the connection is gone");
     // The next agent has resumed the start, and waits for it instead of starting another process.
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Starting).await;
     assert_eq!((autostart.wanted, autostart.next_at), (true, None));
-    std::fs::write(site.path("gate"), "").unwrap();
+    std::fs::write(config.path("gate"), "").unwrap();
     let (pids, _) = back(&mut client, 0).await;
-    assert_eq!((pids.len(), launches(&site)), (1, 1));
+    assert_eq!((pids.len(), launches(&config)), (1, 1));
 }
 
 #[tokio::test]
 async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
-    let site = TestConfig::new();
-    std::fs::write(site.path("gate"), "").unwrap();
-    write(&site, &gated(&site), ALWAYS);
-    let (_agent, mut client) = agent(&site).await;
+    let config = TestConfig::new();
+    std::fs::write(config.path("gate"), "").unwrap();
+    write(&config, &gated(&config), ALWAYS);
+    let (_agent, mut client) = agent(&config).await;
     start(&mut client).await.unwrap();
-    std::fs::remove_file(site.path("gate")).unwrap();
-    kill(&site);
+    std::fs::remove_file(config.path("gate")).unwrap();
+    kill(&config);
     until(&mut client, |state, _| state == v1::State::Starting).await;
-    wait_for("it to be launched again", || (launches(&site) == 2).then_some(()));
+    wait_for("it to be launched again", || (launches(&config) == 2).then_some(()));
     stop(&mut client).await.unwrap();
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
     assert_eq!((autostart.wanted, &*autostart.why), (false, "ann from 127.0.0.1 stopped it"));
     // The processes of the attempt have been killed: opening the gate starts nothing.
-    std::fs::write(site.path("gate"), "").unwrap();
-    let script = site.path("app.sh").display().to_string();
+    std::fs::write(config.path("gate"), "").unwrap();
+    let script = config.path("app.sh").display().to_string();
     let is_left = || {
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         processes
             .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
             .any(|line| line.split(|byte| *byte == 0).any(|argument| argument == script.as_bytes()))
     };
-    assert!(!is_left() && site.processes().is_empty());
+    assert!(!is_left() && config.processes().is_empty());
 }

@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 
-use rta_tests::{ServerProcess, TestConfig, run_binary, wait_for};
+use rta_tests::{TestCluster, TestConfig, run_binary, wait_for};
 
 /// Runs a command; returns its exit code and output.
 fn rta(arguments: &[&str]) -> (i32, String) {
@@ -51,18 +51,10 @@ fn aggregator_that_does_not_answer_is_unknown_after_the_timeout() {
 
 #[test]
 fn thresholds_judge_what_is_printed() {
-    let site =
-        TestConfig::one_host(|site| site.component_toml("one", "", "") + &site.component_toml("two", "", ""));
-    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
-    let [(_agent, _)] = site.start_agents(["h"], &[], "site.toml", |[agent]| {
-        text.replace("name = \"h\",", &format!("name = \"h\", agent = \"http://{agent}\","))
-    });
-    let config = site.folder().display().to_string();
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let grpc = aggregator.address("grpc").to_string();
+    let config = TestConfig::new();
+    let components = config.component_toml("one", "", "") + &config.component_toml("two", "", "");
+    let cluster = TestCluster::builder(config).components(&components).host("h", &["one", "two"]).start();
+    let grpc = cluster.aggregator.grpc.to_string();
     let check = |more: &[&str]| rta(&[&["--aggregator", &grpc, "check"], more].concat());
     // The agent read the configuration before it contained the agent's port; the difference
     // would raise a warning.

@@ -15,14 +15,14 @@ use tonic::Code;
 
 /// Starts an agent as a cron wrapper might: with a secret, a lock held by an open descriptor, ignored
 /// signals, and changed umask, priority and limits.
-async fn agent(site: &TestConfig) -> (ServerProcess, AgentClient) {
+async fn agent(config: &TestConfig) -> (ServerProcess, AgentClient) {
     let wrapper = "exec 9>\"$LOCK\"; flock 9; trap '' HUP INT QUIT USR1 RTMIN; umask 077; renice -n 3 $$ >&2; \
                    ulimit -Sn 512; exec \"$0\" \"$@\"";
     let mut command = Command::new("bash");
     command.arg("-c").arg(wrapper).arg(binary("rta-agent"));
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
-    command.arg("--runtime").arg(site.path("runtime"));
-    command.env("LOCK", site.path("lock")).env("SECRET_OF_THE_AGENT", "s3cret").env("LANG", "de_DE.UTF-8");
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--runtime").arg(config.path("runtime"));
+    command.env("LOCK", config.path("lock")).env("SECRET_OF_THE_AGENT", "s3cret").env("LANG", "de_DE.UTF-8");
     let mut agent = ServerProcess::spawn(command);
     let address = agent.address("address");
     (agent, connect_agent(address).await)
@@ -51,16 +51,17 @@ const BASIC: [&str; 6] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"];
 
 #[tokio::test]
 async fn component_gets_nothing_of_the_agent_but_what_its_rule_names() {
-    let site = TestConfig::one_host(|site| {
-        let files = format!("[\"{}\", \"-/none\"]", site.path("variables").display());
+    let config = TestConfig::one_host(|config| {
+        let files = format!("[\"{}\", \"-/none\"]", config.path("variables").display());
         let rule = format!(
             "environment_file = {files}\numask = \"0027\"\nnice = 7\nlimits = {{ nofile = 128, core = 0 }}"
         );
-        site.component_toml("app", "", &rule)
+        config
+            .component_toml("app", "", &rule)
             .replace("[component.start]", "[component.start]\nenvironment.A = \"rule\"")
     });
-    std::fs::write(site.path("variables"), "# of the operator\nA=\"file\"\nB='two words'\n").unwrap();
-    let (mut agent, mut client) = agent(&site).await;
+    std::fs::write(config.path("variables"), "# of the operator\nA=\"file\"\nB='two words'\n").unwrap();
+    let (mut agent, mut client) = agent(&config).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
 
     let environment = lines(&std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap());
@@ -96,25 +97,25 @@ async fn component_gets_nothing_of_the_agent_but_what_its_rule_names() {
     );
 
     // The wrapper's lock is released with the agent, though the component keeps running.
-    let lock = File::open(site.path("lock")).unwrap();
+    let lock = File::open(config.path("lock")).unwrap();
     assert!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
     agent.signal(Signal::KILL);
     agent.wait();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-    assert_eq!(site.processes(), [pid]);
+    assert_eq!(config.processes(), [pid]);
 }
 
 #[tokio::test]
 async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let script = |name: &str, text: &str| {
-            let path = site.path(name);
+            let path = config.path(name);
             std::fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
             path.display().to_string()
         };
         let note = |name: &str| {
-            let path = site.path(name).display().to_string();
+            let path = config.path(name).display().to_string();
             format!(
                 "env > '{path}.new'; grep -E 'SigIgn|SigBlk|Umask' /proc/self/status >> '{path}.new'; mv '{path}.new' '{path}'"
             )
@@ -123,18 +124,18 @@ async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too()
         let stop = script("stop.sh", &(note("stop") + "\npkill -f -- \"--token=app-$1\""));
         let more = format!(
             "[component.stop]\ncommand = [\"{stop}\", \"{}\"]\n[component.probe]\ncommand = [\"{probe}\"]",
-            site.token()
+            config.token()
         );
-        site.component_toml("app", "", &more)
+        config.component_toml("app", "", &more)
     });
-    let (_agent, mut client) = agent(&site).await;
+    let (_agent, mut client) = agent(&config).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     assert_eq!((status(pid, "Umask").as_str(), status(pid, "SigIgn").as_str()), ("0022", ONLY_PIPE));
     run_action(&mut client, Stop, "app").await.result.unwrap();
     // Variables that bash itself sets.
     let of_bash = ["PWD", "SHLVL", "_"];
     for (name, more) in [("probe", &[][..]), ("stop", &["STAND_IN_LEASE"])] {
-        let told = wait_for(name, || std::fs::read_to_string(site.path(name)).ok());
+        let told = wait_for(name, || std::fs::read_to_string(config.path(name)).ok());
         let told = lines(&told);
         let expected: BTreeSet<&str> = BASIC.into_iter().chain(of_bash).chain(more.iter().copied()).collect();
         assert_eq!(names(&told), expected, "{name}");
@@ -165,18 +166,18 @@ async fn what_cannot_be_given_is_refused_with_the_reason() {
         ("user = \"no-such-user\"".to_owned(), "there is no user \"no-such-user\" on this host".to_owned()),
     ];
     for (rule, expected) in cases {
-        let site = TestConfig::one_host(|site| {
-            let path = site.path("variables").display().to_string();
+        let config = TestConfig::one_host(|config| {
+            let path = config.path("variables").display().to_string();
             if let Some((_, text)) = rule.split_once('#') {
                 std::fs::write(&path, text.replace("\\n", "\n")).unwrap();
             }
-            site.component_toml("app", "", &rule.replace('@', &path))
+            config.component_toml("app", "", &rule.replace('@', &path))
         });
-        let (_agent, mut client) = agent(&site).await;
+        let (_agent, mut client) = agent(&config).await;
         let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().contains(&expected), "{refused}");
-        assert!(site.processes().is_empty());
+        assert!(config.processes().is_empty());
     }
 }
 
@@ -185,16 +186,17 @@ async fn user_and_group_are_switched_to_with_their_variables() {
     if !geteuid().is_root() {
         return;
     }
-    let site =
-        TestConfig::one_host(|site| site.component_toml("app", "", "user = \"daemon\"\ngroup = \"mail\""));
-    std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("app", "", "user = \"daemon\"\ngroup = \"mail\"")
+    });
+    std::fs::set_permissions(config.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
     // The user may lack access to the build folder.
-    let program = site.path("stand-in");
+    let program = config.path("stand-in");
     std::fs::copy(binary("stand-in"), &program).unwrap();
-    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
+    let text = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
     let text = text.replace(&binary("stand-in").display().to_string(), &program.display().to_string());
-    site.write("site.toml", &text);
-    let (_agent, mut client) = agent(&site).await;
+    config.write("site.toml", &text);
+    let (_agent, mut client) = agent(&config).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     assert_eq!((status(pid, "Uid").split(' ').next(), status(pid, "Gid").as_str()), (Some("1"), "8 8 8 8"));
     let environment = lines(&std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap());

@@ -14,10 +14,10 @@ fn last_seen(status: &str) -> Vec<u64> {
 #[test]
 fn ages_are_true_and_skew_is_reported_whatever_the_hosts_clocks_say() {
     let hosts = FakeAgents::with_clocks(&[TWO_HOURS, 0, -TWO_HOURS], 1);
-    let site = TestConfig::new();
-    site.write("site.toml", &hosts.toml());
-    let config = site.folder();
-    let arguments = ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let config = TestConfig::new();
+    config.write("site.toml", &hosts.toml());
+    let folder = config.folder();
+    let arguments = ["--config", folder.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
     let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
     let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
     let rta = |arguments: &[&str]| {

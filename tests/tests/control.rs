@@ -25,14 +25,14 @@ async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport 
 }
 
 /// Waits until the processes that play these components exist, and returns their PIDs.
-fn awaited<const N: usize>(site: &TestConfig, names: [&str; N]) -> [u32; N] {
-    names.map(|name| wait_for(name, || site.find_process(name)))
+fn awaited<const N: usize>(config: &TestConfig, names: [&str; N]) -> [u32; N] {
+    names.map(|name| wait_for(name, || config.find_process(name)))
 }
 
 #[tokio::test]
 async fn it_tells_how_far_it_is_in_sentences() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
 
     let started = run_action(&mut client, Start, "app").await;
@@ -63,10 +63,10 @@ async fn it_tells_how_far_it_is_in_sentences() {
 async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
     // The command succeeds, nothing matches, and a process left in its session ignores SIGTERM.
     let script = "STAND_IN_IGNORES=TERM \"$stand_in\" --token=stubborn-$token &\necho begun";
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml("app", script, "").replace("\"20s\"", "\"1s\"")
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml("app", script, "").replace("\"20s\"", "\"1s\"")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for _ in 0..2 {
         let status = run_action(&mut client, Start, "app").await.result.unwrap_err();
@@ -77,14 +77,14 @@ async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
             "{said}"
         );
         assert!(said.contains(") has been ended"), "{said}");
-        assert!(site.find_process("stubborn").is_none());
+        assert!(config.find_process("stubborn").is_none());
     }
 }
 
 #[tokio::test]
 async fn fifty_concurrent_starts_start_one_process() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let client = connect_agent(address).await;
     let calls: Vec<_> = (0..50)
         .map(|_| {
@@ -104,19 +104,19 @@ async fn fifty_concurrent_starts_start_one_process() {
             }
         }
     }
-    assert_eq!((started, site.processes().len()), (1, 1));
+    assert_eq!((started, config.processes().len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_action_is_told_who_holds_the_component() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut first = client.clone();
     let start = tokio::spawn(async move { run_action(&mut first, Start, "app").await });
-    awaited(&site, ["app"]);
+    awaited(&config, ["app"]);
     for kind in [Start, Stop, Restart] {
         let status = run_action(&mut client, kind, "app").await.result.unwrap_err();
         assert_eq!(status.code(), Code::Aborted);
@@ -129,15 +129,15 @@ async fn a_second_action_is_told_who_holds_the_component() {
 
 #[tokio::test]
 async fn a_start_script_that_forks_and_exits_is_fine() {
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml("app", "setsid \"$stand_in\" --token=app-$token &\nexit 0", "")
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml("app", "setsid \"$stand_in\" --token=app-$token &\nexit 0", "")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let started = run_action(&mut client, Start, "app").await.result.unwrap();
-    assert_eq!((started.outcome, started.pids), (ActionOutcome::Started, site.processes()));
+    assert_eq!((started.outcome, started.pids), (ActionOutcome::Started, config.processes()));
     assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 #[tokio::test]
@@ -147,14 +147,14 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
             "exec -a x bash -c 'echo full of sorrow; printf \"\\033[2J\\n\"; sleep 1; {end}' x \"--token=$1-$token\""
         )
     };
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let component = |name: &str, end: &str| {
             let script = dying(end).replace("$1", name);
-            site.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"30s\"")
+            config.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"30s\"")
         };
         component("exits", "exit 7") + &component("killed", "kill -9 $$")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for (name, how) in [("exits", "exit status 7"), ("killed", "signal 9 (SIGKILL)")] {
         let started = run_action(&mut client, Start, name).await;
@@ -180,44 +180,44 @@ async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
     // launcher's place. Other launchers leave the component behind, and exit first.
     let helper =
         "\"$stand_in\" --token=$1-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5\n";
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let component = |name: &str, rest: &str| {
             let script = format!("{helper}{rest}").replace("$1", name);
-            site.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"3s\"")
+            config.scripted_component_toml(name, &script, "").replace("settle = \"0s\"", "settle = \"3s\"")
         };
         let begin = "\"$stand_in\" --token=$1-$token";
         let hidden = "(sleep 0.5; exec \"$stand_in\" --token=$1-$token) &\nexit 0";
         component("becomes", &format!("exec {begin}")) + &component("leaves", hidden)
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for name in ["becomes", "leaves"] {
         let started = run_action(&mut client, Start, name).await;
         let said =
             started.progress.iter().any(|progress| progress.text.contains("goes on: waiting for what"));
         assert!(said, "{:?}", started.progress);
-        assert_eq!(started.result.unwrap().pids, [site.find_process(name).unwrap()]);
+        assert_eq!(started.result.unwrap().pids, [config.find_process(name).unwrap()]);
     }
 }
 
 #[tokio::test]
 async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
-        site.component_toml("killed", "", ignoring)
-            + &site.component_toml("kept", "", &format!("{ignoring}kill = false"))
+        config.component_toml("killed", "", ignoring)
+            + &config.component_toml("kept", "", &format!("{ignoring}kill = false"))
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for name in ["killed", "kept"] {
         run_action(&mut client, Start, name).await.result.unwrap();
         wait_for("the stand-in to ignore SIGTERM", || {
-            std::fs::read_to_string(site.log_path(name))
+            std::fs::read_to_string(config.log_path(name))
                 .is_ok_and(|said| said.contains("ready"))
                 .then_some(())
         });
     }
-    let [kept] = awaited(&site, ["kept"]);
+    let [kept] = awaited(&config, ["kept"]);
     let stopped = run_action(&mut client, Stop, "killed").await;
     assert_eq!(
         stopped.phases(),
@@ -234,7 +234,7 @@ async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = format!("pid {kept} (stand-in) did not end within 1 s of SIGTERM, and kill = false");
     assert!(status.message().contains(&expected), "{status}");
-    assert_eq!(site.processes(), [kept]);
+    assert_eq!(config.processes(), [kept]);
 }
 
 /// Process tree with children and grandchildren in their own sessions, one of which ignores the signal, and
@@ -247,11 +247,11 @@ exec "$stand_in" --token=app-$token
 
 #[tokio::test]
 async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml("app", TREE, "[component.stop]\ntimeout = \"2s\"")
-            + &site.component_toml("other", "", "")
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml("app", TREE, "[component.stop]\ntimeout = \"2s\"")
+            + &config.component_toml("other", "", "")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     // Once started by the agent, and once without its knowledge: then only the process tree identifies them.
     let mut children = ChildProcesses::default();
@@ -260,13 +260,13 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
             true => drop(run_action(&mut client, Start, "app").await.result.unwrap()),
             false => {
                 let mut command = Command::new("/bin/bash");
-                command.arg(site.path("app.sh")).env("STAND_IN_LEASE", std::process::id().to_string());
+                command.arg(config.path("app.sh")).env("STAND_IN_LEASE", std::process::id().to_string());
                 children.spawn(&mut command);
             }
         }
-        let [app, child, grandchild, other] = awaited(&site, ["app", "child", "grandchild", "other"]);
+        let [app, child, grandchild, other] = awaited(&config, ["app", "child", "grandchild", "other"]);
         let stopped = run_action(&mut client, Stop, "app").await;
-        assert_eq!(site.processes(), [other], "{:?}", stopped.progress);
+        assert_eq!(config.processes(), [other], "{:?}", stopped.progress);
         let phases = stopped.phases();
         assert!(
             phases.starts_with(&[ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Signalled]),
@@ -286,12 +286,16 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
 /// Processes that left the tree are found by their control group, also by a later agent.
 #[tokio::test]
 async fn what_has_left_the_tree_is_found_by_its_control_group() {
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml("app", &format!("{STRAY}setsid \"$stand_in\" --token=app-$token &"), "")
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml(
+            "app",
+            &format!("{STRAY}setsid \"$stand_in\" --token=app-$token &"),
+            "",
+        )
     });
-    let (mut agent, address) = site.start_agent("h");
+    let (mut agent, address) = config.start_agent("h");
     run_action(&mut connect_agent(address).await, Start, "app").await.result.unwrap();
-    let [app, stray] = awaited(&site, ["app", "stray"]);
+    let [app, stray] = awaited(&config, ["app", "stray"]);
     let Some(group) = control_group(app) else {
         skip("no control group can be made here");
         return;
@@ -299,10 +303,10 @@ async fn what_has_left_the_tree_is_found_by_its_control_group() {
     assert_eq!(control_group(stray).as_ref(), Some(&group));
     agent.signal(Signal::KILL);
     agent.wait();
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let stopped = run_action(&mut connect_agent(address).await, Stop, "app").await.result.unwrap();
     assert_eq!(stopped.pids, [app, stray]);
-    assert!(site.processes().is_empty() && !group.exists());
+    assert!(config.processes().is_empty() && !group.exists());
 }
 
 /// The agent's privileges are dropped only after entering the control group.
@@ -312,23 +316,23 @@ async fn what_runs_as_another_user_is_stopped_whole_too() {
         skip("only root may switch to another user");
         return;
     }
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml(
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml(
             "app",
             &format!("{STRAY}exec \"$stand_in\" --token=app-$token"),
             "user = \"nobody\"",
         )
     });
-    std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    let (_agent, address) = site.start_agent("h");
+    std::fs::set_permissions(config.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     run_action(&mut client, Start, "app").await.result.unwrap();
-    let pids = awaited(&site, ["app", "stray"]);
+    let pids = awaited(&config, ["app", "stray"]);
     let nobody = pids.map(|pid| std::fs::metadata(format!("/proc/{pid}")).unwrap().uid());
     assert!(nobody.iter().all(|uid| *uid != 0), "{nobody:?}");
     assert_eq!(control_group(pids[0]), control_group(pids[1]));
     assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().pids, pids);
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
@@ -344,9 +348,9 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
             "\"$stand_in\" --token={name}-same-$token &\nsetsid \"$stand_in\" --token={name}-apart-$token &\nexec \"$stand_in\" --token={name}-$token"
         )
     };
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let component = |scope: &str| {
-            site.scripted_component_toml(
+            config.scripted_component_toml(
                 scope,
                 &script(scope),
                 &format!("[component.stop]\nscope = \"{scope}\""),
@@ -354,36 +358,37 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
         };
         component("group") + &component("process")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for scope in ["group", "process"] {
         run_action(&mut client, Start, scope).await.result.unwrap();
-        let [app, same, apart] = awaited(&site, [scope, &format!("{scope}-same"), &format!("{scope}-apart")]);
-        let before = site.processes();
+        let [app, same, apart] =
+            awaited(&config, [scope, &format!("{scope}-same"), &format!("{scope}-apart")]);
+        let before = config.processes();
         let stopped = run_action(&mut client, Stop, scope).await.result.unwrap();
         let gone = if scope == "group" { vec![app, same] } else { vec![app] };
         let mut left = before;
         left.retain(|pid| !gone.contains(pid));
-        assert_eq!((stopped.outcome, stopped.pids, site.processes()), (ActionOutcome::Stopped, gone, left));
-        assert!(site.processes().contains(&apart));
+        assert_eq!((stopped.outcome, stopped.pids, config.processes()), (ActionOutcome::Stopped, gone, left));
+        assert!(config.processes().contains(&apart));
     }
 }
 
 #[tokio::test]
 async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let component = |name: &str, command: &str| {
-            let pid = site.path(name);
+            let pid = config.path(name);
             let script = format!("echo $$ > '{}'\nexec \"$stand_in\" --token={name}-$token", pid.display());
             let command = command.replace("PID", &pid.display().to_string());
             let stop =
                 format!("[component.stop]\ntimeout = \"20s\"\ncommand = [\"/bin/sh\", \"-c\", '{command}']");
-            site.scripted_component_toml(name, &script, &stop)
+            config.scripted_component_toml(name, &script, &stop)
         };
         component("works", "echo bye; kill -TERM $(cat PID); sleep 0.3; echo tidied up")
             + &component("fails", "echo no such server; exit 3")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for name in ["works", "fails"] {
         run_action(&mut client, Start, name).await.result.unwrap();
@@ -392,7 +397,7 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
     assert_eq!(works.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
     assert!(works.progress[0].text.starts_with("its stop command /bin/sh runs (pid "), "{works:?}");
     assert_eq!(works.result.unwrap().outcome, ActionOutcome::Stopped);
-    let said = std::fs::read_to_string(site.log_path("works")).unwrap();
+    let said = std::fs::read_to_string(config.log_path("works")).unwrap();
     assert!(said.ends_with("bye\ntidied up\n"), "{said}");
 
     let fails = run_action(&mut client, Stop, "fails").await;
@@ -403,7 +408,7 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
     );
     assert!(fails.progress.iter().any(|progress| progress.text.starts_with("SIGTERM was sent to pid ")));
     assert_eq!(fails.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 /// Returns a free port reserved for the test, on which nothing listens yet.
@@ -418,14 +423,15 @@ fn reserved_port() -> (OwnedFd, u16) {
 #[tokio::test]
 async fn it_is_started_when_its_probe_passes() {
     let (socket, port) = reserved_port();
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("app", "", &format!("[component.probe]\ntcp = \"127.0.0.1:{port}\""))
+    let config = TestConfig::one_host(|config| {
+        config
+            .component_toml("app", "", &format!("[component.probe]\ntcp = \"127.0.0.1:{port}\""))
             .replace("timeout = \"20s\"", "timeout = \"2s\"")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let started = run_action(&mut client, Start, "app").await;
-    let [app] = awaited(&site, ["app"]);
+    let [app] = awaited(&config, ["app"]);
     assert!(
         started.phases().contains(&ActionPhase::Probing) && !started.phases().contains(&ActionPhase::Stable)
     );
@@ -455,8 +461,8 @@ async fn it_is_started_when_its_probe_passes() {
 
 #[tokio::test]
 async fn a_restart_is_a_stop_and_a_start() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let first = run_action(&mut client, Restart, "app").await;
     assert_eq!(
@@ -464,7 +470,7 @@ async fn a_restart_is_a_stop_and_a_start() {
         [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched, ActionPhase::Stable]
     );
     let first = first.result.unwrap();
-    assert_eq!((first.outcome, &first.pids), (ActionOutcome::Restarted, &site.processes()));
+    assert_eq!((first.outcome, &first.pids), (ActionOutcome::Restarted, &config.processes()));
     let second = run_action(&mut client, Restart, "app").await;
     let phases = second.phases();
     assert_eq!(
@@ -472,21 +478,21 @@ async fn a_restart_is_a_stop_and_a_start() {
         [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone, ActionPhase::Launched]
     );
     let second = second.result.unwrap();
-    assert_eq!((second.outcome, &second.pids), (ActionOutcome::Restarted, &site.processes()));
+    assert_eq!((second.outcome, &second.pids), (ActionOutcome::Restarted, &config.processes()));
     assert_ne!(first.pids, second.pids);
 }
 
 #[tokio::test]
 async fn what_could_not_be_started_again_is_not_stopped() {
-    let site = TestConfig::one_host(|site| {
-        let watched = site.component_toml("watched", "", "");
+    let config = TestConfig::one_host(|config| {
+        let watched = config.component_toml("watched", "", "");
         let watched = watched.split("[component.start]").next().unwrap().to_owned();
         watched
-            + &site.component_toml("no user", "", "user = \"no-such-user\"")
-            + &site.component_toml("no folder", "", "directory = \"/no/such/folder\"")
-            + &site.component_toml("no program", "", "").replace("/stand-in\"", "/no-such-program\"")
+            + &config.component_toml("no user", "", "user = \"no-such-user\"")
+            + &config.component_toml("no folder", "", "directory = \"/no/such/folder\"")
+            + &config.component_toml("no program", "", "").replace("/stand-in\"", "/no-such-program\"")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for (name, reason) in [
         ("watched", "the configuration has no start command for it"),
@@ -494,8 +500,8 @@ async fn what_could_not_be_started_again_is_not_stopped() {
         ("no folder", "not stopped: the directory /no/such/folder does not exist"),
         ("no program", "no-such-program\" cannot be run: No such file"),
     ] {
-        let mut child = site.start_stand_in(name);
-        wait_for("the process to be seen", || site.find_process(name));
+        let mut child = config.start_stand_in(name);
+        wait_for("the process to be seen", || config.find_process(name));
         let restarted = run_action(&mut client, Restart, name).await;
         assert!(child.try_wait().unwrap().is_none(), "{name} was stopped");
         let status = restarted.result.unwrap_err();
@@ -508,18 +514,18 @@ async fn what_could_not_be_started_again_is_not_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
     });
-    let (mut agent, address) = site.start_agent("h");
+    let (mut agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let start = tokio::spawn(async move { run_action(&mut client, Start, "app").await.result });
-    let [app] = awaited(&site, ["app"]);
+    let [app] = awaited(&config, ["app"]);
     agent.signal(Signal::KILL);
     agent.wait();
     assert!(start.await.unwrap().is_err());
 
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     // The next agent resumes the start; an operator's stop does not wait for it.
     let found = seen(&mut client, "app").await;

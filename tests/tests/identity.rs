@@ -27,9 +27,9 @@ fn pids(seen: &v1::ComponentReport) -> Vec<u32> {
 }
 
 /// Returns a shell that waits for the end of its input, with the argument that `component` matches.
-fn shell(site: &TestConfig, component: &str) -> Command {
+fn shell(config: &TestConfig, component: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", "read x", &format!("--token={component}-{}", site.token())]).stdin(Stdio::piped());
+    command.args(["-c", "read x", &format!("--token={component}-{}", config.token())]).stdin(Stdio::piped());
     command
 }
 
@@ -53,11 +53,11 @@ async fn foreign_users_process_neither_counts_nor_blocks_a_start() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", "user = \"root\""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut children = ChildProcesses::default();
-    let foreign = children.spawn(shell(&site, "app").uid(NOBODY).gid(NOBODY));
+    let foreign = children.spawn(shell(&config, "app").uid(NOBODY).gid(NOBODY));
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
 
@@ -96,17 +96,17 @@ async fn set_user_id_program_counts_as_its_callers() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", "user = \"root\""));
     // Any user can run such a program with any command line, and gets its owner's effective user ID.
-    let program = site.path("set-user-id");
+    let program = config.path("set-user-id");
     std::fs::copy(binary("stand-in"), &program).unwrap();
-    std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(config.path(""), PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut children = ChildProcesses::default();
     let mut command = Command::new(&program);
-    command.arg(format!("--token=app-{}", site.token())).uid(NOBODY).gid(NOBODY);
+    command.arg(format!("--token=app-{}", config.token())).uid(NOBODY).gid(NOBODY);
     let foreign = children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()));
     let status = std::fs::read_to_string(format!("/proc/{foreign}/status")).unwrap();
     let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
@@ -121,20 +121,23 @@ async fn process_of_a_container_counts_only_where_that_is_said() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::one_host(|site| {
-        let contained = site.component_toml("contained", "", "");
-        site.component_toml("app", "", "") + &contained.replace("depends_on", "container = true\ndepends_on")
+    let config = TestConfig::one_host(|config| {
+        let contained = config.component_toml("contained", "", "");
+        config.component_toml("app", "", "")
+            + &contained.replace("depends_on", "container = true\ndepends_on")
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut children = ChildProcesses::default();
     for name in ["app", "contained"] {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
-        command.arg("exec sh -c 'read x' \"--token=$NAME\"").env("NAME", format!("{name}-{}", site.token()));
+        command
+            .arg("exec sh -c 'read x' \"--token=$NAME\"")
+            .env("NAME", format!("{name}-{}", config.token()));
         children.spawn(command.stdin(Stdio::piped()));
     }
-    let inside = ["app", "contained"].map(|name| wait_for(name, || site.find_process(name)));
+    let inside = ["app", "contained"].map(|name| wait_for(name, || config.find_process(name)));
 
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
@@ -155,41 +158,41 @@ async fn process_of_a_container_counts_only_where_that_is_said() {
 
 #[tokio::test]
 async fn executable_directory_and_parent_tell_alike_command_lines_apart() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let component = |name: &str, criterion: String| {
             format!("[[component]]\nname = \"{name}\"\ncriteria = [{criterion}]\n")
         };
         let own = std::env::current_exe().unwrap();
         let parent = own.file_name().unwrap().to_str().unwrap().to_owned();
-        component("by executable", format!("{{ executable = '^{}$' }}", site.path("program").display()))
+        component("by executable", format!("{{ executable = '^{}$' }}", config.path("program").display()))
             + &component(
                 "by directory",
                 format!(
                     "{{ regex = '^--token=app-{}$' }}, {{ directory = '^{}$' }}",
-                    site.token(),
-                    site.path("log").display()
+                    config.token(),
+                    config.path("log").display()
                 ),
             )
             + &component(
                 "by parent",
-                format!("{{ regex = '^--token=app-{}$' }}, {{ parent = '{parent}' }}", site.token()),
+                format!("{{ regex = '^--token=app-{}$' }}, {{ parent = '{parent}' }}", config.token()),
             )
             + &component(
                 "by another parent",
-                format!("{{ regex = '^--token=app-{}$' }}, {{ parent = 'rta-agent' }}", site.token()),
+                format!("{{ regex = '^--token=app-{}$' }}, {{ parent = 'rta-agent' }}", config.token()),
             )
     });
-    std::fs::create_dir(site.path("log")).unwrap();
-    std::fs::copy(binary("stand-in"), site.path("program")).unwrap();
-    let (_agent, address) = site.start_agent("h");
+    std::fs::create_dir(config.path("log")).unwrap();
+    std::fs::copy(binary("stand-in"), config.path("program")).unwrap();
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let mut children = ChildProcesses::default();
     let mut stand_in = |program: std::path::PathBuf, folder: &str| {
         let mut command = Command::new(program);
-        command.arg(format!("--token=app-{}", site.token())).current_dir(site.path(folder));
+        command.arg(format!("--token=app-{}", config.token())).current_dir(config.path(folder));
         children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()))
     };
-    let by_program = stand_in(site.path("program"), "");
+    let by_program = stand_in(config.path("program"), "");
     let by_folder = stand_in(binary("stand-in"), "log");
     let mut both = vec![by_program, by_folder];
     both.sort_unstable();
@@ -202,7 +205,7 @@ async fn executable_directory_and_parent_tell_alike_command_lines_apart() {
         assert_eq!(pids(&seen(&mut client, component).await), expected, "{component}");
     }
     // A replaced executable still belongs to its process.
-    std::fs::remove_file(site.path("program")).unwrap();
+    std::fs::remove_file(config.path("program")).unwrap();
     assert_eq!(pids(&seen(&mut client, "by executable").await), [by_program]);
 }
 
@@ -211,8 +214,8 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
     if !is_root() {
         return;
     }
-    let site = TestConfig::one_host(|site| {
-        let criteria = |name: &str| format!("{{ regex = '^--token={name}-{}$' }}", site.token());
+    let config = TestConfig::one_host(|config| {
+        let criteria = |name: &str| format!("{{ regex = '^--token={name}-{}$' }}", config.token());
         format!(
             "[[component]]\nname = \"app\"\ncriteria = [{}, {{ executable = 'x' }}]\n\
              [[component]]\nname = \"other\"\ncriteria = [{}]\n",
@@ -220,14 +223,14 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
             criteria("other")
         )
     });
-    for folder in [site.path(""), site.folder()] {
+    for folder in [config.path(""), config.folder()] {
         std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
     }
     let mut children = ChildProcesses::default();
-    let app = children.spawn(&mut shell(&site, "app"));
+    let app = children.spawn(&mut shell(&config, "app"));
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
-    command.arg(binary("rta-agent")).arg("--config").arg(site.folder());
+    command.arg(binary("rta-agent")).arg("--config").arg(config.folder());
     command.args(["--host", "h", "--listen", "127.0.0.1:0", "--insecure"]);
     let mut agent = rta_tests::ServerProcess::spawn(command);
     let mut client = connect_agent(agent.address("address")).await;
@@ -251,15 +254,15 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
 
 #[tokio::test]
 async fn component_of_a_user_that_does_not_exist_is_unknown() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("implied", "", "user = \"no-such-user\"")
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("implied", "", "user = \"no-such-user\"")
             + &format!(
                 "[[component]]\nname = \"said\"\ncriteria = [{{ regex = '^--token=said-{}$' }}, \
                  {{ user = \"no-such-user\" }}]\n",
-                site.token()
+                config.token()
             )
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     for (component, whose) in [("implied", "its start command's"), ("said", "its criterion's")] {
         let found = seen(&mut client, component).await;
@@ -278,14 +281,14 @@ fn users_are_told_without_agent_and_aggregator() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", "user = \"root\""));
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", "user = \"root\""));
     let mut children = ChildProcesses::default();
-    let foreign = children.spawn(shell(&site, "app").uid(NOBODY).gid(NOBODY));
-    let config = site.folder().display().to_string();
-    let local = run_binary("rta", ["local", "h", "--config", &config]);
+    let foreign = children.spawn(shell(&config, "app").uid(NOBODY).gid(NOBODY));
+    let folder = config.folder().display().to_string();
+    let local = run_binary("rta", ["local", "h", "--config", &folder]);
     let said = String::from_utf8_lossy(&local.stdout).into_owned();
     assert!(said.contains("app        stopped  down"), "{said}");
-    let explained = run_binary("rta", ["explain", "TEST/h/app", "--local", "--config", &config]);
+    let explained = run_binary("rta", ["explain", "TEST/h/app", "--local", "--config", &folder]);
     let said = String::from_utf8_lossy(&explained.stdout).into_owned();
     let user = said.lines().find(|line| line.contains("you ask for \"root\"")).unwrap_or_default();
     assert!(user.starts_with("  fails  the user is \""), "{said}");
@@ -297,10 +300,10 @@ fn user_is_learnt_where_the_command_line_does_not_tell() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     let mut children = ChildProcesses::default();
     // The token is not used because it looks like a secret.
-    let word = format!("word{}", site.token().replace('-', "x"));
+    let word = format!("word{}", config.token().replace('-', "x"));
     let command = || {
         let mut command = Command::new("sh");
         command.args(["-c", "read x", &word]).stdin(Stdio::piped());

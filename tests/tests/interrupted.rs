@@ -14,10 +14,10 @@ use rustix::process::Signal;
 use tonic::Code;
 
 /// Starts an agent that keeps its records in its runtime folder, or with `state` in its state folder.
-async fn agent(site: &TestConfig, state: bool) -> (ServerProcess, AgentClient) {
-    let folder = site.path("state");
+async fn agent(config: &TestConfig, state: bool) -> (ServerProcess, AgentClient) {
+    let folder = config.path("state");
     let more = ["--state", folder.to_str().unwrap()];
-    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", if state { &more } else { &[] });
+    let (agent, address) = config.start_agent_with("h", "127.0.0.1:0", if state { &more } else { &[] });
     (agent, connect_agent(address).await)
 }
 
@@ -65,8 +65,8 @@ async fn state(client: &mut AgentClient) -> v1::State {
 }
 
 /// Returns the number of processes that run a script of this site.
-fn launchers(site: &TestConfig) -> usize {
-    let folder = site.path("").display().to_string();
+fn launchers(config: &TestConfig) -> usize {
+    let folder = config.path("").display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
     lines.filter(|line| line.contains("bash") && line.contains(&folder) && line.contains(".sh")).count()
@@ -91,9 +91,9 @@ async fn never_two(launcher: &str, state: bool, seed: u64) {
     const ROUNDS: usize = 8;
     /// Upper limit of the random delay; longer than the launchers take.
     const LONGEST_MS: u64 = 900;
-    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", launcher, ""));
+    let config = TestConfig::one_host(|config| config.scripted_component_toml("app", launcher, ""));
     let mut random = Random(seed);
-    let (mut running, mut client) = agent(&site, state).await;
+    let (mut running, mut client) = agent(&config, state).await;
     for round in 0..ROUNDS {
         begin(&client, Start).await;
         // Twice, so that an agent also ends while it resumes the action.
@@ -101,14 +101,14 @@ async fn never_two(launcher: &str, state: bool, seed: u64) {
             tokio::time::sleep(Duration::from_millis(random.below(LONGEST_MS))).await;
             running.signal(if random.below(2) == 0 { Signal::KILL } else { Signal::TERM });
             running.wait();
-            (running, client) = agent(&site, state).await;
+            (running, client) = agent(&config, state).await;
         }
         let outcome = insist(&mut client, Start).await;
-        wait_for("the launchers to end", || (launchers(&site) == 0).then_some(()));
-        let pids = site.processes();
+        wait_for("the launchers to end", || (launchers(&config) == 0).then_some(()));
+        let pids = config.processes();
         assert_eq!(pids.len(), 1, "seed {seed}, round {round}: {outcome:?}, {pids:?}: {:#?}", running.log());
         insist(&mut client, Stop).await;
-        assert_eq!(site.processes(), [0; 0], "seed {seed}, round {round}");
+        assert_eq!(config.processes(), [0; 0], "seed {seed}, round {round}");
     }
 }
 
@@ -138,14 +138,14 @@ async fn agent_killed_in_mid_start_leaves_one_process_of_a_launcher_whose_child_
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_is_adopted_and_told_as_any_start() {
     let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
-    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", wait, ""));
-    let (mut running, client) = agent(&site, true).await;
+    let config = TestConfig::one_host(|config| config.scripted_component_toml("app", wait, ""));
+    let (mut running, client) = agent(&config, true).await;
     begin(&client, Start).await;
-    wait_for("the launcher", || (launchers(&site) == 1).then_some(()));
+    wait_for("the launcher", || (launchers(&config) == 1).then_some(()));
     running.signal(Signal::TERM);
     running.wait();
 
-    let (running, mut client) = agent(&site, true).await;
+    let (running, mut client) = agent(&config, true).await;
     assert_eq!(state(&mut client).await, v1::State::Starting);
     let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted);
@@ -155,39 +155,39 @@ async fn launch_is_adopted_and_told_as_any_start() {
     );
     assert!(refused.message().ends_with("for ann from 10.0.0.7"), "{refused}");
 
-    std::fs::write(site.path("app.sh.go"), "").unwrap();
+    std::fs::write(config.path("app.sh.go"), "").unwrap();
     let done = until_logged(&running, "done");
     assert!(done.contains("\"action\":\"start\"") && done.contains("started in "), "{done}");
     assert_eq!(state(&mut client).await, v1::State::Running);
     let again = run_action(&mut client, Start, "app").await.result.unwrap();
-    assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, site.processes()));
+    assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, config.processes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_of_a_component_that_was_renamed_meanwhile_gets_no_second_one() {
     let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
-    let site = TestConfig::one_host(|site| site.scripted_component_toml("app", wait, ""));
-    let (mut running, client) = agent(&site, true).await;
+    let config = TestConfig::one_host(|config| config.scripted_component_toml("app", wait, ""));
+    let (mut running, client) = agent(&config, true).await;
     begin(&client, Start).await;
-    wait_for("the launcher", || (launchers(&site) == 1).then_some(()));
+    wait_for("the launcher", || (launchers(&config) == 1).then_some(()));
     running.signal(Signal::KILL);
     running.wait();
-    for file in std::fs::read_dir(site.folder()).unwrap() {
+    for file in std::fs::read_dir(config.folder()).unwrap() {
         let file = file.unwrap().path();
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("\"app\"", "\"renamed\"")).unwrap();
     }
 
-    let (_running, mut client) = agent(&site, true).await;
+    let (_running, mut client) = agent(&config, true).await;
     let refused = run_action(&mut client, Start, "renamed").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("a start of app, which the configuration no longer has"), "{refused}");
-    assert_eq!(launchers(&site), 1);
-    std::fs::write(site.path("app.sh.go"), "").unwrap();
-    wait_for("it to run", || (site.processes().len() == 1).then_some(()));
+    assert_eq!(launchers(&config), 1);
+    std::fs::write(config.path("app.sh.go"), "").unwrap();
+    wait_for("it to run", || (config.processes().len() == 1).then_some(()));
     let done = run_action(&mut client, Start, "renamed").await.result.unwrap();
     assert_eq!(done.outcome, ActionOutcome::AlreadyRunning);
-    assert_eq!(site.processes().len(), 1);
+    assert_eq!(config.processes().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,17 +195,17 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
     let hang = "setsid --fork sleep 1000\nexec sleep 1000";
     for is_stopped in [false, true] {
         let timeout = if is_stopped { "\"60s\"" } else { "\"3s\"" };
-        let site = TestConfig::one_host(|site| {
-            site.scripted_component_toml("app", hang, "").replace("\"20s\"", timeout)
+        let config = TestConfig::one_host(|config| {
+            config.scripted_component_toml("app", hang, "").replace("\"20s\"", timeout)
         });
-        let (mut running, client) = agent(&site, false).await;
+        let (mut running, client) = agent(&config, false).await;
         begin(&client, Start).await;
         let line: serde_json::Value = serde_json::from_str(&until_logged(&running, "launched")).unwrap();
         let launched = line["pid"].as_u64().unwrap();
         running.signal(Signal::KILL);
         running.wait();
         assert!(lives(launched));
-        let (running, mut client) = agent(&site, false).await;
+        let (running, mut client) = agent(&config, false).await;
         if is_stopped {
             let stopped = run_action(&mut client, Stop, "app").await.result.unwrap();
             assert!(stopped.pids.contains(&u32::try_from(launched).unwrap()), "{stopped:?}");
@@ -223,15 +223,15 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
 async fn restart_that_was_interrupted_is_finished() {
     // The component takes time to stop.
     let slow = "STAND_IN_IGNORES=TERM exec \"$stand_in\" --token=app-$token";
-    let site = TestConfig::one_host(|site| {
-        site.scripted_component_toml("app", slow, "[component.stop]\ntimeout = \"2s\"")
+    let config = TestConfig::one_host(|config| {
+        config.scripted_component_toml("app", slow, "[component.stop]\ntimeout = \"2s\"")
     });
-    let (mut running, mut client) = agent(&site, false).await;
+    let (mut running, mut client) = agent(&config, false).await;
     let before = run_action(&mut client, Start, "app").await.result.unwrap().pids;
     begin(&client, Restart).await;
     // Before the restart is recorded nothing has been done, and there is nothing to resume.
     wait_for("the restart to be on record", || {
-        let folders = std::fs::read_dir(site.path("runtime")).unwrap().flatten();
+        let folders = std::fs::read_dir(config.path("runtime")).unwrap().flatten();
         let records = folders.filter_map(|folder| std::fs::read_dir(folder.path().join("launches")).ok());
         let records = records.flatten().flatten();
         let mut texts = records.filter_map(|record| std::fs::read_to_string(record.path()).ok());
@@ -239,53 +239,53 @@ async fn restart_that_was_interrupted_is_finished() {
     });
     running.signal(Signal::KILL);
     running.wait();
-    assert_eq!(site.processes(), before);
+    assert_eq!(config.processes(), before);
 
-    let (running, mut client) = agent(&site, false).await;
+    let (running, mut client) = agent(&config, false).await;
     until_logged(&running, "done");
     let after = run_action(&mut client, Start, "app").await.result.unwrap();
-    assert_eq!((after.outcome, &after.pids), (ActionOutcome::AlreadyRunning, &site.processes()));
+    assert_eq!((after.outcome, &after.pids), (ActionOutcome::AlreadyRunning, &config.processes()));
     assert_ne!(after.pids, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_command_is_not_run_a_second_time_beside_the_first() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let ends = format!(
             "echo run >> '{0}.runs'\nuntil [ -e '{0}.go' ]; do sleep 0.05; done\nkill $(cat '{0}.pid')\nsleep 1",
-            site.path("stop.sh").display()
+            config.path("stop.sh").display()
         );
-        std::fs::write(site.path("stop.sh"), ends).unwrap();
+        std::fs::write(config.path("stop.sh"), ends).unwrap();
         let stop =
-            format!("[component.stop]\ncommand = [\"/bin/bash\", \"{}\"]", site.path("stop.sh").display());
-        site.component_toml("app", "", &stop)
+            format!("[component.stop]\ncommand = [\"/bin/bash\", \"{}\"]", config.path("stop.sh").display());
+        config.component_toml("app", "", &stop)
     });
-    let (mut running, mut client) = agent(&site, false).await;
+    let (mut running, mut client) = agent(&config, false).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
-    std::fs::write(site.path("stop.sh.pid"), pid.to_string()).unwrap();
+    std::fs::write(config.path("stop.sh.pid"), pid.to_string()).unwrap();
     begin(&client, Stop).await;
-    let runs = || std::fs::read_to_string(site.path("stop.sh.runs")).unwrap_or_default();
+    let runs = || std::fs::read_to_string(config.path("stop.sh.runs")).unwrap_or_default();
     wait_for("the stop command", || (!runs().is_empty()).then_some(()));
     running.signal(Signal::KILL);
     running.wait();
-    let (_running, mut client) = agent(&site, false).await;
+    let (_running, mut client) = agent(&config, false).await;
     assert_eq!(state(&mut client).await, v1::State::Stopping);
-    std::fs::write(site.path("stop.sh.go"), "").unwrap();
+    std::fs::write(config.path("stop.sh.go"), "").unwrap();
     insist(&mut client, Stop).await;
-    assert_eq!((site.processes(), runs()), (vec![], "run\n".to_owned()));
+    assert_eq!((config.processes(), runs()), (vec![], "run\n".to_owned()));
 }
 
 #[tokio::test]
 async fn nothing_is_launched_that_the_next_agent_could_not_know_of() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    std::fs::create_dir(site.path("state")).unwrap();
-    std::fs::write(site.path("state/launches"), "in the way").unwrap();
-    let (_running, mut client) = agent(&site, true).await;
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    std::fs::create_dir(config.path("state")).unwrap();
+    std::fs::write(config.path("state/launches"), "in the way").unwrap();
+    let (_running, mut client) = agent(&config, true).await;
     let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(
         refused.message().contains("nothing was launched, since it could not be noted for the next agent"),
         "{refused}"
     );
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }

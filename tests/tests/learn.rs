@@ -12,13 +12,13 @@ use serde_json::Value;
 struct FakeJava(Child);
 
 impl FakeJava {
-    /// Starts a program distinguished by `configuration`; the token, which identifies the site's
+    /// Starts a program distinguished by `configuration`; the token, which identifies the test's
     /// processes, looks secret.
-    fn start(site: &TestConfig, class: &str, configuration: &str) -> Self {
+    fn start(config: &TestConfig, class: &str, configuration: &str) -> Self {
         let child = Command::new(binary("stand-in"))
             .arg0("/opt/jdk/bin/java")
             .args(["-Xmx1G", "-Dlog4j.configuration=file:config/log4j.properties", "-cp", ":libs/*", class])
-            .args([configuration, &format!("--token=java-{}", site.token())])
+            .args([configuration, &format!("--token=java-{}", config.token())])
             .env("STAND_IN_LEASE", std::process::id().to_string())
             .stdout(Stdio::null())
             .spawn()
@@ -39,10 +39,10 @@ impl Drop for FakeJava {
     }
 }
 
-/// Returns the site's token as letters, because consecutive digits look like a variable part.
-fn unique_word(site: &TestConfig) -> String {
+/// Returns the test's token as letters, because consecutive digits look like a variable part.
+fn unique_word(config: &TestConfig) -> String {
     let letter = |character: char| character.to_digit(10).map_or('x', |digit| char::from(b'a' + digit as u8));
-    site.token().chars().map(letter).collect()
+    config.token().chars().map(letter).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -55,10 +55,10 @@ fn learn(arguments: &[&str]) -> Output {
 
 #[test]
 fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
-    let site = TestConfig::new();
-    let word = unique_word(&site);
-    let broker = FakeJava::start(&site, "kafka.Kafka", &format!("config/server-{word}.properties"));
-    let _other = FakeJava::start(&site, "kafka.Kafka", &format!("config/other-{word}.properties"));
+    let config = TestConfig::new();
+    let word = unique_word(&config);
+    let broker = FakeJava::start(&config, "kafka.Kafka", &format!("config/server-{word}.properties"));
+    let _other = FakeJava::start(&config, "kafka.Kafka", &format!("config/other-{word}.properties"));
     let learnt = learn(&[&broker.pid()]);
     assert_eq!(learnt.status.code(), Some(0), "{learnt:?}");
     let toml = text(&learnt.stdout);
@@ -70,19 +70,19 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
     );
     assert!(toml.starts_with(&expected), "{toml}");
 
-    site.write("learnt.toml", &toml);
-    site.write(
+    config.write("learnt.toml", &toml);
+    config.write(
         "host.toml",
         &format!("[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"kafka server {word}\"] }}]\n"),
     );
-    let config = site.folder();
-    let config = config.to_str().unwrap();
-    let check = run_binary("rta", ["config", "check", config]);
+    let folder = config.folder();
+    let folder = folder.to_str().unwrap();
+    let check = run_binary("rta", ["config", "check", folder]);
     assert_eq!(check.status.code(), Some(0), "{check:?}");
-    let local = run_binary("rta", ["local", "h", "--config", config]);
+    let local = run_binary("rta", ["local", "h", "--config", folder]);
     assert_eq!(local.status.code(), Some(0), "{local:?}");
     let explain =
-        ["explain", &format!("kafka server {word}"), "--host", "h", "--local", "--config", config, "--json"];
+        ["explain", &format!("kafka server {word}"), "--host", "h", "--local", "--config", folder, "--json"];
     let json: Value = serde_json::from_slice(&run_binary("rta", explain).stdout).unwrap();
     let holds =
         |process: &&Value| process["criteria"].as_array().unwrap().iter().all(|one| one["holds"] == true);
@@ -96,7 +96,7 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
     assert_eq!(matched, [broker.pid()]);
 
     // The second time, a note says that the process already has a component, and the proposed name differs.
-    let again = learn(&[&broker.pid(), "--config", config, "--host", "h"]);
+    let again = learn(&[&broker.pid(), "--config", folder, "--host", "h"]);
     let expected =
         format!("rta: pid {} already is the process of component \"kafka server {word}\"\n", broker.pid());
     assert_eq!(text(&again.stderr), expected);
@@ -104,7 +104,7 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
     let taken = learn(&[
         &broker.pid(),
         "--config",
-        config,
+        folder,
         "--host",
         "h",
         "--name",
@@ -116,9 +116,9 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
 
 #[test]
 fn the_hosts_variables_are_used() {
-    let site = TestConfig::new();
-    let word = unique_word(&site);
-    site.write(
+    let config = TestConfig::new();
+    let word = unique_word(&config);
+    config.write(
         "host.toml",
         &format!(
             "[[component]]\nname = \"x\"\ncriteria = [{{ regex = '^no such argument$' }}]\n\
@@ -127,25 +127,25 @@ fn the_hosts_variables_are_used() {
         ),
     );
     let worker =
-        FakeJava::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.7:7077,192.0.2.77"));
+        FakeJava::start(&config, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.7:7077,192.0.2.77"));
     let _other =
-        FakeJava::start(&site, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.8:7077,192.0.2.77"));
-    let config = site.folder();
+        FakeJava::start(&config, "a.Worker", &format!("--at=/opt/{word}/bin,192.0.2.8:7077,192.0.2.77"));
+    let folder = config.folder();
     let learnt =
-        learn(&[&worker.pid(), "--config", config.to_str().unwrap(), "--host", "h", "--name", "it's"]);
+        learn(&[&worker.pid(), "--config", folder.to_str().unwrap(), "--host", "h", "--name", "it's"]);
     let toml = text(&learnt.stdout);
     assert!(toml.contains(r"{ regex = '^--at=${home}/bin,${ip}:7077,192\.0\.2\.77$' }"), "{learnt:?}");
-    site.write("learnt.toml", &toml);
-    let check = run_binary("rta", ["config", "check", config.to_str().unwrap()]);
+    config.write("learnt.toml", &toml);
+    let check = run_binary("rta", ["config", "check", folder.to_str().unwrap()]);
     assert_eq!(check.status.code(), Some(0), "{check:?}");
 }
 
 #[test]
 fn a_text_finds_its_process_or_says_why_not() {
-    let site = TestConfig::new();
-    let word = unique_word(&site);
-    let one = FakeJava::start(&site, "a.Main", &format!("config/one-{word}.conf"));
-    let two = FakeJava::start(&site, "a.Main", &format!("config/two-{word}.conf"));
+    let config = TestConfig::new();
+    let word = unique_word(&config);
+    let one = FakeJava::start(&config, "a.Main", &format!("config/one-{word}.conf"));
+    let two = FakeJava::start(&config, "a.Main", &format!("config/two-{word}.conf"));
     let found = learn(&["--match", &format!("a.Main config/two-{word}")]);
     assert!(text(&found.stdout).contains(&format!("# matches pid {} and", two.pid())), "{found:?}");
     let several = learn(&["--match", &format!("-{word}.conf")]);
@@ -171,10 +171,12 @@ fn a_text_finds_its_process_or_says_why_not() {
 
 #[test]
 fn what_cannot_be_told_apart_is_named() {
-    let site = TestConfig::new();
-    let configuration = format!("config/{}.conf", unique_word(&site));
-    let (one, two) =
-        (FakeJava::start(&site, "a.Main", &configuration), FakeJava::start(&site, "a.Main", &configuration));
+    let config = TestConfig::new();
+    let configuration = format!("config/{}.conf", unique_word(&config));
+    let (one, two) = (
+        FakeJava::start(&config, "a.Main", &configuration),
+        FakeJava::start(&config, "a.Main", &configuration),
+    );
     let learnt = learn(&[&one.pid()]);
     assert_eq!(learnt.status.code(), Some(1));
     let said = text(&learnt.stderr);
@@ -188,20 +190,20 @@ fn what_cannot_be_told_apart_is_named() {
 
 #[test]
 fn services_without_a_component_are_discovered() {
-    let site = TestConfig::new();
-    let word = unique_word(&site);
-    site.write(
+    let config = TestConfig::new();
+    let word = unique_word(&config);
+    config.write(
         "a.toml",
         &format!(
             "[[component]]\nname = \"claimed\"\ncriteria = [{{ regex = 'claimed-{word}' }}]\n\
              [[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"claimed\"] }}]\n"
         ),
     );
-    let free = FakeJava::start(&site, "a.Main", &format!("free-{word}"));
-    let claimed = FakeJava::start(&site, "a.Main", &format!("claimed-{word}"));
-    let (agent, address) = site.start_agent("h");
-    let config = site.folder();
-    let place = ["--config", config.to_str().unwrap(), "--host", "h"];
+    let free = FakeJava::start(&config, "a.Main", &format!("free-{word}"));
+    let claimed = FakeJava::start(&config, "a.Main", &format!("claimed-{word}"));
+    let (agent, address) = config.start_agent("h");
+    let folder = config.folder();
+    let place = ["--config", folder.to_str().unwrap(), "--host", "h"];
     let discover = |more: &[&str]| run_binary("rta", ["discover"].iter().chain(&place).chain(more));
     let json: Value = serde_json::from_slice(&discover(&["--json", "--min-age", "0s"]).stdout).unwrap();
     let candidates = json["candidates"].as_array().unwrap();
@@ -214,7 +216,7 @@ fn services_without_a_component_are_discovered() {
 
     let table = text(&discover(&["--min-age", "0s"]).stdout);
     let line = table.lines().find(|line| line.starts_with(&free.pid())).unwrap();
-    let command = format!("rta learn {} --config {} --host h", free.pid(), config.display());
+    let command = format!("rta learn {} --config {} --host h", free.pid(), folder.display());
     assert!(line.ends_with(&command) && line.contains(" a.Main "), "{table}");
     let old = text(&discover(&["--min-age", "1000000h"]).stdout);
     assert_eq!(old, "no process that looks like a service belongs to no component\n");

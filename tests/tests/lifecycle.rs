@@ -2,141 +2,104 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use rta_tests::{ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
+use rta_tests::{ServerProcess, TestCluster, TestConfig, binary, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-/// Aggregator and agent of one host with `app`, which is restarted automatically.
-struct World {
-    site: TestConfig,
-    agent: ServerProcess,
-    aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
+/// Starts an aggregator and the agent, with further arguments, of one host with `app`, which is restarted
+/// automatically.
+fn start_cluster(config: TestConfig, agent_arguments: &[&str]) -> TestCluster {
+    let app = config.component_toml("app", "", "");
+    let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
+    let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
+    let cluster = TestCluster::builder(config)
+        .components(&app)
+        .host("h", &["app"])
+        .agent_arguments(agent_arguments)
+        .start();
+    cluster.aggregator.wait_for_health("app", "up");
+    cluster
 }
 
-impl World {
-    fn new() -> Self {
-        Self::with(TestConfig::new(), &[])
-    }
+/// Kills `app`, and waits until it has been restarted and the aggregator shows that.
+fn lose_app(cluster: &TestCluster) {
+    let old = cluster.config.find_process("app").unwrap();
+    cluster.config.kill_component("app");
+    // After several restarts it is "flapping"; only the arrival of updates matters here.
+    cluster.aggregator.wait_for_instance("app", "to be brought back", |instance| {
+        instance["state"] == "running" && instance["pids"][0] != old
+    });
+}
 
-    /// Starts the programs, with `more` arguments for the agent.
-    fn with(site: TestConfig, more: &[&str]) -> Self {
-        let app = site.component_toml("app", "", "");
-        let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
-        let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
-        site.write("components.toml", &app);
-        let [(agent, _)] = site.start_agents(["h"], more, "host.toml", |[agent]| {
-            format!(
-                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], \
-                 agent = \"http://{agent}\" }}]\n"
-            )
-        });
-        let config = site.folder();
-        let config = config.to_str().unwrap();
-        let arguments = ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
-        let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        let world = Self { site, agent, aggregator, web, grpc };
-        world.until("app to be up", |host| host["instances"][0]["health"] == "up");
-        world
-    }
-
-    fn host(&self) -> Value {
-        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
-        overview["environments"][0]["hosts"][0].clone()
-    }
-
-    fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) {
-        wait_for(what, || is_it(&self.host()).then_some(()));
-    }
-
-    fn rta(&self, arguments: &[&str]) -> Output {
-        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
-    }
-
-    /// Kills `app`, and waits until it has been restarted and the aggregator shows that.
-    fn lose_app(&self) {
-        let old = self.site.find_process("app").unwrap();
-        kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
-        self.until("app to be brought back", |host| {
-            let instance = &host["instances"][0];
-            // After several restarts it is "flapping"; only the arrival of updates matters here.
-            instance["state"] == "running" && instance["pids"][0] != old
-        });
-    }
-
-    /// Asserts that the shown state stays correct without readers of the logs, and that both
-    /// programs stop on request.
-    fn stays_true_and_ends(mut self) {
-        self.lose_app();
-        self.lose_app();
-        let output = self.rta(&["stop", "app"]);
-        assert!(output.status.success(), "{output:?}");
-        self.until("app to be down", |host| host["instances"][0]["health"] == "down");
-        assert_eq!(self.web.get("/readyz").code, 200);
-        self.agent.signal(Signal::TERM);
-        assert_eq!(self.agent.wait().code(), Some(0));
-        self.until("the host to be unknown", |host| {
-            host["reachable"] == false && host["instances"][0]["health"] == "unknown"
-        });
-        self.aggregator.signal(Signal::TERM);
-        assert_eq!(self.aggregator.wait().code(), Some(0));
-    }
+/// Asserts that the shown state stays correct without readers of the logs, and that both
+/// programs stop on request.
+fn assert_correct_until_stopped(mut cluster: TestCluster) {
+    lose_app(&cluster);
+    lose_app(&cluster);
+    let output = cluster.aggregator.rta(&["stop", "app"]);
+    assert!(output.status.success(), "{output:?}");
+    cluster.aggregator.wait_for_health("app", "down");
+    assert_eq!(cluster.aggregator.web.get("/readyz").code, 200);
+    cluster.agents[0].process.signal(Signal::TERM);
+    assert_eq!(cluster.agents[0].process.wait().code(), Some(0));
+    cluster.aggregator.wait_for_host("the host to be unknown", |host| {
+        host["reachable"] == false && host["instances"][0]["health"] == "unknown"
+    });
+    cluster.aggregator.process.signal(Signal::TERM);
+    assert_eq!(cluster.aggregator.process.wait().code(), Some(0));
 }
 
 #[test]
 fn closed_logs_freeze_nothing_and_are_reported() {
-    let world = World::new();
-    world.agent.close_log();
-    world.aggregator.close_log();
-    world.lose_app();
-    world.lose_app();
-    world.until("the agent's log to be reported", |host| {
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    cluster.agents[0].process.close_log();
+    cluster.aggregator.process.close_log();
+    lose_app(&cluster);
+    lose_app(&cluster);
+    cluster.aggregator.wait_for_host("the agent's log to be reported", |host| {
         host["impairments"].as_array().is_some_and(|all| all.iter().any(|one| one["part"] == "log"))
     });
-    let status = String::from_utf8(world.rta(&["status"]).stdout).unwrap();
+    let status = String::from_utf8(cluster.aggregator.rta(&["status"]).stdout).unwrap();
     assert!(status.contains("warning: h: the log cannot be written to standard error"), "{status}");
     let check = wait_for("the aggregator's log to be reported", || {
-        let output = world.rta(&["check"]);
+        let output = cluster.aggregator.rta(&["check"]);
         let line = String::from_utf8(output.stdout).unwrap();
         let told = "; the log cannot be written to standard error: Broken pipe";
         (line.starts_with("RTA WARNING - ") && line.contains(told)).then_some(output.status.code())
     });
     assert_eq!(check, Some(1));
-    world.stays_true_and_ends();
+    assert_correct_until_stopped(cluster);
 }
 
 #[test]
 fn full_log_pipes_freeze_nothing() {
-    let world = World::new();
-    world.agent.stall_log();
-    world.aggregator.stall_log();
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    cluster.agents[0].process.stall_log();
+    cluster.aggregator.process.stall_log();
     // More than a pipe holds: each request to reload is logged.
-    for program in [&world.agent, &world.aggregator] {
+    for program in [&cluster.agents[0].process, &cluster.aggregator.process] {
         for _ in 0..400 {
             program.signal(Signal::HUP);
-            world.web.get("/healthz");
+            cluster.aggregator.web.get("/healthz");
         }
     }
-    world.stays_true_and_ends();
+    assert_correct_until_stopped(cluster);
 }
 
 #[test]
 fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later() {
-    let site = TestConfig::new();
-    let state = site.path("state");
+    let config = TestConfig::new();
+    let state = config.path("state");
     std::fs::create_dir(&state).unwrap();
-    let mut world = World::with(site, &["--state", state.to_str().unwrap()]);
+    let mut cluster = start_cluster(config, &["--state", state.to_str().unwrap()]);
     // Writes to this file find the disk full.
     let new = state.join("agent.json.new");
     wait_for("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
-    let output = world.rta(&["stop", "app"]);
+    let output = cluster.aggregator.rta(&["stop", "app"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("app: stopped in "), "{said}");
     assert!(
@@ -146,17 +109,17 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     let is_impaired = |host: &Value| {
         host["impairments"].as_array().is_some_and(|all| all.iter().any(|one| one["part"] == "state"))
     };
-    world.until("the state folder to be reported", is_impaired);
-    let check = String::from_utf8(world.rta(&["check"]).stdout).unwrap();
+    cluster.aggregator.wait_for_host("the state folder to be reported", is_impaired);
+    let check = String::from_utf8(cluster.aggregator.rta(&["check"]).stdout).unwrap();
     assert!(check.contains("TEST/h: ") && check.contains("agent.json cannot be written"), "{check}");
 
     std::fs::remove_file(&new).unwrap();
-    let said = String::from_utf8(world.rta(&["stop", "app"]).stdout).unwrap();
+    let said = String::from_utf8(cluster.aggregator.rta(&["stop", "app"]).stdout).unwrap();
     assert!(!said.contains("not kept"), "{said}");
-    world.until("the state folder to be well again", |host| !is_impaired(host));
+    cluster.aggregator.wait_for_host("the state folder to be well again", |host| !is_impaired(host));
     // The next agent remembers that the component must stay stopped.
-    world.agent.signal(Signal::KILL);
-    world.agent.wait();
+    cluster.agents[0].process.signal(Signal::KILL);
+    cluster.agents[0].process.wait();
     let kept = std::fs::read_to_string(state.join("agent.json")).unwrap();
     assert!(kept.contains("\"stopped\""), "{kept}");
 }
@@ -171,12 +134,12 @@ fn catches(pid: u32, signal: Signal) -> bool {
 
 #[test]
 fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // A read of the configuration that never ends, as on a hung disk.
-    mkfifoat(CWD, site.folder().join("hangs.toml"), Mode::RWXU).unwrap();
-    let config = site.folder();
+    mkfifoat(CWD, config.folder().join("hangs.toml"), Mode::RWXU).unwrap();
+    let folder = config.folder();
     for name in ["rta-agent", "rta-aggregator"] {
-        let mut program = ServerProcess::start(name, ["--config", config.to_str().unwrap()]);
+        let mut program = ServerProcess::start(name, ["--config", folder.to_str().unwrap()]);
         wait_for("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
         program.signal(Signal::TERM);
         assert_eq!(program.wait().code(), Some(1));
@@ -190,11 +153,11 @@ fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
 
 #[test]
 fn supervisor_is_told_of_readiness_life_and_end() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let socket = site.path("notify");
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let socket = config.path("notify");
     let notified = UnixDatagram::bind(&socket).unwrap();
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
     let mut agent = ServerProcess::spawn(command);
     agent.address("address");

@@ -3,61 +3,27 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rta_shared::proto::v1;
 use rta_tests::{
-    OutputReader, ServerProcess, TestConfig, WebClient, binary, connect_agent, request_target, run_binary,
-    wait_for,
+    OutputReader, ServerProcess, TestCluster, TestConfig, binary, connect_agent, request_target, wait_for,
 };
 
-/// One host with a component that has a log, and one without a log.
-struct World {
-    site: TestConfig,
-    _agent: ServerProcess,
-    _aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
-}
-
-impl World {
-    fn new() -> Self {
-        Self::with("")
-    }
-
-    /// Adds `more` to the component's `[component.start]` table.
-    fn with(more: &str) -> Self {
-        let site = TestConfig::new();
-        let silent = format!(
-            "[[component]]\nname = \"silent\"\ncriteria = [{{ regex = '^--token=silent-{}$' }}]\n",
-            site.token()
-        );
-        site.write("components.toml", &(site.component_toml("kafka server", "", more) + &silent));
-        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
-            format!(
-                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"kafka server\", \
-                 \"silent\"], agent = \"http://{agent}\" }}]\n"
-            )
-        });
-        let config = site.folder().display().to_string();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        std::fs::create_dir(site.path("log")).unwrap();
-        Self { site, _agent: agent, _aggregator: aggregator, web, grpc }
-    }
-
-    fn log(&self) -> std::path::PathBuf {
-        self.site.log_path("kafka server")
-    }
-
-    fn rta(&self, arguments: &[&str]) -> std::process::Output {
-        run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
-    }
+/// Starts one host with a component that has a log, and one without a log. Adds `more` to the first
+/// component's `[component.start]` table.
+fn start_cluster(more: &str) -> TestCluster {
+    let config = TestConfig::new();
+    let silent = format!(
+        "[[component]]\nname = \"silent\"\ncriteria = [{{ regex = '^--token=silent-{}$' }}]\n",
+        config.token()
+    );
+    let components = config.component_toml("kafka server", "", more) + &silent;
+    let cluster =
+        TestCluster::builder(config).components(&components).host("h", &["kafka server", "silent"]).start();
+    std::fs::create_dir(cluster.config.path("log")).unwrap();
+    cluster
 }
 
 fn append(path: &Path, text: &str) {
@@ -78,44 +44,60 @@ impl Drop for LogFollower {
 
 #[test]
 fn the_last_lines_are_shown_by_the_command_and_on_the_page() {
-    let world = World::new();
-    append(&world.log(), "first\n\tat x.Y\n<b>\u{1b}[31mred</b>\n");
+    let cluster = start_cluster("");
+    append(&cluster.config.log_path("kafka server"), "first\n\tat x.Y\n<b>\u{1b}[31mred</b>\n");
     let output = wait_for("the agent to be known", || {
-        Some(world.rta(&["logs", "kafka", "server", "-n", "2"])).filter(|output| output.status.success())
+        Some(cluster.aggregator.rta(&["logs", "kafka", "server", "-n", "2"]))
+            .filter(|output| output.status.success())
     });
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "\tat x.Y\n<b>\\u{1b}[31mred</b>\n");
 
-    let page = world.web.get("/log?environment=TEST&host=h&component=kafka+server");
+    let page = cluster.aggregator.web.get("/log?environment=TEST&host=h&component=kafka+server");
     assert!(page.code == 200 && page.body.contains("&lt;b&gt;\\u{1b}[31mred&lt;/b&gt;"), "{page:?}");
-    assert!(world.web.get("/").body.contains("/log?environment=TEST&amp;host=h&amp;component=kafka+server"));
+    assert!(
+        cluster
+            .aggregator
+            .web
+            .get("/")
+            .body
+            .contains("/log?environment=TEST&amp;host=h&amp;component=kafka+server")
+    );
 }
 
 #[test]
 fn only_the_logs_that_the_configuration_names_are_read() {
-    let world = World::new();
+    let cluster = start_cluster("");
     let none = wait_for("the agent to be known", || {
-        let output = world.rta(&["logs", "silent"]);
+        let output = cluster.aggregator.rta(&["logs", "silent"]);
         let said = String::from_utf8(output.stderr).unwrap();
         (!said.contains("no connection")).then_some((output.status.code(), said))
     });
     assert_eq!(none.0, Some(1));
     assert!(none.1.contains("silent on h: the configuration names no log for it"), "{}", none.1);
-    let missing = world.rta(&["logs", "kafka server"]);
+    let missing = cluster.aggregator.rta(&["logs", "kafka server"]);
     assert!(
         String::from_utf8(missing.stderr).unwrap().contains("kafka server.log cannot be read: No such file"),
     );
     for (path, code) in [("../../etc/passwd", 4), ("/etc/passwd", 2), ("kafka server/../x", 4)] {
-        let output = world.rta(&["logs", path]);
+        let output = cluster.aggregator.rta(&["logs", path]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{path}");
     }
 }
 
 #[test]
 fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
-    let world = World::new();
-    append(&world.log(), "1\n");
+    let cluster = start_cluster("");
+    append(&cluster.config.log_path("kafka server"), "1\n");
     let mut command = Command::new(binary("rta"));
-    command.args(["--aggregator", &world.grpc.to_string(), "logs", "kafka server", "-f", "-n", "1"]);
+    command.args([
+        "--aggregator",
+        &cluster.aggregator.grpc.to_string(),
+        "logs",
+        "kafka server",
+        "-f",
+        "-n",
+        "1",
+    ]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut following = LogFollower(command.spawn().unwrap());
     let lines = OutputReader::collect(following.0.stdout.take().unwrap());
@@ -125,10 +107,14 @@ fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
     };
     until("1");
     for number in 2..50 {
-        append(&world.log(), &format!("{number}\n"));
+        append(&cluster.config.log_path("kafka server"), &format!("{number}\n"));
         if number % 10 == 0 {
-            std::fs::rename(world.log(), world.site.path(&format!("log/{number}"))).unwrap();
-            append(&world.log(), "");
+            std::fs::rename(
+                cluster.config.log_path("kafka server"),
+                cluster.config.path(&format!("log/{number}")),
+            )
+            .unwrap();
+            append(&cluster.config.log_path("kafka server"), "");
             until(&number.to_string());
         }
     }
@@ -148,40 +134,40 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let world = World::with("user = \"nobody\"");
-    let root_owned = world.site.path("root");
+    let cluster = start_cluster("user = \"nobody\"");
+    let root_owned = cluster.config.path("root");
     std::fs::create_dir(&root_owned).unwrap();
     let secret = root_owned.join("kafka server.log");
     append(&secret, "only root may read this\n");
-    let (home, log) = (world.site.path("log"), world.log());
+    let (home, log) = (cluster.config.path("log"), cluster.config.log_path("kafka server"));
     // The folder of the log and the log belong to the user.
     std::os::unix::fs::chown(&home, Some(65_534), Some(65_534)).unwrap();
     append(&log, "a line of the component\n");
     std::os::unix::fs::chown(&log, Some(65_534), Some(65_534)).unwrap();
     let shown = wait_for("the agent to be known", || {
-        Some(world.rta(&["logs", "kafka server"])).filter(|output| output.status.success())
+        Some(cluster.aggregator.rta(&["logs", "kafka server"])).filter(|output| output.status.success())
     });
     assert_eq!(String::from_utf8(shown.stdout).unwrap(), "a line of the component\n");
 
     // Replaces the folder by a symbolic link, as the component's user could, who can also
     // change the outer folder.
-    std::os::unix::fs::chown(world.site.path("."), Some(65_534), None).unwrap();
-    std::fs::rename(&home, world.site.path("before")).unwrap();
+    std::os::unix::fs::chown(cluster.config.path("."), Some(65_534), None).unwrap();
+    std::fs::rename(&home, cluster.config.path("before")).unwrap();
     std::os::unix::fs::symlink(&root_owned, &home).unwrap();
     for command in [&["logs", "kafka server"][..], &["start", "kafka server"]] {
-        let output = world.rta(command);
+        let output = cluster.aggregator.rta(command);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!output.status.success() && said.contains("symbolic link"), "{command:?}: {said}");
         assert!(!said.contains("only root"), "{said}");
     }
-    let page = world.web.get("/log?environment=TEST&host=h&component=kafka+server");
+    let page = cluster.aggregator.web.get("/log?environment=TEST&host=h&component=kafka+server");
     assert!(page.code == 502 && page.body.contains("symbolic link"), "{page:?}");
     // A file that only root can read, moved to the log's path.
     std::fs::remove_file(&home).unwrap();
-    std::fs::rename(world.site.path("before"), &home).unwrap();
+    std::fs::rename(cluster.config.path("before"), &home).unwrap();
     std::fs::rename(&secret, &log).unwrap();
     std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let output = world.rta(&["logs", "kafka server"]);
+    let output = cluster.aggregator.rta(&["logs", "kafka server"]);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(said.contains("it is opened as user nobody, who may not read it"), "{said}");
 }
@@ -189,12 +175,12 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
 /// A component run by systemd has a log without a file: its unit's journal, shown by journalctl.
 #[tokio::test]
 async fn a_unit_without_a_log_shows_its_journal() {
-    let site = TestConfig::one_host(|_| {
+    let config = TestConfig::one_host(|_| {
         "[[component]]\nname = \"grafana\"\ncriteria = [{ regex = '^no-such-process$' }]\n\
          start = { systemd = \"grafana-server.service\" }\n"
             .to_owned()
     });
-    let programs = site.path("bin");
+    let programs = config.path("bin");
     std::fs::create_dir(&programs).unwrap();
     let script = "#!/bin/sh\necho \"$@\"\necho started\n";
     let write = "printf %s \"$1\" > \"$2\"; chmod 755 \"$2\"";
@@ -202,7 +188,7 @@ async fn a_unit_without_a_log_shows_its_journal() {
         Command::new("sh").args(["-c", write, "sh", script]).arg(programs.join("journalctl")).status();
     assert!(written.unwrap().success());
     let mut command = Command::new(binary("rta-agent"));
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
     let mut agent = ServerProcess::spawn(command);
     let mut client = connect_agent(agent.address("address")).await;

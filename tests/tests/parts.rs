@@ -1,7 +1,5 @@
 //! Components with several processes, and probes: from real processes to the aggregator's overview.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
-
 use std::cell::Cell;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -9,100 +7,83 @@ use std::process::Command;
 use std::time::Duration;
 
 use rta_shared::proto::v1;
-use rta_tests::{ChildProcesses, ReportStream, ServerProcess, TestConfig, binary, run_binary, wait_for};
+use rta_tests::{ChildProcesses, ReportStream, TestCluster, TestConfig, binary};
 use serde_json::Value;
 
-/// One host with its agent, and an aggregator.
-struct World {
-    site: TestConfig,
-    children: ChildProcesses,
-    _agent: ServerProcess,
-    _aggregator: ServerProcess,
-    grpc: String,
+/// Starts one host with this component `app`, its agent, and an aggregator.
+fn start_cluster(config: TestConfig, app: &str) -> TestCluster {
+    TestCluster::builder(config).components(app).environment("T").host("h", &["app"]).start()
 }
 
-impl World {
-    fn new(component: impl FnOnce(&TestConfig) -> String) -> Self {
-        let site = TestConfig::new();
-        let text = component(&site);
-        let [(agent, _)] = site.start_agents(["h"], &[], "site.toml", |[agent]| {
-            format!(
-                "{text}[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
-            )
-        });
-        let config = site.folder();
-        let config = config.to_str().unwrap();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let grpc = aggregator.address("grpc").to_string();
-        Self { site, children: ChildProcesses::default(), _agent: agent, _aggregator: aggregator, grpc }
-    }
+/// Starts a process of `app` with this program name and arguments, and the test's token as the last one.
+fn start_process(
+    children: &mut ChildProcesses,
+    cluster: &TestCluster,
+    name: &str,
+    arguments: &[&str],
+) -> u32 {
+    let mut command = Command::new(binary("stand-in"));
+    command.arg0(name).args(arguments).arg(format!("--token=app-{}", cluster.config.token()));
+    children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()))
+}
 
-    /// Starts a process of `app` with this program name and arguments, and the test's token as the last one.
-    fn play(&mut self, name: &str, arguments: &[&str]) -> u32 {
-        let mut command = Command::new(binary("stand-in"));
-        command.arg0(name).args(arguments).arg(format!("--token=app-{}", self.site.token()));
-        self.children.spawn(command.env("STAND_IN_LEASE", std::process::id().to_string()))
-    }
-
-    /// Waits until `app` in the overview meets `is_so`, and returns it.
-    fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, || {
-            let output = run_binary("rta", ["--aggregator", &self.grpc, "list", "--json"]);
-            let overview: Value = serde_json::from_slice(&output.stdout).ok()?;
-            Some(overview["environments"][0]["hosts"][0]["instances"][0].clone()).filter(&is_so)
-        })
-    }
+/// Waits until `app` in the overview meets `is_so`, and returns it.
+fn wait_for_app(cluster: &TestCluster, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    cluster.aggregator.wait_for_instance("app", what, is_so)
 }
 
 /// Uses the process tree of spark-submit: a shell that becomes the driver's JVM, which runs the Python
 /// program, and the worker's executor with its own Python workers.
 #[test]
 fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
-    let mut world = World::new(|site| {
-        let part = |name: &str, criteria: &str, count: &str| {
-            format!(
-                "[[component.process]]\nname = \"{name}\"\ncriteria = [{criteria}, {{ index = -1, regex = '-{}$' }}]\n{count}\n",
-                site.token()
-            )
-        };
-        let script = r"{ regex = '(^|/)rta_processor_simple\.py$' }";
-        "[[component]]\nname = \"app\"\n".to_owned()
-            + &part(
-                "driver",
-                &format!(r"{{ index = 0, regex = 'java' }}, {{ regex = 'deploy\.SparkSubmit$' }}, {script}"),
-                "",
-            )
-            + &part("program", &format!("{{ index = 0, regex = 'python' }}, {script}"), "count = 1")
-            + &part(
-                "executor",
-                r"{ index = 0, regex = 'java' }, { regex = 'CoarseGrainedExecutorBackend$' }",
-                "count = { min = 2, max = 3 }",
-            )
-    });
-    let stopped = world.until("nothing to run", |app| app["state"] == "stopped");
+    let config = TestConfig::new();
+    let part = |name: &str, criteria: &str, count: &str| {
+        format!(
+            "[[component.process]]\nname = \"{name}\"\ncriteria = [{criteria}, {{ index = -1, regex = '-{}$' }}]\n{count}\n",
+            config.token()
+        )
+    };
+    let script = r"{ regex = '(^|/)rta_processor_simple\.py$' }";
+    let app = "[[component]]\nname = \"app\"\n".to_owned()
+        + &part(
+            "driver",
+            &format!(r"{{ index = 0, regex = 'java' }}, {{ regex = 'deploy\.SparkSubmit$' }}, {script}"),
+            "",
+        )
+        + &part("program", &format!("{{ index = 0, regex = 'python' }}, {script}"), "count = 1")
+        + &part(
+            "executor",
+            r"{ index = 0, regex = 'java' }, { regex = 'CoarseGrainedExecutorBackend$' }",
+            "count = { min = 2, max = 3 }",
+        );
+    let cluster = start_cluster(config, &app);
+    let mut children = ChildProcesses::default();
+    let stopped = wait_for_app(&cluster, "nothing to run", |app| app["state"] == "stopped");
     assert_eq!(stopped["parts"][2]["count"], serde_json::json!({"min": 2, "max": 3}));
     let submit =
         ["-Xmx512m", "org.apache.spark.deploy.SparkSubmit", "rta_processor_simple.py", "accelerometer"];
-    let driver = world.play("java", &submit);
-    world.play("python3", &["rta_processor_simple.py", "accelerometer", "sklearn"]);
+    let driver = start_process(&mut children, &cluster, "java", &submit);
+    start_process(
+        &mut children,
+        &cluster,
+        "python3",
+        &["rta_processor_simple.py", "accelerometer", "sklearn"],
+    );
     let executor = ["-Xmx512m", "org.apache.spark.executor.CoarseGrainedExecutorBackend"];
-    world.play("java", &executor);
-    let partial = world.until("some of it", |app| {
+    start_process(&mut children, &cluster, "java", &executor);
+    let partial = wait_for_app(&cluster, "some of it", |app| {
         app["state"] == "partial" && app["pids"].as_array().is_some_and(|pids| pids.len() == 3)
     });
     assert_eq!(partial["health"], "degraded");
     assert_eq!(partial["reason"], "only some of its processes run; missing: executor (1 of 2)");
-    world.play("java", &executor);
-    let whole = world.until("all of it", |app| app["health"] == "up");
+    start_process(&mut children, &cluster, "java", &executor);
+    let whole = wait_for_app(&cluster, "all of it", |app| app["health"] == "up");
     assert_eq!((&whole["state"], whole["pids"].as_array().unwrap().len()), (&"running".into(), 4));
     // A launcher or an editor with the same words among its arguments does not belong to it.
-    world.play("bash", &submit);
-    world.play("vim", &["rta_processor_simple.py"]);
-    let second = world.play("java", &submit);
-    let doubled = world.until("a second driver", |app| app["health"] == "degraded");
+    start_process(&mut children, &cluster, "bash", &submit);
+    start_process(&mut children, &cluster, "vim", &["rta_processor_simple.py"]);
+    let second = start_process(&mut children, &cluster, "java", &submit);
+    let doubled = wait_for_app(&cluster, "a second driver", |app| app["health"] == "degraded");
     let mut pids = [driver, second];
     pids.sort_unstable();
     assert_eq!(
@@ -112,18 +93,18 @@ fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
             Some(&*format!("driver runs 2 times, at most 1 is right: pids {}, {}", pids[0], pids[1]))
         )
     );
-    world.children.kill(driver);
-    world.until("one driver again", |app| app["health"] == "up");
-    world.children.kill(second);
-    let headless = world.until("no driver", |app| app["state"] == "partial");
+    children.kill(driver);
+    wait_for_app(&cluster, "one driver again", |app| app["health"] == "up");
+    children.kill(second);
+    let headless = wait_for_app(&cluster, "no driver", |app| app["state"] == "partial");
     assert_eq!(headless["reason"], "only some of its processes run; missing: driver");
 
-    let explained = run_binary("rta", ["--aggregator", &world.grpc, "explain", "app"]);
+    let explained = cluster.aggregator.rta(&["explain", "app"]);
     let said = String::from_utf8(explained.stdout).unwrap();
     assert_eq!(explained.status.code(), Some(3), "{said}");
     assert!(said.contains("driver of T/h/app is matched by no process; the nearest:"), "{said}");
     assert!(said.contains("program of T/h/app is matched\n"), "{said}");
-    let status = run_binary("rta", ["--aggregator", &world.grpc, "status", "--verbose"]);
+    let status = cluster.aggregator.rta(&["status", "--verbose"]);
     let said = String::from_utf8(status.stdout).unwrap();
     assert!(said.contains("driver 0/1, program 1/1, executor 2/2-3"), "{said}");
 }
@@ -132,26 +113,27 @@ fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
 #[test]
 fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut world = World::new(|site| {
-        let probe = format!(
-            "probe = {{ tcp = \"{port}\", interval = \"1s\", failures = 2, grace = \"0s\" }}\n[component.start]"
-        );
-        site.component_toml("app", "", "").replacen("[component.start]", &probe, 1)
-    });
-    let stopped = world.until("nothing to run", |app| app["state"] == "stopped");
+    let config = TestConfig::new();
+    let probe = format!(
+        "probe = {{ tcp = \"{port}\", interval = \"1s\", failures = 2, grace = \"0s\" }}\n[component.start]"
+    );
+    let app = config.component_toml("app", "", "").replacen("[component.start]", &probe, 1);
+    let cluster = start_cluster(config, &app);
+    let mut children = ChildProcesses::default();
+    let stopped = wait_for_app(&cluster, "nothing to run", |app| app["state"] == "stopped");
     assert_eq!(stopped["probe"], Value::Null);
-    let pid = world.play("java", &[]);
-    let failing = world.until("a failing probe", |app| app["probe"]["state"] == "failing");
+    let pid = start_process(&mut children, &cluster, "java", &[]);
+    let failing = wait_for_app(&cluster, "a failing probe", |app| app["probe"]["state"] == "failing");
     assert_eq!((&failing["state"], &failing["health"]), (&"running".into(), &"degraded".into()));
     let reason = failing["reason"].as_str().unwrap();
     assert!(reason.starts_with(&format!("its probe fails: tcp {port}: ")), "{reason}");
     let listener = TcpListener::bind(port).unwrap();
-    let healed = world.until("a passing probe", |app| app["health"] == "up");
+    let healed = wait_for_app(&cluster, "a passing probe", |app| app["health"] == "up");
     assert_eq!(healed["probe"]["state"], "passing");
     drop(listener);
-    world.until("a failing probe again", |app| app["health"] == "degraded");
-    world.children.kill(pid);
-    let stopped = world.until("its end", |app| app["health"] == "down");
+    wait_for_app(&cluster, "a failing probe again", |app| app["health"] == "degraded");
+    children.kill(pid);
+    let stopped = wait_for_app(&cluster, "its end", |app| app["health"] == "down");
     assert_eq!(stopped["probe"], Value::Null);
 }
 
@@ -161,29 +143,30 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
 #[test]
 fn what_runs_is_starting_until_its_probe_passes() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut world = World::new(|site| {
-        let probe =
-            format!("probe = {{ tcp = \"{port}\", interval = \"1s\", grace = \"1h\" }}\n[component.start]");
-        site.component_toml("app", "", "").replacen("[component.start]", &probe, 1)
-    });
-    let first = world.play("java", &[]);
+    let config = TestConfig::new();
+    let probe =
+        format!("probe = {{ tcp = \"{port}\", interval = \"1s\", grace = \"1h\" }}\n[component.start]");
+    let app = config.component_toml("app", "", "").replacen("[component.start]", &probe, 1);
+    let cluster = start_cluster(config, &app);
+    let mut children = ChildProcesses::default();
+    let first = start_process(&mut children, &cluster, "java", &[]);
     let refused = format!("it is starting: waiting for its probe (tcp {port}: connection refused)");
-    let starting = world.until("a refused probe", |app| app["reason"] == *refused);
+    let starting = wait_for_app(&cluster, "a refused probe", |app| app["reason"] == *refused);
     assert_eq!((&starting["state"], &starting["health"]), (&"starting".into(), &"down".into()));
     assert_eq!((&starting["action"], &starting["probe"]["state"]), (&Value::Null, &"pending".into()));
     let listener = TcpListener::bind(port).unwrap();
-    let up = world.until("a passing probe", |app| app["health"] == "up");
+    let up = wait_for_app(&cluster, "a passing probe", |app| app["health"] == "up");
     assert_eq!(up["state"], "running");
     drop(listener);
-    world.children.kill(first);
-    world.until("its end", |app| app["state"] == "stopped");
-    world.play("java", &[]);
-    world.until("the next run", |app| app["state"] == "starting" && app["health"] == "down");
+    children.kill(first);
+    wait_for_app(&cluster, "its end", |app| app["state"] == "stopped");
+    start_process(&mut children, &cluster, "java", &[]);
+    wait_for_app(&cluster, "the next run", |app| app["state"] == "starting" && app["health"] == "down");
 
     let _listener = TcpListener::bind(port).unwrap();
-    world.until("a passing probe", |app| app["health"] == "up");
+    wait_for_app(&cluster, "a passing probe", |app| app["health"] == "up");
     // The first report of an agent that is started while the component runs.
-    let (_agent, address) = world.site.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
+    let (_agent, address) = cluster.config.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let first = Cell::new(None);
     ReportStream::from_agent(address).wait_for_component("app", Duration::from_secs(60), |seen| {
         first.set(Some(seen.state));

@@ -3,81 +3,32 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
-use rta_tests::{OutputReader, ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
+use rta_tests::{OutputReader, TestCluster, TestConfig, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Two hosts with their agents and an aggregator: Kafka on one, and a detector that
-/// depends on it on the other.
-struct World {
-    site: TestConfig,
-    agents: [ServerProcess; 2],
-    aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
+/// Starts two hosts with their agents and an aggregator: Kafka on one, and a detector that depends on it on
+/// the other.
+fn start_cluster() -> TestCluster {
+    let config = TestConfig::new();
+    let components = config.component_toml("kafka server", "", "")
+        + &config.component_toml("detector", "\"kafka server\"", "")
+        + "[[component]]\nname = \"watched\"\naliases = [\"wached\"]\ncriteria = [{ regex = '^--token=watched-"
+        + config.token()
+        + "$' }]\n";
+    TestCluster::builder(config)
+        .components(&components)
+        .host("analytic", &["kafka server"])
+        .host("storage", &["detector", "watched"])
+        .start()
 }
 
-impl World {
-    fn new() -> Self {
-        let site = TestConfig::new();
-        let components = site.component_toml("kafka server", "", "")
-            + &site.component_toml("detector", "\"kafka server\"", "")
-            + "[[component]]\nname = \"watched\"\naliases = [\"wached\"]\ncriteria = [{ regex = '^--token=watched-"
-            + site.token()
-            + "$' }]\n";
-        site.write("components.toml", &components);
-        let host = |name: &str, components: &str, agent: SocketAddr| {
-            format!(
-                "[[environment.host]]\nname = \"{name}\"\ncomponents = [{components}]\nagent = \"http://{agent}\"\n"
-            )
-        };
-        let hosts = |[one, two]: [SocketAddr; 2]| {
-            "[[environment]]\nname = \"TEST\"\n".to_owned()
-                + &host("analytic", "\"kafka server\"", one)
-                + &host("storage", "\"detector\", \"watched\"", two)
-        };
-        let agents = site.start_agents(["analytic", "storage"], &[], "hosts.toml", hosts);
-        let agents = agents.map(|(agent, _)| agent);
-        let config = site.folder();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        Self { site, agents, aggregator, web, grpc }
-    }
-
-    /// Runs a command against this aggregator.
-    fn rta(&self, arguments: &[&str]) -> Output {
-        let aggregator = self.grpc.to_string();
-        run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments))
-    }
-
-    fn overview(&self) -> Value {
-        serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap()
-    }
-
-    fn instance(&self, component: &str) -> Value {
-        let overview = self.overview();
-        let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
-        let mut instances = hosts.iter().flat_map(|host| host["instances"].as_array().unwrap());
-        instances.find(|instance| instance["component"] == component).unwrap().clone()
-    }
-
-    /// Waits until an instance has this health.
-    fn until(&self, component: &str, health: &str) -> Value {
-        wait_for(&format!("{component} to be {health}"), || {
-            Some(self.instance(component)).filter(|instance| instance["health"] == health)
-        })
-    }
-
-    fn start_all(&self) {
-        for component in ["kafka server", "detector"] {
-            let output = self.rta(&["start", component]);
-            assert_eq!(output.status.code(), Some(0), "{output:?}");
-        }
+fn start_all(cluster: &TestCluster) {
+    for component in ["kafka server", "detector"] {
+        let output = cluster.aggregator.rta(&["start", component]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
 }
 
@@ -87,38 +38,38 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
-    let world = World::new();
-    world.start_all();
-    world.until("detector", "up");
-    let page = world.web.get("/");
+    let cluster = start_cluster();
+    start_all(&cluster);
+    cluster.aggregator.wait_for_health("detector", "up");
+    let page = cluster.aggregator.web.get("/");
     assert!(page.code == 200 && page.body.contains("1 down"), "watched does not run: {page:?}");
 
-    let pid = world.instance("kafka server")["pids"][0].as_u64().unwrap();
+    let pid = cluster.aggregator.instance("kafka server")["pids"][0].as_u64().unwrap();
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    let detector = world.until("detector", "degraded");
+    let detector = cluster.aggregator.wait_for_health("detector", "degraded");
     assert_eq!(detector["reason"], "kafka server on analytic is down");
     let cause = serde_json::json!({"environment": "TEST", "host": "analytic", "component": "kafka server"});
     assert_eq!(detector["cause"], cause);
     assert_eq!(detector["state"], "running");
-    let kafka = world.instance("kafka server");
+    let kafka = cluster.aggregator.instance("kafka server");
     assert_eq!(
         (&kafka["state"], &kafka["health"], &kafka["cause"]),
         (&"stopped".into(), &"down".into(), &Value::Null)
     );
 
-    let page = world.web.get("/").body;
+    let page = cluster.aggregator.web.get("/").body;
     assert!(page.contains("kafka server on analytic is down") && page.contains("1 instance degraded by it"));
     // The last line of its log is known a moment later.
     wait_for("the end of kafka to be told", || {
-        let status = world.rta(&["status"]);
+        let status = cluster.aggregator.rta(&["status"]);
         assert_eq!(status.status.code(), Some(3));
         let said = text(&status.stdout);
         let (_, said) = said.split_once("kafka server on analytic is down: it is not running: ended ")?;
         let expected = " by SIGKILL; last line of its log: \"stand-in ready\"; 1 instance degraded by it: detector on storage";
         said.lines().next()?.ends_with(expected).then_some(())
     });
-    let check = world.rta(&["check"]);
+    let check = cluster.aggregator.rta(&["check"]);
     assert_eq!(check.status.code(), Some(2));
     let line = text(&check.stdout);
     assert!(line.starts_with("RTA CRITICAL - 2 down, 1 degraded of 3 instances: "), "{line}");
@@ -133,120 +84,119 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
 
 #[test]
 fn a_killed_agent_turns_its_host_unknown_and_a_new_one_finds_its_processes() {
-    let mut world = World::new();
-    world.start_all();
-    let before = world.until("kafka server", "up");
-    let address = world.overview()["environments"][0]["hosts"][0]["name"].clone();
+    let mut cluster = start_cluster();
+    start_all(&cluster);
+    let before = cluster.aggregator.wait_for_health("kafka server", "up");
+    let address = cluster.aggregator.overview()["environments"][0]["hosts"][0]["name"].clone();
     assert_eq!(address, "analytic");
-    world.agents[0].signal(Signal::KILL);
-    world.agents[0].wait();
-    let kafka = world.until("kafka server", "unknown");
+    cluster.agents[0].stop(Signal::KILL);
+    let kafka = cluster.aggregator.wait_for_health("kafka server", "unknown");
     assert_eq!((&kafka["state"], kafka["pids"].as_array().unwrap().len()), (&Value::Null, 0));
-    let host = &world.overview()["environments"][0]["hosts"][0];
+    let host = &cluster.aggregator.overview()["environments"][0]["hosts"][0];
     assert_eq!((&host["health"], &host["reachable"]), (&"unknown".into(), &false.into()));
     assert!(host["error"].as_str().unwrap().contains("is rta-agent running on analytic?"), "{host}");
     assert!(!host["scanned_at"].is_null());
-    let detector = world.until("detector", "unknown");
+    let detector = cluster.aggregator.wait_for_health("detector", "unknown");
     assert_eq!(
         (&detector["state"], &detector["cause"]["component"]),
         (&"running".into(), &"kafka server".into())
     );
-    assert_eq!(world.rta(&["check"]).status.code(), Some(2), "watched is down for certain");
-    let failed = world.rta(&["stop", "kafka server"]);
+    assert_eq!(cluster.aggregator.rta(&["check"]).status.code(), Some(2), "watched is down for certain");
+    let failed = cluster.aggregator.rta(&["stop", "kafka server"]);
     assert_eq!(failed.status.code(), Some(1));
     let said = text(&failed.stdout) + &text(&failed.stderr);
     assert!(said.contains("no connection to the agent at"), "{failed:?}");
 
-    let hosts = std::fs::read_to_string(world.site.folder().join("hosts.toml")).unwrap();
-    let address = hosts.split("http://").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let (_agent, _) = world.site.start_agent_at("analytic", &address);
-    let after = world.until("kafka server", "up");
+    cluster.agents[0].start_again();
+    let after = cluster.aggregator.wait_for_health("kafka server", "up");
     assert_eq!(after["pids"], before["pids"]);
-    world.until("detector", "up");
+    cluster.aggregator.wait_for_health("detector", "up");
 }
 
 #[test]
 fn a_silent_agent_is_unknown_and_back_when_it_speaks() {
-    let world = World::new();
-    world.start_all();
-    world.until("kafka server", "up");
-    world.agents[0].signal(Signal::STOP);
-    world.until("kafka server", "unknown");
-    let host = world.overview()["environments"][0]["hosts"][0].clone();
+    let cluster = start_cluster();
+    start_all(&cluster);
+    cluster.aggregator.wait_for_health("kafka server", "up");
+    cluster.agents[0].process.signal(Signal::STOP);
+    cluster.aggregator.wait_for_health("kafka server", "unknown");
+    let host = cluster.aggregator.overview()["environments"][0]["hosts"][0].clone();
     assert!(host["error"].as_str().unwrap().contains("silent for 3 s"), "{host}");
-    world.agents[0].signal(Signal::CONT);
-    world.until("kafka server", "up");
+    cluster.agents[0].process.signal(Signal::CONT);
+    cluster.aggregator.wait_for_health("kafka server", "up");
 }
 
 #[test]
 fn start_and_stop_by_the_command_and_by_the_page() {
-    let world = World::new();
-    let output = world.rta(&["start", "Kafka", "Server"]);
+    let cluster = start_cluster();
+    let output = cluster.aggregator.rta(&["start", "Kafka", "Server"]);
     let said = text(&output.stdout);
     assert!(said.contains("started in") && said.contains("(pid "), "{output:?}");
     assert!(
-        text(&world.rta(&["start", "kafka server"]).stdout).contains("already running, nothing was started")
+        text(&cluster.aggregator.rta(&["start", "kafka server"]).stdout)
+            .contains("already running, nothing was started")
     );
 
     let form = "environment=TEST&host=analytic&component=kafka+server";
-    assert_eq!(world.web.post("/stop", form).code, 303);
-    world.until("kafka server", "down");
+    assert_eq!(cluster.aggregator.web.post("/stop", form).code, 303);
+    cluster.aggregator.wait_for_health("kafka server", "down");
     wait_for("the page to tell how it ended", || {
-        let page = world.web.get("/plan?id=3").body;
+        let page = cluster.aggregator.web.get("/plan?id=3").body;
         (page.contains(">1 step done</strong>") && page.contains("stopped in")).then_some(())
     });
-    world.web.post("/start", form);
-    world.until("kafka server", "up");
-    let refused = world.web.post("/start", "environment=TEST&host=storage&component=watched");
+    cluster.aggregator.web.post("/start", form);
+    cluster.aggregator.wait_for_health("kafka server", "up");
+    let refused = cluster.aggregator.web.post("/start", "environment=TEST&host=storage&component=watched");
     assert_eq!(refused.code, 409);
     assert!(refused.body.contains("the configuration has no start command for it"), "{refused:?}");
 
-    let unknown = world.rta(&["start", "kafka", "sever"]);
+    let unknown = cluster.aggregator.rta(&["start", "kafka", "sever"]);
     assert_eq!(unknown.status.code(), Some(4));
     assert_eq!(
         text(&unknown.stderr),
         "rta: component \"kafka sever\" is not known; did you mean \"kafka server\"?\n"
     );
-    let elsewhere = world.rta(&["stop", "kafka server", "--host", "storage"]);
+    let elsewhere = cluster.aggregator.rta(&["stop", "kafka server", "--host", "storage"]);
     assert_eq!(
         text(&elsewhere.stderr),
         "rta: \"kafka server\" is not on host storage; there is TEST/analytic/kafka server\n"
     );
-    assert!(world.rta(&["stop", "TEST/analytic/kafka server"]).status.success());
+    assert!(cluster.aggregator.rta(&["stop", "TEST/analytic/kafka server"]).status.success());
 }
 
 #[test]
 fn refresh_shows_what_is_there_now() {
-    let world = World::new();
-    world.until("watched", "down");
-    let mut child = world.site.start_stand_in("watched");
-    assert_eq!(world.web.post("/refresh", "").code, 303);
-    let watched = world.instance("watched");
+    let cluster = start_cluster();
+    cluster.aggregator.wait_for_health("watched", "down");
+    let mut child = cluster.config.start_stand_in("watched");
+    assert_eq!(cluster.aggregator.web.post("/refresh", "").code, 303);
+    let watched = cluster.aggregator.instance("watched");
     assert_eq!((&watched["health"], &watched["pids"][0]), (&"up".into(), &child.id().into()));
     assert_eq!(watched["startable"], false);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(world.rta(&["refresh"]).status.success());
-    assert_eq!(world.instance("watched")["health"], "down");
+    assert!(cluster.aggregator.rta(&["refresh"]).status.success());
+    assert_eq!(cluster.aggregator.instance("watched")["health"], "down");
 }
 
 #[test]
 fn list_and_status_are_for_people_and_for_programs() {
-    let world = World::new();
-    world.start_all();
+    let cluster = start_cluster();
+    start_all(&cluster);
     let json: Value =
-        serde_json::from_slice(&world.rta(&["list", "--json", "--host", "storage"]).stdout).unwrap();
+        serde_json::from_slice(&cluster.aggregator.rta(&["list", "--json", "--host", "storage"]).stdout)
+            .unwrap();
     let hosts = json["environments"][0]["hosts"].as_array().unwrap();
     assert_eq!((hosts.len(), &hosts[0]["name"]), (1, &"storage".into()));
-    let list = text(&world.rta(&["list", "--env", "test"]).stdout);
+    let list = text(&cluster.aggregator.rta(&["list", "--env", "test"]).stdout);
     assert_eq!(list.lines().count(), 4);
     assert!(
         list.lines().nth(1).unwrap().starts_with("TEST         analytic  kafka server  running  up"),
         "{list}"
     );
     assert!(!list.contains('\u{1b}'), "no colours in a pipe");
-    assert_eq!(world.rta(&["status", "detector"]).status.code(), Some(0));
-    let unknown = world.rta(&["list", "--env", "TSET"]);
+    assert_eq!(cluster.aggregator.rta(&["status", "detector"]).status.code(), Some(0));
+    let unknown = cluster.aggregator.rta(&["list", "--env", "TSET"]);
     assert_eq!(unknown.status.code(), Some(4));
     assert_eq!(text(&unknown.stderr), "rta: environment \"TSET\" is not known; did you mean \"TEST\"?\n");
 }
@@ -254,11 +204,12 @@ fn list_and_status_are_for_people_and_for_programs() {
 #[test]
 fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
     use std::io::Write as _;
-    let world = World::new();
-    world.start_all();
-    world.until("detector", "up");
+    let cluster = start_cluster();
+    start_all(&cluster);
+    cluster.aggregator.wait_for_health("detector", "up");
     // A pseudo-terminal of util-linux, with an unknown size.
-    let line = format!("{} --aggregator {} watch --env TEST", binary("rta").display(), world.grpc);
+    let line =
+        format!("{} --aggregator {} watch --env TEST", binary("rta").display(), cluster.aggregator.grpc);
     let mut script = std::process::Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .stdin(Stdio::piped())
@@ -282,9 +233,9 @@ fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
 
 #[test]
 fn the_shell_reads_a_pipe_and_survives_failures() {
-    let world = World::new();
+    let cluster = start_cluster();
     let mut shell = std::process::Command::new(binary("rta"))
-        .args(["--aggregator", &world.grpc.to_string(), "shell"])
+        .args(["--aggregator", &cluster.aggregator.grpc.to_string(), "shell"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -308,7 +259,7 @@ fn the_shell_reads_a_pipe_and_survives_failures() {
     let errors = all(&errors, "a quote is not closed");
     assert!(errors.contains("unknown command \"fly\"; known:"), "{errors}");
     assert!(errors.contains("component \"nothing\" is not known"), "{errors}");
-    assert_eq!(world.instance("kafka server")["state"], "running", "exit ends the shell");
+    assert_eq!(cluster.aggregator.instance("kafka server")["state"], "running", "exit ends the shell");
 }
 
 #[test]
@@ -328,17 +279,17 @@ fn an_aggregator_that_is_not_there_is_told() {
 
 #[test]
 fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
-    let mut world = World::new();
-    let alive = world.web.get("/healthz");
+    let mut cluster = start_cluster();
+    let alive = cluster.aggregator.web.get("/healthz");
     assert_eq!((alive.code, alive.body.as_str()), (200, "ok\n"));
     wait_for("the aggregator to have heard of every host", || {
-        (world.web.get("/readyz").code == 200).then_some(())
+        (cluster.aggregator.web.get("/readyz").code == 200).then_some(())
     });
     // An idle connection that is held open, and one that watches.
-    let _idle = std::net::TcpStream::connect(world.web.0).unwrap();
+    let _idle = std::net::TcpStream::connect(cluster.aggregator.web.0).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut stream = runtime.block_on(async {
-        let address = format!("http://{}", world.grpc);
+        let address = format!("http://{}", cluster.aggregator.grpc);
         let mut client =
             rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient::connect(address)
                 .await
@@ -346,23 +297,23 @@ fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
         client.watch_overview(rta_shared::proto::v1::WatchOverviewRequest {}).await.unwrap().into_inner()
     });
     assert!(runtime.block_on(stream.message()).unwrap().is_some());
-    world.aggregator.signal(Signal::TERM);
-    assert_eq!(world.aggregator.wait().code(), Some(0));
+    cluster.aggregator.process.signal(Signal::TERM);
+    assert_eq!(cluster.aggregator.process.wait().code(), Some(0));
 }
 
 #[test]
 fn hostile_command_lines_reach_neither_page_nor_terminal() {
-    let world = World::new();
+    let cluster = start_cluster();
     let mut child = std::process::Command::new(binary("stand-in"))
-        .arg(format!("--token=watched-{}", world.site.token()))
+        .arg(format!("--token=watched-{}", cluster.config.token()))
         .arg("<script>alert(1)</script>\u{1b}[31m")
         .env("STAND_IN_LEASE", std::process::id().to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    world.until("watched", "up");
-    let page = world.web.get("/").body;
-    let status = text(&world.rta(&["status"]).stdout);
+    cluster.aggregator.wait_for_health("watched", "up");
+    let page = cluster.aggregator.web.get("/").body;
+    let status = text(&cluster.aggregator.rta(&["status"]).stdout);
     for shown in [page, status] {
         assert!(!shown.contains("<script>alert") && !shown.contains('\u{1b}'));
     }
@@ -372,10 +323,10 @@ fn hostile_command_lines_reach_neither_page_nor_terminal() {
 
 #[test]
 fn local_scans_without_any_server() {
-    let world = World::new();
-    let config = world.site.folder();
+    let cluster = start_cluster();
+    let config = cluster.config.folder();
     let local = |host: &str| run_binary("rta", ["local", host, "--config", config.to_str().unwrap()]);
-    world.start_all();
+    start_all(&cluster);
     let analytic = local("ANALYTIC.example.net");
     assert_eq!(analytic.status.code(), Some(0), "{analytic:?}");
     assert!(text(&analytic.stdout).contains("kafka server  running  up"));
@@ -395,14 +346,14 @@ fn local_scans_without_any_server() {
 
 #[test]
 fn local_judges_dependencies_on_the_same_host() {
-    let site = TestConfig::one_host(|site| {
-        site.component_toml("kafka", "", "")
-            + &site.component_toml("writer", "\"kafka\"", "")
-            + &site.component_toml("reader", "\"writer\"", "")
+    let config = TestConfig::one_host(|config| {
+        config.component_toml("kafka", "", "")
+            + &config.component_toml("writer", "\"kafka\"", "")
+            + &config.component_toml("reader", "\"writer\"", "")
     });
-    let mut players = ["writer", "reader"].map(|name| site.start_stand_in(name));
-    let config = site.folder();
-    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let mut players = ["writer", "reader"].map(|name| config.start_stand_in(name));
+    let folder = config.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", folder.to_str().unwrap()]);
     let output = wait_for("both to run", || {
         Some(local()).filter(|output| text(&output.stdout).matches("running  degraded").count() == 2)
     });
@@ -412,7 +363,7 @@ fn local_judges_dependencies_on_the_same_host() {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(shown.contains("kafka is down, which writer needs"), "{shown}");
-    let mut kafka = site.start_stand_in("kafka");
+    let mut kafka = config.start_stand_in("kafka");
     wait_for("all to be up", || (local().status.code() == Some(0)).then_some(()));
     for child in players.iter_mut().chain([&mut kafka]) {
         child.kill().unwrap();
@@ -424,13 +375,13 @@ fn local_judges_dependencies_on_the_same_host() {
 fn local_asks_probes_before_it_calls_anything_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let probe = format!("[component.probe]\ntcp = \"{address}\"\nfailures = 2\ngrace = \"0s\"");
-        site.component_toml("app", "", &probe)
+        config.component_toml("app", "", &probe)
     });
-    let mut app = site.start_stand_in("app");
-    let config = site.folder();
-    let local = || run_binary("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let mut app = config.start_stand_in("app");
+    let folder = config.folder();
+    let local = || run_binary("rta", ["local", "h", "--config", folder.to_str().unwrap()]);
     wait_for("it to be up", || (local().status.code() == Some(0)).then_some(()));
     drop(listener);
     let output = local();
@@ -447,12 +398,12 @@ fn config_check_tells_all_or_sums_up() {
     let sound = run_binary("rta", ["config", "check", shipped]);
     assert_eq!(sound.status.code(), Some(0));
     assert!(text(&sound.stdout).contains("2 environments, 4 hosts, 2 roles, 14 components"), "{sound:?}");
-    let site = TestConfig::new();
-    site.write(
+    let config = TestConfig::new();
+    config.write(
         "a.toml",
         "[[role]]\nnam = \"x\"\n[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", role = \"y\" }]\n",
     );
-    let broken = run_binary("rta", ["config", "check", site.folder().to_str().unwrap()]);
+    let broken = run_binary("rta", ["config", "check", config.folder().to_str().unwrap()]);
     assert_eq!(broken.status.code(), Some(2));
     let said = text(&broken.stderr);
     for expected in [
@@ -469,7 +420,7 @@ fn config_check_tells_all_or_sums_up() {
 #[test]
 fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     use std::io::Write as _;
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babbling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babble = babbling.local_addr().unwrap();
@@ -480,30 +431,24 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             let _ = stream.write_all(&[0xff; 512]);
         }
     });
-    site.write("components.toml", &site.component_toml("app", "", ""));
-    let hosts = |[well, other]: [SocketAddr; 2]| {
-        let hung = hung.local_addr().unwrap();
+    let app = config.component_toml("app", "", "");
+    let hung_address = hung.local_addr().unwrap();
+    let hosts = move |agents: &[SocketAddr]| {
         let host = |name: &str, agent: SocketAddr| {
             format!(
                 "[[environment.host]]\nname = \"{name}\"\ncomponents = [\"app\"]\nagent = \"http://{agent}\"\n"
             )
         };
         "[[environment]]\nname = \"TEST\"\n".to_owned()
-            + &host("well", well)
-            + &host("hung", hung)
+            + &host("well", agents[0])
+            + &host("hung", hung_address)
             + &host("babbling", babble)
-            + &host("swapped", other)
+            + &host("swapped", agents[1])
             + &host("spare", "127.0.0.1:9".parse().unwrap())
     };
-    let _agents = site.start_agents(["well", "spare"], &[], "hosts.toml", hosts);
-    let config = site.folder();
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
-    wait_for("every host to be heard of or given up on", || (web.get("/readyz").code == 200).then_some(()));
-    let output = run_binary("rta", ["--aggregator", &grpc, "list", "--json"]);
+    let cluster = TestCluster::builder(config).components(&app).hosts_toml(&["well", "spare"], hosts).start();
+    cluster.aggregator.wait_until_ready();
+    let output = cluster.aggregator.rta(&["list", "--json"]);
     let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
     let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
     let error = |at: usize| hosts[at]["error"].as_str().unwrap_or_default();
@@ -520,14 +465,14 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     assert!(error(2).contains("no connection to the agent"), "{}", error(2));
     assert!(error(3).contains("is that of host spare, not of swapped"), "{}", error(3));
     // The others do not delay a start on the healthy host, and a refresh ends in time.
-    assert!(run_binary("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
-    assert!(run_binary("rta", ["--aggregator", &grpc, "refresh"]).status.success());
+    assert!(cluster.aggregator.rta(&["start", "app", "--host", "well"]).status.success());
+    assert!(cluster.aggregator.rta(&["refresh"]).status.success());
 }
 
 #[test]
 fn explain_says_why_a_process_is_not_matched() {
-    let world = World::new();
-    let output = world.rta(&["explain", "kafka", "server"]);
+    let cluster = start_cluster();
+    let output = cluster.aggregator.rta(&["explain", "kafka", "server"]);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(
         text(&output.stdout),
@@ -535,18 +480,18 @@ fn explain_says_why_a_process_is_not_matched() {
     );
 
     // Argument index that is off by one, as after an update of a launcher.
-    let token = world.site.token();
-    let site = TestConfig::new();
-    site.write(
+    let token = cluster.config.token();
+    let config = TestConfig::new();
+    config.write(
         "a.toml",
         &format!(
             "[[component]]\nname = \"app\"\ncriteria = [{{ index = 0, regex = 'stand-in' }}, {{ index = 2, regex = '^--token=watched-{token}$' }}]\n\
              [[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"] }}]\n"
         ),
     );
-    let mut child = world.site.start_stand_in("watched");
-    let config = site.folder();
-    let local = ["explain", "app", "--host", "h", "--local", "--config", config.to_str().unwrap()];
+    let mut child = cluster.config.start_stand_in("watched");
+    let folder = config.folder();
+    let local = ["explain", "app", "--host", "h", "--local", "--config", folder.to_str().unwrap()];
     let output = run_binary("rta", local);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(3));
@@ -555,7 +500,7 @@ fn explain_says_why_a_process_is_not_matched() {
         format!("there is no argument 2; '^--token=watched-{token}$' is at index 1, you ask for 2");
     assert!(said.contains(&format!("pid {} ", child.id())) && said.contains(&expected), "{said}");
 
-    let output = world.rta(&["explain", "watched", "--json"]);
+    let output = cluster.aggregator.rta(&["explain", "watched", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(

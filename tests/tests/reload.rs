@@ -4,59 +4,25 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
-use rta_tests::{OutputReader, ServerProcess, TestConfig, WebClient, binary, run_binary, wait_for};
+use rta_tests::{OutputReader, TestAgent, TestCluster, TestConfig, binary, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Host `one` with the component `app`, its agent, and an aggregator.
-struct World {
-    site: TestConfig,
-    one: SocketAddr,
-    _agent: ServerProcess,
-    aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
+/// Starts host `one` with the component `app`, its agent, and an aggregator.
+fn start_cluster() -> TestCluster {
+    let config = TestConfig::new();
+    let app = config.component_toml("app", "", "");
+    TestCluster::builder(config).components(&app).host("one", &["app"]).start()
 }
 
-impl World {
-    fn new() -> Self {
-        let site = TestConfig::new();
-        site.write("components.toml", &site.component_toml("app", "", ""));
-        let [(agent, one)] =
-            site.start_agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"app\"", one));
-        let config = site.folder();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        Self { site, one, _agent: agent, aggregator, web, grpc }
-    }
-
-    fn rta(&self, arguments: &[&str]) -> Output {
-        let aggregator = self.grpc.to_string();
-        run_binary("rta", ["--aggregator", &aggregator].iter().chain(arguments))
-    }
-
-    fn overview(&self) -> Value {
-        serde_json::from_slice(&self.rta(&["list", "--json"]).stdout).unwrap()
-    }
-
-    /// Waits until the overview meets `is_so`.
-    fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, || Some(self.overview()).filter(&is_so))
-    }
-
-    /// Starts `app` and returns its processes.
-    fn start(&self) -> Vec<u32> {
-        let started = self.rta(&["start", "app", "--host", "one"]);
-        assert!(started.status.success(), "{started:?}");
-        let processes = self.site.processes();
-        assert_eq!(processes.len(), 1);
-        processes
-    }
+/// Starts `app` and returns its processes.
+fn start_app(cluster: &TestCluster) -> Vec<u32> {
+    cluster.aggregator.rta_success(&["start", "app", "--host", "one"]);
+    let processes = cluster.config.processes();
+    assert_eq!(processes.len(), 1);
+    processes
 }
 
 /// Returns the TOML of the environment TEST and its first host.
@@ -87,60 +53,68 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_process() {
-    let world = World::new();
-    let before = world.start();
-    world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
+    let cluster = start_cluster();
+    let before = start_app(&cluster);
+    cluster
+        .aggregator
+        .wait_for_overview("app to be up", |overview| overview["environments"][0]["health"] == "up");
 
     // The new host comes first: the known state of the other host must stay with that host.
-    let components = world.site.component_toml("app", "", "") + &world.site.component_toml("other", "", "");
-    world.site.write("components.toml", &components);
-    let hosts =
-        |[two]: [SocketAddr; 1]| host("two", "\"other\"", two) + &one_more("one", "\"app\"", world.one);
-    let [(two_agent, _)] = world.site.start_agents(["two"], &[], "hosts.toml", hosts);
-    world.aggregator.signal(Signal::HUP);
-    let overview = world.until("both hosts to be heard of", |overview| {
+    let components =
+        cluster.config.component_toml("app", "", "") + &cluster.config.component_toml("other", "", "");
+    cluster.config.write("components.toml", &components);
+    let one = cluster.agents[0].address;
+    let hosts = |two: SocketAddr| host("two", "\"other\"", two) + &one_more("one", "\"app\"", one);
+    // The agent's port is not known before it listens.
+    cluster.config.write("hosts.toml", &hosts(SocketAddr::from(([127, 0, 0, 1], 1))));
+    let two = TestAgent::start(&cluster.config, "two", &[""; 0]);
+    cluster.config.write("hosts.toml", &hosts(two.address));
+    two.reload();
+    cluster.aggregator.process.signal(Signal::HUP);
+    let overview = cluster.aggregator.wait_for_overview("both hosts to be heard of", |overview| {
         names(overview) == ["two/other", "one/app"]
             && overview["environments"][0]["hosts"][0]["instances"][0]["state"] == "stopped"
     });
     let app = &overview["environments"][0]["hosts"][1]["instances"][0];
     assert_eq!((&app["health"], &app["pids"][0]), (&"up".into(), &before[0].into()));
-    assert_eq!(world.site.processes(), before);
-    let log = world.aggregator.log().join("\n");
+    assert_eq!(cluster.config.processes(), before);
+    let log = cluster.aggregator.process.log().join("\n");
     assert!(log.contains(r#"environment \"TEST\": host two added"#), "{log}");
 
     // An added component can be started; a removed one is forgotten but keeps running.
-    assert!(world.rta(&["start", "other"]).status.success());
-    let both = world.site.processes();
+    assert!(cluster.aggregator.rta(&["start", "other"]).status.success());
+    let both = cluster.config.processes();
     assert_eq!(both.len(), 2);
-    world.site.write("hosts.toml", &host("one", "\"app\"", world.one));
-    world.aggregator.signal(Signal::HUP);
-    world.until("the host to be gone", |overview| names(overview) == ["one/app"]);
-    assert_eq!(world.site.processes(), both);
-    let gone = world.rta(&["stop", "other"]);
+    cluster.config.write("hosts.toml", &host("one", "\"app\"", cluster.agents[0].address));
+    cluster.aggregator.process.signal(Signal::HUP);
+    cluster.aggregator.wait_for_overview("the host to be gone", |overview| names(overview) == ["one/app"]);
+    assert_eq!(cluster.config.processes(), both);
+    let gone = cluster.aggregator.rta(&["stop", "other"]);
     assert!(text(&gone.stderr).contains("\"other\" is not on any host"), "{gone:?}");
-    drop(two_agent);
+    drop(two);
 }
 
 #[test]
 fn a_reload_by_the_command_tells_each_place_what_changed() {
-    let world = World::new();
-    let before = world.start();
-    world
-        .site
-        .write("hosts.toml", &(host("one", "\"app\"", world.one) + "variables = { level = \"info\" }\n"));
-    let digest = world.overview()["config_digest"].clone();
-    let reload = world.rta(&["config", "reload"]);
+    let cluster = start_cluster();
+    let before = start_app(&cluster);
+    cluster.config.write(
+        "hosts.toml",
+        &(host("one", "\"app\"", cluster.agents[0].address) + "variables = { level = \"info\" }\n"),
+    );
+    let digest = cluster.aggregator.overview()["config_digest"].clone();
+    let reload = cluster.aggregator.rta(&["config", "reload"]);
     let said = text(&reload.stdout);
     // The agent's own components are the same with and without the variable.
     assert_eq!(said, "aggregator: reloaded\n  host one: variables changed: level\nTEST/one: unchanged\n");
     assert_eq!(reload.status.code(), Some(0), "{reload:?}");
-    assert_ne!(world.overview()["config_digest"], digest);
-    let again = text(&world.rta(&["config", "reload"]).stdout);
+    assert_ne!(cluster.aggregator.overview()["config_digest"], digest);
+    let again = text(&cluster.aggregator.rta(&["config", "reload"]).stdout);
     assert_eq!(again, "aggregator: unchanged\nTEST/one: unchanged\n");
-    assert_eq!(world.site.processes(), before);
+    assert_eq!(cluster.config.processes(), before);
 
     let mut shell = std::process::Command::new(binary("rta"))
-        .args(["--aggregator", &world.grpc.to_string(), "shell"])
+        .args(["--aggregator", &cluster.aggregator.grpc.to_string(), "shell"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -157,9 +131,9 @@ fn a_reload_by_the_command_tells_each_place_what_changed() {
 
 #[test]
 fn two_reloads_at_once_are_done_one_after_the_other() {
-    let world = World::new();
-    world.site.write("more.toml", "# one more file\n");
-    let aggregator = world.grpc.to_string();
+    let cluster = start_cluster();
+    cluster.config.write("more.toml", "# one more file\n");
+    let aggregator = cluster.aggregator.grpc.to_string();
     let reloads: Vec<_> = (0..2)
         .map(|_| {
             std::process::Command::new(binary("rta"))
@@ -178,66 +152,71 @@ fn two_reloads_at_once_are_done_one_after_the_other() {
 
 #[test]
 fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
-    let world = World::new();
-    let before = world.start();
-    let sound = world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
-    let right = std::fs::read_to_string(world.site.folder().join("hosts.toml")).unwrap();
-    world.site.write("hosts.toml", &(right.clone() + "rol = \"x\"\n[[environment.host]]\nnam = \"y\"\n"));
-    let reload = world.rta(&["config", "reload"]);
+    let cluster = start_cluster();
+    let before = start_app(&cluster);
+    let sound = cluster
+        .aggregator
+        .wait_for_overview("app to be up", |overview| overview["environments"][0]["health"] == "up");
+    let right = std::fs::read_to_string(cluster.config.folder().join("hosts.toml")).unwrap();
+    cluster.config.write("hosts.toml", &(right.clone() + "rol = \"x\"\n[[environment.host]]\nnam = \"y\"\n"));
+    let reload = cluster.aggregator.rta(&["config", "reload"]);
     assert_eq!(reload.status.code(), Some(1));
     let said = text(&reload.stdout);
     let problem = "hosts.toml:7:1: host \"one\": key \"rol\" is not known; did you mean \"role\"?";
     assert!(said.starts_with("aggregator: NOT reloaded, the old configuration goes on\n"), "{said}");
     assert!(said.contains(problem) && said.contains("TEST/one: "), "{said}");
 
-    let overview = world.overview();
+    let overview = cluster.aggregator.overview();
     assert_eq!(overview["config_digest"], sound["config_digest"]);
     assert!(overview["config_error"].as_str().unwrap().lines().count() > 1, "{overview}");
     assert_eq!(names(&overview), ["one/app"]);
-    let page = world.web.get("/").body;
+    let page = cluster.aggregator.web.get("/").body;
     assert!(page.contains("The configuration on disk is not right; the old one goes on:"), "{page}");
     assert!(
         page.contains("hosts.toml:7:1: host &quot;one&quot;: key &quot;rol&quot; is not known"),
         "{page}"
     );
-    let status = world.rta(&["status"]);
+    let status = cluster.aggregator.rta(&["status"]);
     assert_eq!(status.status.code(), Some(0), "what runs is up all the same");
     let said = text(&status.stdout);
     assert!(
         said.contains("warning: the aggregator's configuration on disk is not right, the old one goes on: ")
     );
     assert!(said.contains(problem), "{said}");
-    assert_eq!(world.site.processes(), before);
+    assert_eq!(cluster.config.processes(), before);
 
     // The error disappears with the next valid configuration, even if it is the old one.
-    world.site.write("hosts.toml", &right);
-    world.aggregator.signal(Signal::HUP);
-    world.until("the error to be gone", |overview| overview["config_error"].is_null());
-    assert!(!world.web.get("/").body.contains("The configuration on disk is not right"));
-    assert_eq!(world.site.processes(), before);
+    cluster.config.write("hosts.toml", &right);
+    cluster.aggregator.process.signal(Signal::HUP);
+    cluster
+        .aggregator
+        .wait_for_overview("the error to be gone", |overview| overview["config_error"].is_null());
+    assert!(!cluster.aggregator.web.get("/").body.contains("The configuration on disk is not right"));
+    assert_eq!(cluster.config.processes(), before);
 }
 
 #[test]
 fn an_agent_with_another_configuration_is_shown_as_differing() {
-    let world = World::new();
+    let cluster = start_cluster();
     // The agent started with another address in this file; only the aggregator reloads it.
-    let before =
-        world.until("the aggregator's first overview", |overview| overview["config_digest"].is_string());
-    world.site.write("more.toml", "# one more file\n");
-    world.aggregator.signal(Signal::HUP);
-    let overview = world.until("the agent to differ from the new one", |overview| {
+    let before = cluster.aggregator.wait_for_overview("the aggregator's first overview", |overview| {
+        overview["config_digest"].is_string()
+    });
+    cluster.config.write("more.toml", "# one more file\n");
+    cluster.aggregator.process.signal(Signal::HUP);
+    let overview = cluster.aggregator.wait_for_overview("the agent to differ from the new one", |overview| {
         overview["config_digest"] != before["config_digest"]
             && overview["environments"][0]["hosts"][0]["agent"]["config_differs"] == true
     });
     let digest = overview["config_digest"].as_str().unwrap();
     let own = overview["environments"][0]["hosts"][0]["agent"]["config_digest"].as_str().unwrap();
-    let page = world.web.get("/").body;
+    let page = cluster.aggregator.web.get("/").body;
     let expected = format!("another configuration ({own}) than the aggregator ({digest})");
     assert!(page.contains(&expected), "{expected}\n{page}");
-    let said = text(&world.rta(&["status"]).stdout);
+    let said = text(&cluster.aggregator.rta(&["status"]).stdout);
     let expected = "warning: 1 agent on another configuration than the aggregator's: one (";
     assert!(said.contains(expected), "{said}");
-    let said = text(&world.rta(&["status", "--verbose"]).stdout);
+    let said = text(&cluster.aggregator.rta(&["status", "--verbose"]).stdout);
     for expected in [
         format!("configuration {own}, NOT the aggregator's {digest}"),
         "TEST/one\n  agent ".to_owned(),
@@ -250,34 +229,34 @@ fn an_agent_with_another_configuration_is_shown_as_differing() {
 
 #[test]
 fn a_start_under_way_goes_on_through_a_reload() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // It settles for a second, long enough for the reload to happen in between.
-    let slow = site.component_toml("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
-    site.write("components.toml", &slow);
-    let [(_agent, one)] = site.start_agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"slow\"", one));
-    let config = site.folder();
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let grpc = aggregator.address("grpc").to_string();
+    let slow = config.component_toml("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
+    let cluster = TestCluster::builder(config).components(&slow).host("one", &["slow"]).start();
+    let grpc = cluster.aggregator.grpc.to_string();
     let starting = std::process::Command::new(binary("rta"))
         .args(["--aggregator", &grpc, "start", "slow"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for("the process to be launched", || (site.processes().len() == 1).then_some(()));
-    let processes = site.processes();
+    wait_for("the process to be launched", || (cluster.config.processes().len() == 1).then_some(()));
+    let processes = cluster.config.processes();
     // By then even the host's name has changed.
-    site.write("hosts.toml", &host("renamed", "\"slow\"", one));
-    aggregator.signal(Signal::HUP);
+    cluster.config.write("hosts.toml", &host("renamed", "\"slow\"", cluster.agents[0].address));
+    cluster.aggregator.process.signal(Signal::HUP);
     wait_for("the reload", || {
-        aggregator.log().iter().any(|line| line.contains("configuration loaded")).then_some(())
+        cluster
+            .aggregator
+            .process
+            .log()
+            .iter()
+            .any(|line| line.contains("configuration loaded"))
+            .then_some(())
     });
     let output = starting.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(text(&output.stdout).contains("started in"), "{output:?}");
-    assert_eq!(site.processes(), processes);
+    assert_eq!(cluster.config.processes(), processes);
 }
 
 #[test]

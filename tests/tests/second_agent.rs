@@ -12,9 +12,9 @@ use rustix::process::Signal;
 use tonic::Code;
 
 /// Starts an agent for the host `h`, with a state folder.
-async fn agent(site: &TestConfig) -> (ServerProcess, AgentClient) {
-    let state = site.path("state");
-    let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+async fn agent(config: &TestConfig) -> (ServerProcess, AgentClient) {
+    let state = config.path("state");
+    let (agent, address) = config.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
     (agent, connect_agent(address).await)
 }
 
@@ -32,23 +32,24 @@ async fn impairment(client: &mut AgentClient) -> String {
 
 #[tokio::test]
 async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    std::fs::create_dir(site.path("state")).unwrap();
-    std::fs::write(site.path("state").join("launches"), "").unwrap();
-    let (_agent, mut client) = agent(&site).await;
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    std::fs::create_dir(config.path("state")).unwrap();
+    std::fs::write(config.path("state").join("launches"), "").unwrap();
+    let (_agent, mut client) = agent(&config).await;
     let told = impairment(&mut client).await;
     assert!(told.starts_with("nothing can be started: launches cannot be kept: "), "{told}");
     let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 /// Whoever can read a file can lock it (flock(2)).
 #[tokio::test]
 async fn lock_and_state_are_closed_to_other_users() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let state = site.path("made-by-the-agent");
-    let (_agent, address) = site.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let state = config.path("made-by-the-agent");
+    let (_agent, address) =
+        config.start_agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
     run_action(&mut connect_agent(address).await, Start, "app").await.result.unwrap();
     for file in [state.clone(), state.join("agent.lock"), state.join("agent.json")] {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
@@ -58,11 +59,11 @@ async fn lock_and_state_are_closed_to_other_users() {
 
 #[tokio::test]
 async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
-    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
-    let (mut first, _) = agent(&site).await;
-    let config = site.folder().display().to_string();
-    let folder = |name: &str| site.path(name).display().to_string();
-    let common = ["--config", &config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure"];
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let (mut first, _) = agent(&config).await;
+    let folder = config.folder().display().to_string();
+    let path = |name: &str| config.path(name).display().to_string();
+    let common = ["--config", &folder, "--host", "h", "--listen", "127.0.0.1:0", "--insecure"];
     let refused = |more: &[&str], what: &str| {
         let output = run_binary("rta-agent", common.iter().chain(more));
         let told = String::from_utf8(output.stderr).unwrap();
@@ -73,10 +74,10 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
         );
         assert_eq!(told.lines().count(), 1, "{told}");
     };
-    refused(&["--runtime", &folder("runtime")], "host h already");
-    refused(&["--runtime", &folder("other"), "--state", &folder("state")], "the state folder ");
+    refused(&["--runtime", &path("runtime")], "host h already");
+    refused(&["--runtime", &path("other"), "--state", &path("state")], "the state folder ");
 
-    let (_second, address) = site.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
+    let (_second, address) = config.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client).await, v1::State::Stopped);
     let told = impairment(&mut client).await;
@@ -86,11 +87,11 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().starts_with("this agent of h was started with --read-only"), "{refused}");
     }
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 
     // The kernel releases the locks, however the first agent ends.
     first.signal(Signal::KILL);
     first.wait();
-    let (_third, mut client) = agent(&site).await;
+    let (_third, mut client) = agent(&config).await;
     assert_eq!(run_action(&mut client, Start, "app").await.result.unwrap().outcome, ActionOutcome::Started);
 }

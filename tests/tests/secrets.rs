@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use rta_tests::{ServerProcess, TestConfig, WebClient, run_binary, wait_for};
+use rta_tests::{TestCluster, TestConfig, wait_for};
 
 /// Secret that must not be visible.
 const SECRET: &str = "s3cret";
@@ -15,7 +15,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     // The component prints its password and has it on its command line, as do its probe and its stop command.
     let script = format!(
         "echo \"connecting with password={SECRET}\"\nexec \"$stand_in\" --token=app-$token -p {SECRET} -Dpass={SECRET}"
@@ -25,30 +25,21 @@ fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
          [component.probe]\ncommand = [\"/bin/bash\", \"-c\", 'echo \"PASSWORD={SECRET} is wrong\"; exit 1', \"x\", \"--password\", \"{SECRET}\"]\n\
          interval = \"1s\"\nfailures = 1\ngrace = \"0s\"\n"
     );
-    let app = site
+    let app = config
         .scripted_component_toml("app", &script, &more)
         .replace("criteria = [", "criteria = [{ index = 3, regex = 's3cret|x' }, ")
         .replace("/app.sh\"]", &format!("/app.sh\", \"--password={SECRET}\"]"))
         .replace("timeout = \"20s\"", "timeout = \"2s\"");
-    site.write("components.toml", &app);
-    let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
-        format!(
-            "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
-        )
-    });
-    let config = site.folder().display().to_string();
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc").to_string());
-    let rta = |arguments: &[&str]| said(&run_binary("rta", ["--aggregator", &grpc].iter().chain(arguments)));
+    let cluster = TestCluster::builder(config).components(&app).host("h", &["app"]).start();
+    let (web, agent, aggregator) =
+        (cluster.aggregator.web, &cluster.agents[0].process, &cluster.aggregator.process);
+    let rta = |arguments: &[&str]| said(&cluster.aggregator.rta(arguments));
 
     // The probe never passes: the failure includes its command, its output, and the end of the log.
     let start = wait_for("the agent to be known", || {
         Some(rta(&["start", "app"])).filter(|said| said.contains("probe"))
     });
-    wait_for("the app to run", || site.find_process("app"));
+    wait_for("the app to run", || cluster.config.find_process("app"));
     let logs = rta(&["logs", "app"]);
     assert!(logs.contains("connecting with password=***"), "{logs}");
     assert!(start.contains("PASSWORD=*** is wrong"), "{start}");

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use rta_tests::{ServerProcess, TestConfig, WebClient, run_binary, wait_for};
+use rta_tests::{TestCluster, TestConfig, wait_for};
 use serde_json::Value;
 
 const KAFKA: &str = "TEST/h1/kafka server";
@@ -53,128 +53,101 @@ const NOTHING: [(&str, &str, &str, &str); 6] = [
     ("broker", "", "h", "host \"h\" is not known; did you mean one of \"h1\", \"h2.example.net\"?"),
 ];
 
-/// Two hosts, of which one has its full name.
-struct Cluster {
-    _agents: [ServerProcess; 2],
-    _aggregator: ServerProcess,
-    _site: TestConfig,
-    grpc: String,
-    web: WebClient,
-}
-
 /// The exit code, standard output and standard error.
 type CommandResult = (i32, String, String);
 
-impl Cluster {
-    fn start() -> Self {
-        let site = TestConfig::new();
-        let component = |name: &str, aliases: &str| {
-            site.component_toml(name, "", "")
-                .replace("depends_on = []\n", &format!("aliases = [{aliases}]\n"))
-        };
-        let components = component("kafka server", "\"broker\"")
-            + &component("kafka connect", "")
-            + &component("raw writer", "\"raw writter\"");
-        std::fs::create_dir_all(site.path("log")).unwrap();
-        for name in ["kafka server", "kafka connect", "raw writer"] {
-            std::fs::write(site.log_path(name), format!("log of {name}\n")).unwrap();
+/// Starts two hosts, of which one has its full name, and records an event of each instance.
+fn start_cluster() -> TestCluster {
+    let config = TestConfig::new();
+    let component = |name: &str, aliases: &str| {
+        config.component_toml(name, "", "").replace("depends_on = []\n", &format!("aliases = [{aliases}]\n"))
+    };
+    let components = component("kafka server", "\"broker\"")
+        + &component("kafka connect", "")
+        + &component("raw writer", "\"raw writter\"");
+    std::fs::create_dir_all(config.path("log")).unwrap();
+    for name in ["kafka server", "kafka connect", "raw writer"] {
+        std::fs::write(config.log_path(name), format!("log of {name}\n")).unwrap();
+    }
+    let cluster = TestCluster::builder(config)
+        .components(&components)
+        .host("h1", &["kafka server", "kafka connect", "raw writer"])
+        .host("h2.example.net", &["raw writer"])
+        .data()
+        .start();
+    wait_for("all to be known as down", || {
+        let (_, said, _) = rta(&cluster, &["check"]);
+        said.contains("unknown=0 down=4").then_some(())
+    });
+    // An event of each instance.
+    for change in ["on", "off"] {
+        for instance in [KAFKA, CONNECT].iter().chain(&WRITERS) {
+            assert_eq!(rta(&cluster, &["maintenance", change, instance]).0, 0, "{instance}");
         }
-        let hosts = |[one, two]: [std::net::SocketAddr; 2]| {
-            format!(
-                "{components}\n[[environment]]\nname = \"TEST\"\nhost = [\n\
-                 {{ name = \"h1\", agent = \"http://{one}\", components = [\"kafka server\", \"kafka connect\", \
-                 \"raw writer\"] }},\n\
-                 {{ name = \"h2.example.net\", agent = \"http://{two}\", components = [\"raw writer\"] }},\n]\n"
-            )
-        };
-        let [(one, _), (two, _)] = site.start_agents(["h1", "h2.example.net"], &[], "site.toml", hosts);
-        let config = site.folder().display().to_string();
-        let data = site.path("data").display().to_string();
-        let arguments =
-            ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--data", &data];
-        let mut aggregator = ServerProcess::start("rta-aggregator", arguments);
-        let grpc = aggregator.address("grpc").to_string();
-        let web = WebClient(aggregator.address("web"));
-        let cluster = Self { _agents: [one, two], _aggregator: aggregator, _site: site, grpc, web };
-        wait_for("all to be known as down", || {
-            let (_, said, _) = cluster.rta(&["check"]);
-            said.contains("unknown=0 down=4").then_some(())
-        });
-        // An event of each instance.
-        for change in ["on", "off"] {
-            for instance in [KAFKA, CONNECT].iter().chain(&WRITERS) {
-                assert_eq!(cluster.rta(&["maintenance", change, instance]).0, 0, "{instance}");
-            }
+    }
+    cluster
+}
+
+fn rta(cluster: &TestCluster, arguments: &[&str]) -> CommandResult {
+    let output = cluster.aggregator.rta(arguments);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs `command` with a place, and a name behind `before` where there is one.
+fn named(
+    cluster: &TestCluster,
+    command: &[&str],
+    before: &[&str],
+    name: &str,
+    environment: &str,
+    host: &str,
+) -> CommandResult {
+    let mut arguments = [command, before].concat();
+    arguments.extend(Some(name).filter(|name| !name.is_empty()));
+    for (flag, value) in [("--env", environment), ("--host", host)] {
+        if !value.is_empty() {
+            arguments.extend([flag, value]);
         }
-        cluster
     }
+    rta(cluster, &arguments)
+}
 
-    fn rta(&self, arguments: &[&str]) -> CommandResult {
-        let output = run_binary("rta", [&["--aggregator", &self.grpc], arguments].concat());
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
+fn address(path: &str, name: &str, environment: &str, host: &str) -> String {
+    let encoded = |text: &str| text.replace(' ', "%20").replace('/', "%2F");
+    format!("{path}?component={}&environment={}&host={}", encoded(name), encoded(environment), encoded(host))
+}
 
-    /// Runs `command` with a place, and a name behind `before` where there is one.
-    fn named(
-        &self,
-        command: &[&str],
-        before: &[&str],
-        name: &str,
-        environment: &str,
-        host: &str,
-    ) -> CommandResult {
-        let mut arguments = [command, before].concat();
-        arguments.extend(Some(name).filter(|name| !name.is_empty()));
-        for (flag, value) in [("--env", environment), ("--host", host)] {
-            if !value.is_empty() {
-                arguments.extend([flag, value]);
-            }
+/// The instances that each surface for reading says are selected.
+fn read(
+    cluster: &TestCluster,
+    name: &str,
+    environment: &str,
+    host: &str,
+) -> Vec<(&'static str, Result<BTreeSet<String>, String>)> {
+    let json = |(code, out, err): CommandResult, ids: fn(&Value) -> BTreeSet<String>| match code {
+        0 | 3 => Ok(ids(&serde_json::from_str(&out).unwrap())),
+        4 => Err(err),
+        _ => panic!("exit code {code}: {err}"),
+    };
+    let page = |path: &str, ids: fn(&Value) -> BTreeSet<String>| {
+        let answer = cluster.aggregator.web.get(&address(path, name, environment, host));
+        let value: Value = serde_json::from_str(&answer.body).unwrap();
+        match answer.code {
+            200 => Ok(ids(&value)),
+            404 => Err(value["detail"].as_str().unwrap_or_default().to_owned()),
+            status => panic!("status {status}: {}", answer.body),
         }
-        self.rta(&arguments)
-    }
-
-    fn address(path: &str, name: &str, environment: &str, host: &str) -> String {
-        let encoded = |text: &str| text.replace(' ', "%20").replace('/', "%2F");
-        format!(
-            "{path}?component={}&environment={}&host={}",
-            encoded(name),
-            encoded(environment),
-            encoded(host)
-        )
-    }
-
-    /// The instances that each surface for reading says are selected.
-    fn read(
-        &self,
-        name: &str,
-        environment: &str,
-        host: &str,
-    ) -> Vec<(&'static str, Result<BTreeSet<String>, String>)> {
-        let json = |(code, out, err): CommandResult, ids: fn(&Value) -> BTreeSet<String>| match code {
-            0 | 3 => Ok(ids(&serde_json::from_str(&out).unwrap())),
-            4 => Err(err),
-            _ => panic!("exit code {code}: {err}"),
-        };
-        let page = |path: &str, ids: fn(&Value) -> BTreeSet<String>| {
-            let answer = self.web.get(&Self::address(path, name, environment, host));
-            let value: Value = serde_json::from_str(&answer.body).unwrap();
-            match answer.code {
-                200 => Ok(ids(&value)),
-                404 => Err(value["detail"].as_str().unwrap_or_default().to_owned()),
-                status => panic!("status {status}: {}", answer.body),
-            }
-        };
-        vec![
-            ("status", json(self.named(&["status", "--json"], &[], name, environment, host), in_overview)),
-            (
-                "events",
-                json(self.named(&["events", "--json"], &["--component"], name, environment, host), in_events),
-            ),
-            ("/api/v1/history", page("/api/v1/history", in_history)),
-            ("/api/v1/events", page("/api/v1/events", |found| in_events(&found["events"]))),
-        ]
-    }
+    };
+    vec![
+        ("status", json(named(cluster, &["status", "--json"], &[], name, environment, host), in_overview)),
+        (
+            "events",
+            json(named(cluster, &["events", "--json"], &["--component"], name, environment, host), in_events),
+        ),
+        ("/api/v1/history", page("/api/v1/history", in_history)),
+        ("/api/v1/events", page("/api/v1/events", |found| in_events(&found["events"]))),
+    ]
 }
 
 fn id(of: &Value) -> String {
@@ -217,41 +190,41 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn every_surface_understands_every_form_of_a_name() {
-    let cluster = Cluster::start();
+    let cluster = start_cluster();
 
     for (name, environment, host, instance) in WHOLE.into_iter().chain(PARTS) {
         let form = format!("{name}, environment {environment:?}, host {host:?}");
-        for (surface, selected) in cluster.read(name, environment, host) {
+        for (surface, selected) in read(&cluster, name, environment, host) {
             assert_eq!(selected, Ok(set(&[instance])), "{surface}: {form}");
         }
-        let (code, out, err) = cluster.named(&["explain", "--json"], &[], name, environment, host);
+        let (code, out, err) = named(&cluster, &["explain", "--json"], &[], name, environment, host);
         assert_eq!(code, 3, "explain: {form}: {err}");
         assert_eq!(id(&serde_json::from_str::<Value>(&out).unwrap()["instance"]), instance, "{form}");
-        let (code, out, err) = cluster.named(&["logs"], &[], name, environment, host);
+        let (code, out, err) = named(&cluster, &["logs"], &[], name, environment, host);
         let component = instance.rsplit('/').next().unwrap();
         assert_eq!((code, out), (0, format!("log of {component}\n")), "logs: {form}: {err}");
         for path in ["/instance", "/log"] {
-            let answer = cluster.web.get(&Cluster::address(path, name, environment, host));
+            let answer = cluster.aggregator.web.get(&address(path, name, environment, host));
             assert_eq!(answer.code, 200, "{path}: {form}");
             assert!(answer.body.contains(component), "{path}: {form}");
         }
-        let page = cluster.web.get(&Cluster::address("/history", name, environment, host));
+        let page = cluster.aggregator.web.get(&address("/history", name, environment, host));
         assert_eq!(page.code, 200, "/history: {form}");
     }
 
     for (name, environment, host, instance) in WHOLE {
         let form = format!("{name}, environment {environment:?}, host {host:?}");
-        let (code, out, err) = cluster.named(&["start", "--plan", "--json"], &[], name, environment, host);
+        let (code, out, err) = named(&cluster, &["start", "--plan", "--json"], &[], name, environment, host);
         assert_eq!(code, 0, "start: {form}: {err}");
         assert_eq!(in_plan(&serde_json::from_str(&out).unwrap()), set(&[instance]), "start: {form}");
         for command in ["stop", "restart"] {
             // What is down is not stopped; the name is understood.
-            let (code, _, err) = cluster.named(&[command, "--plan"], &[], name, environment, host);
+            let (code, _, err) = named(&cluster, &[command, "--plan"], &[], name, environment, host);
             assert_eq!(code, 0, "{command}: {form}: {err}");
         }
         let [_, at, component] = instance.split('/').collect::<Vec<_>>()[..] else { panic!("{instance}") };
         for change in ["on", "off"] {
-            let (code, out, err) = cluster.named(&["maintenance", change], &[], name, environment, host);
+            let (code, out, err) = named(&cluster, &["maintenance", change], &[], name, environment, host);
             assert_eq!(code, 0, "maintenance {change}: {form}: {err}");
             assert!(out.contains(at) && out.contains(component), "maintenance {change}: {form}: {out}");
         }
@@ -260,7 +233,7 @@ fn every_surface_understands_every_form_of_a_name() {
 
 #[test]
 fn parts_of_names_are_suggested_where_something_would_be_done() {
-    let cluster = Cluster::start();
+    let cluster = start_cluster();
     let acting: [&[&str]; 5] = [
         &["start", "--plan"],
         &["stop", "--plan"],
@@ -270,28 +243,28 @@ fn parts_of_names_are_suggested_where_something_would_be_done() {
     ];
     for (name, environment, host, _) in PARTS {
         for command in acting {
-            let (code, _, err) = cluster.named(command, &[], name, environment, host);
+            let (code, _, err) = named(&cluster, command, &[], name, environment, host);
             assert!(code == 4 && err.contains("did you mean \""), "{command:?} {name}: {code}: {err}");
         }
     }
-    assert_eq!(cluster.rta(&["maintenance"]).1, "nothing is in maintenance\n");
+    assert_eq!(rta(&cluster, &["maintenance"]).1, "nothing is in maintenance\n");
     for (name, environment, host, expected) in NOTHING {
-        for (surface, selected) in cluster.read(name, environment, host) {
+        for (surface, selected) in read(&cluster, name, environment, host) {
             let error = selected.unwrap_err();
             assert!(error.contains(expected), "{surface}: {error}");
         }
         let reading: [&[&str]; 2] = [&["explain"], &["logs"]];
         for command in reading.into_iter().chain(acting) {
-            let (code, _, err) = cluster.named(command, &[], name, environment, host);
+            let (code, _, err) = named(&cluster, command, &[], name, environment, host);
             assert!(code == 4 && err.contains(expected), "{command:?}: {code}: {err}");
         }
     }
     // A name that several instances have.
-    for (surface, selected) in cluster.read("raw writter", "", "") {
+    for (surface, selected) in read(&cluster, "raw writter", "", "") {
         assert_eq!(selected, Ok(set(&WRITERS)), "{surface}");
     }
     for command in [&["explain"][..], &["logs"]].into_iter().chain(acting) {
-        let (code, _, err) = cluster.named(command, &[], "raw writter", "", "");
+        let (code, _, err) = named(&cluster, command, &[], "raw writter", "", "");
         let ids = WRITERS.join(", ");
         assert!(code == 1 && err.contains("is on several hosts") && err.contains(&ids), "{command:?}: {err}");
     }
@@ -299,7 +272,7 @@ fn parts_of_names_are_suggested_where_something_would_be_done() {
 
 #[test]
 fn places_have_the_same_names_for_every_command() {
-    let cluster = Cluster::start();
+    let cluster = start_cluster();
     let on_one = set(&[KAFKA, CONNECT, WRITERS[0]]);
     for (environment, host, expected) in [
         ("", "h1", on_one.clone()),
@@ -311,24 +284,24 @@ fn places_have_the_same_names_for_every_command() {
         ("test", "", set(&[KAFKA, CONNECT, WRITERS[0], WRITERS[1]])),
     ] {
         for command in ["list", "status"] {
-            let (_, out, err) = cluster.named(&[command, "--json"], &[], "", environment, host);
+            let (_, out, err) = named(&cluster, &[command, "--json"], &[], "", environment, host);
             assert!(err.is_empty(), "{command} {host}: {err}");
             assert_eq!(in_overview(&serde_json::from_str(&out).unwrap()), expected, "{command} {host}");
         }
-        let (code, out, _) = cluster.named(&["check"], &[], "", environment, host);
+        let (code, out, _) = named(&cluster, &["check"], &[], "", environment, host);
         assert!(code == 2 && out.contains(&format!("down={} ", expected.len())), "check {host}: {out}");
         for command in ["maintenance", "events"] {
-            let (code, _, err) = cluster.named(&[command], &[], "", environment, host);
+            let (code, _, err) = named(&cluster, &[command], &[], "", environment, host);
             assert_eq!(code, 0, "{command} {host}: {err}");
         }
     }
     // The beginning of a name is enough to read. A check could turn to another host than it was set up for.
     for command in ["list", "status"] {
-        let (_, out, err) = cluster.named(&[command, "--json"], &[], "", "TE", "h2.e");
+        let (_, out, err) = named(&cluster, &[command, "--json"], &[], "", "TE", "h2.e");
         assert!(err.is_empty(), "{command}: {err}");
         assert_eq!(in_overview(&serde_json::from_str(&out).unwrap()), set(&[WRITERS[1]]), "{command}");
     }
-    let (code, out, _) = cluster.named(&["check"], &[], "", "", "h2.e");
+    let (code, out, _) = named(&cluster, &["check"], &[], "", "", "h2.e");
     assert!(
         code == 3 && out.contains("host \"h2.e\" is not known; did you mean \"h2.example.net\"?"),
         "check: {out}"
@@ -347,10 +320,10 @@ fn places_have_the_same_names_for_every_command() {
             &["maintenance", "on"],
         ];
         for command in commands {
-            let (code, _, err) = cluster.named(command, &[], "", environment, host);
+            let (code, _, err) = named(&cluster, command, &[], "", environment, host);
             assert!(code == 4 && err.contains(expected), "{command:?}: {code}: {err}");
         }
-        let (code, out, _) = cluster.named(&["check"], &[], "", environment, host);
+        let (code, out, _) = named(&cluster, &["check"], &[], "", environment, host);
         assert!(code == 3 && out.contains(expected), "check: {out}");
     }
 }

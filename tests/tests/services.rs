@@ -19,10 +19,10 @@ fn shown(path: &Path) -> String {
 }
 
 /// Returns a shipped unit with the paths of the test; its data is also kept in the test's folder.
-fn unit(site: &TestConfig, name: &str, more: &str) -> (String, String) {
+fn unit(config: &TestConfig, name: &str, more: &str) -> (String, String) {
     let unit = format!("{name}.service");
     let text = std::fs::read_to_string(format!("{SHIPPED}/systemd/{unit}")).unwrap();
-    let folder = shown(&site.path(""));
+    let folder = shown(&config.path(""));
     let text = text
         .replace("/usr/local/bin/", &format!("{folder}bin/"))
         .replace("--config /etc/rta/platform", &format!("--config {folder}config {more}"))
@@ -44,8 +44,8 @@ fn succeeded(command: &mut Command) -> Output {
 }
 
 /// Adds the shipped user and group to the user database, in this systemd's mount namespace alone.
-fn add_users(site: &TestConfig, systemd: &RealSystemd) {
-    let root = site.path("root");
+fn add_users(config: &TestConfig, systemd: &RealSystemd) {
+    let root = config.path("root");
     std::fs::create_dir_all(root.join("etc")).unwrap();
     for file in ["passwd", "group"] {
         let text = std::fs::read_to_string(format!("/etc/{file}")).unwrap();
@@ -77,27 +77,27 @@ fn property(systemd: &RealSystemd, unit: &str, property: &str) -> String {
 
 #[test]
 fn units_need_certificates_and_then_serve_the_group_rta() {
-    let site = TestConfig::new();
+    let config = TestConfig::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let host = format!(
         "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"https://127.0.0.1:{port}\" }}]\n"
     );
-    site.write("site.toml", &(site.component_toml("app", "", "") + &host));
-    let (agent, text) = unit(&site, "rta-agent", "--host h");
+    config.write("site.toml", &(config.component_toml("app", "", "") + &host));
+    let (agent, text) = unit(&config, "rta-agent", "--host h");
     let agent_text = text.replace("0.0.0.0:7601", &format!("127.0.0.1:{port}"));
-    let (aggregator, aggregator_text) = unit(&site, "rta-aggregator", "--web 127.0.0.1:0");
+    let (aggregator, aggregator_text) = unit(&config, "rta-aggregator", "--web 127.0.0.1:0");
     let units = [(agent.as_str(), agent_text), (aggregator.as_str(), aggregator_text)];
-    let Some(systemd) = RealSystemd::start(site.token(), &units) else { return };
-    add_users(&site, &systemd);
-    std::fs::create_dir(site.path("bin")).unwrap();
+    let Some(systemd) = RealSystemd::start(config.token(), &units) else { return };
+    add_users(&config, &systemd);
+    std::fs::create_dir(config.path("bin")).unwrap();
     for program in ["rta", "rta-agent", "rta-aggregator"] {
         // Copied by a separate process: a file open for writing here would be busy during a fork.
-        succeeded(Command::new("cp").arg(binary(program)).arg(site.path("bin")));
+        succeeded(Command::new("cp").arg(binary(program)).arg(config.path("bin")));
     }
     for folder in ["", "config"] {
-        std::fs::set_permissions(site.path(folder), Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(config.path(folder), Permissions::from_mode(0o755)).unwrap();
     }
-    succeeded(systemd.enter("install").args(["-d", "-o", "rta", "-g", "rta"]).arg(site.path("data")));
+    succeeded(systemd.enter("install").args(["-d", "-o", "rta", "-g", "rta"]).arg(config.path("data")));
     succeeded(
         systemd.enter("systemd-tmpfiles").arg("--create").arg(format!("{SHIPPED}/tmpfiles.d/rta.conf")),
     );
@@ -111,15 +111,15 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
         assert_eq!(property(&systemd, unit, "NRestarts"), "0", "{unit} is not tried again");
         succeeded(systemd.enter("systemctl").args(["reset-failed", unit.as_str()]));
     }
-    let log = |program: &str| std::fs::read_to_string(site.path(&format!("{program}.log"))).unwrap();
+    let log = |program: &str| std::fs::read_to_string(config.path(&format!("{program}.log"))).unwrap();
     for (program, certificate) in [("rta-agent", "agent.pem"), ("rta-aggregator", "aggregator.pem")] {
         let said = log(program);
         assert!(said.contains(certificate) && said.contains("rta pki host NAME --install DIR"), "{said}");
     }
 
-    let (pki, tls) = (shown(&site.path("pki")), shown(&site.path("tls")));
+    let (pki, tls) = (shown(&config.path("pki")), shown(&config.path("tls")));
     let rta = |arguments: &[&str]| {
-        let mut command = systemd.enter(site.path("bin/rta"));
+        let mut command = systemd.enter(config.path("bin/rta"));
         command.args(arguments);
         command
     };
@@ -137,7 +137,10 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
     });
     let as_user = |uid: &str| {
         let mut command = systemd.enter("setpriv");
-        command.args(["--reuid", uid, "--regid", uid, "--init-groups"]).arg(site.path("bin/rta")).arg("list");
+        command
+            .args(["--reuid", uid, "--regid", uid, "--init-groups"])
+            .arg(config.path("bin/rta"))
+            .arg("list");
         command.output().unwrap()
     };
     let member = as_user("61001");

@@ -85,8 +85,8 @@ fn environment(folder: &Path, hosts: &NamespacedHosts) -> String {
 #[test]
 fn every_component_starts_as_its_criteria_expect_and_stops() {
     let Some(hosts) = NamespacedHosts::start(&["analytic", "storage"]) else { return };
-    let site = TestConfig::new();
-    let folder = site.path("platform");
+    let config = TestConfig::new();
+    let folder = config.path("platform");
     write_launchers(&folder);
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
     for name in ["jobs", "kafka", "roles", "spark", "storage", "variables"] {
@@ -94,22 +94,22 @@ fn every_component_starts_as_its_criteria_expect_and_stops() {
         // Long settle times are not needed here.
         let lines =
             text.lines().map(|line| if line.starts_with("settle = ") { "settle = \"500ms\"" } else { line });
-        site.write(&format!("{name}.toml"), &lines.collect::<Vec<_>>().join("\n"));
+        config.write(&format!("{name}.toml"), &lines.collect::<Vec<_>>().join("\n"));
     }
-    site.write("test.toml", &environment(&folder, &hosts));
+    config.write("test.toml", &environment(&folder, &hosts));
 
     let mut programs = Vec::new();
     for host in hosts.all() {
         let mut agent = host.command(binary("rta-agent"));
-        agent.arg("--config").arg(site.folder()).args(["--host", host.name()]);
+        agent.arg("--config").arg(config.folder()).args(["--host", host.name()]);
         agent.args(["--listen", &format!("{}:7601", host.address()), "--insecure"]);
-        agent.arg("--state").arg(site.path(host.name()));
+        agent.arg("--state").arg(config.path(host.name()));
         programs.push(rta_tests::ServerProcess::spawn(agent));
     }
     let center = hosts.get(0);
     let grpc = format!("{}:7600", center.address());
     let mut aggregator = center.command(binary("rta-aggregator"));
-    aggregator.arg("--config").arg(site.folder());
+    aggregator.arg("--config").arg(config.folder());
     aggregator.args(["--grpc", &grpc, "--web", "127.0.0.1:0", "--insecure"]);
     programs.push(rta_tests::ServerProcess::spawn(aggregator));
     let rta = |arguments: &[&str]| -> Output {

@@ -2,103 +2,75 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rta_tests::{
-    PASSWORD, ServerProcess, TestConfig, TestUsers, WebClient, WebSession, run_binary, wait_for,
+    PASSWORD, ServerProcess, TestCluster, TestConfig, TestUsers, WebClient, WebSession, run_binary, wait_for,
 };
 
 const FORM: &str = "environment=TEST&host=h&component=app";
 
-struct World {
-    site: TestConfig,
-    _agent: ServerProcess,
-    aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
-    people: TestUsers,
-}
-
-impl World {
-    fn new(viewing: &str) -> Self {
-        Self::with(viewing, &[])
-    }
-
-    /// Starts the programs, with `more` arguments for the aggregator.
-    fn with(viewing: &str, more: &[&str]) -> Self {
-        let site = TestConfig::new();
-        site.write("components.toml", &site.component_toml("app", "", ""));
-        let [(agent, _)] = site.start_agents(["h"], &[], "host.toml", |[agent]| {
-            format!(
-                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
-            )
-        });
-        let people = TestUsers::new(&site, viewing);
-        let config = site.folder();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            [
-                "--config",
-                config.to_str().unwrap(),
-                "--users",
-                people.file.to_str().unwrap(),
-                "--web",
-                "127.0.0.1:0",
-                "--grpc",
-                "127.0.0.1:0",
-            ]
-            .iter()
-            .chain(more),
-        );
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        Self { site, _agent: agent, aggregator, web, grpc, people }
-    }
-
-    fn is_running(&self) -> bool {
-        self.site.find_process("app").is_some()
-    }
+/// Starts one host with `app`, its agent, and an aggregator with users and further arguments.
+fn start_cluster(viewing: &str, aggregator_arguments: &[&str]) -> TestCluster {
+    let config = TestConfig::new();
+    let app = config.component_toml("app", "", "");
+    TestCluster::builder(config)
+        .components(&app)
+        .host("h", &["app"])
+        .users(viewing)
+        .aggregator_arguments(aggregator_arguments)
+        .start()
 }
 
 #[test]
 fn one_signs_in_acts_and_signs_out() {
-    let world = World::new("closed");
-    let page = world.web.get("/?q=app");
+    let cluster = start_cluster("closed", &[]);
+    let page = cluster.aggregator.web.get("/?q=app");
     assert_eq!(
         (page.code, page.head.contains("location: /sign-in?next=%2f%3fq%3dapp")),
         (303, true),
         "{page:?}"
     );
-    assert_eq!(world.web.get("/api/v1/overview").code, 401);
-    assert_eq!(world.web.get("/live").code, 401);
-    assert_eq!(world.web.get("/healthz").code, 200);
+    assert_eq!(cluster.aggregator.web.get("/api/v1/overview").code, 401);
+    assert_eq!(cluster.aggregator.web.get("/live").code, 401);
+    assert_eq!(cluster.aggregator.web.get("/healthz").code, 200);
 
-    let wrong = world.web.sign_in("ann", "wrong horse battery");
+    let wrong = cluster.aggregator.web.sign_in("ann", "wrong horse battery");
     assert!(
         wrong.code == 401 && wrong.body.contains("not right") && !wrong.head.contains("set-cookie"),
         "{wrong:?}"
     );
-    let right = world.web.sign_in("ann", PASSWORD);
+    let right = cluster.aggregator.web.sign_in("ann", PASSWORD);
     assert!(right.code == 303 && right.head.contains("location: /events"), "{right:?}");
     let line = right.header("set-cookie").unwrap();
     assert!(line.contains("httponly") && line.contains("samesite=lax") && line.contains("path=/"), "{line}");
 
-    let WebSession { cookie, csrf } = world.web.session("ann");
-    let page = world.web.request("GET", "/", &[("Cookie", &cookie)], "");
+    let WebSession { cookie, csrf } = cluster.aggregator.web.session("ann");
+    let page = cluster.aggregator.web.request("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.code == 200 && page.body.contains("Sign out") && page.body.contains("action=\"/start\""));
-    let started = world.web.request("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
+    let started = cluster.aggregator.web.request(
+        "POST",
+        "/start",
+        &[("Cookie", &cookie)],
+        &format!("{FORM}&csrf={csrf}"),
+    );
     assert_eq!(started.code, 303, "{started:?}");
-    wait_for("it to run", || world.is_running().then_some(()));
+    wait_for("it to run", || cluster.config.find_process("app"));
     let events = wait_for("it to be recorded", || {
-        let events = world.web.request("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "").body;
+        let events = cluster
+            .aggregator
+            .web
+            .request("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "")
+            .body;
         events.contains("\"user\":\"ann\"").then_some(events)
     });
     assert!(events.contains("start of app on h"), "{events}");
 
-    let out = world.web.request("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
+    let out =
+        cluster.aggregator.web.request("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
     assert_eq!(out.code, 303);
     assert_eq!(
-        world.web.request("GET", "/", &[("Cookie", &cookie)], "").code,
+        cluster.aggregator.web.request("GET", "/", &[("Cookie", &cookie)], "").code,
         303,
         "the cookie is worth nothing any more"
     );
@@ -106,23 +78,23 @@ fn one_signs_in_acts_and_signs_out() {
 
 #[test]
 fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
-    let world = World::new("open");
-    let page = world.web.get("/");
+    let cluster = start_cluster("open", &[]);
+    let page = cluster.aggregator.web.get("/");
     assert!(page.code == 200 && page.body.contains("href=\"/sign-in\""), "{page:?}");
     assert!(!page.body.contains("action=\"/start\""));
-    let cookie = world.web.session("bob").cookie;
-    let page = world.web.request("GET", "/", &[("Cookie", &cookie)], "");
+    let cookie = cluster.aggregator.web.session("bob").cookie;
+    let page = cluster.aggregator.web.request("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.body.contains(">bob</span>") && !page.body.contains("action=\"/start\""));
 }
 
 #[test]
 fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
-    let world = World::new("open");
+    let cluster = start_cluster("open", &[]);
     let is_over = AtomicBool::new(false);
     let wrong = |name: &str| {
         let mut answered = 0;
         while !is_over.load(Ordering::Relaxed) {
-            let answer = world.web.sign_in(name, "wrong horse battery");
+            let answer = cluster.aggregator.web.sign_in(name, "wrong horse battery");
             assert!(matches!(answer.code, 401 | 429), "{answer:?}");
             answered += 1;
         }
@@ -133,13 +105,13 @@ fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
         let attackers: Vec<_> = names.iter().map(|name| scope.spawn(|| wrong(name))).collect();
         // The first attempts are answered at once; after these all are slowed down.
         wait_for("wrong passwords to be tried", || {
-            let log = world.aggregator.log();
+            let log = cluster.aggregator.process.log();
             let tried = log.iter().filter(|line| line.contains("a wrong name or password")).count();
             (tried > 40).then_some(())
         });
         for _ in 0..15 {
             for name in ["ann", "bob"] {
-                let answer = world.web.sign_in(name, PASSWORD);
+                let answer = cluster.aggregator.web.sign_in(name, PASSWORD);
                 assert_eq!(answer.code, 303, "{name}: {answer:?}");
             }
         }
@@ -151,8 +123,9 @@ fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
 
 /// Returns a memory figure of the aggregator, in bytes: `VmRSS` now, `VmHWM` at its
 /// peak (proc_pid_status(5)).
-fn memory(world: &World, figure: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", world.aggregator.pid())).unwrap();
+fn memory(cluster: &TestCluster, figure: &str) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", cluster.aggregator.process.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
     let kilobytes = line.trim_matches(|letter: char| !letter.is_ascii_digit());
     kilobytes.parse::<u64>().unwrap() * 1024
@@ -161,23 +134,28 @@ fn memory(world: &World, figure: &str) -> u64 {
 #[test]
 fn memory_of_many_wrong_passwords_is_bounded_and_given_back() {
     const MB: u64 = 1 << 20;
-    let world = World::with("open", &["--trusted-proxy", "127.0.0.1"]);
-    assert_eq!(world.web.sign_in("ann", PASSWORD).code, 303);
-    let before = memory(&world, "VmRSS");
+    let cluster = start_cluster("open", &["--trusted-proxy", "127.0.0.1"]);
+    assert_eq!(cluster.aggregator.web.sign_in("ann", PASSWORD).code, 303);
+    let before = memory(&cluster, "VmRSS");
     std::thread::scope(|scope| {
         for attacker in 0..32 {
-            let world = &world;
+            let cluster = &cluster;
             scope.spawn(move || {
                 for attempt in 0..10 {
                     let from = format!("10.0.{attacker}.{attempt}");
                     let form = "name=ann&password=wrong+horse+battery&next=/";
-                    let answer = world.web.request("POST", "/sign-in", &[("X-Forwarded-For", &from)], form);
+                    let answer = cluster.aggregator.web.request(
+                        "POST",
+                        "/sign-in",
+                        &[("X-Forwarded-For", &from)],
+                        form,
+                    );
                     assert_eq!(answer.code, 401, "{answer:?}");
                 }
             });
         }
     });
-    let (after, most) = (memory(&world, "VmRSS"), memory(&world, "VmHWM"));
+    let (after, most) = (memory(&cluster, "VmRSS"), memory(&cluster, "VmHWM"));
     // At most four passwords are checked at the same time, each in 19 MiB.
     assert!(most < before + 110 * MB, "{} MB at most, {} MB before", most / MB, before / MB);
     assert!(after < before + 15 * MB, "{} MB after, {} MB before", after / MB, before / MB);
@@ -188,32 +166,33 @@ fn trusted_proxy_says_who_asks_and_how() {
     const CLIENT: &str = "203.0.113.9";
     let form = "name=ann&password=correct+horse+battery&next=/";
     let proxied = [("X-Forwarded-For", "192.0.2.1, 203.0.113.9"), ("X-Forwarded-Proto", "https")];
-    let world = World::with("closed", &["--trusted-proxy", "127.0.0.0/8"]);
-    let answer = world.web.request("POST", "/sign-in", &proxied, form);
+    let cluster = start_cluster("closed", &["--trusted-proxy", "127.0.0.0/8"]);
+    let answer = cluster.aggregator.web.request("POST", "/sign-in", &proxied, form);
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("__host-rta=") && set.contains("; secure"), "{set}");
     let cookie = answer.cookie().replace("__host-rta", "__Host-rta");
     let [address, scheme] = proxied;
     let headers = [address, scheme, ("Cookie", cookie.as_str())];
-    let ask = |method: &str, path: &str, body: &str| world.web.request(method, path, &headers, body);
+    let ask =
+        |method: &str, path: &str, body: &str| cluster.aggregator.web.request(method, path, &headers, body);
     let csrf = ask("GET", "/", "").csrf();
     assert_eq!(ask("POST", "/start", &format!("{FORM}&csrf={csrf}")).code, 303);
     wait_for("the start to be recorded under the client's address", || {
         let events = ask("GET", "/api/v1/events?kind=plan", "").body;
         events.contains(&format!("\"address\":\"{CLIENT}\"")).then_some(())
     });
-    let signed_in = |world: &World| {
+    let signed_in = |cluster: &TestCluster| {
         wait_for("the sign-in to be logged", || {
-            world.aggregator.log().into_iter().find(|line| line.contains("signed in"))
+            cluster.aggregator.process.log().into_iter().find(|line| line.contains("signed in"))
         })
     };
-    assert!(signed_in(&world).contains(CLIENT), "{}", signed_in(&world));
+    assert!(signed_in(&cluster).contains(CLIENT), "{}", signed_in(&cluster));
     // Headers of an untrusted proxy are ignored.
-    let world = World::new("closed");
-    let answer = world.web.request("POST", "/sign-in", &proxied, form);
+    let cluster = start_cluster("closed", &[]);
+    let answer = cluster.aggregator.web.request("POST", "/sign-in", &proxied, form);
     let set = answer.header("set-cookie").unwrap();
     assert!(set.starts_with("rta=") && !set.contains("secure"), "{set}");
-    let line = signed_in(&world);
+    let line = signed_in(&cluster);
     assert!(line.contains("127.0.0.1") && !line.contains(CLIENT), "{line}");
     let output = run_binary("rta-aggregator", ["--config", "x", "--trusted-proxy", "10.0.0.0/40"]);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -225,8 +204,8 @@ fn trusted_proxy_says_who_asks_and_how() {
 
 #[test]
 fn errors_below_api_are_problem_details() {
-    let world = World::new("closed");
-    let token = format!("Bearer {}", world.people.viewer_token);
+    let cluster = start_cluster("closed", &[]);
+    let token = format!("Bearer {}", cluster.users().viewer_token);
     let known = ("Authorization", token.as_str());
     type Headers<'h> = &'h [(&'h str, &'h str)];
     let rows: [(&str, &str, Headers<'_>, u16, &str); 8] = [
@@ -240,7 +219,7 @@ fn errors_below_api_are_problem_details() {
         ("GET", "/api/v1/history?environment=TSET", &[known], 404, "did you mean"),
     ];
     for (method, path, headers, code, detail) in rows {
-        let answer = world.web.request(method, path, headers, "");
+        let answer = cluster.aggregator.web.request(method, path, headers, "");
         assert_eq!(answer.code, code, "{path}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer:?}");
         let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -248,23 +227,23 @@ fn errors_below_api_are_problem_details() {
         assert!(problem["title"].is_string(), "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(detail), "{path}: {problem}");
     }
-    let wrong = world.web.request("POST", "/api/v1/overview", &[known], "");
+    let wrong = cluster.aggregator.web.request("POST", "/api/v1/overview", &[known], "");
     assert_eq!(wrong.header("allow"), Some("get,head"));
 }
 
 #[test]
 fn scripts_ask_with_their_tokens() {
-    let world = World::new("closed");
-    let TestUsers { operator_token: operator, viewer_token: viewer, .. } = &world.people;
+    let cluster = start_cluster("closed", &[]);
+    let TestUsers { operator_token: operator, viewer_token: viewer, .. } = cluster.users();
     let bearer = format!("Bearer {viewer}");
-    let json = world.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+    let json = cluster.aggregator.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
     assert!(
         json.code == 200 && json.body.contains("\"environments\"") && !json.head.contains("set-cookie"),
         "{json:?}"
     );
-    let grpc = world.grpc.to_string();
+    let grpc = cluster.aggregator.grpc.to_string();
     let as_whom = |token: &str, command: &[&str]| {
-        let file = world.site.path("token");
+        let file = cluster.config.path("token");
         std::fs::write(&file, token).unwrap();
         let own = ["--aggregator", &grpc, "--token-file", file.to_str().unwrap()];
         run_binary("rta", own.iter().chain(command))
@@ -289,10 +268,11 @@ fn scripts_ask_with_their_tokens() {
 
 #[test]
 fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
-    let world = World::new("closed");
-    let bearer = format!("Bearer {}", world.people.viewer_token);
+    let cluster = start_cluster("closed", &[]);
+    let bearer = format!("Bearer {}", cluster.users().viewer_token);
     let told = || {
-        let answer = world.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+        let answer =
+            cluster.aggregator.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
         assert_eq!(answer.code, 200, "{answer:?}");
         let overview: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         let all = overview["impairments"].as_array().unwrap();
@@ -300,30 +280,30 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
         users.map(|one| one["message"].as_str().unwrap().to_owned())
     };
     assert_eq!(told(), None);
-    let right = std::fs::read(&world.people.file).unwrap();
-    std::fs::write(&world.people.file, "user = 7\n").unwrap();
+    let right = std::fs::read(&cluster.users().file).unwrap();
+    std::fs::write(&cluster.users().file, "user = 7\n").unwrap();
     let message = wait_for("the broken file to be told", told);
     assert!(
         message.contains("users from before are used until rta-aggregator ends: repair the file"),
         "{message}"
     );
-    assert!(message.contains(&world.people.file.display().to_string()), "{message}");
-    assert_eq!(world.web.sign_in("ann", PASSWORD).code, 303);
-    std::fs::write(&world.people.file, right).unwrap();
+    assert!(message.contains(&cluster.users().file.display().to_string()), "{message}");
+    assert_eq!(cluster.aggregator.web.sign_in("ann", PASSWORD).code, 303);
+    std::fs::write(&cluster.users().file, right).unwrap();
     wait_for("the repaired file to be taken", || told().is_none().then_some(()));
 }
 
 #[test]
 fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
-    let site = TestConfig::new();
-    site.write(
+    let config = TestConfig::new();
+    config.write(
         "site.toml",
-        &(site.component_toml("app", "", "")
+        &(config.component_toml("app", "", "")
             + "[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n"),
     );
-    let config = site.folder();
+    let folder = config.folder();
     let refused = |more: &[&str]| {
-        let arguments = ["--config", config.to_str().unwrap(), "--web", "0.0.0.0:0"];
+        let arguments = ["--config", folder.to_str().unwrap(), "--web", "0.0.0.0:0"];
         let output = run_binary("rta-aggregator", arguments.iter().chain(more));
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
@@ -333,7 +313,7 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
         assert!(said.contains("--users FILE") && said.contains("--read-only"), "{said}");
     }
     assert!(refused(&["--read-only"]).contains("--web-cert"));
-    let users = site.path("users.toml");
+    let users = config.path("users.toml");
     std::fs::write(&users, "[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"secret\"\n").unwrap();
     let said = refused(&["--insecure", "--users", users.to_str().unwrap()]);
     assert!(
@@ -345,7 +325,7 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
         "rta-aggregator",
         [
             "--config",
-            config.to_str().unwrap(),
+            folder.to_str().unwrap(),
             "--web",
             "127.0.0.1:0",
             "--grpc",

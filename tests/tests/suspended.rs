@@ -10,7 +10,7 @@ use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{
     AgentMode, ObservedComponent, ReportStream, TestConfig, TestHost, connect_agent, control_group,
-    run_action, run_binary, wait_for,
+    run_action, wait_for,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -28,45 +28,44 @@ fn awaited(follower: &mut ReportStream, expected: v1::Suspension) {
     assert!(follower.wait_for_component("app", PATIENCE, is_it).is_some(), "{expected:?} was not told");
 }
 
-/// Returns what the handler wrote. The shell may add that the signal ended its `sleep`, too, which is a process of the
-/// component.
-fn handled(site: &TestConfig) -> Vec<String> {
-    let log = std::fs::read_to_string(site.log_path("app")).unwrap();
+/// Returns what the handler wrote. The shell may add that the signal ended its `sleep`, too, which is a
+/// process of the component.
+fn handled(config: &TestConfig) -> Vec<String> {
+    let log = std::fs::read_to_string(config.log_path("app")).unwrap();
     log.lines().filter(|line| !line.ends_with("Terminated")).map(str::to_owned).collect()
 }
 
 /// Returns a component whose shell logs a request to end.
-fn with_handler(site: &TestConfig, more: &str) -> String {
+fn with_handler(config: &TestConfig, more: &str) -> String {
     let script = "exec -a x bash -c 'trap \"echo handled; exit 0\" TERM; while :; do sleep 0.05; done' x \
                   \"--token=app-$token\"";
-    site.scripted_component_toml("app", script, more)
+    config.scripted_component_toml("app", script, more)
 }
 
 #[test]
 fn stopped_process_is_noticed_in_each_mode_and_degrades() {
     for mode in [AgentMode::Events, AgentMode::Scans] {
-        let mut stage = TestHost::start(mode, |site| site.component_toml("app", "", ""));
-        let mut child = stage.site.start_stand_in("app");
-        awaited(&mut stage.overviews, v1::Suspension::Unspecified);
+        let mut host = TestHost::start(mode, |config| config.component_toml("app", "", ""));
+        let mut child = host.cluster.config.start_stand_in("app");
+        awaited(&mut host.overviews, v1::Suspension::Unspecified);
         signal(child.id(), Signal::STOP);
-        awaited(&mut stage.reports, v1::Suspension::Signal);
-        awaited(&mut stage.overviews, v1::Suspension::Signal);
-        let aggregator = format!("http://{}", stage.aggregator.address("grpc"));
-        let status = run_binary("rta", ["--aggregator", &aggregator, "status"]);
+        awaited(&mut host.reports, v1::Suspension::Signal);
+        awaited(&mut host.overviews, v1::Suspension::Signal);
+        let status = host.cluster.aggregator.rta(&["status"]);
         let said = String::from_utf8_lossy(&status.stdout).into_owned();
         let pid = child.id();
         let reason = format!("pid {pid} is stopped by a signal (SIGSTOP); resume it with kill -CONT {pid}");
         assert!(said.contains("degraded") && said.contains(&reason), "{said}");
-        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--json"]);
+        let listed = host.cluster.aggregator.rta(&["list", "--json"]);
         let json: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
         let process = &json["environments"][0]["hosts"][0]["instances"][0]["processes"][0];
         assert_eq!((&process["pid"], &process["suspension"]), (&pid.into(), &"signal".into()));
-        let listed = run_binary("rta", ["--aggregator", &aggregator, "list", "--verbose"]);
+        let listed = host.cluster.aggregator.rta(&["list", "--verbose"]);
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let user = process["user"].as_str().unwrap();
         assert!(listed.contains(&format!("{pid}  {user}")), "{listed}");
         signal(pid, Signal::CONT);
-        awaited(&mut stage.reports, v1::Suspension::Unspecified);
+        awaited(&mut host.reports, v1::Suspension::Unspecified);
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -74,8 +73,8 @@ fn stopped_process_is_noticed_in_each_mode_and_degrades() {
 
 #[tokio::test]
 async fn stop_of_a_stopped_process_lets_its_handler_run() {
-    let site = TestConfig::one_host(|site| with_handler(site, ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| with_handler(config, ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     signal(pid, Signal::STOP);
@@ -83,22 +82,22 @@ async fn stop_of_a_stopped_process_lets_its_handler_run() {
     let text = format!("pid {pid} was stopped by a signal: SIGCONT was sent, so that it is acted on");
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
     assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&site), ["handled"]);
+    assert_eq!(handled(&config), ["handled"]);
 }
 
 #[tokio::test]
 async fn stop_command_reaches_a_stopped_process_too() {
-    let site = TestConfig::one_host(|site| {
+    let config = TestConfig::one_host(|config| {
         let command = "[component.stop]\ncommand = [\"/bin/sh\", \"-c\", \"kill $(cat '$pid')\"]";
-        with_handler(site, &command.replace("$pid", &site.path("pid").display().to_string()))
+        with_handler(config, &command.replace("$pid", &config.path("pid").display().to_string()))
     });
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
-    std::fs::write(site.path("pid"), pid.to_string()).unwrap();
+    std::fs::write(config.path("pid"), pid.to_string()).unwrap();
     signal(pid, Signal::STOP);
     assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&site), ["handled"]);
+    assert_eq!(handled(&config), ["handled"]);
 }
 
 /// Control group of version 2 for a test; thawed and removed when this is dropped.
@@ -106,10 +105,10 @@ struct FreezerGroup(PathBuf);
 
 impl FreezerGroup {
     /// Creates a group; `None` if the host has no such hierarchy, or the test may not create groups.
-    fn new(site: &TestConfig) -> Option<Self> {
+    fn new(config: &TestConfig) -> Option<Self> {
         let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
         let root = root.into_iter().find(|root| root.join("cgroup.procs").is_file())?;
-        let folder = root.join(format!("test-of-rta-{}", site.token()));
+        let folder = root.join(format!("test-of-rta-{}", config.token()));
         std::fs::create_dir(&folder).ok()?;
         Some(Self(folder))
     }
@@ -131,12 +130,12 @@ fn skip(why: &str) {
 
 #[tokio::test]
 async fn frozen_process_is_told_and_its_stop_says_why_it_takes_so_long() {
-    let site = TestConfig::one_host(|site| with_handler(site, "[component.stop]\ntimeout = \"1s\""));
-    let Some(group) = FreezerGroup::new(&site) else {
+    let config = TestConfig::one_host(|config| with_handler(config, "[component.stop]\ntimeout = \"1s\""));
+    let Some(group) = FreezerGroup::new(&config) else {
         skip("control groups of version 2 cannot be made");
         return;
     };
-    let (_agent, address) = site.start_agent("h");
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
@@ -158,8 +157,8 @@ async fn frozen_process_is_told_and_its_stop_says_why_it_takes_so_long() {
 
 #[tokio::test]
 async fn stop_thaws_the_group_that_the_agent_made() {
-    let site = TestConfig::one_host(|site| with_handler(site, ""));
-    let (_agent, address) = site.start_agent("h");
+    let config = TestConfig::one_host(|config| with_handler(config, ""));
+    let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
     let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
     let Some(group) = control_group(pid) else {
@@ -169,5 +168,5 @@ async fn stop_thaws_the_group_that_the_agent_made() {
     std::fs::write(group.join("cgroup.freeze"), "1").unwrap();
     let stopped = run_action(&mut client, Stop, "app").await;
     assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&site), ["handled"]);
+    assert_eq!(handled(&config), ["handled"]);
 }

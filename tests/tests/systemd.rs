@@ -15,17 +15,17 @@ use tonic::{Code, Status};
 type Client = AgentServiceClient<Channel>;
 
 /// Returns a unit that plays a component in the namespace, whose PID 1 holds its lease.
-fn service(site: &TestConfig, component: &str, more: &str) -> String {
-    let (stand_in, token) = (binary("stand-in"), site.token());
+fn service(config: &TestConfig, component: &str, more: &str) -> String {
+    let (stand_in, token) = (binary("stand-in"), config.token());
     format!(
         "[Service]\nEnvironment=STAND_IN_LEASE=1\nExecStart={} --token={component}-{token}\n{more}\n",
         stand_in.display()
     )
 }
 
-/// Creates a site with one host `h`, whose components are units of the same names.
-fn site(components: &[&str]) -> TestConfig {
-    let site = TestConfig::new();
+/// Creates a configuration with one host `h`, whose components are units of the same names.
+fn config(components: &[&str]) -> TestConfig {
+    let config = TestConfig::new();
     let mut text = String::new();
     for component in components {
         text.push_str(&format!(
@@ -33,7 +33,7 @@ fn site(components: &[&str]) -> TestConfig {
              criteria = [{{ regex = '^--token={component}-{token}$' }}]\n\
              [component.start]\nsystemd = \"{component}.service\"\nsettle = \"100ms\"\ntimeout = \"20s\"\n\
              [component.stop]\ntimeout = \"20s\"\n",
-            token = site.token()
+            token = config.token()
         ));
     }
     let names: Vec<String> = components.iter().map(|name| format!("\"{name}\"")).collect();
@@ -41,22 +41,25 @@ fn site(components: &[&str]) -> TestConfig {
         "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
         names.join(", ")
     ));
-    site.write("site.toml", &text);
-    site
+    config.write("site.toml", &text);
+    config
 }
 
 /// Starts an agent for `h` with `command`.
-async fn agent(site: &TestConfig, mut command: Command) -> (ServerProcess, Client) {
-    command.arg("--config").arg(site.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+async fn agent(config: &TestConfig, mut command: Command) -> (ServerProcess, Client) {
+    command.arg("--config").arg(config.folder()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     let mut agent = ServerProcess::spawn(command);
     let address: SocketAddr = agent.address("address");
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
 /// Starts a real systemd with `units`, and an agent in it.
-async fn inside(site: &TestConfig, units: &[(&str, String)]) -> Option<(RealSystemd, ServerProcess, Client)> {
-    let systemd = RealSystemd::start(site.token(), units)?;
-    let (agent, client) = agent(site, systemd.enter(binary("rta-agent"))).await;
+async fn inside(
+    config: &TestConfig,
+    units: &[(&str, String)],
+) -> Option<(RealSystemd, ServerProcess, Client)> {
+    let systemd = RealSystemd::start(config.token(), units)?;
+    let (agent, client) = agent(config, systemd.enter(binary("rta-agent"))).await;
     Some((systemd, agent, client))
 }
 
@@ -161,9 +164,9 @@ fn unit(report: &v1::ComponentReport) -> String {
 #[tokio::test]
 async fn a_unit_is_started_restarted_and_stopped() {
     use v1::ActionPhase::{Gone, Launched, Matched, Signalled, Stable, Waiting};
-    let site = site(&["good"]);
-    let units = [("good.service", service(&site, "good", ""))];
-    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    let config = config(&["good"]);
+    let units = [("good.service", service(&config, "good", ""))];
+    let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
 
     let told = start(&mut client, "good").await;
@@ -174,13 +177,13 @@ async fn a_unit_is_started_restarted_and_stopped() {
     assert_eq!(first.state(), v1::State::Running);
     assert_eq!(told.end.unwrap().pids, [first.processes[0].pid]);
     until(&mut client, "good", |report| unit(report) == "active (running) ").await;
-    assert_eq!(site.processes().len(), 1);
+    assert_eq!(config.processes().len(), 1);
     assert_eq!(start(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyRunning);
 
     let told = restart(&mut client, "good").await;
     assert_eq!(told.outcome(), v1::ActionOutcome::Restarted);
     assert_eq!(told.phases(), [Signalled, Waiting, Matched, Stable]);
-    assert_eq!(site.processes().len(), 1);
+    assert_eq!(config.processes().len(), 1);
     let second = seen(&mut client, "good").await;
     assert_ne!(second.processes[0].pid, first.processes[0].pid);
 
@@ -188,7 +191,7 @@ async fn a_unit_is_started_restarted_and_stopped() {
     assert_eq!(told.outcome(), v1::ActionOutcome::Stopped);
     assert_eq!(told.phases(), [Signalled, Waiting, Gone]);
     assert_eq!(told.end.unwrap().pids, [second.processes[0].pid]);
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     assert_eq!(stop(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyStopped);
     // A restart of a stopped component is a start.
@@ -198,13 +201,13 @@ async fn a_unit_is_started_restarted_and_stopped() {
 
 #[tokio::test]
 async fn a_failure_quotes_the_units_result() {
-    let site = site(&["false", "once", "missing", "other", "masked"]);
+    let config = config(&["false", "once", "missing", "other", "masked"]);
     let units = [
         ("false.service", "[Service]\nExecStart=/bin/false\n".to_owned()),
         ("once.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n".to_owned()),
-        ("other.service", service(&site, "another", "")),
+        ("other.service", service(&config, "another", "")),
     ];
-    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     std::os::unix::fs::symlink("/dev/null", systemd.units().join("masked.service")).unwrap();
 
     let told = start(&mut client, "false").await;
@@ -228,8 +231,8 @@ async fn a_failure_quotes_the_units_result() {
     assert!(told.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{told:?}");
 
     // Another component's process runs, and systemd reports success: the criteria are wrong.
-    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
-    site.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
+    let text = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
+    config.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
     let target = rta_tests::request_target(&mut client).await;
     client.reload_config(v1::AgentServiceReloadConfigRequest { target }).await.unwrap();
     let told = start(&mut client, "other").await;
@@ -240,24 +243,24 @@ async fn a_failure_quotes_the_units_result() {
 
 #[tokio::test]
 async fn ends_that_are_not_clean_are_told() {
-    let site = site(&["killed", "revived", "stubborn", "leaver", "stranger"]);
-    let (stand_in, token) = (binary("stand-in"), site.token().to_owned());
+    let config = config(&["killed", "revived", "stubborn", "leaver", "stranger"]);
+    let (stand_in, token) = (binary("stand-in"), config.token().to_owned());
     let leaver = format!(
         "[Service]\nEnvironment=STAND_IN_LEASE=1\nKillMode=process\n\
          ExecStart=/bin/sh -c '{0} --token=leaver-{token} & exec {0} --token=leaver-{token}'\n",
         stand_in.display()
     );
     let units = [
-        ("killed.service", service(&site, "killed", "")),
-        ("revived.service", service(&site, "revived", "Restart=always\nRestartSec=100ms")),
+        ("killed.service", service(&config, "killed", "")),
+        ("revived.service", service(&config, "revived", "Restart=always\nRestartSec=100ms")),
         (
             "stubborn.service",
-            service(&site, "stubborn", "Environment=STAND_IN_IGNORES=TERM\nTimeoutStopSec=1"),
+            service(&config, "stubborn", "Environment=STAND_IN_IGNORES=TERM\nTimeoutStopSec=1"),
         ),
         ("leaver.service", leaver),
-        ("stranger.service", service(&site, "stranger", "")),
+        ("stranger.service", service(&config, "stranger", "")),
     ];
-    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
 
     start(&mut client, "killed").await.end.unwrap();
     systemd.systemctl(&["kill", "--signal=KILL", "killed.service"]);
@@ -298,14 +301,14 @@ async fn ends_that_are_not_clean_are_told() {
 /// systemd turns a SysV script into a unit that remains active after its exit, also when its process dies.
 #[tokio::test]
 async fn a_crashed_unit_that_remains_active_is_started_again() {
-    let site = site(&["sysv"]);
+    let config = config(&["sysv"]);
     let service = format!(
         "[Service]\nType=forking\nGuessMainPID=no\nRemainAfterExit=yes\nEnvironment=STAND_IN_LEASE=1\n\
          ExecStart=/bin/sh -c '{} --token=sysv-{} &'\n",
         binary("stand-in").display(),
-        site.token()
+        config.token()
     );
-    let Some((systemd, _agent, mut client)) = inside(&site, &[("sysv.service", service)]).await else {
+    let Some((systemd, _agent, mut client)) = inside(&config, &[("sysv.service", service)]).await else {
         return;
     };
     start(&mut client, "sysv").await.end.unwrap();
@@ -324,18 +327,19 @@ async fn a_crashed_unit_that_remains_active_is_started_again() {
     let report = seen(&mut client, "sysv").await;
     assert_eq!(report.state(), v1::State::Running);
     assert_ne!(report.processes[0].pid, first);
-    assert_eq!(site.processes().len(), 1);
+    assert_eq!(config.processes().len(), 1);
     assert_eq!(stop(&mut client, "sysv").await.outcome(), v1::ActionOutcome::Stopped);
 }
 
 /// A component that is stopped by a signal, although it belongs to a unit that systemd restarts.
 #[tokio::test]
 async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
-    let site = site(&["supervised"]);
-    let text = std::fs::read_to_string(site.folder().join("site.toml")).unwrap();
-    site.write("site.toml", &text.replace("systemd = \"supervised.service\"", "command = [\"/bin/false\"]"));
-    let units = [("supervised.service", service(&site, "supervised", "Restart=always\nRestartSec=100ms"))];
-    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    let config = config(&["supervised"]);
+    let text = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
+    config
+        .write("site.toml", &text.replace("systemd = \"supervised.service\"", "command = [\"/bin/false\"]"));
+    let units = [("supervised.service", service(&config, "supervised", "Restart=always\nRestartSec=100ms"))];
+    let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     systemd.systemctl(&["start", "supervised.service"]);
     until(&mut client, "supervised", |report| report.state() == v1::State::Running).await;
     let told = stop(&mut client, "supervised").await;
@@ -354,9 +358,9 @@ async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
 
 #[tokio::test]
 async fn the_bus_is_found_again_after_it_was_lost() {
-    let site = site(&["good"]);
-    let units = [("good.service", service(&site, "good", ""))];
-    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    let config = config(&["good"]);
+    let units = [("good.service", service(&config, "good", ""))];
+    let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     // systemctl can reach systemd without the bus.
     wait_for("the bus to be restarted", || {
@@ -368,31 +372,31 @@ async fn the_bus_is_found_again_after_it_was_lost() {
 
 #[tokio::test]
 async fn an_agent_without_the_right_says_so() {
-    let site = site(&["good"]);
-    let units = [("good.service", service(&site, "good", ""))];
-    let Some(systemd) = RealSystemd::start(site.token(), &units) else { return };
+    let config = config(&["good"]);
+    let units = [("good.service", service(&config, "good", ""))];
+    let Some(systemd) = RealSystemd::start(config.token(), &units) else { return };
     // The user nobody may lack access to the test's folder and to the path of the binary.
-    let program = site.path("rta-agent");
+    let program = config.path("rta-agent");
     std::fs::copy(binary("rta-agent"), &program).unwrap();
-    std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(config.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = systemd.enter("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
-    let (_agent, mut client) = agent(&site, command).await;
+    let (_agent, mut client) = agent(&config, command).await;
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     let told = start(&mut client, "good").await;
     let (code, message) = told.refusal();
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.starts_with("start of good on h: the agent may not ask systemd for that ("), "{message}");
     assert!(message.contains("run the agent as root"), "{message}");
-    assert!(site.processes().is_empty());
+    assert!(config.processes().is_empty());
 }
 
 #[tokio::test]
 async fn without_a_system_bus_that_is_said() {
-    let site = site(&["good"]);
+    let config = config(&["good"]);
     let mut command = Command::new(binary("rta-agent"));
-    command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", site.path("no-bus").display()));
-    let (_agent, mut client) = agent(&site, command).await;
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", config.path("no-bus").display()));
+    let (_agent, mut client) = agent(&config, command).await;
     let told = start(&mut client, "good").await;
     let (code, message) = told.refusal();
     assert_eq!(code, Code::FailedPrecondition);

@@ -8,97 +8,58 @@ use std::process::{Command, Stdio};
 
 use rta_shared::action::ActionKind;
 use rta_shared::proto::v1;
-use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{ChildProcesses, ServerProcess, TestConfig, binary, run_action, wait_for};
+use rta_tests::{
+    AgentClient, AgentReports, ChildProcesses, TestAgent, TestConfig, binary, run_action, wait_for,
+};
 use rustix::process::{Pid, Signal, kill_process};
-use tonic::Streaming;
-use tonic::transport::Channel;
 
-/// Agent of a host that carries `app`, and the stream of its reports.
-struct World {
-    site: TestConfig,
-    children: ChildProcesses,
-    agent: ServerProcess,
-    client: AgentServiceClient<Channel>,
-    stream: Streaming<v1::WatchReportResponse>,
+/// Starts an agent with these arguments of a host that carries `app`, whose TOML `app` returns, and follows
+/// its reports.
+async fn start_agent(
+    arguments: &[&str],
+    app: impl FnOnce(&TestConfig) -> String,
+) -> (TestConfig, TestAgent, AgentReports) {
+    let config = TestConfig::new();
+    let text = app(&config);
+    config.write("site.toml", &(text + HOST));
+    let agent = TestAgent::start(&config, "h", arguments);
+    let reports = AgentReports::open(&agent).await;
+    (config, agent, reports)
 }
 
-impl World {
-    /// Starts an agent with these arguments; `components` returns the TOML.
-    async fn with(arguments: &[&str], components: impl FnOnce(&TestConfig) -> String) -> Self {
-        let site = TestConfig::new();
-        let text = components(&site);
-        site.write("site.toml", &(text + HOST));
-        let (agent, address) = site.start_agent_with("h", "127.0.0.1:0", arguments);
-        let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
-        let stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
-        Self { site, children: ChildProcesses::default(), agent, client, stream }
-    }
+/// Returns the TOML of `app`.
+fn app(config: &TestConfig) -> String {
+    config.component_toml("app", "", "")
+}
 
-    async fn new(arguments: &[&str]) -> Self {
-        Self::with(arguments, |site| site.component_toml("app", "", "")).await
-    }
+/// Returns the state and PIDs of `app` from a full scan.
+async fn scanned(reports: &mut AgentReports) -> (v1::State, Vec<u32>) {
+    let component = reports.scan().await.components.remove(0);
+    (component.state(), pids(&component))
+}
 
-    /// Returns the next report that is a change.
-    async fn next(&mut self) -> v1::Report {
-        let next = async {
-            loop {
-                let event = self.stream.message().await.unwrap().unwrap().event;
-                if let Some(Event::Report(report)) = event {
-                    assert_eq!(report.error, "");
-                    return report;
-                }
-            }
-        };
-        // Time limit that only broken tests exceed.
-        let next = tokio::time::timeout(std::time::Duration::from_secs(60), next).await;
-        next.unwrap_or_else(|_| panic!("waited in vain for a change"))
-    }
+/// Returns the agent's mode of watching its host.
+async fn watch_mode(reports: &mut AgentReports) -> v1::WatchMode {
+    reports.scan().await.watch.unwrap().mode()
+}
 
-    /// Follows the reports until `app` is as `wanted`; returns every report on the way.
-    async fn until(&mut self, wanted: impl Fn(&v1::ComponentReport) -> bool) -> Vec<v1::ComponentReport> {
-        let mut way = Vec::new();
-        loop {
-            let report = self.next().await.components.remove(0);
-            way.push(report);
-            if way.last().is_some_and(&wanted) {
-                return way;
-            }
-        }
-    }
+/// Returns the argument that identifies `app`'s processes.
+fn token(config: &TestConfig) -> String {
+    format!("--token=app-{}", config.token())
+}
 
-    /// Returns the state and PIDs of `app` from a full scan.
-    async fn scanned(&mut self) -> (v1::State, Vec<u32>) {
-        let response = self.client.get_report(v1::GetReportRequest {}).await.unwrap();
-        let component = response.into_inner().report.unwrap().components.remove(0);
-        (component.state(), pids(&component))
-    }
+/// Returns a command for a stand-in of `app` with this program name.
+fn stand_in(config: &TestConfig, name: &str) -> Command {
+    let mut command = Command::new(binary("stand-in"));
+    command.arg0(name).arg(token(config)).env("STAND_IN_LEASE", std::process::id().to_string());
+    command
+}
 
-    /// Returns the agent's mode of watching its host.
-    async fn mode(&mut self) -> v1::WatchMode {
-        let response = self.client.get_report(v1::GetReportRequest {}).await.unwrap();
-        response.into_inner().report.unwrap().watch.unwrap().mode()
-    }
-
-    /// Returns the argument that identifies `app`'s processes.
-    fn token(&self) -> String {
-        format!("--token=app-{}", self.site.token())
-    }
-
-    /// Returns a command for a stand-in of `app` with this program name.
-    fn stand_in(&self, name: &str) -> Command {
-        let mut command = Command::new(binary("stand-in"));
-        command.arg0(name).arg(self.token()).env("STAND_IN_LEASE", std::process::id().to_string());
-        command
-    }
-
-    /// Returns a command for a Perl program with `app`'s token among its arguments. It ends with the test.
-    fn perl(&self, program: &str) -> Command {
-        let mut command = Command::new("perl");
-        command.args(["-e", program, "--", &self.token()]).stdin(Stdio::piped());
-        command
-    }
+/// Returns a command for a Perl program with `app`'s token among its arguments. It ends with the test.
+fn perl(config: &TestConfig, program: &str) -> Command {
+    let mut command = Command::new("perl");
+    command.args(["-e", program, "--", &token(config)]).stdin(Stdio::piped());
+    command
 }
 
 /// Arguments of an agent of `h` without TLS and socket, on a free port.
@@ -132,26 +93,27 @@ fn is_root() -> bool {
 
 #[tokio::test]
 async fn the_mode_is_told_with_its_reason() {
-    let mut world = World::new(&["--no-events"]).await;
-    let watch = world.next().await.watch.unwrap();
+    let (_config, _agent, mut reports) = start_agent(&["--no-events"], app).await;
+    let watch = reports.next().await.watch.unwrap();
     assert_eq!(watch.mode(), v1::WatchMode::Scans);
     assert_eq!((watch.fallback.as_str(), watch.differences), ("the agent was told to scan", 0));
-    let mut world = World::new(&[]).await;
-    let watch = world.next().await.watch.unwrap();
+    let (_config, _agent, mut reports) = start_agent(&[], app).await;
+    let watch = reports.next().await.watch.unwrap();
     assert_eq!(watch.mode() == v1::WatchMode::Events, watch.fallback.is_empty());
 }
 
 #[tokio::test]
 async fn a_death_and_a_birth_are_told() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
+        let mut children = ChildProcesses::default();
         for _ in 0..3 {
-            let mut command = world.stand_in("java");
-            let pid = world.children.spawn(&mut command);
-            world.until(running_as(&[pid])).await;
+            let mut command = stand_in(&config, "java");
+            let pid = children.spawn(&mut command);
+            reports.until(running_as(&[pid])).await;
             signal(pid, Signal::KILL);
-            world.until(stopped).await;
-            world.children.kill(pid);
+            reports.until(stopped).await;
+            children.kill(pid);
         }
     }
 }
@@ -160,29 +122,30 @@ async fn a_death_and_a_birth_are_told() {
 #[tokio::test]
 async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end() {
     for mode in MODES {
-        let mut world = World::with(mode, |site| {
-            site.component_toml("app", "", "")
+        let (config, _agent, mut reports) = start_agent(mode, |config| {
+            config
+                .component_toml("app", "", "")
                 .replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
         })
         .await;
         let script = format!(
             "read line; exec bash -c 'read line; exec -a java \"{}\" {}'",
             binary("stand-in").display(),
-            world.token()
+            token(&config)
         );
         let mut launcher = Command::new("bash");
         launcher.args(["-c", &script]).env("STAND_IN_LEASE", std::process::id().to_string());
         let mut launcher = launcher.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut input = launcher.stdin.take().unwrap();
-        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        assert_eq!(scanned(&mut reports).await, (v1::State::Stopped, vec![]));
         input.write_all(b"\n").unwrap();
-        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        assert_eq!(scanned(&mut reports).await, (v1::State::Stopped, vec![]));
         input.write_all(b"\n").unwrap();
-        let way = world.until(running_as(&[launcher.id()])).await;
+        let way = reports.until(running_as(&[launcher.id()])).await;
         assert!(way.iter().all(|component| !component.doubled));
         launcher.kill().unwrap();
         launcher.wait().unwrap();
-        world.until(stopped).await;
+        reports.until(stopped).await;
     }
 }
 
@@ -190,15 +153,15 @@ async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end()
 #[tokio::test]
 async fn a_process_that_becomes_another_program_is_not_running() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
         let script = format!("read line; exec -a other '{}' other", binary("stand-in").display());
         let mut command = Command::new("bash");
-        command.args(["-c", &script, "bash", &world.token()]);
+        command.args(["-c", &script, "bash", &token(&config)]);
         command.env("STAND_IN_LEASE", std::process::id().to_string()).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-        world.until(running_as(&[child.id()])).await;
+        reports.until(running_as(&[child.id()])).await;
         child.stdin.take().unwrap().write_all(b"\n").unwrap();
-        world.until(stopped).await;
+        reports.until(stopped).await;
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -209,18 +172,18 @@ async fn a_process_that_becomes_another_program_is_not_running() {
 #[tokio::test]
 async fn a_forked_copy_is_no_double() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
         // A short-lived child, one that calls exec at once, and one that stays.
         let program = "if (!fork) { exit } if (!fork) { exec 'true' } if (!fork) { <STDIN>; exit } <STDIN>";
-        let mut command = world.perl(program);
+        let mut command = perl(&config, program);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-        let way = world.until(|component| component.processes.len() == 2).await;
+        let way = reports.until(|component| component.processes.len() == 2).await;
         assert!(way.iter().all(|component| !component.doubled), "{way:#?}");
         let last = way.last().unwrap();
         assert_eq!((last.parts[0].running, last.parts[0].pids.len()), (1, 2));
         assert_eq!(last.processes.iter().filter(|process| process.parent_pid == child.id()).count(), 1);
         drop(child.stdin.take());
-        world.until(stopped).await;
+        reports.until(stopped).await;
         child.wait().unwrap();
     }
 }
@@ -228,20 +191,20 @@ async fn a_forked_copy_is_no_double() {
 #[tokio::test]
 async fn a_process_that_becomes_a_daemon_goes_on() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
         let program = "$x = <STDIN>; if (fork) { exit } <STDIN>";
-        let mut child = world.perl(program).stdout(Stdio::null()).spawn().unwrap();
-        world.until(running_as(&[child.id()])).await;
+        let mut child = perl(&config, program).stdout(Stdio::null()).spawn().unwrap();
+        reports.until(running_as(&[child.id()])).await;
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"\n").unwrap();
         child.wait().unwrap();
         let parent = child.id();
-        let way = world.until(|component| !pids(component).contains(&parent)).await;
+        let way = reports.until(|component| !pids(component).contains(&parent)).await;
         let is_well =
             |component: &v1::ComponentReport| component.state() == v1::State::Running && !component.doubled;
         assert!(way.iter().all(is_well), "{mode:?} {way:#?}");
         drop(input);
-        world.until(stopped).await;
+        reports.until(stopped).await;
     }
 }
 
@@ -249,15 +212,16 @@ async fn a_process_that_becomes_a_daemon_goes_on() {
 #[tokio::test]
 async fn a_zombie_is_gone() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
-        let mut command = world.stand_in("java");
-        let pid = world.children.spawn(&mut command);
-        world.until(running_as(&[pid])).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
+        let mut children = ChildProcesses::default();
+        let mut command = stand_in(&config, "java");
+        let pid = children.spawn(&mut command);
+        reports.until(running_as(&[pid])).await;
         signal(pid, Signal::KILL);
-        world.until(stopped).await;
+        reports.until(stopped).await;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         assert!(stat.contains(") Z "), "{stat}");
-        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        assert_eq!(scanned(&mut reports).await, (v1::State::Stopped, vec![]));
     }
 }
 
@@ -265,15 +229,16 @@ async fn a_zombie_is_gone() {
 #[tokio::test]
 async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
     for mode in MODES {
-        let mut world = World::new(mode).await;
-        let mut helper = world.stand_in("java");
-        let helper = world.children.spawn(&mut helper);
-        world.until(running_as(&[helper])).await;
-        let mut real = world.stand_in("java");
-        let real = world.children.spawn(&mut real);
-        world.until(|component| component.doubled && component.processes.len() == 2).await;
-        world.children.kill(helper);
-        world.until(|component| !component.doubled && running_as(&[real])(component)).await;
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
+        let mut children = ChildProcesses::default();
+        let mut helper = stand_in(&config, "java");
+        let helper = children.spawn(&mut helper);
+        reports.until(running_as(&[helper])).await;
+        let mut real = stand_in(&config, "java");
+        let real = children.spawn(&mut real);
+        reports.until(|component| component.doubled && component.processes.len() == 2).await;
+        children.kill(helper);
+        reports.until(|component| !component.doubled && running_as(&[real])(component)).await;
     }
 }
 
@@ -284,11 +249,12 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
         return;
     }
     for mode in MODES {
-        let mut world = World::new(mode).await;
-        let mut command = world.stand_in("java");
-        let pid = world.children.spawn(&mut command);
-        world.until(running_as(&[pid])).await;
-        world.children.kill(pid);
+        let (config, _agent, mut reports) = start_agent(mode, app).await;
+        let mut children = ChildProcesses::default();
+        let mut command = stand_in(&config, "java");
+        let pid = children.spawn(&mut command);
+        reports.until(running_as(&[pid])).await;
+        children.kill(pid);
         // Other tests start processes too, so this repeats until the PID is reused.
         let mut other = wait_for("the PID to be used again", || {
             let mut command = Command::new("sleep");
@@ -301,12 +267,12 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
             child.wait().unwrap();
             None
         });
-        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        assert_eq!(scanned(&mut reports).await, (v1::State::Stopped, vec![]));
         // The reverse: the PID of a foreign process now belongs to the component.
         other.kill().unwrap();
         other.wait().unwrap();
         let mut again = wait_for("the PID to be used again", || {
-            let mut command = world.stand_in("java");
+            let mut command = stand_in(&config, "java");
             let mut child = with_pid(pid, command.stdout(Stdio::null()))?;
             if child.id() == pid {
                 return Some(child);
@@ -315,10 +281,10 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
             child.wait().unwrap();
             None
         });
-        world.until(running_as(&[pid])).await;
+        reports.until(running_as(&[pid])).await;
         again.kill().unwrap();
         again.wait().unwrap();
-        world.until(stopped).await;
+        reports.until(stopped).await;
     }
 }
 
@@ -332,23 +298,23 @@ fn with_pid(pid: u32, command: &mut Command) -> Option<std::process::Child> {
 /// A process that changes its title causes no event: the next full scan finds the change, and counts it.
 #[tokio::test]
 async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_counted() {
-    let mut world = World::with(&["--scan-period", "1s"], |site| {
-        site.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
+    let (config, _agent, mut reports) = start_agent(&["--scan-period", "1s"], |config| {
+        config.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
     })
     .await;
-    let title = format!("worker: {}", world.token());
+    let title = format!("worker: {}", token(&config));
     let mut command = Command::new("perl");
     let program = "<STDIN>; $0 = $ARGV[0]; <STDIN>";
     command.args(["-e", program, "--", &title]).stdin(Stdio::piped());
     // The argument itself also matches; what counts is the command line after the title is set.
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    world.until(running_as(&[child.id()])).await;
+    reports.until(running_as(&[child.id()])).await;
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     wait_for("the title", || {
         let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).ok()?;
         line.starts_with(title.as_bytes()).then_some(())
     });
-    assert_eq!(world.scanned().await, (v1::State::Running, vec![child.id()]));
+    assert_eq!(scanned(&mut reports).await, (v1::State::Running, vec![child.id()]));
     drop(child.stdin.take());
     child.wait().unwrap();
 }
@@ -356,23 +322,23 @@ async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_count
 /// A change without an event is found by the full scan, and counted.
 #[tokio::test]
 async fn a_difference_that_a_full_scan_finds_is_counted() {
-    let mut world = World::with(&["--scan-period", "1s"], |site| {
-        site.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
+    let (config, _agent, mut reports) = start_agent(&["--scan-period", "1s"], |config| {
+        config.component_toml("app", "", "").replace("'^--token=", "'^worker: --token=")
     })
     .await;
     // The title is composed at run time: before, no part of the command line matches.
     let program = "<STDIN>; $0 = 'worker: ' . $ARGV[0]; <STDIN>";
-    if world.mode().await != v1::WatchMode::Events {
+    if watch_mode(&mut reports).await != v1::WatchMode::Events {
         return;
     }
     for _ in 0..20 {
-        let mut child = world.perl(program).stdout(Stdio::null()).spawn().unwrap();
-        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        let mut child = perl(&config, program).stdout(Stdio::null()).spawn().unwrap();
+        assert_eq!(scanned(&mut reports).await, (v1::State::Stopped, vec![]));
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        world.until(running_as(&[child.id()])).await;
+        reports.until(running_as(&[child.id()])).await;
         let is_counted = async {
             loop {
-                let watch = world.next().await.watch.unwrap();
+                let watch = reports.next().await.watch.unwrap();
                 if watch.differences == 1 {
                     return;
                 }
@@ -386,7 +352,7 @@ async fn a_difference_that_a_full_scan_finds_is_counted() {
         }
         // Perl also changes the process name just before. If the agent reads the process late after that
         // event, it sees the title already, and there is no difference.
-        world.until(|seen| seen.state() == v1::State::Stopped).await;
+        reports.until(|seen| seen.state() == v1::State::Stopped).await;
     }
     panic!("no title was found by a full scan");
 }
@@ -394,23 +360,24 @@ async fn a_difference_that_a_full_scan_finds_is_counted() {
 /// The kernel drops events that are not read in time. The agent notices, and runs a full scan.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_events_are_answered_with_a_full_scan() {
-    let mut world = World::new(&[]).await;
-    if world.next().await.watch.unwrap().mode() != v1::WatchMode::Events {
+    let (config, agent, mut reports) = start_agent(&[], app).await;
+    let mut children = ChildProcesses::default();
+    if reports.next().await.watch.unwrap().mode() != v1::WatchMode::Events {
         return;
     }
-    let mut command = world.stand_in("java");
-    let before = world.children.spawn(&mut command);
-    world.until(running_as(&[before])).await;
-    world.agent.signal(Signal::STOP);
+    let mut command = stand_in(&config, "java");
+    let before = children.spawn(&mut command);
+    reports.until(running_as(&[before])).await;
+    agent.process.signal(Signal::STOP);
     let mut storm = Command::new("bash");
     storm.args(["-c", "for ((i = 0; i < 12000; i++)); do (:); done"]);
     assert!(storm.status().unwrap().success());
-    world.children.kill(before);
-    let mut command = world.stand_in("java");
-    let after = world.children.spawn(&mut command);
-    world.agent.signal(Signal::CONT);
-    world.until(running_as(&[after])).await;
-    let report = world.client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    children.kill(before);
+    let mut command = stand_in(&config, "java");
+    let after = children.spawn(&mut command);
+    agent.process.signal(Signal::CONT);
+    reports.until(running_as(&[after])).await;
+    let report = reports.scan().await;
     let watch = report.watch.unwrap();
     assert_ne!(watch.overruns, 0);
     assert_eq!(watch.differences, 0, "what was lost is not what was missed");
@@ -422,20 +389,20 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::new();
-    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
-    let config = site.folder();
+    let config = TestConfig::new();
+    config.write("site.toml", &(config.component_toml("app", "", "") + HOST));
+    let folder = config.folder();
     let agent = binary("rta-agent");
     let mut children = ChildProcesses::default();
-    let log = site.path("agent.log");
+    let log = config.path("agent.log");
     let mut command = Command::new("unshare");
     command
         .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
         .arg(&agent)
         .arg("--config")
-        .arg(&config);
+        .arg(&folder);
     command.args(AGENT_OF_H);
-    command.arg("--runtime").arg(site.path("runtime"));
+    command.arg("--runtime").arg(config.path("runtime"));
     let out = std::fs::File::create(&log).unwrap();
     children.spawn_with_log(&mut command, out);
     let (address, reason) = wait_for("the agent to listen and to say how it follows", || {
@@ -447,12 +414,12 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
         Some((address, reason))
     });
     assert!(reason.contains("a PID namespace of its own"), "{reason}");
-    let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let mut client = AgentClient::connect(format!("http://{address}")).await.unwrap();
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.watch.unwrap().mode(), v1::WatchMode::Scans);
     // The agent sees its own namespace only.
     let mut outside = Command::new(binary("stand-in"));
-    outside.arg(format!("--token=app-{}", site.token()));
+    outside.arg(format!("--token=app-{}", config.token()));
     children.spawn(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.components[0].state(), v1::State::Stopped);
@@ -464,23 +431,23 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     if !is_root() {
         return;
     }
-    let site = TestConfig::new();
-    site.write("site.toml", &(site.component_toml("app", "", "") + HOST));
+    let config = TestConfig::new();
+    config.write("site.toml", &(config.component_toml("app", "", "") + HOST));
     let mut children = ChildProcesses::default();
     let mut hidden = Command::new(binary("stand-in"));
-    hidden.arg(format!("--token=app-{}", site.token()));
+    hidden.arg(format!("--token=app-{}", config.token()));
     children.spawn(hidden.env("STAND_IN_LEASE", std::process::id().to_string()));
     let nobody = "mount -t proc -o hidepid=2 proc /proc && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
-    command.arg(binary("rta-agent")).arg("--config").arg(site.folder());
+    command.arg(binary("rta-agent")).arg("--config").arg(config.folder());
     command.args(AGENT_OF_H);
-    for folder in [site.path(""), site.folder()] {
+    for folder in [config.path(""), config.folder()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();
     }
-    let log = site.path("agent.log");
+    let log = config.path("agent.log");
     let out = std::fs::File::create(&log).unwrap();
     children.spawn_with_log(&mut command, out);
     let address = wait_for("the agent to listen", || {
@@ -488,7 +455,7 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
         let mut events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         events.find_map(|event| Some(event["address"].as_str()?.to_owned()))
     });
-    let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let mut client = AgentClient::connect(format!("http://{address}")).await.unwrap();
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert!(report.error.contains("/proc is mounted with hidepid="), "{}", report.error);
     assert!(report.components.is_empty());

@@ -70,8 +70,8 @@ pub(crate) struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    /// Returns the selector for a name typed as one word or several; without a name, for all of the place. A full
-    /// name takes precedence over the flags.
+    /// Returns the selector for a name typed as one word or several; without a name, for all of the place. A
+    /// full name takes precedence over the flags.
     ///
     /// # Errors
     /// Returns an error if the name has a blank part, which would match anything.

@@ -1,4 +1,4 @@
-//! The commands that ask the aggregator.
+//! Commands that the aggregator answers.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::plan_run::confirm_prompt::TerminalPrompt;
 use crate::plan_run::run_plan;
 use crate::top::run_watch;
 
-/// Does what `command` says, writing to `out`.
+/// Runs a command that the aggregator answers, and writes its output to `out`.
 pub(crate) async fn run_remote(
     command: &RemoteCommand,
     client: &AggregatorClient,
@@ -37,7 +37,7 @@ pub(crate) async fn run_remote(
             if *json {
                 write_json(&overview, out)?;
             } else {
-                // By the aggregator's clock: this machine's may differ.
+                // The aggregator's clock, because this machine's may differ.
                 let now = overview.generated_at;
                 write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
                 if *detailed {
@@ -95,14 +95,14 @@ async fn run_action(
     run_plan(kind, arguments, client, &mut prompt, style, out).await
 }
 
-/// Has the configuration read anew everywhere, and tells how that went at each place.
+/// Lets the aggregator and every agent reload their configuration, and writes the result of each place.
 pub(crate) async fn run_reload(client: &AggregatorClient, out: &mut (dyn Write + Send)) -> CommandResult {
     let reload = client.reload().await?;
     write!(out, "{}", crate::output::reload::reload_text(&reload))?;
     Ok(if reload.is_complete() { OK } else { FAILED })
 }
 
-/// The one line of `rta check`; whatever goes wrong is a line too.
+/// Writes the line of `rta check`. Failures are written as a line too.
 pub(crate) async fn run_check(
     client: Result<AggregatorClient, CommandFailure>,
     arguments: &CheckArgs,
@@ -110,9 +110,9 @@ pub(crate) async fn run_check(
 ) -> CommandResult {
     let overview = async {
         let all = client?.overview().await?;
-        // What is in maintenance may lie elsewhere.
+        // Maintenance outside of the selection may affect instances in it.
         let quiet = suppressed_instances(&all);
-        // Nobody reads along: a check must not turn to a host that merely has a similar name.
+        // No user reads the output: a check must not select a host that merely has a similar name.
         Ok((filter_overview(all, &arguments.place.selector(&[])?, Purpose::Acting)?, quiet))
     };
     let overview = tokio::time::timeout(Duration::from_secs(arguments.timeout), overview).await;

@@ -22,8 +22,9 @@ const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
 /// Returns the exit code and the output for `overview`. Down is critical; otherwise unknown is unknown;
 /// otherwise degraded is a warning. Instances stopped on purpose by a plan are at most a warning. A health
-/// with `thresholds` is judged by them alone. Instances in `suppressed_instances` raise no alert: they are in maintenance or
-/// affected by it, and are counted separately. With `verbose`, a line for each root cause follows.
+/// with `thresholds` is judged by them alone. Instances in `suppressed_instances` raise no alert: they are in
+/// maintenance or affected by it, and are counted separately. With `verbose`, a line for each root cause
+/// follows.
 pub(crate) fn plugin_output(
     overview: &Overview,
     quiet: &HashSet<InstanceId>,

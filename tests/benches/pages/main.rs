@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use readers::{PATIENCE, PageReaders};
 use rta_shared::proto::v1::State;
 use rta_tests::measurement::percentile;
-use rta_tests::{AgentMode, FakeAgents, ServerProcess, TestConfig, TestHost, wait_for};
+use rta_tests::{AgentMode, FakeAgents, TestCluster, TestConfig, TestHost, wait_for};
 
 /// Number of open pages.
 const PAGES: usize = 200;
@@ -52,13 +52,13 @@ fn print(what: &str, times: &[Duration]) -> Duration {
 
 /// Measures the time from the overview that shows a killed process as stopped to the update of the pages.
 fn one_host() -> bool {
-    let mut stage = TestHost::start(AgentMode::Events, |site| {
-        (0..20).map(|at| site.component_toml(&format!("c{at}"), "", "")).collect()
+    let mut stage = TestHost::start(AgentMode::Events, |config| {
+        (0..20).map(|at| config.component_toml(&format!("c{at}"), "", "")).collect()
     });
-    let readers = PageReaders::open(stage.aggregator.address("web"), PAGES);
+    let readers = PageReaders::open(stage.cluster.aggregator.web.0, PAGES);
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let mut child = stage.site.start_stand_in("c7");
+        let mut child = stage.cluster.config.start_stand_in("c7");
         let pid = child.id();
         let runs = stage
             .overviews
@@ -82,14 +82,8 @@ fn one_host() -> bool {
 fn a_thousand_hosts() -> bool {
     let hosts = FakeAgents::new(HOSTS, COMPONENTS);
     (0..HOSTS).step_by(20).for_each(|at| hosts.set_state(at, 3, State::Stopped));
-    let site = TestConfig::new();
-    site.write("site.toml", &hosts.toml());
-    let config = site.folder().display().to_string();
-    let mut aggregator = ServerProcess::start(
-        "rta-aggregator",
-        ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-    );
-    let web = aggregator.address("web");
+    let cluster = TestCluster::builder(TestConfig::new()).components(&hosts.toml()).start();
+    let web = cluster.aggregator.web.0;
     let verdict = format!("{} down, {} degraded", HOSTS / 20, HOSTS / 20 * (COMPONENTS - 4));
     wait_for("every host to be heard of", || page(web, "").contains(&verdict).then_some(()));
     let mut asked = Vec::new();

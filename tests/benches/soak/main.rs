@@ -106,8 +106,8 @@ fn soak(mode: AgentMode, time: Duration) -> bool {
     };
     let seed = argument("--seed").map_or(1, |text| text.parse().unwrap());
     let components: Vec<String> = (0..COMPONENTS).map(|number| format!("c{number}")).collect();
-    let mut stage = TestHost::start(mode, |site| {
-        components.iter().map(|component| site.component_toml(component, "", "")).collect()
+    let mut host = TestHost::start(mode, |config| {
+        components.iter().map(|component| config.component_toml(component, "", "")).collect()
     });
     let is_low = mode == AgentMode::Scans && lower_pids();
     let mut crowd = IdleProcesses::new();
@@ -123,27 +123,27 @@ fn soak(mode: AgentMode, time: Duration) -> bool {
     let mut memory = None;
     let mut checkpoints = 0;
     while began.elapsed() < time {
-        acts.run_next(&stage.site, &mut record);
+        acts.run_next(&host.cluster.config, &mut record);
         let pause = u64::try_from(acts.random(80)).unwrap();
         std::thread::sleep(Duration::from_millis(pause));
-        read_reports(&mut stage, &mut record);
+        read_reports(&mut host, &mut record);
         if Instant::now() >= checkpoint {
             let quiesced = Instant::now() + quiet;
             while Instant::now() < quiesced {
                 std::thread::sleep(Duration::from_millis(10));
-                read_reports(&mut stage, &mut record);
+                read_reports(&mut host, &mut record);
             }
             let second = began.elapsed().as_secs();
-            record.compare("the agent", stage.reports.last(), second);
-            record.compare("the aggregator", stage.overviews.last(), second);
+            record.compare("the agent", host.reports.last(), second);
+            record.compare("the aggregator", host.overviews.last(), second);
             checkpoints += 1;
             checkpoint = Instant::now() + CHECKED;
         }
         if began.elapsed() >= time / 10 {
-            memory.get_or_insert_with(|| kb(&stage));
+            memory.get_or_insert_with(|| kb(&host));
         }
     }
-    let (early, late) = (memory.unwrap_or_default(), kb(&stage));
+    let (early, late) = (memory.unwrap_or_default(), kb(&host));
 
     println!(
         "{}, {} s, seed {seed}{}:",
@@ -158,7 +158,7 @@ fn soak(mode: AgentMode, time: Duration) -> bool {
         record.judged, record.compared
     );
     println!("  told of for {} ms after the end at most", record.latest.as_millis());
-    if let Some(watch) = stage.reports.last().map(|sighting| &sighting.watch) {
+    if let Some(watch) = host.reports.last().map(|sighting| &sighting.watch) {
         println!("  {} overruns, {} differences found by full scans", watch.overruns, watch.differences);
     }
     println!("  agent      {} kB after a tenth, {} kB at the end", early.0, late.0);
@@ -169,8 +169,8 @@ fn soak(mode: AgentMode, time: Duration) -> bool {
 }
 
 /// Compares all new reports with the record, and checks that the last ones are still correct.
-fn read_reports(stage: &mut TestHost, record: &mut ReportChecker) {
-    for (who, follower) in [("the agent", &mut stage.reports), ("the aggregator", &mut stage.overviews)] {
+fn read_reports(host: &mut TestHost, record: &mut ReportChecker) {
+    for (who, follower) in [("the agent", &mut host.reports), ("the aggregator", &mut host.overviews)] {
         for sighting in follower.take_new() {
             record.judge(who, &sighting, sighting.at);
         }
@@ -181,6 +181,6 @@ fn read_reports(stage: &mut TestHost, record: &mut ReportChecker) {
 }
 
 /// Returns the resident memory of the agent and of the aggregator.
-fn kb(stage: &TestHost) -> (u64, u64) {
-    (resident_kb(stage.agent.pid()), resident_kb(stage.aggregator.pid()))
+fn kb(host: &TestHost) -> (u64, u64) {
+    (resident_kb(host.cluster.agents[0].process.pid()), resident_kb(host.cluster.aggregator.process.pid()))
 }

@@ -47,13 +47,13 @@ impl RandomActions {
     }
 
     /// Performs a random action on a random component.
-    pub(crate) fn run_next(&mut self, site: &TestConfig, record: &mut ReportChecker) {
+    pub(crate) fn run_next(&mut self, config: &TestConfig, record: &mut ReportChecker) {
         let at = self.random(self.components.len());
         let component = self.components[at].clone();
         let choice = self.random(4);
         let what = match self.running.remove(&component) {
-            None => self.start(&component, choice, site, record),
-            Some(child) => self.end(&component, child, choice, site, record),
+            None => self.start(&component, choice, config, record),
+            Some(child) => self.end(&component, child, choice, config, record),
         };
         *self.done.entry(what).or_default() += 1;
         // Limits the number of unrelated processes.
@@ -66,12 +66,12 @@ impl RandomActions {
         &mut self,
         component: &str,
         choice: usize,
-        site: &TestConfig,
+        config: &TestConfig,
         record: &mut ReportChecker,
     ) -> &'static str {
-        let token = format!("{component}-{}", site.token());
+        let token = format!("{component}-{}", config.token());
         let (child, what) = match choice {
-            0 => (site.start_stand_in(component), "started"),
+            0 => (config.start_stand_in(component), "started"),
             1 => {
                 let child = shell(LAUNCHER).env("TOKEN", &token).spawn().unwrap();
                 (child, "started by a launcher that executes twice")
@@ -89,7 +89,7 @@ impl RandomActions {
                 let other = self.unrelated.swap_remove(0);
                 let pid = other.id();
                 end(other);
-                let child = with_pid(pid, || site.start_stand_in(component));
+                let child = with_pid(pid, || config.start_stand_in(component));
                 let hit = child.id() == pid;
                 (child, if hit { "started under the PID of another" } else { "started; the PID was missed" })
             }
@@ -105,7 +105,7 @@ impl RandomActions {
         component: &str,
         mut child: Child,
         choice: usize,
-        site: &TestConfig,
+        config: &TestConfig,
         record: &mut ReportChecker,
     ) -> &'static str {
         let pid = child.id();
@@ -119,7 +119,7 @@ impl RandomActions {
                 return "forked children";
             }
             drop(lines);
-            let token = format!("{component}-{}", site.token());
+            let token = format!("{component}-{}", config.token());
             wait_for("a command line", || (!shows(pid, &token)).then_some(()));
             record.ended(component, pid);
             self.unrelated.push(child);
@@ -136,7 +136,7 @@ impl RandomActions {
                 if hit { "killed, and another got its PID" } else { "killed; the PID was missed" }
             }
             _ => {
-                let next = with_pid(pid, || site.start_stand_in(component));
+                let next = with_pid(pid, || config.start_stand_in(component));
                 let hit = next.id() == pid;
                 record.began(component, next.id());
                 self.running.insert(component.to_owned(), next);

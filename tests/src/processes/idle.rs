@@ -4,7 +4,7 @@ use std::io::{Read as _, pipe};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-/// Environment variable that marks a process of the crowd.
+/// Environment variable that marks an idle process.
 const IDLE_VARIABLE: &str = "RTA_TESTS_IDLE";
 
 /// Idle processes. They end when this is dropped, or when the creating process ends in any way.
@@ -17,17 +17,17 @@ pub struct IdleProcesses {
 }
 
 impl IdleProcesses {
-    /// Idles until the crowd ends and then exits, if this process was started as one of a crowd. Must be
-    /// called first by every program that creates a crowd.
+    /// Idles until the others end and then exits, if this process was started as an idle one. Must be called
+    /// first by every program that creates idle processes.
     pub fn run_if_idle_process() {
         if std::env::var_os(IDLE_VARIABLE).is_some() {
-            // Nothing is ever written; the end of the stream is the end of the crowd.
+            // Nothing is ever written; the processes end with the stream.
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
         }
     }
 
-    /// Creates an empty crowd.
+    /// Creates an empty set of processes.
     ///
     /// # Panics
     /// Panics if no pipe can be created.
@@ -55,7 +55,7 @@ impl IdleProcesses {
     /// Kills a process and waits for its end.
     ///
     /// # Panics
-    /// Panics if it is not part of the crowd.
+    /// Panics if it is not one of these processes.
     pub fn kill(&mut self, pid: u32) {
         let at = self.children.iter().position(|member| member.id() == pid).expect("one of the crowd");
         let mut member = self.children.swap_remove(at);

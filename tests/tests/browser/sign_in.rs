@@ -1,18 +1,17 @@
 //! Signing in and out with the browser.
 
-use rta_tests::{PASSWORD, TestCa, TestConfig, TestUsers};
+use rta_tests::{PASSWORD, TestCa, TestCluster, TestConfig, TestUsers};
 
-use crate::World;
 use crate::window::{Browser, Script};
+use crate::{page, start_cluster};
 
-/// Starts a server whose page requires a sign-in; with more arguments for the aggregator.
-fn closed(more: impl FnOnce(&TestConfig) -> Vec<String>) -> World {
-    World::with(|site| {
-        let people = TestUsers::new(site, "closed");
-        std::fs::write(site.path("token"), &people.operator_token).unwrap();
-        let users = ["--users".to_owned(), people.file.display().to_string()];
-        users.into_iter().chain(more(site)).collect()
-    })
+/// Starts a server whose page requires a sign-in, with more arguments for the aggregator.
+fn start_closed_cluster(config: TestConfig, aggregator_arguments: &[String]) -> TestCluster {
+    let users = TestUsers::new(&config, "closed");
+    std::fs::write(config.path("token"), &users.operator_token).unwrap();
+    let mut arguments = vec!["--users".to_owned(), users.file.display().to_string()];
+    arguments.extend_from_slice(aggregator_arguments);
+    start_cluster(config, &arguments)
 }
 
 /// Fills in the form and sends it.
@@ -27,7 +26,7 @@ async fn sign_in(browser: &Browser, name: &str, password: &str) {
 /// of the session cookie.
 async fn signs_in_acts_and_signs_out(
     browser: &Browser,
-    world: &World,
+    cluster: &TestCluster,
     page: &str,
     cookie: &str,
     secure: bool,
@@ -54,10 +53,10 @@ async fn signs_in_acts_and_signs_out(
 
     // The button arrives with a live update of the open page.
     browser.reads("live").await;
-    world.kill("other");
+    cluster.config.kill_component("other");
     browser.press("button[aria-label='Start other on h']").await;
     browser.shows("#plan-line strong", "1 step done").await;
-    assert!(world.site.find_process("other").is_some());
+    assert!(cluster.config.find_process("other").is_some());
     let events = browser
         .goto_until(&format!("{page}/events?kind=plan&component=other"), "by ann from 127.0.0.1")
         .await;
@@ -74,9 +73,9 @@ async fn signs_in_acts_and_signs_out(
 #[tokio::test]
 async fn one_signs_in_acts_under_ones_name_and_signs_out() {
     let Some(browser) = Browser::open(Script::On).await else { return };
-    let world = closed(|_| Vec::new());
-    let page = format!("http://{}", world.web);
-    signs_in_acts_and_signs_out(&browser, &world, &page, "rta", false).await;
+    let cluster = start_closed_cluster(TestConfig::new(), &[]);
+    let page = format!("http://{}", cluster.aggregator.web.0);
+    signs_in_acts_and_signs_out(&browser, &cluster, &page, "rta", false).await;
     browser.close().await;
 }
 
@@ -86,31 +85,33 @@ async fn by_https_the_session_goes_by_https_alone() {
     let Some(browser) = Browser::open_with(Script::On, &["--ignore-certificate-errors"]).await else {
         return;
     };
-    let world = closed(|site| TestCa::new(site.path("pki")).create_host("page").web_flags());
-    let page = format!("https://{}", world.web);
+    let config = TestConfig::new();
+    let page_flags = TestCa::new(config.path("pki")).create_host("page").web_flags();
+    let cluster = start_closed_cluster(config, &page_flags);
+    let page = format!("https://{}", cluster.aggregator.web.0);
     // A cookie with this prefix is accepted only over HTTPS and from exactly this host.
-    signs_in_acts_and_signs_out(&browser, &world, &page, "__Host-rta", true).await;
+    signs_in_acts_and_signs_out(&browser, &cluster, &page, "__Host-rta", true).await;
     browser.close().await;
 }
 
 #[tokio::test]
 async fn who_may_only_look_is_shown_no_buttons() {
     let Some(browser) = Browser::open(Script::On).await else { return };
-    let world = closed(|_| Vec::new());
-    browser.goto(&world.page("/")).await;
+    let cluster = start_closed_cluster(TestConfig::new(), &[]);
+    browser.goto(&page(&cluster, "/")).await;
     sign_in(&browser, "bob", PASSWORD).await;
     browser.reads("Everything is up").await;
     let acts = "return [...document.querySelectorAll('form')].map(form => form.getAttribute('action'))
         .filter(action => /start|stop|restart|cancel|preview/.test(action)).join()";
     assert_eq!(browser.run(acts).await, "");
     browser.reads("live").await;
-    world.kill("other");
+    cluster.config.kill_component("other");
     browser.reads("1 down").await;
     assert_eq!(browser.run(acts).await, "");
-    browser.goto(&world.page("/instance?environment=TEST&host=h&component=other")).await;
+    browser.goto(&page(&cluster, "/instance?environment=TEST&host=h&component=other")).await;
     browser.reads("on h is down").await;
     assert_eq!(browser.run(acts).await, "");
-    assert!(world.site.find_process("other").is_none());
+    assert!(cluster.config.find_process("other").is_none());
     // For an operator the same query finds the buttons.
     browser.press("form[action='/sign-out'] button").await;
     sign_in(&browser, "ann", PASSWORD).await;
@@ -123,10 +124,10 @@ async fn who_may_only_look_is_shown_no_buttons() {
 #[tokio::test]
 async fn the_form_breaks_no_rule_of_access() {
     let Some(browser) = Browser::open(Script::On).await else { return };
-    let world = closed(|_| Vec::new());
+    let cluster = start_closed_cluster(TestConfig::new(), &[]);
     for scheme in ["light", "dark"] {
         browser.prefer(scheme).await;
-        browser.goto(&world.page("/")).await;
+        browser.goto(&page(&cluster, "/")).await;
         browser.reads("Password").await;
         assert_eq!(browser.run("return document.activeElement.name").await, "name");
         let Some(violations) = browser.violations().await else { return };

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::{CertificateFiles, TestCa, WebResponse, run_binary, wait_for};
+use rta_tests::{CertificateFiles, TestCa, TestConfig, WebResponse, run_binary, wait_for};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::{World, send};
+use crate::{assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
 
 type Client = AggregatorServiceClient<Channel>;
 
@@ -30,31 +30,27 @@ fn of_component(component: String) -> v1::AggregatorServiceStartRequest {
 
 #[test]
 fn strangers_are_refused_by_tls() {
-    let world = World::with(|site| {
-        let pki = TestCa::new(site.path("pki"));
-        pki.create_host("aggregator").flags(&pki.ca())
-    });
-    let (pki, foreign) = (TestCa::open(world.site.path("pki")), TestCa::new(world.site.path("foreign")));
-    let operator = world.web.session("ann");
-    let address = format!("https://{}", world.grpc);
-    let token_file = world.site.path("token");
+    let config = TestConfig::new();
+    let pki = TestCa::new(config.path("pki"));
+    let cluster = start_cluster(config, &pki.create_host("aggregator").flags(&pki.ca()));
+    let foreign = TestCa::new(cluster.config.path("foreign"));
+    let operator = cluster.aggregator.web.session("ann");
+    let token_file = cluster.config.path("token");
     let asked = |ca: &Path, own: Option<&CertificateFiles>, token: Option<&str>, arguments: &[&str]| {
-        let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
-        if let Some(own) = own {
-            all.extend(["--cert", own.certificate.to_str().unwrap(), "--key", own.key.to_str().unwrap()]);
-        }
-        if let Some(token) = token {
+        let token_flags = token.map(|token| {
             std::fs::write(&token_file, token).unwrap();
-            all.extend(["--token-file", token_file.to_str().unwrap()]);
-        }
-        run_binary("rta", all.iter().chain(arguments))
+            ["--token-file", token_file.to_str().unwrap()]
+        });
+        let arguments: Vec<&str> =
+            token_flags.into_iter().flatten().chain(arguments.iter().copied()).collect();
+        cluster.aggregator.rta_over_tls(ca, own, &arguments)
     };
     let (ca, host) = (pki.ca(), pki.create_host("h"));
     let (eve, expired, bob) = (foreign.create_user("eve"), pki.create_expired("ann"), pki.create_user("bob"));
     let (look, act) = (&["list"][..], &["start", "app", "--yes"][..]);
     let (reload, maintain) = (&["config", "reload"][..], &["maintenance", "on", "--host", "h"][..]);
     let may_look = "may look, and not act";
-    let viewer = world.people.viewer_token.as_str();
+    let viewer = cluster.users().viewer_token.as_str();
     type Row<'r> = (&'r str, &'r Path, Option<&'r CertificateFiles>, Option<&'r str>, &'r [&'r str], &'r str);
     let rows: &[Row<'_>] = &[
         ("nobody looks", &ca, None, None, look, "asks who you are"),
@@ -76,25 +72,25 @@ fn strangers_are_refused_by_tls() {
         let output = asked(ca, *own, *token, arguments);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && told.contains(said), "{what}: {said:?} is not in {told:?}");
-        assert_eq!(world.site.find_process("app"), None, "{what}");
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
-    let clear = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "start", "app"]);
+    let clear = run_binary("rta", ["--aggregator", &cluster.aggregator.grpc.to_string(), "start", "app"]);
     assert!(!clear.status.success(), "{clear:?}");
     // Reading is open to every known caller.
     assert!(asked(&ca, Some(&host), None, look).status.success());
     assert!(asked(&ca, None, Some(viewer), look).status.success());
-    world.assert_untouched(&operator, "strangers");
+    assert_untouched(&cluster, &operator, "strangers");
     let started = asked(&ca, Some(&bob), None, act);
-    assert!(started.status.success() && world.site.find_process("app").is_some(), "{started:?}");
+    assert!(started.status.success() && cluster.config.find_process("app").is_some(), "{started:?}");
 }
 
 #[test]
 fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
-    let world = World::new();
-    let operator = world.web.session("ann");
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
     let runtime = Runtime::new().unwrap();
-    let client = runtime.block_on(Client::connect(format!("http://{}", world.grpc))).unwrap();
-    let people = &world.people;
+    let client = runtime.block_on(Client::connect(format!("http://{}", cluster.aggregator.grpc))).unwrap();
+    let people = &cluster.users();
     let begin = |token: Option<&str>, message: v1::AggregatorServiceStartRequest| {
         let mut request = Request::new(message);
         if let Some(token) = token {
@@ -117,7 +113,7 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     ] {
         let code = begin(token, start()).map_err(|status| status.code());
         assert_eq!(code, Err(expected), "{what}");
-        assert_eq!(world.site.find_process("app"), None, "{what}");
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
     let bearer = format!("Bearer {}", people.operator_token);
     for (what, component, expected) in [
@@ -134,11 +130,11 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     ] {
         let status = begin(Some(&bearer), of_component(component)).unwrap_err();
         assert!(expected.contains(&status.code()), "{what}: {status:?}");
-        assert_eq!(world.site.find_process("app"), None, "{what}");
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
-    world.assert_untouched(&operator, "false tokens");
+    assert_untouched(&cluster, &operator, "false tokens");
     assert!(begin(Some(&bearer), start()).is_ok());
-    wait_for("it to run", || world.site.find_process("app"));
+    wait_for("it to run", || cluster.config.find_process("app"));
 }
 
 /// Source address of floods.
@@ -160,8 +156,8 @@ fn what_is_not_http_2_is_cut_off() {
     const SETTINGS: u8 = 4;
     const PING: u8 = 6;
     const CONTINUATION: u8 = 9;
-    let world = World::new();
-    let operator = world.web.session("ann");
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
     let after_preface = |frames: &[u8]| [PREFACE, frames].concat();
     // POST, http, / (RFC 7541, appendix A).
     let head = [0x83, 0x86, 0x84];
@@ -192,18 +188,18 @@ fn what_is_not_http_2_is_cut_off() {
     ];
     for (what, bytes) in rows {
         // Panics if the server does not close the connection.
-        WebResponse::read(send(world.grpc, bytes));
-        assert_eq!(world.site.find_process("app"), None, "{what}");
-        let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+        WebResponse::read(send(cluster.aggregator.grpc, bytes));
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
+        let status = run_binary("rta", ["--aggregator", &cluster.aggregator.grpc.to_string(), "status"]);
         assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{what}: {status:?}");
     }
-    let before = world.open_files();
+    let before = open_files(&cluster);
     let runtime = Runtime::new().unwrap();
     let silent = |bytes: &'static [u8]| {
         let connection = async {
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::new(SOURCE, 0))?;
-            let mut stream = socket.connect(world.grpc).await?;
+            let mut stream = socket.connect(cluster.aggregator.grpc).await?;
             // Connections over the limit are closed at once.
             let _ = stream.write_all(bytes).await;
             Ok::<_, std::io::Error>(stream)
@@ -212,12 +208,12 @@ fn what_is_not_http_2_is_cut_off() {
     };
     let half: Vec<_> = (0..300).map(|_| silent(&PREFACE[..9])).collect();
     let whole: Vec<_> = (0..300).map(|_| silent(PREFACE)).collect();
-    world.assert_untouched(&operator, "what is not HTTP/2");
-    let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+    assert_untouched(&cluster, &operator, "what is not HTTP/2");
+    let status = run_binary("rta", ["--aggregator", &cluster.aggregator.grpc.to_string(), "status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{status:?}");
-    assert!(world.open_files() < before + 300, "no address has more than its share");
+    assert!(open_files(&cluster) < before + 300, "no address has more than its share");
     drop((half, whole));
-    world.wait_for_closed_connections(before);
+    wait_for_closed_connections(&cluster, before);
 }
 
 const CONNECTIONS: usize = 40;
@@ -303,14 +299,14 @@ async fn connected(grpc: SocketAddr) -> Client {
 
 #[test]
 fn a_flood_from_one_address_keeps_nobody_else_out() {
-    let world = World::new();
-    let operator = world.web.session("ann");
-    let before = world.open_files();
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
+    let before = open_files(&cluster);
     let runtime = Runtime::new().unwrap();
     let flood = Arc::new(Flood::default());
     let shares: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let client = runtime.block_on(connected(world.grpc));
+            let client = runtime.block_on(connected(cluster.aggregator.grpc));
             runtime.spawn(Arc::clone(&flood).pour(client))
         })
         .collect();
@@ -318,8 +314,8 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
         (flood.ready.load(Ordering::Relaxed) == CONNECTIONS).then_some(())
     });
     let calls = flood.calls.load(Ordering::Relaxed);
-    world.assert_untouched(&operator, "a flood that goes on");
-    let status = run_binary("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
+    assert_untouched(&cluster, &operator, "a flood that goes on");
+    let status = run_binary("rta", ["--aggregator", &cluster.aggregator.grpc.to_string(), "status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{status:?}");
     wait_for("the flood to have gone on meanwhile", || {
         (flood.calls.load(Ordering::Relaxed) > calls + CONNECTIONS).then_some(())
@@ -334,16 +330,16 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
     assert!(streams + answered + refused >= CONNECTIONS * (STREAMS + CALLS), "each has an end");
     // The flood ends with its streams, also for its address.
     drop(shares);
-    world.wait_for_closed_connections(before);
+    wait_for_closed_connections(&cluster, before);
     wait_for("the address to be answered again", || {
         let answer = async {
-            let mut client = connected(world.grpc).await;
+            let mut client = connected(cluster.aggregator.grpc).await;
             client.get_overview(v1::GetOverviewRequest {}).await
         };
         let overview = runtime.block_on(answer).ok()?.into_inner().overview?;
         (overview.environments.len() == 1).then_some(())
     });
-    world.assert_untouched(&operator, "a flood");
+    assert_untouched(&cluster, &operator, "a flood");
     // No address gets more than its share, and the share is enough for people.
     assert!(refused >= 1 && streams > 100, "{streams} streams, {answered} answers, {refused} refusals");
 }

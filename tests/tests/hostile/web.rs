@@ -4,22 +4,22 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rta_tests::{PASSWORD, WebResponse, WebSession, wait_for};
+use rta_tests::{PASSWORD, TestCluster, TestConfig, WebResponse, WebSession, wait_for};
 
-use crate::{FORM, World, send};
+use crate::{FORM, assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
 
 #[test]
 fn hostile_requests_are_refused_and_nothing_is_touched() {
-    let world = World::new();
-    let operator = world.web.session("ann");
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
     let WebSession { cookie, csrf } = &operator;
-    let other_csrf = world.web.session("ann").csrf;
-    let WebSession { cookie: viewer, csrf: viewer_csrf } = &world.web.session("bob");
-    let own = format!("http://{}", world.web.0);
+    let other_csrf = cluster.aggregator.web.session("ann").csrf;
+    let WebSession { cookie: viewer, csrf: viewer_csrf } = &cluster.aggregator.web.session("bob");
+    let own = format!("http://{}", cluster.aggregator.web.0);
     let longer = format!("{own}.evil.example");
-    let named = format!("{}.evil.example", world.web.0.ip());
-    let viewer_token = format!("Bearer {}", world.people.viewer_token);
-    let bare_token = world.people.operator_token.clone();
+    let named = format!("{}.evil.example", cluster.aggregator.web.0.ip());
+    let viewer_token = format!("Bearer {}", cluster.users().viewer_token);
+    let bare_token = cluster.users().operator_token.clone();
     let form = format!("{FORM}&csrf={csrf}");
     let viewer_form = format!("{FORM}&csrf={viewer_csrf}");
     let in_the_address = format!("/start?csrf={csrf}");
@@ -134,30 +134,30 @@ fn hostile_requests_are_refused_and_nothing_is_touched() {
         ("another case", "/Start", &[cookie], &form, &[404]),
     ];
     for (what, path, headers, body, expected) in rows {
-        let answer = world.web.request("POST", path, headers, body);
+        let answer = cluster.aggregator.web.request("POST", path, headers, body);
         assert!(expected.contains(&answer.code), "{what}: {} {}", answer.code, answer.body);
         assert_eq!(answer.header("set-cookie"), None, "{what}");
-        assert_eq!(world.site.find_process("app"), None, "{what}");
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
     // Only POST performs actions, whatever other requests carry.
     for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "post", "POSTS"] {
         for path in ["/start", "/stop", "/restart", "/cancel", "/sign-out"] {
             let headers = [cookie, ("X-HTTP-Method-Override", "POST")];
-            let answer = world.web.request(method, &format!("{path}?{form}"), &headers, &form);
+            let answer = cluster.aggregator.web.request(method, &format!("{path}?{form}"), &headers, &form);
             assert_eq!(answer.code, 405, "{method} {path}: {answer:?}");
         }
     }
-    world.assert_untouched(&operator, "requests that were refused");
+    assert_untouched(&cluster, &operator, "requests that were refused");
 }
 
 #[test]
 fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
-    let world = World::new();
-    let operator = world.web.session("ann");
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
     let (cookie, csrf) = (&operator.cookie, &operator.csrf);
     let form = format!("{FORM}&csrf={csrf}");
     let length = form.len();
-    let host = format!("Host: {}\r\nConnection: close\r\n", world.web.0);
+    let host = format!("Host: {}\r\nConnection: close\r\n", cluster.aggregator.web.0);
     let start = format!(
         "POST /start HTTP/1.1\r\n{host}Content-Type: application/x-www-form-urlencoded\r\nCookie: {cookie}\r\n"
     );
@@ -185,42 +185,47 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
         ("the start of TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03".to_owned() + &"x".repeat(500)),
     ];
     for (what, request) in rows {
-        let answer = world.web.send_raw(&request);
+        let answer = cluster.aggregator.web.send_raw(&request);
         assert!(matches!(answer.code, 400..500), "{what}: {answer:?}");
-        assert_eq!(world.site.find_process("app"), None, "{what}");
+        assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
     // Other sites may not read the responses.
     let asked = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     for method in ["GET", "OPTIONS"] {
-        let answer = world.web.request(method, "/api/v1/overview", &asked, "");
+        let answer = cluster.aggregator.web.request(method, "/api/v1/overview", &asked, "");
         assert!(!answer.head.contains("access-control-"), "{answer:?}");
     }
     // A DNS name that was made to point here gets no data either.
     for path in ["/", "/live", "/api/v1/overview", "/sign-in", "/healthz"] {
-        assert_eq!(world.web.request("GET", path, &[("Host", "evil.example")], "").code, 403, "{path}");
+        assert_eq!(
+            cluster.aggregator.web.request("GET", path, &[("Host", "evil.example")], "").code,
+            403,
+            "{path}"
+        );
     }
     for path in ["/..%2f..%2fetc/passwd", "/assets/../../etc/passwd", "/%00", "/%ff", "/.git/config"] {
-        assert_eq!(world.web.get(path).code, 404, "{path}");
+        assert_eq!(cluster.aggregator.web.get(path).code, 404, "{path}");
     }
-    let log = world.web.get("/log?environment=TEST&host=h&component=../../etc/passwd");
+    let log = cluster.aggregator.web.get("/log?environment=TEST&host=h&component=../../etc/passwd");
     assert!(log.code != 200 && !log.body.contains("root:"), "{log:?}");
     // The redirect after a sign-in never leaves the site, and cannot inject a header.
     let password = PASSWORD.replace(' ', "+");
     for next in ["//evil.example", "https://evil.example", "/%5Cevil.example", "%2F%0D%0ASet-Cookie:+x=y"] {
-        let form = world.web.get(&format!("/sign-in?next={next}"));
+        let form = cluster.aggregator.web.get(&format!("/sign-in?next={next}"));
         let leads_home = "action=\"/sign-in\"><input type=\"hidden\" name=\"next\" value=\"/\">";
         assert!(form.code == 200 && form.body.contains(leads_home), "{form:?}");
-        let led = world.web.post("/sign-in", &format!("name=ann&password={password}&next={next}"));
+        let led =
+            cluster.aggregator.web.post("/sign-in", &format!("name=ann&password={password}&next={next}"));
         assert_eq!((led.code, led.header("location")), (303, Some("/")), "{led:?}");
         assert_eq!(led.head.matches("set-cookie").count(), 1, "{led:?}");
     }
-    world.assert_untouched(&operator, "heads that are none");
+    assert_untouched(&cluster, &operator, "heads that are none");
     // The recorded address cannot be changed by a header.
     let headers =
         [("Cookie", cookie.as_str()), ("X-Forwarded-For", "10.9.9.9"), ("Forwarded", "for=10.9.9.9")];
-    assert_eq!(world.web.request("POST", "/start", &headers, &form).code, 303);
+    assert_eq!(cluster.aggregator.web.request("POST", "/start", &headers, &form).code, 303);
     let events = wait_for("it to be recorded", || {
-        let events = world.web.get("/api/v1/events?kind=plan").body;
+        let events = cluster.aggregator.web.get("/api/v1/events?kind=plan").body;
         (events.matches("start of app on h").count() >= 2).then_some(events)
     });
     assert!(events.contains("127.0.0.1") && !events.contains("10.9.9.9"), "{events}");
@@ -228,20 +233,28 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
 
 #[test]
 fn sessions_that_have_ended_are_worth_nothing() {
-    let world = World::new();
+    let cluster = start_cluster(TestConfig::new(), &[]);
     let start = |cookie: &str, csrf: &str| {
-        world.web.request("POST", "/start", &[("Cookie", cookie)], &format!("{FORM}&csrf={csrf}")).code
+        cluster
+            .aggregator
+            .web
+            .request("POST", "/start", &[("Cookie", cookie)], &format!("{FORM}&csrf={csrf}"))
+            .code
     };
-    let out = world.web.session("ann");
-    let left =
-        world.web.request("POST", "/sign-out", &[("Cookie", &out.cookie)], &format!("csrf={}", out.csrf));
+    let out = cluster.aggregator.web.session("ann");
+    let left = cluster.aggregator.web.request(
+        "POST",
+        "/sign-out",
+        &[("Cookie", &out.cookie)],
+        &format!("csrf={}", out.csrf),
+    );
     assert_eq!(left.code, 303);
-    let ann = world.web.session("ann");
+    let ann = cluster.aggregator.web.session("ann");
     assert_eq!(start(&out.cookie, &out.csrf), 403, "it has signed out");
     assert_eq!(start(&ann.cookie, &out.csrf), 403, "the token of a session that has signed out");
     assert_eq!(start(&out.cookie, &ann.csrf), 403, "the token of another session");
     // A sign-in does not adopt the cookie of an old session: whoever planted it gains no access.
-    let fixed = world.web.request(
+    let fixed = cluster.aggregator.web.request(
         "POST",
         "/sign-in",
         &[("Cookie", &out.cookie)],
@@ -251,11 +264,11 @@ fn sessions_that_have_ended_are_worth_nothing() {
     assert_ne!(fixed.cookie(), out.cookie);
     assert_eq!(start(&out.cookie, &out.csrf), 403, "one that was set from outside");
 
-    let users = std::fs::read_to_string(&world.people.file).unwrap();
+    let users = std::fs::read_to_string(&cluster.users().file).unwrap();
     let until = |what: &str, users: &str, is_so: &dyn Fn(&WebResponse) -> bool| {
-        std::fs::write(&world.people.file, users).unwrap();
+        std::fs::write(&cluster.users().file, users).unwrap();
         wait_for(what, || {
-            is_so(&world.web.request("GET", "/", &[("Cookie", &ann.cookie)], "")).then_some(())
+            is_so(&cluster.aggregator.web.request("GET", "/", &[("Cookie", &ann.cookie)], "")).then_some(())
         });
     };
     let is_hers = |page: &WebResponse| page.body.contains("Sign out");
@@ -269,34 +282,36 @@ fn sessions_that_have_ended_are_worth_nothing() {
     until("ann to be unknown", &without, &|page| !is_hers(page));
     assert_eq!(start(&ann.cookie, &ann.csrf), 403, "she is not known");
     // The user is admitted again, but the earlier session is not.
-    std::fs::write(&world.people.file, &users).unwrap();
-    let token = format!("Bearer {}", world.people.viewer_token);
+    std::fs::write(&cluster.users().file, &users).unwrap();
+    let token = format!("Bearer {}", cluster.users().viewer_token);
     wait_for("the file to be read", || {
-        (world.web.request("GET", "/", &[("Authorization", &token)], "").code == 200).then_some(())
+        (cluster.aggregator.web.request("GET", "/", &[("Authorization", &token)], "").code == 200)
+            .then_some(())
     });
     assert_eq!(start(&ann.cookie, &ann.csrf), 403, "the session from before");
-    world.assert_untouched(&world.web.session("ann"), "sessions that have ended");
+    assert_untouched(&cluster, &cluster.aggregator.web.session("ann"), "sessions that have ended");
 }
 
 #[test]
 fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
-    let world = World::new();
-    let operator = world.web.session("ann");
-    let host = format!("Host: {}\r\nConnection: close\r\n", world.web.0);
-    let before = world.open_files();
-    let mut heads: Vec<TcpStream> =
-        (0..300).map(|_| send(world.web.0, format!("GET /healthz HTTP/1.1\r\n{host}X-Slow: "))).collect();
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
+    let host = format!("Host: {}\r\nConnection: close\r\n", cluster.aggregator.web.0);
+    let before = open_files(&cluster);
+    let mut heads: Vec<TcpStream> = (0..300)
+        .map(|_| send(cluster.aggregator.web.0, format!("GET /healthz HTTP/1.1\r\n{host}X-Slow: ")))
+        .collect();
     let form = format!("{FORM}&csrf={}", operator.csrf);
     let half = |path: &str, more: &str| {
         let length =
             format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
         let half = &form[..form.len() / 2];
-        send(world.web.0, format!("POST {path} HTTP/1.1\r\n{host}{more}{length}\r\n{half}"))
+        send(cluster.aggregator.web.0, format!("POST {path} HTTP/1.1\r\n{host}{more}{length}\r\n{half}"))
     };
     let cookie = format!("Cookie: {}\r\n", operator.cookie);
     let bodies: Vec<TcpStream> = (0..50).map(|_| half("/start", &cookie)).collect();
     let strangers: Vec<TcpStream> = (0..50).map(|_| half("/sign-in", "")).collect();
-    world.assert_untouched(&operator, "400 requests that do not come to an end");
+    assert_untouched(&cluster, &operator, "400 requests that do not come to an end");
     // A request completed after all is answered, unless the server has given it up.
     for head in &mut heads {
         let _ = head.write_all(b"x\r\n\r\n");
@@ -310,8 +325,8 @@ fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
         assert!(matches!(answer.code, 408 | 0), "{answer:?}");
     }
     drop(strangers);
-    world.wait_for_closed_connections(before);
-    world.assert_untouched(&operator, "400 requests that did not come to an end");
+    wait_for_closed_connections(&cluster, before);
+    assert_untouched(&cluster, &operator, "400 requests that did not come to an end");
 }
 
 /// Time limit that only broken servers exceed.
@@ -328,9 +343,10 @@ struct OpenPage {
 
 impl OpenPage {
     /// Opens a page.
-    fn new(world: &World, cookie: &str) -> Self {
-        let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", world.web.0);
-        Self { stream: send(world.web.0, request), told: String::new() }
+    fn new(cluster: &TestCluster, cookie: &str) -> Self {
+        let request =
+            format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", cluster.aggregator.web.0);
+        Self { stream: send(cluster.aggregator.web.0, request), told: String::new() }
     }
 
     /// Reads until the received text is as `wanted`.
@@ -354,23 +370,23 @@ impl OpenPage {
 
 #[test]
 fn a_thousand_open_pages_are_told_and_more_are_refused() {
-    let world = World::new();
-    let operator = world.web.session("ann");
-    let before = world.open_files();
-    let mut open: Vec<OpenPage> = (0..OF_ONE).map(|_| OpenPage::new(&world, "")).collect();
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    let operator = cluster.aggregator.web.session("ann");
+    let before = open_files(&cluster);
+    let mut open: Vec<OpenPage> = (0..OF_ONE).map(|_| OpenPage::new(&cluster, "")).collect();
     assert!(open.iter_mut().all(OpenPage::is_served), "each is told");
-    assert_eq!(world.web.get("/live").code, 503, "nobody has all of them");
-    open.extend((OF_ONE..OPEN).map(|_| OpenPage::new(&world, &operator.cookie)));
+    assert_eq!(cluster.aggregator.web.get("/live").code, 503, "nobody has all of them");
+    open.extend((OF_ONE..OPEN).map(|_| OpenPage::new(&cluster, &operator.cookie)));
     assert!(open.iter_mut().all(OpenPage::is_served), "others are told");
     for path in
         ["/live", "/live/instance?environment=TEST&host=h&component=app", "/live/graph?environment=TEST"]
     {
         for _ in 0..20 {
-            let refused = world.web.get(path);
+            let refused = cluster.aggregator.web.get(path);
             assert!(refused.code == 503 && refused.header("retry-after").is_some(), "{refused:?}");
         }
     }
-    world.assert_untouched(&operator, "1,000 open pages");
+    assert_untouched(&cluster, &operator, "1,000 open pages");
     // The first update is the whole page, followed by the changes of the start and the stop.
     for page in [0, OPEN - 1] {
         open[page].until(|told| told.matches("event: patch").count() >= 3);
@@ -378,10 +394,10 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     // A closed page makes room for another one.
     open.pop();
     wait_for("room for another page", || {
-        let mut another = OpenPage::new(&world, &operator.cookie);
+        let mut another = OpenPage::new(&cluster, &operator.cookie);
         another.is_served().then_some(another)
     });
     drop(open);
-    world.wait_for_closed_connections(before);
-    world.assert_untouched(&operator, "1,000 pages that were closed");
+    wait_for_closed_connections(&cluster, before);
+    assert_untouched(&cluster, &operator, "1,000 pages that were closed");
 }

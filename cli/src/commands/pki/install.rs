@@ -26,7 +26,6 @@ pub(crate) struct InstalledFiles {
 /// under the names used in `config/systemd/`: `agent.pem` or `aggregator.pem`, and `ca.pem`. Existing
 /// files are replaced. If root runs this and the aggregator's user exists, that user becomes the owner
 /// of the aggregator's key.
-/// aggregator is given to its user, where root does this and that user exists.
 ///
 /// # Errors
 /// Returns an error that names the file if it cannot be read or written.

@@ -12,14 +12,14 @@
 
 mod situations;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use rta_tests::{
-    ChildProcesses, OutputReader, ServerProcess, TestConfig, TestUsers, WebClient, WebResponse, binary,
-    run_binary, wait_for,
+    ChildProcesses, OutputReader, ServerProcess, TestCluster, TestConfig, TestUsers, WebClient, WebResponse,
+    binary, run_binary, wait_for,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -74,50 +74,42 @@ const PLAN_LINES: &str = "rta start, stop and restart NAME --json";
 
 /// Running programs.
 pub(crate) struct Platform {
-    site: TestConfig,
+    cluster: TestCluster,
     children: ChildProcesses,
-    agents: [ServerProcess; 4],
-    aggregator: ServerProcess,
-    web: WebClient,
-    grpc: SocketAddr,
     /// Lets the probe of `base` pass.
     _listener: TcpListener,
 }
 
 impl Platform {
     fn new() -> Self {
-        let site = TestConfig::new();
+        let config = TestConfig::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        site.write("components.toml", &components(&site, listener.local_addr().unwrap()));
+        let components = components(&config, listener.local_addr().unwrap());
         // Process events need root: without them the platform is the same for every user.
-        let hosts = ["up", "mixed", "down", "serviced"];
-        let agents = site.start_agents(hosts, &["--no-events"], "hosts.toml", environments);
-        let config = site.folder().display().to_string();
-        let data = site.path("data").display().to_string();
-        let mut aggregator = ServerProcess::start(
-            "rta-aggregator",
-            ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-        );
-        let (web, grpc) = (WebClient(aggregator.address("web")), aggregator.address("grpc"));
-        let agents = agents.map(|(agent, _)| agent);
-        Self { site, children: ChildProcesses::default(), agents, aggregator, web, grpc, _listener: listener }
+        let cluster = TestCluster::builder(config)
+            .components(&components)
+            .hosts_toml(&["up", "mixed", "down", "serviced"], environments)
+            .agent_arguments(["--no-events"])
+            .data()
+            .start();
+        Self { cluster, children: ChildProcesses::default(), _listener: listener }
     }
 
     /// Runs a command against the aggregator; returns its exit code and output.
     pub(crate) fn rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
-        let output = run_binary("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments));
+        let output = self.cluster.aggregator.rta(arguments);
         (output.status.code().unwrap(), output.stdout)
     }
 
     /// Returns the folder of the platform's configuration.
     pub(crate) fn config(&self) -> String {
-        self.site.folder().display().to_string()
+        self.cluster.config.folder().display().to_string()
     }
 
     /// Waits until the overview meets a condition.
     fn await_overview(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, || {
-            let overview = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
+            let overview = self.cluster.aggregator.overview();
             Some(overview).filter(&is_met)
         })
     }
@@ -130,8 +122,8 @@ impl Platform {
     /// Returns the number of the newest event about the health of hosts and instances; `None` while the
     /// platform is not in its situations.
     fn newest_change(&self) -> Option<Value> {
-        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
-        let events = self.web.get("/api/v1/events?kind=health,host&limit=1");
+        let overview: Value = self.cluster.aggregator.overview();
+        let events = self.cluster.aggregator.web.get("/api/v1/events?kind=health,host&limit=1");
         let events: Value = serde_json::from_str(&events.body).unwrap();
         are_situations(&overview).then(|| events["events"][0]["id"].clone())
     }
@@ -148,10 +140,10 @@ impl Platform {
 
     fn observe(mut self, recording: &mut Recording) {
         for component in ["ill", "first", "second", "frozen", "follower"] {
-            self.children.adopt(self.site.start_stand_in(component));
+            self.children.adopt(self.cluster.config.start_stand_in(component));
         }
-        wait_for("a process to suspend", || self.site.find_process("frozen"));
-        self.site.signal_component("frozen", Signal::STOP);
+        wait_for("a process to suspend", || self.cluster.config.find_process("frozen"));
+        self.cluster.config.signal_component("frozen", Signal::STOP);
         self.await_overview("the agents", |overview| {
             ["base", "ill", "dead", "paused"]
                 .iter()
@@ -161,17 +153,17 @@ impl Platform {
         self.await_overview("the dependent of a stopped component", |overview| {
             find_instance(overview, "follower")["health"] == "degraded"
         });
-        self.children.adopt(self.site.start_stand_in("dead"));
+        self.children.adopt(self.cluster.config.start_stand_in("dead"));
         self.await_overview("the dependent of a running component", |overview| {
             find_instance(overview, "follower")["health"] == "up"
         });
-        self.site.kill_component("dead");
+        self.cluster.config.kill_component("dead");
 
         self.record_plans(recording);
         assert_eq!(self.rta(&["maintenance", "on", "watched", "--reason", "new disks"]).0, 0);
         assert_eq!(self.rta(&["maintenance", "on", "--host", "serviced", "--for", "2h"]).0, 0);
         // The agent starts it again.
-        self.site.kill_component("kept");
+        self.cluster.config.kill_component("kept");
         self.await_overview("an automatic restart", |overview| {
             let kept = find_instance(overview, "kept");
             kept["autostart"]["restarts"] == 1 && kept["health"] == "up"
@@ -183,14 +175,17 @@ impl Platform {
         self.record_others(recording);
         recording.exit_codes = exit_codes(&self);
 
-        for program in self.agents.iter().chain([&self.aggregator]) {
-            program.signal(Signal::TERM);
+        for agent in &self.cluster.agents {
+            agent.process.signal(Signal::TERM);
         }
-        let [agent, ..] = &mut self.agents;
-        for (name, program) in [("rta-agent", agent), ("rta-aggregator", &mut self.aggregator)] {
+        self.cluster.aggregator.process.signal(Signal::TERM);
+        let TestCluster { agents, aggregator, .. } = &mut self.cluster;
+        for (name, program) in
+            [("rta-agent", &mut agents[0].process), ("rta-aggregator", &mut aggregator.process)]
+        {
             recording.exit_codes.push(format!("{name} | SIGTERM | {}", program.wait().code().unwrap()));
         }
-        for program in self.agents.iter_mut().chain([&mut self.aggregator]) {
+        for program in agents.iter_mut().map(|agent| &mut agent.process).chain([&mut aggregator.process]) {
             program.wait();
             recording.log.extend(program.log());
         }
@@ -219,7 +214,7 @@ impl Platform {
     /// Records the overview and other lists during a start, and lets the start finish.
     fn record_overview_during_start(&mut self, recording: &mut Recording) {
         let mut command = Command::new(binary("rta"));
-        command.args(["--aggregator", &self.grpc.to_string(), "start", "slow", "--json"]);
+        command.args(["--aggregator", &self.cluster.aggregator.grpc.to_string(), "start", "slow", "--json"]);
         let mut start = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = OutputReader::collect(start.stdout.take().unwrap());
         self.children.adopt(start);
@@ -238,7 +233,7 @@ impl Platform {
             let (_, output) = self.undisturbed_rta(arguments);
             recording.outputs.push((title, serde_json::from_slice(&output).unwrap()));
         }
-        std::fs::write(self.site.path("gate"), "").unwrap();
+        std::fs::write(self.cluster.config.path("gate"), "").unwrap();
         let lines = wait_for("the end of the plan", || {
             let lines = json_lines(lines.lines().join("\n").as_bytes());
             lines.last().is_some_and(|line| !line["ended"].is_null()).then_some(lines)
@@ -248,14 +243,14 @@ impl Platform {
 
     /// Records the overview while the aggregator and every agent have rejected a new configuration.
     fn record_refused_configuration(&self, recording: &mut Recording) {
-        self.site.write("zz.toml", "unknown = 1\n");
+        self.cluster.config.write("zz.toml", "unknown = 1\n");
         assert_eq!(self.rta(&["config", "reload"]).0, 1);
         let refused = self.await_situations("a refused configuration", |overview| {
             let has_refused = |host: &Value| is_lost(host) || host["agent"]["config_error"].is_string();
             overview["config_error"].is_string() && only_hosts(overview).all(has_refused)
         });
         recording.answers.extend(with_any_unit_error(refused).map(|one| ("GET /api/v1/overview", one)));
-        std::fs::remove_file(self.site.folder().join("zz.toml")).unwrap();
+        std::fs::remove_file(self.cluster.config.folder().join("zz.toml")).unwrap();
         // Not 0, because the lost host cannot be reached.
         assert_eq!(self.rta(&["config", "reload"]).0, 1);
         self.await_situations("the restored configuration", |overview| {
@@ -271,9 +266,9 @@ impl Platform {
                 overview["environments"][1]["health"] == expected
             })
         };
-        self.agents[1].signal(Signal::STOP);
+        self.cluster.agents[1].process.signal(Signal::STOP);
         health("unknown");
-        self.agents[1].signal(Signal::CONT);
+        self.cluster.agents[1].process.signal(Signal::CONT);
         health("degraded");
         for change in ["on", "off"] {
             assert_eq!(self.rta(&["maintenance", change, "dead"]).0, 0);
@@ -287,7 +282,7 @@ impl Platform {
             ("GET /api/v1/history", "/api/v1/history"),
             ("GET /api/v1/history", "/api/v1/history?component=base&length=1h"),
         ] {
-            let answer = self.web.get(path);
+            let answer = self.cluster.aggregator.web.get(path);
             assert_eq!(answer.code, 200, "{answer:?}");
             recording.answers.push((title, serde_json::from_str(&answer.body).unwrap()));
         }
@@ -297,7 +292,7 @@ impl Platform {
         let output = run_binary("rta", ["discover", "--json", "--min-age", "0s"]);
         let mut discovered: Value = serde_json::from_slice(&output.stdout).unwrap();
         // The other candidates, and whether all are visible, differ from machine to machine.
-        let agents: Vec<Value> = self.agents.iter().map(|agent| agent.pid().into()).collect();
+        let agents: Vec<Value> = self.cluster.agents.iter().map(|agent| agent.process.pid().into()).collect();
         let candidates = discovered["candidates"].as_array_mut().unwrap();
         candidates.retain(|candidate| agents.contains(&candidate["pid"]));
         for problem in [Value::Null, "a text".into()] {
@@ -318,12 +313,20 @@ impl Platform {
             ("GET", "/healthz"),
             ("GET", "/readyz"),
         ] {
-            recording.others.push((format!("{method} {path}"), self.web.request(method, path, &[], "")));
+            recording.others.push((
+                format!("{method} {path}"),
+                self.cluster.aggregator.web.request(method, path, &[], ""),
+            ));
         }
-        let foreign = self.web.request("GET", "/api/v1/overview", &[("Host", "elsewhere.example")], "");
+        let foreign = self.cluster.aggregator.web.request(
+            "GET",
+            "/api/v1/overview",
+            &[("Host", "elsewhere.example")],
+            "",
+        );
         recording.others.push(("GET /api/v1/overview with an unknown Host".to_owned(), foreign));
 
-        let users = TestUsers::new(&self.site, "closed").file.display().to_string();
+        let users = TestUsers::new(&self.cluster.config, "closed").file.display().to_string();
         let config = self.config();
         let mut closed = ServerProcess::start(
             "rta-aggregator",

@@ -59,8 +59,8 @@ pub(super) fn with_any_unit_error(overview: Value) -> [Value; 2] {
 }
 
 /// Returns the TOML of all components and of the role of host `up`.
-pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
-    let token = site.token();
+pub(super) fn components(config: &TestConfig, listener: SocketAddr) -> String {
+    let token = config.token();
     let probe =
         |address: &str, more: &str| format!("probe = {{ tcp = \"{address}\", interval = \"1s\"{more} }}\n");
     let keys = |component: String, keys: &str| {
@@ -71,14 +71,14 @@ pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
     };
     // Starts when its gate is opened, and exits with the test.
     let slow = format!(
-        "while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done\n\
+        "while [ ! -e {gate} ]; do [ -d {folder} ] || exit 1; sleep 0.05; done\n\
          exec \"$stand_in\" --token=slow-$token",
-        gate = site.path("gate").display(),
-        config = site.folder().display(),
+        gate = config.path("gate").display(),
+        folder = config.folder().display(),
     );
-    let mut text = keys(site.component_toml("base", "", ""), &probe(&listener.to_string(), ""));
+    let mut text = keys(config.component_toml("base", "", ""), &probe(&listener.to_string(), ""));
     text += &keys(
-        site.component_toml("kept", "\"base\"", ""),
+        config.component_toml("kept", "\"base\"", ""),
         "restart = { when = \"always\", backoff = \"100ms\" }\n",
     );
     text += &watched("ill");
@@ -94,13 +94,13 @@ pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
         .unwrap();
     }
     text += &watched("frozen");
-    text += &site.component_toml("dead", "", "");
-    text += &site.component_toml("follower", "\"dead\"", "");
+    text += &config.component_toml("dead", "", "");
+    text += &config.component_toml("follower", "\"dead\"", "");
     text += &watched("watched");
-    text += &site.scripted_component_toml("broken", "echo the disk is gone; exit 3", "");
-    text += &site.component_toml("after broken", "\"broken\"", "");
-    text += &site.scripted_component_toml("slow", &slow, "").replace("\"20s\"", "\"10m\"");
-    text += &site.component_toml("unseen", "", "");
+    text += &config.scripted_component_toml("broken", "echo the disk is gone; exit 3", "");
+    text += &config.component_toml("after broken", "\"broken\"", "");
+    text += &config.scripted_component_toml("slow", &slow, "").replace("\"20s\"", "\"10m\"");
+    text += &config.component_toml("unseen", "", "");
     text += &watched("paused");
     text += &watched("service");
     text += &format!("start = {{ systemd = \"{UNIT}\" }}\n");
@@ -108,7 +108,8 @@ pub(super) fn components(site: &TestConfig, listener: SocketAddr) -> String {
 }
 
 /// Returns the TOML of the environments, whose agents listen at these addresses.
-pub(super) fn environments([up, mixed, down, serviced]: [SocketAddr; 4]) -> String {
+pub(super) fn environments(agents: &[SocketAddr]) -> String {
+    let &[up, mixed, down, serviced] = agents else { panic!("four of the hosts have agents: {agents:?}") };
     // Nothing listens at port 1. Until the agents have ports, the first of them uses it on 127.0.0.1.
     let lost = SocketAddr::from(([127, 0, 0, 2], 1));
     let down_components =
