@@ -6,6 +6,7 @@
 //! | `context`, `progress`, `error` | context, progress events and errors of an action |
 //! | `component_view` | matched processes of the component, as an action reads them |
 //! | `engine` | the engines: commands and signals of the agent itself, or systemd |
+//! | `stop_machine` | how a stop goes on; pure |
 //! | `launch`, `exit_status` | running a command detached; formatting its exit status |
 //! | `start_probe` | probe that a started component must pass |
 //! | `failed_start_cleanup` | checks before a start, and cleanup after a failed one |
@@ -35,5 +36,6 @@ mod resume;
 pub(crate) mod runner;
 mod scope;
 mod start_probe;
+mod stop_machine;
 mod stop_targets;
 mod suspended_processes;

@@ -3,9 +3,19 @@
 //! | module | holds |
 //! |---|---|
 //! | `start` | launching a component and waiting until it is stable |
-//! | `stop` | ending a component's processes until none is left |
+//! | `executor` | performing the effects of the stop machine |
 //! | `restart` | stop and start |
 
+mod executor;
 pub(super) mod restart;
 pub(crate) mod start;
-pub(super) mod stop;
+
+use rta_shared::action::ActionResult;
+
+use crate::actions::context::ActionContext;
+use crate::actions::error::ActionError;
+
+/// Stops a component. If none of its processes exists, nothing is signalled.
+pub(crate) async fn stop_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
+    executor::run_stop(context).await
+}
