@@ -32,7 +32,7 @@ use super::launch_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::launched_sessions::LaunchedSessions;
 use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
-use crate::actions::engine::command::start::adopt_start;
+use crate::actions::engine::command::adopt_start;
 use crate::desired_state::DesiredStateStore;
 use crate::host::cgroup::{ComponentCgroup, ComponentCgroups};
 use crate::host::command_lines::inspect_processes;

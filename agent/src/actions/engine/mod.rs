@@ -5,7 +5,7 @@ mod systemd;
 
 use rta_shared::action::{ActionKind, ActionResult};
 
-use self::command::{restart, start, stop_component};
+use self::command::{restart, start_component, stop_component};
 use self::systemd::UnitAction;
 use super::context::ActionContext;
 use super::error::ActionError;
@@ -30,7 +30,7 @@ pub(super) async fn perform_action(
         };
     }
     match kind {
-        ActionKind::Start => start::start_component(context).await,
+        ActionKind::Start => start_component(context).await,
         ActionKind::Stop => stop_component(context).await,
         ActionKind::Restart => restart::restart_component(context).await,
     }

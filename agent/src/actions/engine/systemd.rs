@@ -13,12 +13,11 @@ use tonic::Code;
 use crate::actions::component_view::{ComponentView, format_pids, pids};
 use crate::actions::error::{ActionError, run_blocking_step};
 use crate::actions::progress::ProgressSender;
-use crate::actions::start_probe::{ProbeGate, ProbeGateState};
+use crate::actions::stable_wait::{CHECK_INTERVAL, StableCheck, StableLimit, StableVerdict, StableWait};
+use crate::actions::start_probe::RepeatedProbe;
 use crate::host::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 use crate::logs::{LogPath, log_length, log_tail};
 
-/// Interval between two checks of the processes.
-const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of checks, while nothing matches, after which one is a full scan and queries systemd too.
 const FULL_SCAN_EVERY: u32 = 5;
 /// Time limit for a process of a stopped unit to disappear.
@@ -141,11 +140,10 @@ impl UnitAction<'_> {
         }
         self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
         let stable = self.wait_until_stable(deadline).await;
-        let processes = match stable {
-            Ok(processes) => processes,
+        let pids = match stable {
+            Ok(pids) => pids,
             Err(error) => return Err(self.with_last_log_lines(error, written).await),
         };
-        let pids = pids(&processes);
         self.progress.send(ActionPhase::Stable, "it is stable".to_owned(), pids.clone());
         Ok(ActionResult { outcome, pids, took: from.elapsed(), warning: None })
     }
@@ -190,89 +188,92 @@ impl UnitAction<'_> {
         Err(ActionError::new(code, describe_failed_job(&result, word, unit, &state)))
     }
 
-    /// Waits until the criteria match and have matched for the settle time; returns the processes that run
-    /// then.
-    async fn wait_until_stable(&self, deadline: Instant) -> Result<Vec<Process>, ActionError> {
-        let mut matched: Vec<Process> = Vec::new();
-        let mut was_whole = false;
-        let mut looks = 0_u32;
-        let mut settled_at = deadline;
-        let mut wellness = ProbeGate::default();
+    /// Waits until the component is stable; returns the PIDs of its processes.
+    async fn wait_until_stable(&self, deadline: Instant) -> Result<Vec<u32>, ActionError> {
+        let now = Instant::now();
+        let (probe, left) = (self.component.probe.clone(), deadline.saturating_duration_since(now));
+        let mut wait = StableWait::new(self.rule, probe, now.into_std(), left);
+        let mut repeated_probe: Option<RepeatedProbe> = None;
+        let mut checks = 0_u32;
         loop {
-            let is_thorough = matched.is_empty() && looks.is_multiple_of(FULL_SCAN_EVERY);
-            looks += 1;
+            let is_thorough = !wait.has_match() && checks.is_multiple_of(FULL_SCAN_EVERY);
+            checks += 1;
             let found = match is_thorough {
                 true => self.view.full_scan().await?,
                 false => self.view.quick_check().await?,
             };
-            let is_whole = found.state == State::Running;
-            let now = found.processes;
-            let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
-            if is_whole && was_whole && stays {
-                if Instant::now() >= settled_at {
-                    match wellness.check(self.component.probe.as_ref(), self.progress, &pids(&now)) {
-                        ProbeGateState::Passed => return Ok(now),
-                        ProbeGateState::Failing(reason) if Instant::now() >= deadline => {
-                            let (seconds, who) = (self.rule.timeout.as_secs(), format_pids(&pids(&now)));
-                            let reason = format!(
-                                "its probe did not pass within {seconds} s: {reason}; it is left running ({who})"
-                            );
-                            return Err(ActionError::new(Code::DeadlineExceeded, reason));
-                        }
-                        ProbeGateState::Failing(_) | ProbeGateState::Pending => {}
-                    }
+            let check = StableCheck {
+                processes: found.processes.iter().map(|process| process.id).collect(),
+                is_whole: found.state == State::Running,
+                probe: repeated_probe.as_ref().and_then(RepeatedProbe::last_result),
+            };
+            let now = Instant::now().into_std();
+            let (verdict, report) = wait.check(now, check);
+            if let Some(report) = report {
+                self.progress.send_report(report);
+            }
+            match verdict {
+                StableVerdict::Stable => return Ok(wait.pids()),
+                StableVerdict::ProbeFailed(error) => return Err(error),
+                StableVerdict::ProbeDue => {
+                    repeated_probe = self.component.probe.as_ref().map(RepeatedProbe::start);
                 }
-            } else if !matched.is_empty() && now.is_empty() {
-                let (who, state) = (format_pids(&pids(&matched)), self.systemd.unit_state(self.unit).await?);
-                let reason = format!(
-                    "it started ({who}) and ended again; systemd: {} {}",
-                    self.unit,
-                    state.describe()
-                );
-                return Err(ActionError::new(Code::Internal, reason));
-            } else if is_whole {
-                self.progress.send(
-                    ActionPhase::Matched,
-                    "its criteria match; it has to last".to_owned(),
-                    pids(&now),
-                );
-                settled_at = Instant::now() + self.rule.settle;
-                wellness.reset();
-            } else if is_thorough && now.is_empty() {
-                let state = self.systemd.unit_state(self.unit).await?;
-                if state.is_idle() {
-                    let reason = match state.active.as_str() {
-                        "failed" => format!("systemd: {} {}", self.unit, state.describe()),
-                        _ => format!(
-                            "systemd: {} is {} again before the criteria matched",
-                            self.unit,
-                            state.describe()
-                        ),
-                    };
-                    return Err(ActionError::new(Code::Internal, reason));
+                StableVerdict::Matched => {
+                    let text = "its criteria match; it has to last";
+                    self.progress.send(ActionPhase::Matched, text, wait.pids());
                 }
+                StableVerdict::NoMatch(ended) if !ended.is_empty() => {
+                    let ended: Vec<u32> = ended.iter().map(|id| id.pid).collect();
+                    return Err(self.ended_error(&ended).await?);
+                }
+                StableVerdict::NoMatch(_) if is_thorough => self.refuse_idle_unit().await?,
+                StableVerdict::NoMatch(_) | StableVerdict::Pending => {}
             }
-            if Instant::now() >= deadline && !is_whole {
-                let state = self.systemd.unit_state(self.unit).await?;
-                let reason = format!(
-                    "no process matched its criteria within {} s, though {} is {}; check the criteria",
-                    self.rule.timeout.as_secs(),
-                    self.unit,
-                    state.describe()
-                );
-                return Err(ActionError::new(Code::DeadlineExceeded, reason));
+            match wait.exceeded_limit(now) {
+                Some(StableLimit::Match) => return Err(self.timeout_error().await?),
+                Some(StableLimit::Settle) => {
+                    let reason = format!(
+                        "its processes keep changing: none has stayed for its settle time (now {})",
+                        format_pids(&wait.pids())
+                    );
+                    return Err(ActionError::new(Code::Aborted, reason));
+                }
+                None => tokio::time::sleep(CHECK_INTERVAL).await,
             }
-            if Instant::now() >= deadline + self.rule.settle + CHECK_INTERVAL && settled_at > Instant::now() {
-                let reason = format!(
-                    "its processes keep changing: none has stayed for its settle time (now {})",
-                    format_pids(&pids(&now))
-                );
-                return Err(ActionError::new(Code::Aborted, reason));
-            }
-            matched = now;
-            was_whole = is_whole;
-            tokio::time::sleep(CHECK_INTERVAL).await;
         }
+    }
+
+    /// Creates the error for a component that matched, and ended before it was stable.
+    async fn ended_error(&self, pids: &[u32]) -> Result<ActionError, ActionError> {
+        let state = self.systemd.unit_state(self.unit).await?;
+        let (who, unit, state) = (format_pids(pids), self.unit, state.describe());
+        let reason = format!("it started ({who}) and ended again; systemd: {unit} {state}");
+        Ok(ActionError::new(Code::Internal, reason))
+    }
+
+    /// Creates the error for a component that did not match in time.
+    async fn timeout_error(&self) -> Result<ActionError, ActionError> {
+        let state = self.systemd.unit_state(self.unit).await?;
+        let reason = format!(
+            "no process matched its criteria within {} s, though {} is {}; check the criteria",
+            self.rule.timeout.as_secs(),
+            self.unit,
+            state.describe()
+        );
+        Ok(ActionError::new(Code::DeadlineExceeded, reason))
+    }
+
+    /// Refuses to wait for the processes of a unit that is not active any more.
+    async fn refuse_idle_unit(&self) -> Result<(), ActionError> {
+        let state = self.systemd.unit_state(self.unit).await?;
+        if !state.is_idle() {
+            return Ok(());
+        }
+        let reason = match state.active.as_str() {
+            "failed" => format!("systemd: {} {}", self.unit, state.describe()),
+            _ => format!("systemd: {} is {} again before the criteria matched", self.unit, state.describe()),
+        };
+        Err(ActionError::new(Code::Internal, reason))
     }
 
     /// Verifies that no process of `before` is left; `None`: that none is left at all.

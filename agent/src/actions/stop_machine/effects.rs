@@ -3,13 +3,14 @@
 use std::process::ExitStatus;
 use std::time::Instant;
 
-use rta_shared::action::{ActionPhase, ActionResult};
+use rta_shared::action::ActionResult;
 use rta_shared::process::ProcessId;
 use rustix::process::Signal;
 
 use super::StopFailure;
 use crate::actions::error::ActionError;
 use crate::actions::external_supervisor::ExternalSupervisor;
+use crate::actions::progress::ProgressReport;
 use crate::actions::stop_targets::SignalResult;
 
 /// Input of the machine: that the stop begins, or the result of the last effect.
@@ -96,11 +97,7 @@ pub(in crate::actions) enum StopEffect {
     /// Removes the record of the launch for the next agent.
     RemoveLaunch,
     RemoveCgroup,
-    Report {
-        phase: ActionPhase,
-        text: String,
-        pids: Vec<u32>,
-    },
+    Report(ProgressReport),
     Finish(Result<ActionResult, ActionError>),
 }
 

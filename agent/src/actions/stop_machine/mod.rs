@@ -273,7 +273,7 @@ impl StopMachine {
                 effects
             }
             StopPhase::Begin | StopPhase::Settle { .. } | StopPhase::End(_) | StopPhase::Finished => {
-                self.end(now, Err(ActionError::internal("a signal was sent out of turn")))
+                self.end(now, Err(ActionError::internal("the stop observed something out of turn")))
             }
         }
     }

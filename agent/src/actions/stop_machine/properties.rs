@@ -98,7 +98,7 @@ proptest! {
             let is_silent = |effect: &StopEffect| {
                 matches!(
                     effect,
-                    StopEffect::Report { .. } | StopEffect::RemoveLaunch | StopEffect::RemoveCgroup
+                    StopEffect::Report(_) | StopEffect::RemoveLaunch | StopEffect::RemoveCgroup
                 )
             };
             prop_assert!(effects.iter().all(is_silent));
@@ -150,7 +150,7 @@ proptest! {
                     result = Some(finished);
                     break;
                 }
-                StopEffect::Report { .. } | StopEffect::RemoveLaunch | StopEffect::RemoveCgroup => {
+                StopEffect::Report(_) | StopEffect::RemoveLaunch | StopEffect::RemoveCgroup => {
                     return Err(TestCaseError::fail("nothing is to be observed"));
                 }
             };

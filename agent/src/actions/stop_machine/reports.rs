@@ -9,9 +9,10 @@ use rustix::process::Signal;
 
 use super::effects::{CommandEnd, StopEffect};
 use crate::actions::exit_status::format_exit_status;
+use crate::actions::progress::ProgressReport;
 
 pub(super) fn report(phase: ActionPhase, text: impl Into<String>, pids: Vec<u32>) -> StopEffect {
-    StopEffect::Report { phase, text: text.into(), pids }
+    StopEffect::Report(ProgressReport { phase, text: text.into(), pids })
 }
 
 pub(super) fn command_launched(rule: &StopRule, pid: u32) -> StopEffect {

@@ -84,7 +84,7 @@ impl FakeHost {
                         self.log.push(format!("{at}: failed: {}", error.reason));
                         return self.log;
                     }
-                    StopEffect::Report { text, .. } => self.log.push(format!("{at}: {text}")),
+                    StopEffect::Report(report) => self.log.push(format!("{at}: {}", report.text)),
                     effect => next = self.perform(effect),
                 }
             }
@@ -146,7 +146,7 @@ impl FakeHost {
                 StopObservation::Failed(failure.into_error(&names(&remaining), None))
             }
             StopEffect::RemoveLaunch | StopEffect::RemoveCgroup => return None,
-            StopEffect::Report { .. } | StopEffect::Finish(_) => unreachable!(),
+            StopEffect::Report(_) | StopEffect::Finish(_) => unreachable!(),
         })
     }
 

@@ -6,8 +6,7 @@ use tonic::Code;
 
 use crate::actions::component_view::format_pids;
 use crate::actions::context::ActionContext;
-use crate::actions::engine::command::start::start_command;
-use crate::actions::engine::command::{start, stop_component};
+use crate::actions::engine::command::{start_command, start_component, stop_component};
 use crate::actions::error::{ActionError, run_blocking_step};
 use crate::actions::launch::check_command;
 
@@ -21,7 +20,7 @@ pub(crate) async fn restart_component(context: &ActionContext) -> Result<ActionR
         ..error
     })?;
     let stopped = stop_component(context).await?;
-    let started = start::start_component(context).await.map_err(|error| match stopped.outcome {
+    let started = start_component(context).await.map_err(|error| match stopped.outcome {
         ActionOutcome::AlreadyStopped => error,
         _ => ActionError { reason: format!("it was stopped, and then: {}", error.reason), ..error },
     })?;
