@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use crate::watch::AgentStopped;
 
 /// Error of an action.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ActionError {
     pub(crate) code: Code,
     /// Sentence without the component and the host, which [`ActionError::into_status`] adds.

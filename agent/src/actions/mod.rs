@@ -5,7 +5,9 @@
 //! | `runner` | runs one action at a time per component, each with a time limit and progress events |
 //! | `context`, `progress`, `error` | context, progress events and errors of an action |
 //! | `component_view` | matched processes of the component, as an action reads them |
-//! | `engine` | the engines: commands and signals of the agent itself, or systemd |
+//! | `engine` | the engines, which perform actions: commands and signals of the agent, or systemd |
+//! | `start_machine`, `stop_machine` | decisions of a start and a stop; pure |
+//! | `stable_wait` | decision when a started component is stable; pure |
 //! | `launch`, `exit_status` | running a command detached; formatting its exit status |
 //! | `start_probe` | probe that a started component must pass |
 //! | `failed_start_cleanup` | checks before a start, and cleanup after a failed one |
@@ -34,6 +36,9 @@ mod recovery_decision;
 mod resume;
 pub(crate) mod runner;
 mod scope;
+mod stable_wait;
+mod start_machine;
 mod start_probe;
+mod stop_machine;
 mod stop_targets;
 mod suspended_processes;

@@ -15,6 +15,16 @@ pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
 /// behind a caller that reads slowly.
 const MAX_PROGRESS_EVENTS: u32 = 200;
 
+/// Phase that an action has reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProgressReport {
+    pub(super) phase: ActionPhase,
+    /// Sentence for people.
+    pub(super) text: String,
+    /// Processes that it concerns.
+    pub(super) pids: Vec<u32>,
+}
+
 /// Sends the progress of an action to its caller.
 pub(crate) struct ProgressSender {
     events: mpsc::UnboundedSender<ActionEventResult>,
@@ -24,6 +34,10 @@ pub(crate) struct ProgressSender {
 impl ProgressSender {
     pub(crate) fn new(events: mpsc::UnboundedSender<ActionEventResult>) -> Self {
         Self { events, sent: AtomicU32::new(0) }
+    }
+
+    pub(super) fn send_report(&self, report: ProgressReport) {
+        self.send(report.phase, report.text, report.pids);
     }
 
     /// Reports that `phase` was reached; `text` is a sentence for people.

@@ -26,13 +26,12 @@ use tonic::{Code, Status};
 
 use super::component_view::ComponentView;
 use super::context::ActionContext;
-use super::engine::perform_action;
+use super::engine::{adopt_start, perform_action};
 use super::error::{ActionError, run_blocking_step};
 use super::launch_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::launched_sessions::LaunchedSessions;
 use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
-use crate::actions::engine::command::start::adopt_start;
 use crate::desired_state::DesiredStateStore;
 use crate::host::cgroup::{ComponentCgroup, ComponentCgroups};
 use crate::host::command_lines::inspect_processes;

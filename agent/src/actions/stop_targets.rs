@@ -275,11 +275,6 @@ impl<'a> StopTargets<'a> {
         }
     }
 
-    /// Returns the PIDs of all processes found since the stop began.
-    pub(super) fn found_pids(&self) -> Vec<u32> {
-        self.found.iter().map(|id| id.pid).collect()
-    }
-
     /// Returns the PIDs of all found processes that are not in `left`.
     pub(super) fn ended_pids(&self, remaining: &RemainingProcesses) -> Vec<u32> {
         let remaining: HashSet<ProcessId> = remaining.all().into_iter().collect();

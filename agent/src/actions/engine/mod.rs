@@ -1,14 +1,33 @@
-//! Selects the engine of an action: the agent's own commands and signals, or systemd.
+//! Engines: the mechanisms that start and stop components.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `command` | commands and signals of the agent itself |
+//! | `systemd` | units of systemd |
 
-pub(super) mod command;
+mod command;
 mod systemd;
 
 use rta_shared::action::{ActionKind, ActionResult};
 
-use self::command::{restart, start, stop};
-use self::systemd::UnitAction;
+use self::command::CommandEngine;
+use self::systemd::SystemdEngine;
 use super::context::ActionContext;
 use super::error::ActionError;
+use super::launch_record::LaunchedSession;
+
+/// Mechanism that starts and stops one component. Each action reports its progress, and returns an error with
+/// the reason if it was not done.
+trait Engine {
+    /// Starts the component and waits until it is stable. If it runs already, nothing is started.
+    fn start(&self) -> impl Future<Output = Result<ActionResult, ActionError>> + Send;
+
+    /// Stops the component and waits until it is gone. If it does not run, nothing is stopped.
+    fn stop(&self) -> impl Future<Output = Result<ActionResult, ActionError>> + Send;
+
+    /// Stops the component, if it runs, and starts it.
+    fn restart(&self) -> impl Future<Output = Result<ActionResult, ActionError>> + Send;
+}
 
 /// Performs `kind` with the component's engine.
 ///
@@ -19,19 +38,28 @@ pub(super) async fn perform_action(
     kind: ActionKind,
 ) -> Result<ActionResult, ActionError> {
     let unit = context.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
-    if let Some((rule, unit)) = unit {
-        let (systemd, component, view, progress) =
-            (&context.systemd, &context.component, &context.view, &context.progress);
-        let asked = UnitAction { systemd, component, rule, unit, view, progress };
-        return match kind {
-            ActionKind::Start => systemd::start_unit(&asked).await,
-            ActionKind::Stop => systemd::stop_unit(&asked).await,
-            ActionKind::Restart => systemd::restart_unit(&asked).await,
-        };
+    match unit {
+        Some((rule, unit)) => perform_with(&SystemdEngine::new(context, rule, unit), kind).await,
+        None => perform_with(&CommandEngine::new(context), kind).await,
     }
+}
+
+async fn perform_with(engine: &impl Engine, kind: ActionKind) -> Result<ActionResult, ActionError> {
     match kind {
-        ActionKind::Start => start::start_component(context).await,
-        ActionKind::Stop => stop::stop_component(context).await,
-        ActionKind::Restart => restart::restart_component(context).await,
+        ActionKind::Start => engine.start().await,
+        ActionKind::Stop => engine.stop().await,
+        ActionKind::Restart => engine.restart().await,
     }
+}
+
+/// Continues a start whose command an earlier agent launched: waits for the rest of its time until the
+/// component is stable, and ends the launched processes if they do not become the component.
+///
+/// # Errors
+/// Returns an error if the component does not become stable.
+pub(super) async fn adopt_start(
+    context: &ActionContext,
+    launch: &LaunchedSession,
+) -> Result<ActionResult, ActionError> {
+    CommandEngine::new(context).adopt_start(launch).await
 }

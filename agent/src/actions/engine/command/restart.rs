@@ -1,28 +1,29 @@
-//! Restarts a component: a stop and a start.
+//! Result of a restart, which is a stop and a start.
+
+use std::time::Duration;
 
 use rta_shared::action::{ActionOutcome, ActionResult};
-use tokio::time::Instant;
 use tonic::Code;
 
 use crate::actions::component_view::format_pids;
-use crate::actions::context::ActionContext;
-use crate::actions::engine::command::start;
-use crate::actions::engine::command::start::start_command;
-use crate::actions::engine::command::stop;
-use crate::actions::error::{ActionError, run_blocking_step};
-use crate::actions::launch::check_command;
+use crate::actions::error::ActionError;
 
-/// Restarts a component. If it could not be started again, it is not stopped.
-pub(crate) async fn restart_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
-    let began = Instant::now();
-    let (_, command) = start_command(&context.component)?;
-    let command = command.clone();
-    run_blocking_step(move || check_command(&command).map(drop)).await.map_err(|error| ActionError {
-        reason: format!("it could not be started again, so it was not stopped: {}", error.reason),
-        ..error
-    })?;
-    let stopped = stop::stop_component(context).await?;
-    let started = start::start_component(context).await.map_err(|error| match stopped.outcome {
+/// Creates the error for a component that was not stopped, since its command cannot be run.
+pub(super) fn refused_error(error: ActionError) -> ActionError {
+    let reason = format!("it could not be started again, so it was not stopped: {}", error.reason);
+    ActionError { reason, ..error }
+}
+
+/// Returns the result of a restart that took this time.
+///
+/// # Errors
+/// Returns an error if the component was not started, or not by this restart.
+pub(super) fn combine_results(
+    stopped: &ActionResult,
+    started: Result<ActionResult, ActionError>,
+    took: Duration,
+) -> Result<ActionResult, ActionError> {
+    let started = started.map_err(|error| match stopped.outcome {
         ActionOutcome::AlreadyStopped => error,
         _ => ActionError { reason: format!("it was stopped, and then: {}", error.reason), ..error },
     })?;
@@ -31,10 +32,32 @@ pub(crate) async fn restart_component(context: &ActionContext) -> Result<ActionR
         let reason = format!("when it was stopped, something else started it ({who})");
         return Err(ActionError::new(Code::Aborted, reason));
     }
-    Ok(ActionResult {
-        outcome: ActionOutcome::Restarted,
-        pids: started.pids,
-        took: began.elapsed(),
-        warning: None,
-    })
+    Ok(ActionResult { outcome: ActionOutcome::Restarted, pids: started.pids, took, warning: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_names_the_part_that_failed() {
+        let part = |outcome| ActionResult { outcome, pids: vec![7], took: Duration::ZERO, warning: None };
+        let failed = || Err(ActionError::new(Code::Internal, "it ended again"));
+        let rows = [
+            (ActionOutcome::Stopped, Ok(part(ActionOutcome::Started)), "restarted in 2.0 s (pid 7)"),
+            (ActionOutcome::AlreadyStopped, Ok(part(ActionOutcome::Started)), "restarted in 2.0 s (pid 7)"),
+            (
+                ActionOutcome::Killed,
+                Ok(part(ActionOutcome::AlreadyRunning)),
+                "when it was stopped, something else started it (pid 7)",
+            ),
+            (ActionOutcome::Stopped, failed(), "it was stopped, and then: it ended again"),
+            (ActionOutcome::AlreadyStopped, failed(), "it ended again"),
+        ];
+        for (stopped, started, expected) in rows {
+            let result = combine_results(&part(stopped), started, Duration::from_secs(2));
+            let text = result.map_or_else(|error| error.reason, |done| done.to_string());
+            assert_eq!(text, expected);
+        }
+    }
 }
