@@ -57,11 +57,12 @@ impl World {
             let mut client = client.max_decoding_message_size(64 << 20);
             let wish = ActionRequest { all: true, ..ActionRequest::default() };
             let conduct = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
-            let request = v1::AggregatorServiceStopRequest {
+            let request = v1::AggregatorServiceActRequest {
+                kind: v1::ActionKind::Stop.into(),
                 wish: Some((&wish).into()),
                 conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
             };
-            let mut told = client.stop(request).await.unwrap().into_inner();
+            let mut told = client.act(request).await.unwrap().into_inner();
             while self.agents.action_count() < acted {
                 told.message().await.unwrap().unwrap();
             }

@@ -97,22 +97,14 @@ impl World {
         conduct: &ExecutionOptions,
     ) -> Result<PlanRecord, Status> {
         let mut client = self.client.clone();
-        let (wish, conduct) = (Some(wish.into()), Some(v1::PlanConduct::new(conduct, "ann\u{1b}")));
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            wish: Some(wish.into()),
+            conduct: Some(v1::PlanConduct::new(conduct, "ann\u{1b}")),
+        };
         self.runtime.block_on(async {
-            match kind {
-                ActionKind::Start => {
-                    let begun = client.start(v1::AggregatorServiceStartRequest { wish, conduct }).await?;
-                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
-                }
-                ActionKind::Stop => {
-                    let begun = client.stop(v1::AggregatorServiceStopRequest { wish, conduct }).await?;
-                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
-                }
-                ActionKind::Restart => {
-                    let begun = client.restart(v1::AggregatorServiceRestartRequest { wish, conduct }).await?;
-                    read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
-                }
-            }
+            let begun = client.act(request).await?;
+            read_plan(begun.into_inner().map(|message| Ok(message?.event.unwrap()))).await
         })
     }
 
@@ -124,12 +116,13 @@ impl World {
     fn begin_and_leave(&self, component: &str) -> u64 {
         let mut client = self.client.clone();
         let conduct = v1::PlanConduct::new(&everything(), "ann");
-        let request = v1::AggregatorServiceStartRequest {
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::Start.into(),
             wish: Some((&wish(component)).into()),
             conduct: Some(conduct),
         };
         self.runtime.block_on(async {
-            let mut events = client.start(request).await.unwrap().into_inner();
+            let mut events = client.act(request).await.unwrap().into_inner();
             let mut id = 0;
             loop {
                 match events.message().await.unwrap().unwrap().event.unwrap().try_into().unwrap() {

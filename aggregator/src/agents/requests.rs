@@ -59,25 +59,14 @@ impl AgentClient {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
         self.request_target()?;
-        let (component, by) = (component.as_str().to_owned(), Some(by.into()));
-        let target = Some(target);
-        let mut client = self.client.clone();
-        let call = async {
-            match kind {
-                ActionKind::Start => {
-                    let request = v1::AgentServiceStartRequest { component, by, target };
-                    self.receive_action_end(client.start(request).await, tell).await
-                }
-                ActionKind::Stop => {
-                    let request = v1::AgentServiceStopRequest { component, by, target };
-                    self.receive_action_end(client.stop(request).await, tell).await
-                }
-                ActionKind::Restart => {
-                    let request = v1::AgentServiceRestartRequest { component, by, target };
-                    self.receive_action_end(client.restart(request).await, tell).await
-                }
-            }
+        let request = v1::AgentServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            component: component.as_str().to_owned(),
+            by: Some(by.into()),
+            target: Some(target),
         };
+        let mut client = self.client.clone();
+        let call = async { self.receive_action_end(client.act(request).await, tell).await };
         tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
             Err(OperationError::new(
                 Code::DeadlineExceeded,
@@ -91,14 +80,11 @@ impl AgentClient {
     }
 
     /// Receives the events of an action until its end.
-    async fn receive_action_end<T>(
+    async fn receive_action_end(
         &self,
-        opened: Result<Response<Streaming<T>>, Status>,
+        opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
         tell: impl Fn(ActionProgress),
-    ) -> Result<ActionResult, OperationError>
-    where
-        ActionEvent: TryFrom<T, Error = ProtocolError>,
-    {
+    ) -> Result<ActionResult, OperationError> {
         let told = |status: Status| OperationError::new(status.code(), self.describe_failure(&status));
         let mut events = opened.map_err(told)?.into_inner();
         while let Some(event) = events.message().await.map_err(told)? {

@@ -179,21 +179,12 @@ impl AggregatorClient {
         user: &str,
     ) -> Result<PlanEventStream, CommandFailure> {
         let mut calls = self.calls.clone();
-        let (wish, conduct) = (Some(request.into()), Some(v1::PlanConduct::new(options, user)));
-        Ok(match kind {
-            ActionKind::Start => {
-                let call = calls.start(v1::AggregatorServiceStartRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-            ActionKind::Stop => {
-                let call = calls.stop(v1::AggregatorServiceStopRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-            ActionKind::Restart => {
-                let call = calls.restart(v1::AggregatorServiceRestartRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-        })
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            wish: Some(request.into()),
+            conduct: Some(v1::PlanConduct::new(options, user)),
+        };
+        Ok(self.plan_events(self.await_start(calls.act(request)).await?, |response| response.event))
     }
 
     /// Replays a plan's events from its beginning and follows them.
