@@ -14,6 +14,7 @@ use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
+use rta_shared::timing::{FIRST_PROBES_TIMEOUT, HEARTBEAT_INTERVAL};
 use rta_shared::usage::HostUsage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -33,16 +34,9 @@ use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
 const MAX_QUEUED_REQUESTS: usize = 128;
 /// Interval between two measurements of resource usage.
 const USAGE_INTERVAL: Duration = Duration::from_secs(5);
-/// Interval between two heartbeats.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
 /// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
 const HUNG_AFTER_HEARTBEATS: u32 = 5;
-
-/// Time limit for the first probe results before the first report is published, so that a component that ran
-/// all along is not reported as starting after a restart of the agent. Shorter than the silence after which
-/// the aggregator considers the agent lost.
-const FIRST_PROBES_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum StateRequest {
     /// Reserves a component, or returns the action that holds it.

@@ -1,15 +1,8 @@
 //! Readiness of components that others on another host need, as the aggregator sends it to the agents.
 
-use std::time::Duration;
-
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::report::State;
-
-/// Interval between two updates of remote prerequisites from the aggregator to an agent, if nothing changes.
-pub const REPEAT_INTERVAL: Duration = Duration::from_secs(20);
-/// Time for which an update is valid: three times [`REPEAT_INTERVAL`].
-pub const VALIDITY: Duration = Duration::from_secs(60);
 
 /// Readiness of a component that others need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,16 +10,12 @@ use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::ReloadResult;
 use rta_shared::report::Report;
 use rta_shared::sanitize::printable_lines;
+use rta_shared::timing::{AGENT_RELOAD_TIMEOUT, SCAN_TIMEOUT};
 use tonic::{Code, Response, Status, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
 use crate::operation_error::OperationError;
-
-/// Time limit for a fresh scan.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(4);
-/// Time limit for an agent's reload of its configuration.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl AgentClient {
     /// Requests a fresh scan. Returns its report and receipt, or a sentence that says why there is none.
@@ -198,11 +194,11 @@ impl AgentClient {
             Err(error) => return refused(error.message),
         };
         let call = client.reload_config(v1::AgentServiceReloadConfigRequest { target });
-        match tokio::time::timeout(RELOAD_TIMEOUT, call).await {
+        match tokio::time::timeout(AGENT_RELOAD_TIMEOUT, call).await {
             Err(_) => refused(format!(
                 "the agent at {} has not said within {} s how its reload ended; look at the status",
                 self.address,
-                RELOAD_TIMEOUT.as_secs()
+                AGENT_RELOAD_TIMEOUT.as_secs()
             )),
             Ok(Ok(response)) => response.into_inner().into(),
             Ok(Err(status)) => refused(match (status.code(), status.message()) {
