@@ -289,10 +289,13 @@ impl AgentStateActor {
         mut snapshots: watch::Receiver<Option<Arc<WatchSnapshot>>>,
         mut inbox: mpsc::Receiver<StateRequest>,
     ) {
+        // The watcher's snapshots, one a second at least, are the heartbeats. This timer begins again with
+        // each of them, and replaces those that fail to come.
         let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut impaired = self.impairments.changes();
         loop {
+            let mut is_due = true;
             tokio::select! {
                 changed = snapshots.changed() => {
                     if changed.is_err() {
@@ -304,6 +307,7 @@ impl AgentStateActor {
                     let snapshot = snapshots.borrow_and_update().clone();
                     self.snapshot = snapshot.or(self.snapshot);
                     self.missed_heartbeats = 0;
+                    beat.reset();
                 }
                 request = inbox.recv() => match request {
                     None => return,
@@ -317,10 +321,14 @@ impl AgentStateActor {
                 () = self.runs.apply_next_inquiry() => {}
                 _ = beat.tick() => {
                     self.missed_heartbeats += 1;
-                    self.heartbeat.beat();
+                    // The first one may only be late.
+                    is_due = self.missed_heartbeats > 1 || self.publisher.borrow().is_none();
                 }
             }
-            self.publish();
+            self.heartbeat.beat();
+            if is_due {
+                self.publish();
+            }
         }
     }
 
