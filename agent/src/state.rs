@@ -438,14 +438,13 @@ impl AgentStateActor {
             // while not all processes can be seen, the probe continues and keeps its result; otherwise a
             // start of an already running component would discard it.
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
-            match (report.state, oldest) {
-                (State::Running, Some(_)) => self.probes.set_running(&component.name, oldest),
-                (State::Stopped | State::Partial, _) | (_, None) => {
-                    self.probes.set_running(&component.name, None)
-                }
-                (State::Starting | State::Stopping | State::Unknown, _) => {}
+            let state = report.state;
+            if oldest.is_none() || (state.is_known() && !state.is_running() && !state.is_transient()) {
+                self.probes.set_running(&component.name, None);
+            } else if state.is_running() {
+                self.probes.set_running(&component.name, oldest);
             }
-            report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
+            report.set_probe(self.probes.report(&component.name).filter(|_| state.is_running()));
             self.runs.observe(component, &mut report);
             report
         };
@@ -504,7 +503,7 @@ fn log_changes(before: Option<&Report>, after: &Report) {
     for new in components {
         let old = old.and_then(|old| old.iter().find(|old| old.component == new.component));
         let from = old.map(|old| old.state);
-        if from != Some(new.state) && !(from.is_none() && new.state == State::Stopped) {
+        if from != Some(new.state) && !(from.is_none() && new.state.is_stopped()) {
             let pids: Vec<u32> = new.processes.iter().map(|process| process.id.pid).collect();
             let from = from.map_or("unseen", State::word);
             tracing::info!(component = %new.component, from, to = new.state.word(), ?pids, "state changed");

@@ -20,11 +20,13 @@ impl Readiness {
     /// Its own prerequisites do not matter.
     pub fn from_state(state: Option<State>, probe: Option<&ProbeReport>) -> Self {
         match state {
-            None | Some(State::Unknown) => Self::Unknown,
-            Some(State::Running) if probe.is_none_or(|probe| probe.state == ProbeState::Passing) => {
+            Some(state)
+                if state.is_running() && probe.is_none_or(|probe| probe.state == ProbeState::Passing) =>
+            {
                 Self::Ready
             }
-            Some(_) => Self::NotReady,
+            Some(state) if state.is_known() => Self::NotReady,
+            Some(_) | None => Self::Unknown,
         }
     }
 }
