@@ -80,11 +80,9 @@ impl ActionTimes {
     }
 
     fn configured(self, kind: ActionKind) -> Duration {
-        match kind {
-            ActionKind::Start => self.start,
-            ActionKind::Stop => self.stop,
-            ActionKind::Restart => self.start + self.stop,
-        }
+        let start = if kind.starts() { self.start } else { Duration::ZERO };
+        let stop = if kind.stops() { self.stop } else { Duration::ZERO };
+        start + stop
     }
 
     /// Returns the time after which an agent gives up an action, whatever it waits for. The action's own deadlines come
@@ -131,7 +129,7 @@ mod tests {
         for (component, of_host) in platform.components.iter().zip(&host.components) {
             let (aggregator, agent) = (ActionTimes::from(component), ActionTimes::from(of_host));
             assert_eq!(aggregator, agent, "{}", component.name);
-            for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
+            for kind in ActionKind::ALL {
                 assert!(aggregator.patience(kind) > agent.limit(kind));
                 rows.push(seconds(agent.limit(kind)));
             }

@@ -102,10 +102,7 @@ impl DesiredStateStore {
 
     /// Records that an operator has requested `kind` on `component`.
     pub(crate) fn record_decision(&self, component: &Name, kind: ActionKind, by: &Requester) {
-        let wish = match kind {
-            ActionKind::Start | ActionKind::Restart => DesiredState::Running,
-            ActionKind::Stop => DesiredState::Stopped,
-        };
+        let wish = if kind.starts() { DesiredState::Running } else { DesiredState::Stopped };
         let word = OperatorDecision { wish, by: by.clone(), at: Timestamp::now() };
         self.change(|stored| {
             stored.finished.remove(component);
