@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rta_shared::name::Name;
-use rta_shared::prerequisite::{Readiness, RemotePrerequisite, VALIDITY};
+use rta_shared::prerequisite::{Readiness, RemotePrerequisite};
 use rta_shared::proto::v1;
+use rta_shared::timing::PREREQUISITES_VALIDITY;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
@@ -44,7 +45,7 @@ impl RemotePrerequisites {
 impl ReceivedReadiness {
     /// Returns the readiness of `component` on `host`; unknown if the last message is too old at `now`.
     pub(crate) fn readiness(&self, host: &Name, component: &Name, now: Instant) -> Readiness {
-        let holds = self.at.is_some_and(|at| now.saturating_duration_since(at) < VALIDITY);
+        let holds = self.at.is_some_and(|at| now.saturating_duration_since(at) < PREREQUISITES_VALIDITY);
         let known = self.readiness.get(&(host.clone(), component.clone())).filter(|_| holds);
         known.copied().unwrap_or(Readiness::Unknown)
     }
@@ -81,10 +82,10 @@ mod tests {
         known.replace(vec![kafka(Readiness::Ready)], began);
         assert_eq!(readiness("k1", Duration::from_secs(59)), Readiness::Ready);
         assert_eq!(readiness("k2", Duration::from_secs(59)), Readiness::Unknown);
-        assert_eq!(readiness("k1", VALIDITY), Readiness::Unknown);
-        known.replace(vec![kafka(Readiness::NotReady)], began + VALIDITY);
-        assert_eq!(readiness("k1", VALIDITY), Readiness::NotReady);
-        known.replace(vec![], began + VALIDITY);
-        assert_eq!(readiness("k1", VALIDITY), Readiness::Unknown);
+        assert_eq!(readiness("k1", PREREQUISITES_VALIDITY), Readiness::Unknown);
+        known.replace(vec![kafka(Readiness::NotReady)], began + PREREQUISITES_VALIDITY);
+        assert_eq!(readiness("k1", PREREQUISITES_VALIDITY), Readiness::NotReady);
+        known.replace(vec![], began + PREREQUISITES_VALIDITY);
+        assert_eq!(readiness("k1", PREREQUISITES_VALIDITY), Readiness::Unknown);
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
-use rta_shared::report::{ComponentReport, State};
+use rta_shared::report::ComponentReport;
 use tokio::task::{Id, JoinSet};
 
 use crate::desired_state::DesiredStateStore;
@@ -48,7 +48,7 @@ impl RunRecorder {
 
     /// Processes the report of a component, and adds the reason why it is stopped.
     pub(crate) fn observe(&mut self, component: &HostComponent, report: &mut ComponentReport) {
-        if report.state == State::Unknown {
+        if !report.state.is_known() {
             return;
         }
         let (exits, statuses, name) = (&self.exits, &self.statuses, &component.name);
@@ -71,7 +71,7 @@ impl RunRecorder {
             let task = self.inquiries.spawn(inquire(inquiry, self.exits.clone(), self.statuses.clone()));
             self.asked.insert(name.clone(), (task.id(), id));
         }
-        if report.state == State::Stopped {
+        if report.state.is_stopped() {
             report.down_cause = self.history.cause(name);
         }
     }

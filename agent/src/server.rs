@@ -11,6 +11,7 @@ use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
+use rta_shared::timing::{MAX_CLIENT_SILENCE, SERVER_PING_INTERVAL};
 use rta_shared::tls::{ConnectionAcceptor, ConnectionLimits};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
@@ -32,15 +33,10 @@ use crate::watch::WatchOptions;
 
 /// Time limit for open calls at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval of HTTP/2 pings, which end the connections of vanished clients.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Connection limits. An aggregator needs one connection, and its successor another; a client that answers no
 /// ping counts as silent.
-const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    connections: 256,
-    of_one_address: 128,
-    silence: Some(PING_INTERVAL.saturating_mul(3)),
-};
+const CONNECTION_LIMITS: ConnectionLimits =
+    ConnectionLimits { connections: 256, of_one_address: 128, silence: Some(MAX_CLIENT_SILENCE) };
 
 /// Maximum number of open calls per connection: the concurrent actions of a plan, plus the streams of reports
 /// and logs.
@@ -143,8 +139,8 @@ pub async fn serve(
         shutdown: shutdown.clone(),
     };
     let calls = Server::builder()
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_INTERVAL))
+        .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
+        .http2_keepalive_timeout(Some(SERVER_PING_INTERVAL))
         .max_concurrent_streams(Some(MAX_CALLS))
         .layer(AuthorizationLayer::new(AGENT_METHODS, authorize))
         .add_service(AgentServiceServer::new(service))

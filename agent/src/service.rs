@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use rta_shared::action::{ActionEvent, ActionKind, Requester};
 use rta_shared::connection::ConnectedPeer;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_shared::proto::{to_wire_time, v1};
+use rta_shared::proto::{requested_action_kind, to_wire_time, v1};
 use rta_shared::report::Report;
 use rta_shared::sanitize::printable;
 use tokio::time::Instant;
@@ -60,21 +59,6 @@ impl AgentGrpcService {
             ))),
         }
     }
-
-    /// Begins an action, and streams its events.
-    async fn perform<T: for<'e> From<&'e ActionEvent> + 'static>(
-        &self,
-        kind: ActionKind,
-        component: &str,
-        by: Requester,
-        target: Option<v1::RequestTarget>,
-    ) -> Result<AgentResponseStream<T>, Status> {
-        self.refuse_read_only()?;
-        tracing::info!(action = %kind, component = %printable(component), by = %by, "action requested");
-        let events = self.actions.perform(kind, component, by, ActionOrigin::Request(target)).await?;
-        let messages = events.map(|event| event.map(|event| T::from(&event)));
-        Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
-    }
 }
 
 /// Logs a request together with its caller.
@@ -123,37 +107,21 @@ impl AgentService for AgentGrpcService {
         Ok(Response::new(Box::pin(events)))
     }
 
-    type StartStream = AgentResponseStream<v1::AgentServiceStartResponse>;
+    type ActStream = AgentResponseStream<v1::AgentServiceActResponse>;
 
-    async fn start(
+    async fn act(
         &self,
-        request: Request<v1::AgentServiceStartRequest>,
-    ) -> Result<Response<Self::StartStream>, Status> {
-        let (_, extensions, v1::AgentServiceStartRequest { component, by, target }) = request.into_parts();
+        request: Request<v1::AgentServiceActRequest>,
+    ) -> Result<Response<Self::ActStream>, Status> {
+        let (_, extensions, v1::AgentServiceActRequest { kind, component, by, target }) =
+            request.into_parts();
+        let kind = requested_action_kind(kind)?;
         let by = requester(&extensions, by);
-        Ok(Response::new(self.perform(ActionKind::Start, &component, by, target).await?))
-    }
-
-    type StopStream = AgentResponseStream<v1::AgentServiceStopResponse>;
-
-    async fn stop(
-        &self,
-        request: Request<v1::AgentServiceStopRequest>,
-    ) -> Result<Response<Self::StopStream>, Status> {
-        let (_, extensions, v1::AgentServiceStopRequest { component, by, target }) = request.into_parts();
-        let by = requester(&extensions, by);
-        Ok(Response::new(self.perform(ActionKind::Stop, &component, by, target).await?))
-    }
-
-    type RestartStream = AgentResponseStream<v1::AgentServiceRestartResponse>;
-
-    async fn restart(
-        &self,
-        request: Request<v1::AgentServiceRestartRequest>,
-    ) -> Result<Response<Self::RestartStream>, Status> {
-        let (_, extensions, v1::AgentServiceRestartRequest { component, by, target }) = request.into_parts();
-        let by = requester(&extensions, by);
-        Ok(Response::new(self.perform(ActionKind::Restart, &component, by, target).await?))
+        self.refuse_read_only()?;
+        tracing::info!(action = %kind, component = %printable(&component), by = %by, "action requested");
+        let events = self.actions.perform(kind, &component, by, ActionOrigin::Request(target)).await?;
+        let messages = events.map(|event| event.map(|event| (&event).into()));
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }
 
     async fn set_maintenance(

@@ -14,6 +14,7 @@ use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
+use rta_shared::timing::{FIRST_PROBES_TIMEOUT, HEARTBEAT_INTERVAL};
 use rta_shared::usage::HostUsage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -33,16 +34,9 @@ use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
 const MAX_QUEUED_REQUESTS: usize = 128;
 /// Interval between two measurements of resource usage.
 const USAGE_INTERVAL: Duration = Duration::from_secs(5);
-/// Interval between two heartbeats.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
 /// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
 const HUNG_AFTER_HEARTBEATS: u32 = 5;
-
-/// Time limit for the first probe results before the first report is published, so that a component that ran
-/// all along is not reported as starting after a restart of the agent. Shorter than the silence after which
-/// the aggregator considers the agent lost.
-const FIRST_PROBES_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum StateRequest {
     /// Reserves a component, or returns the action that holds it.
@@ -295,10 +289,13 @@ impl AgentStateActor {
         mut snapshots: watch::Receiver<Option<Arc<WatchSnapshot>>>,
         mut inbox: mpsc::Receiver<StateRequest>,
     ) {
+        // The watcher's snapshots, one a second at least, are the heartbeats. This timer begins again with
+        // each of them, and replaces those that fail to come.
         let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut impaired = self.impairments.changes();
         loop {
+            let mut is_due = true;
             tokio::select! {
                 changed = snapshots.changed() => {
                     if changed.is_err() {
@@ -310,6 +307,7 @@ impl AgentStateActor {
                     let snapshot = snapshots.borrow_and_update().clone();
                     self.snapshot = snapshot.or(self.snapshot);
                     self.missed_heartbeats = 0;
+                    beat.reset();
                 }
                 request = inbox.recv() => match request {
                     None => return,
@@ -323,10 +321,14 @@ impl AgentStateActor {
                 () = self.runs.apply_next_inquiry() => {}
                 _ = beat.tick() => {
                     self.missed_heartbeats += 1;
-                    self.heartbeat.beat();
+                    // The first one may only be late.
+                    is_due = self.missed_heartbeats > 1 || self.publisher.borrow().is_none();
                 }
             }
-            self.publish();
+            self.heartbeat.beat();
+            if is_due {
+                self.publish();
+            }
         }
     }
 
@@ -436,14 +438,13 @@ impl AgentStateActor {
             // while not all processes can be seen, the probe continues and keeps its result; otherwise a
             // start of an already running component would discard it.
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
-            match (report.state, oldest) {
-                (State::Running, Some(_)) => self.probes.set_running(&component.name, oldest),
-                (State::Stopped | State::Partial, _) | (_, None) => {
-                    self.probes.set_running(&component.name, None)
-                }
-                (State::Starting | State::Stopping | State::Unknown, _) => {}
+            let state = report.state;
+            if oldest.is_none() || (state.is_known() && !state.is_running() && !state.is_transient()) {
+                self.probes.set_running(&component.name, None);
+            } else if state.is_running() {
+                self.probes.set_running(&component.name, oldest);
             }
-            report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
+            report.set_probe(self.probes.report(&component.name).filter(|_| state.is_running()));
             self.runs.observe(component, &mut report);
             report
         };
@@ -502,7 +503,7 @@ fn log_changes(before: Option<&Report>, after: &Report) {
     for new in components {
         let old = old.and_then(|old| old.iter().find(|old| old.component == new.component));
         let from = old.map(|old| old.state);
-        if from != Some(new.state) && !(from.is_none() && new.state == State::Stopped) {
+        if from != Some(new.state) && !(from.is_none() && new.state.is_stopped()) {
             let pids: Vec<u32> = new.processes.iter().map(|process| process.id.pid).collect();
             let from = from.map_or("unseen", State::word);
             tracing::info!(component = %new.component, from, to = new.state.word(), ?pids, "state changed");

@@ -9,6 +9,7 @@ use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
+use rta_shared::timing::{MAX_CLIENT_SILENCE, SERVER_PING_INTERVAL};
 use rta_shared::tls::ConnectionLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,14 +28,9 @@ use crate::web::{HostPolicy, IpNetwork, router};
 
 /// Time limit for open answers at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// HTTP/2 pings end the connections of clients that vanished.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
-pub(crate) const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    connections: 1024,
-    of_one_address: 256,
-    silence: Some(PING_INTERVAL.saturating_mul(3)),
-};
+pub(crate) const CONNECTION_LIMITS: ConnectionLimits =
+    ConnectionLimits { connections: 1024, of_one_address: 256, silence: Some(MAX_CLIENT_SILENCE) };
 
 /// Configuration of the page's server.
 #[derive(Clone, Debug)]
@@ -97,8 +93,8 @@ pub async fn serve(
         .context("the protocol's descriptors are broken")?;
     let service = AggregatorGrpc { operations, shutdown: shutdown.clone() };
     let calls = Server::builder()
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_INTERVAL))
+        .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
+        .http2_keepalive_timeout(Some(SERVER_PING_INTERVAL))
         .max_concurrent_streams(Some(64))
         .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
             crate::auth::grpc::authorize(&access, right, call)

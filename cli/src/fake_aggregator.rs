@@ -28,7 +28,7 @@ pub(crate) struct AggregatorScript {
     pub(crate) plan: Option<Plan>,
     /// Answer in place of [`AggregatorScript::plan`].
     pub(crate) plan_refused: Option<Status>,
-    /// Answer to Start, Stop and Restart.
+    /// Answer to Act.
     pub(crate) plan_events: PlanEventList,
     /// Final event, sent when the plan is cancelled. If set, the stream of [`AggregatorScript::plan_events`]
     /// stays open until then.
@@ -146,37 +146,15 @@ impl AggregatorService for FakeAggregator {
         Ok(Response::new(v1::PlanResponse { plan: Some(plan.into()) }))
     }
 
-    type StartStream = EventStream<v1::AggregatorServiceStartResponse>;
+    type ActStream = EventStream<v1::AggregatorServiceActResponse>;
 
-    async fn start(
+    async fn act(
         &self,
-        request: Request<v1::AggregatorServiceStartRequest>,
-    ) -> Result<Response<Self::StartStream>, Status> {
+        request: Request<v1::AggregatorServiceActRequest>,
+    ) -> Result<Response<Self::ActStream>, Status> {
         let request = request.into_inner();
         let plans = self.open_stream(request.wish, request.conduct);
-        Ok(map_events(plans, |event| v1::AggregatorServiceStartResponse { event: Some(event) }))
-    }
-
-    type StopStream = EventStream<v1::AggregatorServiceStopResponse>;
-
-    async fn stop(
-        &self,
-        request: Request<v1::AggregatorServiceStopRequest>,
-    ) -> Result<Response<Self::StopStream>, Status> {
-        let request = request.into_inner();
-        let plans = self.open_stream(request.wish, request.conduct);
-        Ok(map_events(plans, |event| v1::AggregatorServiceStopResponse { event: Some(event) }))
-    }
-
-    type RestartStream = EventStream<v1::AggregatorServiceRestartResponse>;
-
-    async fn restart(
-        &self,
-        request: Request<v1::AggregatorServiceRestartRequest>,
-    ) -> Result<Response<Self::RestartStream>, Status> {
-        let request = request.into_inner();
-        let plans = self.open_stream(request.wish, request.conduct);
-        Ok(map_events(plans, |event| v1::AggregatorServiceRestartResponse { event: Some(event) }))
+        Ok(map_events(plans, |event| v1::AggregatorServiceActResponse { event: Some(event) }))
     }
 
     type WatchPlanStream = EventStream<v1::WatchPlanResponse>;

@@ -36,6 +36,31 @@ impl ActionKind {
             Self::Restart => "restarting",
         }
     }
+
+    /// Returns true if the action launches the instance, which is wanted to run from then on.
+    pub fn starts(self) -> bool {
+        match self {
+            Self::Start | Self::Restart => true,
+            Self::Stop => false,
+        }
+    }
+
+    /// Returns true if the action ends the processes that run.
+    pub fn stops(self) -> bool {
+        match self {
+            Self::Stop | Self::Restart => true,
+            Self::Start => false,
+        }
+    }
+
+    /// Returns the reason why a plan for the action has no step.
+    pub fn nothing_to_do_reason(self) -> String {
+        match self {
+            Self::Start => ActionOutcome::AlreadyRunning.to_string(),
+            Self::Stop => ActionOutcome::AlreadyStopped.to_string(),
+            Self::Restart => "nothing is there to be restarted".to_owned(),
+        }
+    }
 }
 
 /// Person or program that requested something, as far as it is known.

@@ -89,6 +89,7 @@ pub mod root_cause;
 pub mod sanitize;
 pub mod selector;
 pub mod signal;
+pub mod state;
 pub mod suggestion;
 pub mod template;
 pub mod timing;

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::action::ActionLock;
+use crate::action::{ActionKind, ActionLock};
 use crate::autostart::Autostart;
 use crate::config::Platform;
 use crate::down_cause::DownCause;
@@ -144,6 +144,17 @@ impl InstanceOverview {
     /// Returns true if the instance runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(self.state, self.action.as_ref())
+    }
+
+    /// Returns the state in which an instance that only waits for its probe counts as running: it must not be
+    /// launched a second time, and may be stopped.
+    pub fn run_state(&self) -> Option<State> {
+        if self.awaits_probe() { Some(State::Running) } else { self.state }
+    }
+
+    /// Returns the actions that make sense in its state, in the order in which they are offered.
+    pub fn allowed_actions(&self) -> &'static [ActionKind] {
+        self.run_state().map_or(&[], |state| state.allowed_actions(self.startable))
     }
 
     /// Returns [`InstanceOverview::reason`] with its age at `now`. The reason itself contains no age, because

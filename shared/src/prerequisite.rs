@@ -1,15 +1,8 @@
 //! Readiness of components that others on another host need, as the aggregator sends it to the agents.
 
-use std::time::Duration;
-
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::report::State;
-
-/// Interval between two updates of remote prerequisites from the aggregator to an agent, if nothing changes.
-pub const REPEAT_INTERVAL: Duration = Duration::from_secs(20);
-/// Time for which an update is valid: three times [`REPEAT_INTERVAL`].
-pub const VALIDITY: Duration = Duration::from_secs(60);
 
 /// Readiness of a component that others need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +20,13 @@ impl Readiness {
     /// Its own prerequisites do not matter.
     pub fn from_state(state: Option<State>, probe: Option<&ProbeReport>) -> Self {
         match state {
-            None | Some(State::Unknown) => Self::Unknown,
-            Some(State::Running) if probe.is_none_or(|probe| probe.state == ProbeState::Passing) => {
+            Some(state)
+                if state.is_running() && probe.is_none_or(|probe| probe.state == ProbeState::Passing) =>
+            {
                 Self::Ready
             }
-            Some(_) => Self::NotReady,
+            Some(state) if state.is_known() => Self::NotReady,
+            Some(_) | None => Self::Unknown,
         }
     }
 }

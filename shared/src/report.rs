@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::action::{ActionKind, ActionLock};
+use crate::action::ActionLock;
 use crate::autostart::Autostart;
 use crate::config::{HostComponent, Part, ProcessCount};
 use crate::down_cause::DownCause;
@@ -15,35 +15,8 @@ use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::unit::UnitReport;
-use crate::words::words;
 
-/// State of one component, as its agent observed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// All processes that the component needs exist.
-    Running,
-    /// Some of its processes exist, not all.
-    Partial,
-    /// None of its processes exists.
-    Stopped,
-    /// Launched by the agent and not yet matched for its settle time; or running, whoever started it, without
-    /// a first pass of its probe.
-    Starting,
-    /// Signalled by the agent and not yet gone.
-    Stopping,
-    /// Not found, but possibly one of the processes that cannot be read.
-    Unknown,
-}
-
-words!(State {
-    Running => "running",
-    Partial => "partial",
-    Stopped => "stopped",
-    Starting => "starting",
-    Stopping => "stopping",
-    Unknown => "unknown",
-});
+pub use crate::state::State;
 
 /// State of one part of a component, as its agent observed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -169,17 +142,12 @@ impl ComponentReport {
         processes.sort_by_key(|process| process.id);
         processes.dedup_by_key(|process| process.id);
         let is_missing = parts.iter().any(|part| part.missing().is_some());
-        let state = match action.as_ref().map(|hold| hold.kind) {
-            Some(ActionKind::Start) => State::Starting,
-            Some(ActionKind::Stop) => State::Stopping,
-            // A restart stops running processes first.
-            Some(ActionKind::Restart) if processes.is_empty() => State::Starting,
-            Some(ActionKind::Restart) => State::Stopping,
-            None if !is_missing => State::Running,
-            None if unseen.is_some() => State::Unknown,
-            None if processes.is_empty() => State::Stopped,
-            None => State::Partial,
-        };
+        let state = State::from_matches(
+            action.as_ref().map(|hold| hold.kind),
+            !processes.is_empty(),
+            is_missing,
+            unseen.is_some(),
+        );
         let mut report = Self {
             component: component.name.clone(),
             state,
@@ -200,7 +168,7 @@ impl ComponentReport {
     /// Sets the result of the probe. A running component counts as starting until its probe has passed once
     /// or has finally failed: the existence of its process alone proves nothing yet.
     pub fn set_probe(&mut self, probe: Option<ProbeReport>) {
-        if self.state == State::Running && probe.as_ref().is_some_and(ProbeReport::is_pending) {
+        if self.state.is_running() && probe.as_ref().is_some_and(ProbeReport::is_pending) {
             self.state = State::Starting;
         }
         self.probe = probe;
@@ -330,6 +298,7 @@ pub struct ScanFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::ActionKind;
     use crate::action::Requester;
     use crate::attributes::tests::user;
     use crate::config::{RestartRule, StopRule};

@@ -1,13 +1,61 @@
-//! Time limits that an agent and the aggregator must agree on.
+//! Intervals and time limits that two of agent, aggregator and command must agree on.
 //!
-//! The aggregator waits longer than the agent acts. Otherwise it would report a failure for an action that its agent
-//! still carries out, and perhaps completes.
+//! Who waits for another one waits longer than that one may take; the assertions below fail to compile
+//! otherwise. Of an action, the aggregator waits longer than the agent acts. Otherwise it would report a
+//! failure for an action that its agent still carries out, and perhaps completes.
 
 use std::time::Duration;
 
 use crate::action::ActionKind;
 use crate::config::{Component, HostComponent, ProbeRule, StartRule, StopRule};
 use crate::template::Form;
+
+/// Interval between two heartbeats of an agent: it sends one if its report has not changed since.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Silence after which the aggregator counts an agent as lost: one heartbeat may be missing. Together with
+/// the delay of the page, a lost host is unknown within 5 seconds.
+pub const MAX_AGENT_SILENCE: Duration = Duration::from_secs(3);
+/// Time for which an agent delays its first report until the first probe results, so that a component that
+/// ran all along is not reported as starting after a restart of the agent.
+pub const FIRST_PROBES_TIMEOUT: Duration = Duration::from_secs(1);
+const _: () = assert!(2 * HEARTBEAT_INTERVAL.as_millis() < MAX_AGENT_SILENCE.as_millis());
+const _: () = assert!(
+    FIRST_PROBES_TIMEOUT.as_millis() + HEARTBEAT_INTERVAL.as_millis() < MAX_AGENT_SILENCE.as_millis()
+);
+
+/// Interval between two updates of remote prerequisites from the aggregator to an agent, if nothing changes.
+pub const PREREQUISITES_INTERVAL: Duration = Duration::from_secs(20);
+/// Time for which an agent uses an update of remote prerequisites. Two updates in a row may be lost.
+pub const PREREQUISITES_VALIDITY: Duration = Duration::from_secs(60);
+const _: () = assert!(2 * PREREQUISITES_INTERVAL.as_millis() < PREREQUISITES_VALIDITY.as_millis());
+
+/// Time for which an agent waits for its disk before it answers without confirmation of the storage.
+pub const STORAGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for which the aggregator waits for an agent's answer to maintenance and prerequisites.
+pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(3);
+const _: () = assert!(STORAGE_TIMEOUT.as_millis() < NOTICE_TIMEOUT.as_millis());
+
+/// Time for which the aggregator waits for an agent's scan.
+pub const SCAN_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for which a command waits for the aggregator's answer.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+const _: () = assert!(SCAN_TIMEOUT.as_millis() < RESPONSE_TIMEOUT.as_millis());
+
+/// Time for which the aggregator waits for an agent's reload of its configuration.
+pub const AGENT_RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a command waits for a reload: agents reload at the same time, but earlier reloads finish
+/// first.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+const _: () = assert!(AGENT_RELOAD_TIMEOUT.as_millis() < RELOAD_TIMEOUT.as_millis());
+
+/// Interval and time limit of a client's HTTP/2 pings, which detect a connection left dangling by a network
+/// cut, so that a stream does not seem to stand still and the next call opens a new connection.
+pub const CLIENT_PING_INTERVAL: Duration = Duration::from_secs(2);
+/// Interval and time limit of a server's HTTP/2 pings, which end the connections of vanished clients.
+pub const SERVER_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Silence after which a server closes a connection: its client has answered no ping.
+pub const MAX_CLIENT_SILENCE: Duration = SERVER_PING_INTERVAL.saturating_mul(3);
+const _: () = assert!(CLIENT_PING_INTERVAL.as_millis() < MAX_CLIENT_SILENCE.as_millis());
 
 /// Time that an action may take beyond the configured times: looks at the processes, and what happens at its deadline.
 const ACTION_MARGIN: Duration = Duration::from_secs(30);
@@ -32,11 +80,9 @@ impl ActionTimes {
     }
 
     fn configured(self, kind: ActionKind) -> Duration {
-        match kind {
-            ActionKind::Start => self.start,
-            ActionKind::Stop => self.stop,
-            ActionKind::Restart => self.start + self.stop,
-        }
+        let start = if kind.starts() { self.start } else { Duration::ZERO };
+        let stop = if kind.stops() { self.stop } else { Duration::ZERO };
+        start + stop
     }
 
     /// Returns the time after which an agent gives up an action, whatever it waits for. The action's own deadlines come
@@ -83,7 +129,7 @@ mod tests {
         for (component, of_host) in platform.components.iter().zip(&host.components) {
             let (aggregator, agent) = (ActionTimes::from(component), ActionTimes::from(of_host));
             assert_eq!(aggregator, agent, "{}", component.name);
-            for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
+            for kind in ActionKind::ALL {
                 assert!(aggregator.patience(kind) > agent.limit(kind));
                 rows.push(seconds(agent.limit(kind)));
             }

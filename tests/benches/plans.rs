@@ -74,11 +74,12 @@ fn measure(hosts: usize) -> Cost {
         let mut client = cluster.aggregator.client().await;
         let wish = ActionRequest { all: true, ..ActionRequest::default() };
         let conduct = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
-        let request = v1::AggregatorServiceStopRequest {
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::Stop.into(),
             wish: Some((&wish).into()),
             conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
         };
-        let mut told = client.stop(request).await.unwrap().into_inner();
+        let mut told = client.act(request).await.unwrap().into_inner();
         let mut events = 0;
         while let Some(message) = told.message().await.unwrap() {
             events += 1;

@@ -61,28 +61,18 @@ pub async fn request_target(client: &mut AgentClient) -> Option<v1::RequestTarge
 /// # Panics
 /// Panics if an event is invalid or the stream ends without a result.
 pub async fn run_action(client: &mut AgentClient, kind: ActionKind, component: &str) -> ActionRun {
-    let component = component.to_owned();
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
-    let by = Some((&by).into());
-    let target = request_target(client).await;
-    match kind {
-        ActionKind::Start => {
-            let request = v1::AgentServiceStartRequest { component, by, target };
-            read_events(client.start(request).await).await
-        }
-        ActionKind::Stop => {
-            let request = v1::AgentServiceStopRequest { component, by, target };
-            read_events(client.stop(request).await).await
-        }
-        ActionKind::Restart => {
-            let request = v1::AgentServiceRestartRequest { component, by, target };
-            read_events(client.restart(request).await).await
-        }
-    }
+    let request = v1::AgentServiceActRequest {
+        kind: v1::ActionKind::from(kind).into(),
+        component: component.to_owned(),
+        by: Some((&by).into()),
+        target: request_target(client).await,
+    };
+    read_events(client.act(request).await).await
 }
 
-async fn read_events<T: TryInto<ActionEvent>>(
-    response: Result<tonic::Response<Streaming<T>>, Status>,
+async fn read_events(
+    response: Result<tonic::Response<Streaming<v1::AgentServiceActResponse>>, Status>,
 ) -> ActionRun {
     let mut progress = Vec::new();
     let mut events = match response {
@@ -94,7 +84,7 @@ async fn read_events<T: TryInto<ActionEvent>>(
             Ok(event) => event.expect("an action has an end"),
             Err(status) => return ActionRun { progress, result: Err(status) },
         };
-        match event.try_into().ok().expect("what an agent tells can be understood") {
+        match ActionEvent::try_from(event).expect("what an agent tells can be understood") {
             ActionEvent::Progress(step) => progress.push(step),
             ActionEvent::Done(done) => {
                 let more = events.message().await.expect("the stream ends well");

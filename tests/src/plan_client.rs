@@ -58,23 +58,10 @@ impl PlanClient {
         user: &str,
     ) -> Result<PlanRecord, Status> {
         let mut client = self.client.clone();
-        let (wish, conduct) = (Some(request.into()), Some(v1::PlanConduct::new(options, user)));
+        let request = act_request(kind, request, options, user);
         self.runtime.block_on(async {
-            match kind {
-                ActionKind::Start => {
-                    let started = client.start(v1::AggregatorServiceStartRequest { wish, conduct }).await?;
-                    PlanRecord::read(started.into_inner().map(|message| Ok(message?.event))).await
-                }
-                ActionKind::Stop => {
-                    let started = client.stop(v1::AggregatorServiceStopRequest { wish, conduct }).await?;
-                    PlanRecord::read(started.into_inner().map(|message| Ok(message?.event))).await
-                }
-                ActionKind::Restart => {
-                    let started =
-                        client.restart(v1::AggregatorServiceRestartRequest { wish, conduct }).await?;
-                    PlanRecord::read(started.into_inner().map(|message| Ok(message?.event))).await
-                }
-            }
+            let started = client.act(request).await?;
+            PlanRecord::read(started.into_inner().map(|message| Ok(message?.event))).await
         })
     }
 
@@ -85,11 +72,9 @@ impl PlanClient {
     /// Panics if the plan ends before.
     pub fn start_and_disconnect(&self, request: &ActionRequest, options: &ExecutionOptions) -> u64 {
         let mut client = self.client.clone();
-        let conduct = v1::PlanConduct::new(options, "ann");
-        let request =
-            v1::AggregatorServiceStartRequest { wish: Some(request.into()), conduct: Some(conduct) };
+        let request = act_request(ActionKind::Start, request, options, "ann");
         self.runtime.block_on(async {
-            let mut events = client.start(request).await.expect("the plan starts").into_inner();
+            let mut events = client.act(request).await.expect("the plan starts").into_inner();
             let mut id = 0;
             loop {
                 let message = events.message().await.expect("the stream goes on").expect("the plan goes on");
@@ -205,4 +190,17 @@ pub fn describe_plan(plan: &Plan) -> Vec<String> {
         format!("{}{} {host}/{component}", if step.named { "" } else { "+" }, step.action)
     });
     steps.collect()
+}
+
+fn act_request(
+    kind: ActionKind,
+    request: &ActionRequest,
+    options: &ExecutionOptions,
+    user: &str,
+) -> v1::AggregatorServiceActRequest {
+    v1::AggregatorServiceActRequest {
+        kind: v1::ActionKind::from(kind).into(),
+        wish: Some(request.into()),
+        conduct: Some(v1::PlanConduct::new(options, user)),
+    }
 }

@@ -54,6 +54,24 @@ async fn start_and_stop_do_what_they_say_and_are_idempotent() {
 }
 
 #[tokio::test]
+async fn idle_agent_sends_one_heartbeat_for_each_look_at_the_host() {
+    const COUNT: usize = 6;
+    let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
+    let (_agent, address) = site.start_agent("h");
+    let mut client = connect_agent(address).await;
+    let mut events = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+    let mut looks = Vec::new();
+    while looks.len() < COUNT {
+        if let Some(Event::Heartbeat(heartbeat)) = events.message().await.unwrap().unwrap().event {
+            looks.push(heartbeat.seen_at.unwrap());
+        }
+    }
+    looks.dedup();
+    // A host that is short of CPU time may delay one look for more than a second.
+    assert!(looks.len() >= COUNT - 1, "{looks:?}");
+}
+
+#[tokio::test]
 async fn a_started_process_is_detached_and_leaves_no_zombie() {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
     let (agent, address) = config.start_agent("h");

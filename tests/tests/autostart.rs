@@ -45,20 +45,21 @@ fn ann() -> Option<v1::Requester> {
     Some(v1::Requester { user: "ann".to_owned(), address: String::new() })
 }
 
-async fn start(client: &mut Client) -> Result<(), Status> {
+async fn act(client: &mut Client, kind: v1::ActionKind) -> Result<(), Status> {
     let target = request_target(client).await;
-    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: ann(), target };
-    let mut events = client.start(request).await?.into_inner();
+    let component = "app".to_owned();
+    let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: ann(), target };
+    let mut events = client.act(request).await?.into_inner();
     while events.message().await?.is_some() {}
     Ok(())
 }
 
+async fn start(client: &mut Client) -> Result<(), Status> {
+    act(client, v1::ActionKind::Start).await
+}
+
 async fn stop(client: &mut Client) -> Result<(), Status> {
-    let target = request_target(client).await;
-    let request = v1::AgentServiceStopRequest { component: "app".to_owned(), by: ann(), target };
-    let mut events = client.stop(request).await?.into_inner();
-    while events.message().await?.is_some() {}
-    Ok(())
+    act(client, v1::ActionKind::Stop).await
 }
 
 async fn maintain(client: &mut Client, maintenance: &[(&str, Option<u64>)]) {

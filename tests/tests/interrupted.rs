@@ -24,16 +24,14 @@ async fn agent(config: &TestConfig, state: bool) -> (ServerProcess, AgentClient)
 /// Requests an action without waiting for its end.
 async fn begin(client: &AgentClient, kind: ActionKind) {
     let mut client = client.clone();
-    let (component, target) = ("app".to_owned(), request_target(&mut client).await);
-    let by = Some(v1::Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() });
-    tokio::spawn(async move {
-        // The agent may end before it answers.
-        match kind {
-            Start => drop(client.start(v1::AgentServiceStartRequest { component, by, target }).await),
-            Stop => drop(client.stop(v1::AgentServiceStopRequest { component, by, target }).await),
-            Restart => drop(client.restart(v1::AgentServiceRestartRequest { component, by, target }).await),
-        }
-    });
+    let request = v1::AgentServiceActRequest {
+        kind: v1::ActionKind::from(kind).into(),
+        component: "app".to_owned(),
+        by: Some(v1::Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
+        target: request_target(&mut client).await,
+    };
+    // The agent may end before it answers.
+    tokio::spawn(async move { drop(client.act(request).await) });
 }
 
 /// Waits until an agent's log has a line with this message.

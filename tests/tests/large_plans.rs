@@ -26,11 +26,12 @@ fn stop_everything_until(cluster: &TestCluster, agents: &FakeAgents, acted: usiz
         let mut client = cluster.aggregator.client().await;
         let request = ActionRequest { all: true, ..ActionRequest::default() };
         let options = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
-        let request = v1::AggregatorServiceStopRequest {
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::Stop.into(),
             wish: Some((&request).into()),
             conduct: Some(v1::PlanConduct::new(&options, "ann")),
         };
-        let mut events = client.stop(request).await.unwrap().into_inner();
+        let mut events = client.act(request).await.unwrap().into_inner();
         while agents.action_count() < acted {
             events.message().await.unwrap().unwrap();
         }

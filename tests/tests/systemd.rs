@@ -86,50 +86,37 @@ impl ActionRecord {
 }
 
 /// Performs an action to its end.
-macro_rules! perform {
-    ($client:expr, $method:ident, $request:ident, $event:path, $component:expr) => {{
-        let target = rta_tests::request_target($client).await;
-        let request = v1::$request { component: $component.to_owned(), by: None, target };
-        let mut told = ActionRecord { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
-        match $client.$method(request).await {
+async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> ActionRecord {
+    let target = rta_tests::request_target(client).await;
+    let component = component.to_owned();
+    let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: None, target };
+    let mut told = ActionRecord { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
+    let mut events = match client.act(request).await {
+        Err(status) => return ActionRecord { end: Err(status), ..told },
+        Ok(response) => response.into_inner(),
+    };
+    loop {
+        match events.message().await {
+            Ok(None) => return told,
             Err(status) => told.end = Err(status),
-            Ok(response) => {
-                let mut events = response.into_inner();
-                loop {
-                    match events.message().await {
-                        Ok(None) => break,
-                        Err(status) => told.end = Err(status),
-                        Ok(Some(message)) => {
-                            use $event as Event;
-                            match message.event.unwrap() {
-                                Event::Progress(progress) => told.progress.push(progress),
-                                Event::Result(result) => told.end = Ok(result),
-                            }
-                        }
-                    }
-                }
-            }
+            Ok(Some(message)) => match message.event.unwrap() {
+                v1::agent_service_act_response::Event::Progress(progress) => told.progress.push(progress),
+                v1::agent_service_act_response::Event::Result(result) => told.end = Ok(result),
+            },
         }
-        told
-    }};
+    }
 }
 
 async fn start(client: &mut Client, component: &str) -> ActionRecord {
-    perform!(client, start, AgentServiceStartRequest, v1::agent_service_start_response::Event, component)
+    perform(client, v1::ActionKind::Start, component).await
 }
 
 async fn stop(client: &mut Client, component: &str) -> ActionRecord {
-    perform!(client, stop, AgentServiceStopRequest, v1::agent_service_stop_response::Event, component)
+    perform(client, v1::ActionKind::Stop, component).await
 }
 
 async fn restart(client: &mut Client, component: &str) -> ActionRecord {
-    perform!(
-        client,
-        restart,
-        AgentServiceRestartRequest,
-        v1::agent_service_restart_response::Event,
-        component
-    )
+    perform(client, v1::ActionKind::Restart, component).await
 }
 
 async fn seen(client: &mut Client, component: &str) -> v1::ComponentReport {

@@ -104,10 +104,16 @@ async fn agent_refuses_what_is_not_for_it() {
         (Some(booted), "h was booted since this was planned; "),
         (Some(configured), "the configuration of h changed since this was planned; "),
     ] {
-        let start = v1::AgentServiceStartRequest { component: component(), by: None, target };
-        let status = client.start(start).await.unwrap_err();
+        let kind = v1::ActionKind::Start.into();
+        let start = v1::AgentServiceActRequest { kind, component: component(), by: None, target };
+        let status = client.act(start).await.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert!(status.message().starts_with(expected), "{status}");
+    }
+    for kind in [0, 99] {
+        let target = Some(right.clone());
+        let act = v1::AgentServiceActRequest { kind, component: component(), by: None, target };
+        assert_eq!(client.act(act).await.unwrap_err().code(), Code::InvalidArgument, "{kind}");
     }
     for target in [None, Some(wrong)] {
         let read = v1::AgentServiceReadLogRequest {

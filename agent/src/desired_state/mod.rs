@@ -12,14 +12,13 @@ use jiff::Timestamp;
 use rta_shared::action::{ActionKind, Requester};
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::name::Name;
+use rta_shared::timing::STORAGE_TIMEOUT;
 use tokio::sync::watch;
 
 pub(crate) use self::state_file::{DesiredState, FinishedRun, OperatorDecision, PendingStart, StoredState};
 use crate::maintenance::MaintenanceWindow;
 use crate::run_history::RunRecord;
 
-/// Time limit for the disk before an action is reported without confirmation of its storage.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between a failed write and the next attempt.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -103,10 +102,7 @@ impl DesiredStateStore {
 
     /// Records that an operator has requested `kind` on `component`.
     pub(crate) fn record_decision(&self, component: &Name, kind: ActionKind, by: &Requester) {
-        let wish = match kind {
-            ActionKind::Start | ActionKind::Restart => DesiredState::Running,
-            ActionKind::Stop => DesiredState::Stopped,
-        };
+        let wish = if kind.starts() { DesiredState::Running } else { DesiredState::Stopped };
         let word = OperatorDecision { wish, by: by.clone(), at: Timestamp::now() };
         self.change(|stored| {
             stored.finished.remove(component);
@@ -158,12 +154,13 @@ impl DesiredStateStore {
         let changes = self.versioned.borrow().changes;
         let mut written = self.written.clone();
         let waited =
-            tokio::time::timeout(WRITE_TIMEOUT, written.wait_for(|written| written.changes >= changes)).await;
+            tokio::time::timeout(STORAGE_TIMEOUT, written.wait_for(|written| written.changes >= changes))
+                .await;
         match waited {
             Ok(Ok(written)) => written.write_error.clone().map_or(Ok(()), Err),
             Ok(Err(_)) => Err("the agent is shutting down".to_owned()),
             Err(_) => {
-                Err(format!("the disk of the state folder takes longer than {} s", WRITE_TIMEOUT.as_secs()))
+                Err(format!("the disk of the state folder takes longer than {} s", STORAGE_TIMEOUT.as_secs()))
             }
         }
     }

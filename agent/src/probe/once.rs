@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, ProbeRule};
-use rta_shared::report::{ComponentReport, State};
+use rta_shared::report::ComponentReport;
 
 use super::history::ProbeHistory;
 use super::prober::Prober;
@@ -21,7 +21,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn probe_all(components: &[HostComponent], reports: &mut [ComponentReport]) {
     let asked = components.iter().zip(reports).filter_map(|(component, report)| {
         let rule = component.probe.clone()?;
-        (report.state == State::Running).then(|| probe_component(rule, report))
+        report.state.is_running().then(|| probe_component(rule, report))
     });
     join_all(asked).await;
 }

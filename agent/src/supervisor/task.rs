@@ -9,7 +9,7 @@ use rta_shared::config::{HostComponent, Prerequisite, RestartWhen};
 use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
 use rta_shared::prerequisite::Readiness;
-use rta_shared::report::{ComponentReport, Report, State};
+use rta_shared::report::{ComponentReport, Report};
 use rta_shared::sanitize::printable;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -255,19 +255,22 @@ impl SupervisedComponent {
         if !report.processes.is_empty() {
             self.pids = report.processes.iter().map(|process| process.id.pid).collect();
         }
-        match report.state {
-            _ if self.is_starting => ObservedState::Acting,
-            State::Running => ObservedState::Running,
-            State::Starting if report.awaits_probe() => ObservedState::Running,
+        let state = report.state;
+        if self.is_starting {
+            ObservedState::Acting
+        } else if state.is_running() || report.awaits_probe() {
+            ObservedState::Running
+        } else if state.is_stopped() && is_unmatched(report) {
             // It did not end: a start would run a second one beside it.
-            State::Stopped if is_unmatched(report) => ObservedState::Unmatched,
-            State::Stopped => {
-                let success = &self.policy.rule().success;
-                let status = actions.state.exits().status_among(&report.component, &self.pids);
-                ObservedState::Stopped(status.map(|status| RunEnd::new(status, success)))
-            }
-            State::Starting | State::Stopping => ObservedState::Acting,
-            State::Partial | State::Unknown => ObservedState::Unclear,
+            ObservedState::Unmatched
+        } else if state.is_stopped() {
+            let success = &self.policy.rule().success;
+            let status = actions.state.exits().status_among(&report.component, &self.pids);
+            ObservedState::Stopped(status.map(|status| RunEnd::new(status, success)))
+        } else if state.is_transient() {
+            ObservedState::Acting
+        } else {
+            ObservedState::Unclear
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rta_shared::config::HostConfig;
 use rta_shared::report::{ScanFigures, WatchMode, WatchStatus};
+use rta_shared::timing::HEARTBEAT_INTERVAL;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -22,8 +23,6 @@ use crate::host::procfs::ListedProcess;
 use crate::host::visibility;
 use crate::run_history::ExitStatuses;
 
-/// Interval between two published snapshots; without events also between two checks for new processes.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum time before the next full scan after events were lost, or after the processes could not be read.
 const RESCAN_DELAY: Duration = Duration::from_secs(1);
 /// Number of beats between two checks of the matched processes, with events.

@@ -10,6 +10,7 @@ use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::Report;
 use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::timing::CLIENT_PING_INTERVAL;
 use rta_shared::tls::error_text::describe_tls_error;
 use rta_shared::tls::{ClientTls, ServerTarget, connect};
 use tonic::transport::{Channel, Endpoint};
@@ -24,8 +25,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum size of a status. A status is a header, and that of a refused configuration has a line for each
 /// problem.
 const MAX_STATUS_BYTES: u32 = 256 * 1024;
-/// HTTP/2 pings detect a connection that a cut network left dangling, so that the next call opens a new one.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
 
 const NO_CERTIFICATE: &str =
     "it is asked over TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
@@ -62,8 +61,8 @@ impl AgentClient {
         let endpoint = Endpoint::from_shared(host.agent.clone())?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_INTERVAL)
+            .http2_keep_alive_interval(CLIENT_PING_INTERVAL)
+            .keep_alive_timeout(CLIENT_PING_INTERVAL)
             .http2_max_header_list_size(MAX_STATUS_BYTES);
         let target = ServerTarget::new(&host.agent, &[host.name.folded()]);
         let channel = match (target.filter(|_| host.agent.starts_with("https://")), client_tls) {

@@ -10,16 +10,12 @@ use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::ReloadResult;
 use rta_shared::report::Report;
 use rta_shared::sanitize::printable_lines;
+use rta_shared::timing::{AGENT_RELOAD_TIMEOUT, SCAN_TIMEOUT};
 use tonic::{Code, Response, Status, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
 use crate::operation_error::OperationError;
-
-/// Time limit for a fresh scan.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(4);
-/// Time limit for an agent's reload of its configuration.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl AgentClient {
     /// Requests a fresh scan. Returns its report and receipt, or a sentence that says why there is none.
@@ -59,25 +55,14 @@ impl AgentClient {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
         self.request_target()?;
-        let (component, by) = (component.as_str().to_owned(), Some(by.into()));
-        let target = Some(target);
-        let mut client = self.client.clone();
-        let call = async {
-            match kind {
-                ActionKind::Start => {
-                    let request = v1::AgentServiceStartRequest { component, by, target };
-                    self.receive_action_end(client.start(request).await, tell).await
-                }
-                ActionKind::Stop => {
-                    let request = v1::AgentServiceStopRequest { component, by, target };
-                    self.receive_action_end(client.stop(request).await, tell).await
-                }
-                ActionKind::Restart => {
-                    let request = v1::AgentServiceRestartRequest { component, by, target };
-                    self.receive_action_end(client.restart(request).await, tell).await
-                }
-            }
+        let request = v1::AgentServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            component: component.as_str().to_owned(),
+            by: Some(by.into()),
+            target: Some(target),
         };
+        let mut client = self.client.clone();
+        let call = async { self.receive_action_end(client.act(request).await, tell).await };
         tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
             Err(OperationError::new(
                 Code::DeadlineExceeded,
@@ -91,14 +76,11 @@ impl AgentClient {
     }
 
     /// Receives the events of an action until its end.
-    async fn receive_action_end<T>(
+    async fn receive_action_end(
         &self,
-        opened: Result<Response<Streaming<T>>, Status>,
+        opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
         tell: impl Fn(ActionProgress),
-    ) -> Result<ActionResult, OperationError>
-    where
-        ActionEvent: TryFrom<T, Error = ProtocolError>,
-    {
+    ) -> Result<ActionResult, OperationError> {
         let told = |status: Status| OperationError::new(status.code(), self.describe_failure(&status));
         let mut events = opened.map_err(told)?.into_inner();
         while let Some(event) = events.message().await.map_err(told)? {
@@ -212,11 +194,11 @@ impl AgentClient {
             Err(error) => return refused(error.message),
         };
         let call = client.reload_config(v1::AgentServiceReloadConfigRequest { target });
-        match tokio::time::timeout(RELOAD_TIMEOUT, call).await {
+        match tokio::time::timeout(AGENT_RELOAD_TIMEOUT, call).await {
             Err(_) => refused(format!(
                 "the agent at {} has not said within {} s how its reload ended; look at the status",
                 self.address,
-                RELOAD_TIMEOUT.as_secs()
+                AGENT_RELOAD_TIMEOUT.as_secs()
             )),
             Ok(Ok(response)) => response.into_inner().into(),
             Ok(Err(status)) => refused(match (status.code(), status.message()) {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::prerequisite::{REPEAT_INTERVAL, RemotePrerequisite};
+use rta_shared::prerequisite::RemotePrerequisite;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::ScanFigures;
+use rta_shared::timing::{MAX_AGENT_SILENCE, NOTICE_TIMEOUT, PREREQUISITES_INTERVAL};
 use tokio::sync::{Notify, watch};
 use tonic::Code;
 
@@ -19,14 +20,9 @@ use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
 use crate::state::prerequisites::PrerequisitesByHost;
 
-/// Maximum silence: an agent sends at least every 2 seconds, and counts as lost after this time. Together
-/// with the delay of the page, a lost host is unknown within 5 seconds.
-const MAX_SILENCE: Duration = Duration::from_secs(3);
 /// Delays between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
-/// Time limit for an agent's answer to a notice, and the delay before a retry.
-const NOTICE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// State that is sent to the agents, each the part of its own host.
 #[derive(Clone, Debug)]
@@ -75,7 +71,7 @@ impl AgentClient {
         notices: &AgentNotices,
     ) -> String {
         let silent = || {
-            let seconds = MAX_SILENCE.as_secs();
+            let seconds = MAX_AGENT_SILENCE.as_secs();
             format!(
                 "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
                 self.address
@@ -83,7 +79,7 @@ impl AgentClient {
         };
         let mut client = self.client.clone();
         let opening = client.watch_report(v1::WatchReportRequest {});
-        let mut stream = match tokio::time::timeout(MAX_SILENCE, opening).await {
+        let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
             Err(_) => return silent(),
             Ok(Err(status)) => return self.describe_failure(&status),
             Ok(Ok(response)) => response.into_inner(),
@@ -91,7 +87,7 @@ impl AgentClient {
         let known = Notify::new();
         let reading = async {
             loop {
-                let event = match tokio::time::timeout(MAX_SILENCE, stream.message()).await {
+                let event = match tokio::time::timeout(MAX_AGENT_SILENCE, stream.message()).await {
                     Err(_) => return silent(),
                     Ok(Err(status)) => return self.describe_failure(&status),
                     Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
@@ -178,7 +174,7 @@ impl AgentClient {
             told = own;
             let again = async {
                 match told {
-                    Some(_) => tokio::time::sleep(REPEAT_INTERVAL).await,
+                    Some(_) => tokio::time::sleep(PREREQUISITES_INTERVAL).await,
                     None => std::future::pending().await,
                 }
             };

@@ -6,10 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
-use rta_shared::action::ActionKind;
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
-use rta_shared::proto::{action_kind, v1};
+use rta_shared::proto::{requested_action_kind, v1};
 use rta_shared::selector::Selector;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
@@ -33,24 +32,6 @@ pub(crate) struct AggregatorGrpc {
 type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl AggregatorGrpc {
-    /// Begins a plan, and streams its events.
-    async fn stream_action<R, T>(
-        &self,
-        kind: ActionKind,
-        request: Request<R>,
-        parts: impl FnOnce(R) -> (Option<v1::PlanWish>, Option<v1::PlanConduct>),
-        message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
-    ) -> Result<Response<MessageStream<T>>, Status> {
-        let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
-        let (wish, options) = parts(request.into_inner());
-        let (options, user) = options.unwrap_or_default().parts();
-        let wish = wish.unwrap_or_default().into();
-        let by = caller.requester(&user);
-        let plan_run =
-            self.operations.begin_plan(kind, &wish, options, by).await.map_err(OperationError::from)?;
-        Ok(Response::new(self.stream_plan(plan_run, message)))
-    }
-
     /// Streams a plan's events from its beginning to its end.
     fn stream_plan<T>(
         &self,
@@ -91,42 +72,27 @@ impl AggregatorService for AggregatorGrpc {
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
         let v1::PlanRequest { kind, wish } = request.into_inner();
-        let kind = action_kind(kind).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let kind = requested_action_kind(kind)?;
         let plan = self.operations.plan(kind, &wish.unwrap_or_default().into()).await?;
         Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
-    type StartStream = MessageStream<v1::AggregatorServiceStartResponse>;
+    type ActStream = MessageStream<v1::AggregatorServiceActResponse>;
 
-    async fn start(
+    async fn act(
         &self,
-        request: Request<v1::AggregatorServiceStartRequest>,
-    ) -> Result<Response<Self::StartStream>, Status> {
-        let parts = |request: v1::AggregatorServiceStartRequest| (request.wish, request.conduct);
-        let message = |event| v1::AggregatorServiceStartResponse { event: Some(event) };
-        self.stream_action(ActionKind::Start, request, parts, message).await
-    }
-
-    type StopStream = MessageStream<v1::AggregatorServiceStopResponse>;
-
-    async fn stop(
-        &self,
-        request: Request<v1::AggregatorServiceStopRequest>,
-    ) -> Result<Response<Self::StopStream>, Status> {
-        let parts = |request: v1::AggregatorServiceStopRequest| (request.wish, request.conduct);
-        let message = |event| v1::AggregatorServiceStopResponse { event: Some(event) };
-        self.stream_action(ActionKind::Stop, request, parts, message).await
-    }
-
-    type RestartStream = MessageStream<v1::AggregatorServiceRestartResponse>;
-
-    async fn restart(
-        &self,
-        request: Request<v1::AggregatorServiceRestartRequest>,
-    ) -> Result<Response<Self::RestartStream>, Status> {
-        let parts = |request: v1::AggregatorServiceRestartRequest| (request.wish, request.conduct);
-        let message = |event| v1::AggregatorServiceRestartResponse { event: Some(event) };
-        self.stream_action(ActionKind::Restart, request, parts, message).await
+        request: Request<v1::AggregatorServiceActRequest>,
+    ) -> Result<Response<Self::ActStream>, Status> {
+        let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
+        let v1::AggregatorServiceActRequest { kind, wish, conduct } = request.into_inner();
+        let kind = requested_action_kind(kind)?;
+        let (options, user) = conduct.unwrap_or_default().parts();
+        let by = caller.requester(&user);
+        let wish = wish.unwrap_or_default().into();
+        let plan_run =
+            self.operations.begin_plan(kind, &wish, options, by).await.map_err(OperationError::from)?;
+        let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };
+        Ok(Response::new(self.stream_plan(plan_run, message)))
     }
 
     type WatchPlanStream = MessageStream<v1::WatchPlanResponse>;

@@ -24,22 +24,22 @@ pub(crate) struct InstanceSnapshot {
 impl InstanceSnapshot {
     /// Returns true if all of it runs.
     pub(crate) fn is_running(self) -> bool {
-        self.state == Some(State::Running)
+        self.state.is_some_and(State::is_running)
     }
 
     /// Returns true if at least a part of it runs, so that others may depend on it.
     pub(crate) fn is_serving(self) -> bool {
-        matches!(self.state, Some(State::Running | State::Partial))
+        self.state.is_some_and(State::is_serving)
     }
 
     /// Returns true if a part of it runs, starts or stops.
     pub(crate) fn is_alive(self) -> bool {
-        self.is_serving() || matches!(self.state, Some(State::Starting | State::Stopping))
+        self.is_serving() || self.state.is_some_and(State::is_transient)
     }
 
     /// Returns true if the state is known.
     pub(crate) fn is_known(self) -> bool {
-        !matches!(self.state, None | Some(State::Unknown))
+        self.state.is_some_and(State::is_known)
     }
 }
 
@@ -63,10 +63,8 @@ pub(crate) fn instance_snapshots(
     let snapshot = |at| {
         let id = graph.id(at);
         let seen = seen.get(id);
-        // An instance that only waits for its probe must not be launched a second time.
-        let state = seen.and_then(|seen| if seen.awaits_probe() { Some(State::Running) } else { seen.state });
         InstanceSnapshot {
-            state,
+            state: seen.and_then(|seen| seen.run_state()),
             health: seen.map_or(Health::Unknown, |seen| seen.health),
             startable: startable(&id.component),
         }

@@ -8,7 +8,6 @@ use rta_shared::action::ActionKind;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 use rta_shared::planned_stop::PlannedStop;
-use rta_shared::report::State;
 
 use crate::plans::run::{PlanRun, PlanSnapshot};
 use crate::store::{EventStoreHandle, UnfinishedPlan};
@@ -63,7 +62,8 @@ pub(crate) fn close_plan(
             // The agent continues without the aggregator, and may not have finished yet.
             let is_stopped = known
                 .get(&step.instance)
-                .is_some_and(|known| matches!(known.state, Some(State::Stopped | State::Stopping)));
+                .and_then(|known| known.state)
+                .is_some_and(|state| state.is_known() && !state.is_started());
             if begun.plan.kind == ActionKind::Stop && is_stopped {
                 // The time of the stop was not observed.
                 let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
@@ -88,6 +88,8 @@ fn state_sentence(instance: Option<&InstanceOverview>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::report::State;
+
     use super::*;
     use crate::plans::run::tests::plan_begin;
     use crate::sample_overview::sample;

@@ -9,7 +9,6 @@ use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, InstanceId};
 use rta_shared::planned_stop::PlannedStop;
-use rta_shared::report::State;
 
 /// Time after a stop within which a report that does not show it may be older than the stop.
 const REPORT_DELAY: Duration = Duration::from_secs(5);
@@ -72,26 +71,27 @@ impl PlannedStops {
                     let held = &mut of_host[at];
                     let cause = instance.down_cause.as_ref();
                     match instance.state {
-                        Some(State::Stopped)
-                            if cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall)) =>
+                        Some(state)
+                            if state.is_stopped()
+                                && cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall)) =>
                         {
                             ended.push(of_host.swap_remove(at).id);
                         }
-                        Some(State::Stopped) => {
+                        Some(state) if state.is_stopped() => {
                             held.unseen_since = None;
                             let own =
                                 cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
                             instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
                             instance.stopped_by = Some(held.stop.clone());
                         }
-                        Some(State::Running | State::Partial | State::Starting) => {
+                        Some(state) if state.is_started() => {
                             let may_be_older = |since| now.saturating_duration_since(since) < REPORT_DELAY;
                             if !held.unseen_since.is_some_and(may_be_older) {
                                 ended.push(of_host.swap_remove(at).id);
                             }
                         }
                         // The state is unknown, or the instance is being stopped again.
-                        Some(State::Stopping | State::Unknown) | None => {}
+                        Some(_) | None => {}
                     }
                 }
                 if of_host.is_empty() {
@@ -152,6 +152,7 @@ fn ended_in_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> 
 mod tests {
     use rta_shared::action::Requester;
     use rta_shared::overview::Health;
+    use rta_shared::report::State;
 
     use super::*;
     use crate::sample_overview::{instance, sample};

@@ -9,6 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
+use rta_shared::action::ActionKind;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
@@ -46,7 +47,10 @@ pub fn router(
     access: AccessControl,
     proxies: &[IpNetwork],
 ) -> Router {
-    Router::new()
+    let action_routes = ActionKind::ALL.into_iter().fold(Router::new(), |router, kind| {
+        router.route(&format!("/{kind}"), plan::handler::action_handler(kind))
+    });
+    action_routes
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
@@ -68,9 +72,6 @@ pub fn router(
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))
         .route("/plan", get(plan::handler::plan))
-        .route("/start", post(plan::handler::start))
-        .route("/stop", post(plan::handler::stop))
-        .route("/restart", post(plan::handler::restart))
         .route("/cancel", post(plan::handler::cancel))
         .route(&STYLE.path, get(async || asset(&STYLE)))
         .route(&MORPH.path, get(async || asset(&MORPH)))
@@ -193,8 +194,10 @@ mod tests {
     fn table_has_every_route() {
         let routes = include_str!("router.rs").split_once("pub fn router").unwrap().1;
         let routes = routes.split_once(".fallback(").unwrap().0;
-        let named: Vec<&str> =
+        let actions = ActionKind::ALL.map(|kind| format!("/{kind}"));
+        let mut named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        named.extend(actions.iter().map(String::as_str));
         let mut listed: Vec<&str> = HTTP_ROUTES.iter().map(|rule| rule.path).collect();
         listed.dedup();
         for path in &named {

@@ -1,6 +1,7 @@
 //! Flags of start, stop and restart.
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
+use rta_shared::action::ActionKind;
 use rta_shared::plan::ActionRequest;
 use rta_shared::selector::Selector;
 
@@ -59,6 +60,28 @@ impl ActionArgs {
     }
 }
 
+/// Command that begins an action.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ActionCommand {
+    /// Start components, and first those of their dependencies that are not up
+    Start(ActionArgs),
+    /// Stop components, and first those that depend on them
+    Stop(ActionArgs),
+    /// Restart components; running dependents are stopped first and started again
+    Restart(ActionArgs),
+}
+
+impl ActionCommand {
+    /// Returns the action and its arguments.
+    pub(crate) fn parts(&self) -> (ActionKind, &ActionArgs) {
+        match self {
+            Self::Start(arguments) => (ActionKind::Start, arguments),
+            Self::Stop(arguments) => (ActionKind::Stop, arguments),
+            Self::Restart(arguments) => (ActionKind::Restart, arguments),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -68,7 +91,7 @@ mod tests {
 
     fn parse_stop(line: &str) -> Option<Result<ActionRequest, CommandFailure>> {
         match CliArgs::try_parse_from(line.split(' ')).ok()?.command {
-            CliCommand::Remote(RemoteCommand::Stop(control)) => Some(control.action_request()),
+            CliCommand::Remote(RemoteCommand::Act(command)) => Some(command.parts().1.action_request()),
             other => panic!("{other:?}"),
         }
     }
@@ -112,7 +135,7 @@ mod tests {
         }
         let no_name = CliArgs::try_parse_from(["rta", "stop", "", "--env", "DEV"]).unwrap();
         assert!(
-            matches!(no_name.command, CliCommand::Remote(RemoteCommand::Stop(stop)) if stop.action_request().is_err())
+            matches!(no_name.command, CliCommand::Remote(RemoteCommand::Act(stop)) if stop.parts().1.action_request().is_err())
         );
         assert!(parse_stop("rta stop --all").unwrap().unwrap().all);
         let host = parse_stop("rta stop --host h").unwrap().unwrap();

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::action::ActionArgs;
+pub(crate) use self::action::{ActionArgs, ActionCommand};
 pub(crate) use self::check::CheckArgs;
 pub(crate) use self::operate::{
     EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenanceTarget,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use rta_shared::selector::Selector;
 
-use super::{ActionArgs, EventsArgs, LogsArgs, MaintenanceArgs};
+use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs};
 use crate::exit::{CommandFailure, USAGE};
 
 /// Command that the aggregator answers, from the command line or at the prompt.
@@ -42,12 +42,8 @@ pub(crate) enum RemoteCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Start components, and first those of their dependencies that are not up
-    Start(ActionArgs),
-    /// Stop components, and first those that depend on them
-    Stop(ActionArgs),
-    /// Restart components; running dependents are stopped first and started again
-    Restart(ActionArgs),
+    #[command(flatten)]
+    Act(ActionCommand),
     /// Show or change maintenance, which suppresses alerts and automatic starts
     Maintenance(MaintenanceArgs),
     /// Show events, newest last

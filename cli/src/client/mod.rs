@@ -24,6 +24,7 @@ use rta_shared::redact::redact_text;
 use rta_shared::reload::PlatformReload;
 use rta_shared::sanitize::{printable, printable_lines};
 use rta_shared::selector::Selector;
+use rta_shared::timing::{CLIENT_PING_INTERVAL, RELOAD_TIMEOUT, RESPONSE_TIMEOUT};
 use rta_shared::tls::error_text::describe_tls_error;
 use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
 use tonic::service::interceptor::InterceptedService;
@@ -37,12 +38,6 @@ use crate::exit::{CommandFailure, FAILED, UNAVAILABLE, USAGE};
 /// Default port of the aggregator, for addresses without one.
 const DEFAULT_PORT: u16 = 7600;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time limit for a reload. The aggregator gives each agent 10 s, and earlier reloads finish first.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Interval and time limit of HTTP/2 pings, which detect a connection left dangling by a network cut: a
-/// followed stream must not seem to stand still.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Size limit for the headers of a response, in bytes. An error status is sent as a header, and the status
 /// for an ambiguous name lists every place that has the name.
 const MAX_HEADER_BYTES: u32 = 256 * 1024;
@@ -108,8 +103,8 @@ impl AggregatorClient {
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_INTERVAL)
+            .http2_keep_alive_interval(CLIENT_PING_INTERVAL)
+            .keep_alive_timeout(CLIENT_PING_INTERVAL)
             .keep_alive_while_idle(true)
             .http2_max_header_list_size(MAX_HEADER_BYTES);
         let channel = if let Some(paths) = paths {
@@ -179,21 +174,12 @@ impl AggregatorClient {
         user: &str,
     ) -> Result<PlanEventStream, CommandFailure> {
         let mut calls = self.calls.clone();
-        let (wish, conduct) = (Some(request.into()), Some(v1::PlanConduct::new(options, user)));
-        Ok(match kind {
-            ActionKind::Start => {
-                let call = calls.start(v1::AggregatorServiceStartRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-            ActionKind::Stop => {
-                let call = calls.stop(v1::AggregatorServiceStopRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-            ActionKind::Restart => {
-                let call = calls.restart(v1::AggregatorServiceRestartRequest { wish, conduct });
-                self.plan_events(self.await_start(call).await?, |response| response.event)
-            }
-        })
+        let request = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            wish: Some(request.into()),
+            conduct: Some(v1::PlanConduct::new(options, user)),
+        };
+        Ok(self.plan_events(self.await_start(calls.act(request)).await?, |response| response.event))
     }
 
     /// Replays a plan's events from its beginning and follows them.

@@ -59,10 +59,9 @@ pub(crate) async fn run_remote(
             Ok(OK)
         }
         RemoteCommand::Watch { name, place } => run_watch(client, &place.selector(name)?, style, out).await,
-        RemoteCommand::Start(arguments) => run_action(ActionKind::Start, arguments, client, style, out).await,
-        RemoteCommand::Stop(arguments) => run_action(ActionKind::Stop, arguments, client, style, out).await,
-        RemoteCommand::Restart(arguments) => {
-            run_action(ActionKind::Restart, arguments, client, style, out).await
+        RemoteCommand::Act(command) => {
+            let (kind, arguments) = command.parts();
+            run_action(kind, arguments, client, style, out).await
         }
         RemoteCommand::Maintenance(arguments) => run_maintenance(arguments, client, out).await,
         RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,

@@ -19,7 +19,7 @@ mod tests;
 use std::io::Write;
 use std::time::Duration;
 
-use rta_shared::action::{ActionKind, ActionOutcome as Ended};
+use rta_shared::action::ActionKind;
 use rta_shared::plan::{ExecutionOptions, Plan};
 
 use self::confirm_prompt::{ConfirmPrompt, UserInput};
@@ -121,12 +121,7 @@ fn nothing_done() -> CommandFailure {
 }
 
 fn print_nothing_to_do(kind: ActionKind, out: &mut (dyn Write + Send)) -> CommandResult {
-    let why = match kind {
-        ActionKind::Start => Ended::AlreadyRunning.to_string(),
-        ActionKind::Stop => Ended::AlreadyStopped.to_string(),
-        ActionKind::Restart => "nothing is there to be restarted".to_owned(),
-    };
-    writeln!(out, "nothing to do: {why}")?;
+    writeln!(out, "nothing to do: {}", kind.nothing_to_do_reason())?;
     Ok(OK)
 }
 

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use rta_shared::plan::{ActionRequest, StepState};
 
 use super::*;
-use crate::args::{CliArgs, CliCommand, RemoteCommand};
+use crate::args::{ActionCommand, CliArgs, CliCommand, RemoteCommand};
 use crate::exit::UNAVAILABLE;
 use crate::fake_aggregator::{
     AggregatorScript, FakeAggregator, plan_ended, plan_started, sample_plan, step_changed,
@@ -44,7 +44,7 @@ impl ConfirmPrompt for ScriptedPrompt {
 
 fn parse_start(line: &str) -> ActionArgs {
     match CliArgs::parse_from(line.split(' ')).command {
-        CliCommand::Remote(RemoteCommand::Start(arguments)) => arguments,
+        CliCommand::Remote(RemoteCommand::Act(ActionCommand::Start(arguments))) => arguments,
         other => panic!("{other:?}"),
     }
 }

@@ -169,9 +169,7 @@ impl ReplSession<'_> {
             }
             // These handle Ctrl-C themselves. A status that is not up does not count as a failed command;
             // an incomplete plan does.
-            PromptCommand::Remote(
-                command @ (RemoteCommand::Start(_) | RemoteCommand::Stop(_) | RemoteCommand::Restart(_)),
-            ) => {
+            PromptCommand::Remote(command @ RemoteCommand::Act(_)) => {
                 let code = self.runtime.block_on(run_remote(command, client, style, out))?;
                 Ok(if code == OK { LineOutcome::Succeeded } else { LineOutcome::Failed })
             }

@@ -47,9 +47,7 @@ const fn post(path: &'static str, right: Right) -> RouteRule {
 pub const AGENT_METHODS: &[MethodRule] = &[
     method("/rta.v1.AgentService/GetReport", Right::View),
     method("/rta.v1.AgentService/WatchReport", Right::View),
-    method("/rta.v1.AgentService/Start", Right::Act),
-    method("/rta.v1.AgentService/Stop", Right::Act),
-    method("/rta.v1.AgentService/Restart", Right::Act),
+    method("/rta.v1.AgentService/Act", Right::Act),
     method("/rta.v1.AgentService/SetMaintenance", Right::Act),
     method("/rta.v1.AgentService/SetPrerequisites", Right::Act),
     method("/rta.v1.AgentService/ReadLog", Right::View),
@@ -67,9 +65,7 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/rta.v1.AggregatorService/WatchOverview", Right::View),
     method("/rta.v1.AggregatorService/Refresh", Right::View),
     method("/rta.v1.AggregatorService/Plan", Right::View),
-    method("/rta.v1.AggregatorService/Start", Right::Act),
-    method("/rta.v1.AggregatorService/Stop", Right::Act),
-    method("/rta.v1.AggregatorService/Restart", Right::Act),
+    method("/rta.v1.AggregatorService/Act", Right::Act),
     method("/rta.v1.AggregatorService/WatchPlan", Right::View),
     method("/rta.v1.AggregatorService/CancelPlan", Right::Act),
     method("/rta.v1.AggregatorService/ListEvents", Right::View),
@@ -166,9 +162,9 @@ mod tests {
 
     #[test]
     fn what_is_in_no_row_has_no_right() {
-        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AgentService/Stop"), Some(Right::Act));
-        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AgentService/stop"), None);
-        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AggregatorService/Stop"), None);
+        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AgentService/Act"), Some(Right::Act));
+        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AgentService/act"), None);
+        assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AggregatorService/Act"), None);
         assert_eq!(route_right("HEAD", "/healthz"), Some(Right::Open));
         assert_eq!(route_right("GET", "/assets/style-1.css"), Some(Right::Open));
         for (method, path) in

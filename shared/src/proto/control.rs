@@ -1,5 +1,7 @@
 //! Conversions of starts, stops and restarts to and from their protobuf messages.
 
+use tonic::Status;
+
 use super::{
     ProtocolError, from_wire_duration, from_wire_time, optional, to_wire_duration, to_wire_time, v1,
 };
@@ -21,13 +23,31 @@ impl From<ActionKind> for v1::ActionKind {
 ///
 /// # Errors
 /// Returns an error if this version does not know the number.
-pub fn action_kind(kind: i32) -> Result<ActionKind, ProtocolError> {
+pub(super) fn action_kind(kind: i32) -> Result<ActionKind, ProtocolError> {
     match v1::ActionKind::try_from(kind) {
         Ok(v1::ActionKind::Start) => Ok(ActionKind::Start),
         Ok(v1::ActionKind::Stop) => Ok(ActionKind::Stop),
         Ok(v1::ActionKind::Restart) => Ok(ActionKind::Restart),
         Ok(v1::ActionKind::Unspecified) | Err(_) => Err(ProtocolError::unknown("kind", kind)),
     }
+}
+
+/// Converts the kind of a requested action from its number on the wire.
+///
+/// # Errors
+/// Returns `INVALID_ARGUMENT` if the request does not name an action, or one that this version does not know.
+pub fn requested_action_kind(kind: i32) -> Result<ActionKind, Status> {
+    action_kind(kind).map_err(|_| {
+        let known = ActionKind::ALL.map(|kind| format!("{} {kind}", i32::from(v1::ActionKind::from(kind))));
+        let known = known.join(", ");
+        Status::invalid_argument(match kind {
+            0 => format!("the request names no action; nothing was done; set its kind to one of {known}"),
+            _ => format!(
+                "the request asks for action {kind}, which this version of rta does not know; nothing was \
+                 done; known are {known}"
+            ),
+        })
+    })
 }
 
 impl From<&Requester> for v1::Requester {
@@ -148,39 +168,27 @@ impl TryFrom<v1::ActionResult> for ActionResult {
     }
 }
 
-/// Implements the conversions for the three streams of an agent's actions, which have the same content in
-/// different message types.
-macro_rules! action_events {
-    ($($response:ident, $event:ident;)*) => {$(
-        impl From<&ActionEvent> for v1::$response {
-            fn from(event: &ActionEvent) -> Self {
-                use v1::$event::Event;
-                let event = match event {
-                    ActionEvent::Progress(progress) => Event::Progress(progress.into()),
-                    ActionEvent::Done(done) => Event::Result(done.into()),
-                };
-                Self { event: Some(event) }
-            }
-        }
-
-        impl TryFrom<v1::$response> for ActionEvent {
-            type Error = ProtocolError;
-
-            fn try_from(response: v1::$response) -> Result<Self, ProtocolError> {
-                use v1::$event::Event;
-                match response.event.ok_or(ProtocolError::Missing("event"))? {
-                    Event::Progress(progress) => Ok(Self::Progress(progress.try_into()?)),
-                    Event::Result(result) => Ok(Self::Done(result.try_into()?)),
-                }
-            }
-        }
-    )*};
+impl From<&ActionEvent> for v1::AgentServiceActResponse {
+    fn from(event: &ActionEvent) -> Self {
+        use v1::agent_service_act_response::Event;
+        let event = match event {
+            ActionEvent::Progress(progress) => Event::Progress(progress.into()),
+            ActionEvent::Done(done) => Event::Result(done.into()),
+        };
+        Self { event: Some(event) }
+    }
 }
 
-action_events! {
-    AgentServiceStartResponse, agent_service_start_response;
-    AgentServiceStopResponse, agent_service_stop_response;
-    AgentServiceRestartResponse, agent_service_restart_response;
+impl TryFrom<v1::AgentServiceActResponse> for ActionEvent {
+    type Error = ProtocolError;
+
+    fn try_from(response: v1::AgentServiceActResponse) -> Result<Self, ProtocolError> {
+        use v1::agent_service_act_response::Event;
+        match response.event.ok_or(ProtocolError::Missing("event"))? {
+            Event::Progress(progress) => Ok(Self::Progress(progress.try_into()?)),
+            Event::Result(result) => Ok(Self::Done(result.try_into()?)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +196,8 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
+
+    use tonic::Code;
 
     use super::*;
 
@@ -203,7 +213,7 @@ mod tests {
             let progress =
                 ActionProgress { at: Timestamp::UNIX_EPOCH, phase, text: "so".to_owned(), pids: vec![1, 2] };
             let event = ActionEvent::Progress(progress);
-            assert_eq!(v1::AgentServiceStartResponse::from(&event).try_into(), Ok(event));
+            assert_eq!(v1::AgentServiceActResponse::from(&event).try_into(), Ok(event));
         }
         for outcome in [
             ActionOutcome::Started,
@@ -217,8 +227,30 @@ mod tests {
                 took: Duration::from_millis(1500),
                 warning: None,
             });
-            assert_eq!(v1::AgentServiceRestartResponse::from(&event).try_into(), Ok(event));
+            assert_eq!(v1::AgentServiceActResponse::from(&event).try_into(), Ok(event));
         }
+    }
+
+    #[test]
+    fn absent_and_unknown_kinds_are_refused() {
+        assert_eq!(requested_action_kind(3).ok(), Some(ActionKind::Restart));
+        let refusals = [0, 99, -1].map(|kind| requested_action_kind(kind).unwrap_err());
+        assert!(refusals.iter().all(|refusal| refusal.code() == Code::InvalidArgument));
+        let known = "1 start, 2 stop, 3 restart";
+        assert_eq!(
+            refusals.map(|refusal| refusal.message().to_owned()),
+            [
+                format!("the request names no action; nothing was done; set its kind to one of {known}"),
+                format!(
+                    "the request asks for action 99, which this version of rta does not know; nothing was \
+                     done; known are {known}"
+                ),
+                format!(
+                    "the request asks for action -1, which this version of rta does not know; nothing was \
+                     done; known are {known}"
+                ),
+            ]
+        );
     }
 
     #[test]

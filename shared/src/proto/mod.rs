@@ -16,7 +16,7 @@ mod report;
 mod supervision;
 mod usage;
 
-pub use control::action_kind;
+pub use control::requested_action_kind;
 
 use std::time::Duration;
 

@@ -93,27 +93,24 @@ impl UnaryService<v1::GetReportRequest> for FakeAgentService {
     }
 }
 
-/// Implements the actions, each of which has its own message types of the same form.
-macro_rules! actions {
-    ($($request:ident, $response:ident, $event:ident, $state:ident, $outcome:ident;)*) => {$(
-        impl ServerStreamingService<v1::$request> for FakeAgentService {
-            type Response = v1::$response;
-            type ResponseStream = EventStream<Self::Response>;
-            type Future = StreamResponse<Self::Response>;
+impl ServerStreamingService<v1::AgentServiceActRequest> for FakeAgentService {
+    type Response = v1::AgentServiceActResponse;
+    type ResponseStream = EventStream<Self::Response>;
+    type Future = StreamResponse<Self::Response>;
 
-            fn call(&mut self, request: Request<v1::$request>) -> Self::Future {
-                let component = request.into_inner().component;
-                let result = self.act(&component, v1::State::$state, v1::ActionOutcome::$outcome);
-                only(v1::$response { event: Some(v1::$event::Event::Result(result)) })
-            }
-        }
-    )*};
-}
-
-actions! {
-    AgentServiceStartRequest, AgentServiceStartResponse, agent_service_start_response, Running, Started;
-    AgentServiceStopRequest, AgentServiceStopResponse, agent_service_stop_response, Stopped, Stopped;
-    AgentServiceRestartRequest, AgentServiceRestartResponse, agent_service_restart_response, Running, Restarted;
+    fn call(&mut self, request: Request<v1::AgentServiceActRequest>) -> Self::Future {
+        let request = request.into_inner();
+        let (state, outcome) = match request.kind() {
+            v1::ActionKind::Start => (v1::State::Running, v1::ActionOutcome::Started),
+            v1::ActionKind::Stop => (v1::State::Stopped, v1::ActionOutcome::Stopped),
+            v1::ActionKind::Restart => (v1::State::Running, v1::ActionOutcome::Restarted),
+            v1::ActionKind::Unspecified => return ready(Err(Status::invalid_argument("unknown kind"))),
+        };
+        let result = self.act(&request.component, state, outcome);
+        only(v1::AgentServiceActResponse {
+            event: Some(v1::agent_service_act_response::Event::Result(result)),
+        })
+    }
 }
 
 impl tonic::codegen::Service<http::Request<Body>> for FakeAgentService {
@@ -137,16 +134,8 @@ impl tonic::codegen::Service<http::Request<Body>> for FakeAgentService {
                 "GetReport" => {
                     Grpc::new(ProstCodec::<_, v1::GetReportRequest>::default()).unary(agent, request).await
                 }
-                "Start" => {
-                    let codec = ProstCodec::<_, v1::AgentServiceStartRequest>::default();
-                    Grpc::new(codec).server_streaming(agent, request).await
-                }
-                "Stop" => {
-                    let codec = ProstCodec::<_, v1::AgentServiceStopRequest>::default();
-                    Grpc::new(codec).server_streaming(agent, request).await
-                }
-                "Restart" => {
-                    let codec = ProstCodec::<_, v1::AgentServiceRestartRequest>::default();
+                "Act" => {
+                    let codec = ProstCodec::<_, v1::AgentServiceActRequest>::default();
                     Grpc::new(codec).server_streaming(agent, request).await
                 }
                 _ => Status::unimplemented("").into_http(),

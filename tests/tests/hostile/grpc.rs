@@ -19,13 +19,14 @@ use crate::{assert_untouched, open_files, send, start_cluster, wait_for_closed_c
 type Client = AggregatorServiceClient<Channel>;
 
 /// Returns a request to start `app` and touch nothing else.
-fn start() -> v1::AggregatorServiceStartRequest {
+fn start() -> v1::AggregatorServiceActRequest {
     of_component("app".to_owned())
 }
 
-fn of_component(component: String) -> v1::AggregatorServiceStartRequest {
+fn of_component(component: String) -> v1::AggregatorServiceActRequest {
     let wish = v1::PlanWish { component, ..Default::default() };
-    v1::AggregatorServiceStartRequest { wish: Some(wish), conduct: None }
+    let kind = v1::ActionKind::Start.into();
+    v1::AggregatorServiceActRequest { kind, wish: Some(wish), conduct: None }
 }
 
 #[test]
@@ -91,13 +92,13 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     let runtime = Runtime::new().unwrap();
     let client = runtime.block_on(Client::connect(format!("http://{}", cluster.aggregator.grpc))).unwrap();
     let people = &cluster.users();
-    let begin = |token: Option<&str>, message: v1::AggregatorServiceStartRequest| {
+    let begin = |token: Option<&str>, message: v1::AggregatorServiceActRequest| {
         let mut request = Request::new(message);
         if let Some(token) = token {
             request.metadata_mut().insert("authorization", token.parse().unwrap());
         }
         let mut client = client.clone();
-        runtime.block_on(async move { client.start(request).await.map(drop) })
+        runtime.block_on(async move { client.act(request).await.map(drop) })
     };
     let viewer = format!("Bearer {}", people.viewer_token);
     let longer = format!("Bearer {}0", people.operator_token);
@@ -131,6 +132,12 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
         let status = begin(Some(&bearer), of_component(component)).unwrap_err();
         assert!(expected.contains(&status.code()), "{what}: {status:?}");
         assert_eq!(cluster.config.find_process("app"), None, "{what}");
+    }
+    for (kind, text) in [(0, "names no action"), (99, "asks for action 99")] {
+        let status = begin(Some(&bearer), v1::AggregatorServiceActRequest { kind, ..start() }).unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains(text), "{status}");
+        assert_eq!(cluster.config.find_process("app"), None, "{kind}");
     }
     assert_untouched(&cluster, &operator, "false tokens");
     assert!(begin(Some(&bearer), start()).is_ok());
@@ -170,7 +177,7 @@ fn what_is_not_http_2_is_cut_off() {
     let without_end: Vec<u8> = (0..3_000).flat_map(|_| frame(CONTINUATION, 0, 1, &[0; 64])).collect();
     let without_end = [frame(HEADERS, 0, 1, &head), without_end].concat();
     let rows = [
-        ("HTTP/1.1", b"POST /rta.v1.AggregatorService/Start HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+        ("HTTP/1.1", b"POST /rta.v1.AggregatorService/Act HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
         ("nonsense", vec![0xff; 65_536]),
         (
             "the start of TLS",

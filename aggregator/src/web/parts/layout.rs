@@ -123,7 +123,5 @@ pub(in crate::web) fn message(context: &RequestContext, title: &str, text: &str)
 /// Returns true if something is changing, so that the page reloads by itself.
 pub(crate) fn is_under_way(overview: &Overview, plans: &[PlanSnapshot]) -> bool {
     plans.iter().any(|plan| plan.end.is_none())
-        || overview
-            .instances()
-            .any(|located| matches!(located.instance.state, Some(State::Starting | State::Stopping)))
+        || overview.instances().any(|located| located.instance.state.is_some_and(State::is_transient))
 }

@@ -98,9 +98,7 @@ pub(crate) async fn preview_page(
     Query(query): Query<PreviewQuery>,
 ) -> Response {
     let PreviewQuery { action, environment, host, component } = query;
-    let known = [ActionKind::Start, ActionKind::Stop, ActionKind::Restart];
-    let kind = known.into_iter().find(|kind| kind.word() == action);
-    let Some(kind) = kind.filter(|_| context.may_act) else {
+    let Some(kind) = ActionKind::from_word(&action).filter(|_| context.may_act) else {
         let text = if context.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, layout::message(&context, "Not like this", text)).into_response();
     };

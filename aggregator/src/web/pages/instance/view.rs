@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::action::ActionKind;
 use rta_shared::attributes::CriterionKind;
 use rta_shared::format::{memory, percent};
 use rta_shared::overview::{Health, InstanceId, LocatedInstance, Overview};
@@ -122,19 +121,9 @@ fn fact(name: &str, value: &Markup) -> Markup {
 /// Renders the buttons. Each leads to a preview of the plan, which can be confirmed there.
 fn buttons(located: LocatedInstance<'_>) -> Markup {
     let id = located.id();
-    let state = match located.instance.awaits_probe() {
-        true => Some(State::Running),
-        false => located.instance.state,
-    };
-    let kinds: &[ActionKind] = match (state, located.instance.startable) {
-        (Some(State::Stopped), true) => &[ActionKind::Start],
-        (Some(State::Running | State::Partial), true) => &[ActionKind::Restart, ActionKind::Stop],
-        (Some(State::Running | State::Partial), false) => &[ActionKind::Stop],
-        _ => &[],
-    };
     html! {
         div.detail-actions {
-            @for kind in kinds {
+            @for kind in located.instance.allowed_actions() {
                 form method="get" action="/preview" {
                     input type="hidden" name="action" value=(kind.word());
                     (form::instance_fields(&id))

@@ -2,12 +2,14 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::action::ActionKind;
 use rta_shared::format::{memory, percent};
-use rta_shared::overview::{Health, InstanceOverview, LocatedInstance};
+use rta_shared::overview::{Health, LocatedInstance};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
 use crate::web::pages::overview::context::OverviewContext;
+use crate::web::pages::plan::view::capitalised;
 use crate::web::parts::anchors::anchor;
 use crate::web::parts::health::{HealthTone, badge, lasting, text};
 use crate::web::parts::links::{address, log_address};
@@ -87,29 +89,22 @@ fn tally(part: &PartReport) -> Markup {
 
 /// Renders the buttons that the state permits.
 fn control(context: &RequestContext, located: LocatedInstance<'_>) -> Markup {
-    let InstanceOverview { state, startable, .. } = located.instance;
-    let state = if located.instance.awaits_probe() { &Some(State::Running) } else { state };
+    let instance = located.instance;
     html! {
-        @match (state, startable) {
-            (Some(State::Stopped), true) => (button(context, "/start", "Start", located)),
-            (Some(State::Stopped), false) => {
-                span.hint title="The configuration has no start command for it" { "watched only" }
-            }
-            (Some(State::Running | State::Partial), startable) => {
-                @if *startable { (button(context, "/restart", "Restart", located)) }
-                (button(context, "/stop", "Stop", located))
-            }
-            (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
+        @for kind in instance.allowed_actions() { (button(context, *kind, located)) }
+        @if instance.state.is_some_and(State::is_stopped) && !instance.startable {
+            span.hint title="The configuration has no start command for it" { "watched only" }
         }
     }
 }
 
-fn button(context: &RequestContext, path: &str, word: &str, located: LocatedInstance<'_>) -> Markup {
+fn button(context: &RequestContext, kind: ActionKind, located: LocatedInstance<'_>) -> Markup {
     let id = located.id();
+    let word = capitalised(kind.word());
     let content = html! {
         (form::instance_fields(&id))
-        button type="submit" class=(word.to_lowercase())
+        button type="submit" class=(kind.word())
             aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
     };
-    form::post(context, path, None, &content)
+    form::post(context, &format!("/{kind}"), None, &content)
 }

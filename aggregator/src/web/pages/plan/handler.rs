@@ -4,6 +4,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, post};
 use jiff::Timestamp;
 use rta_shared::action::ActionKind;
 use rta_shared::name::MAX_NAME_LENGTH;
@@ -79,28 +80,11 @@ impl ActionForm {
     }
 }
 
-pub(crate) async fn start(
-    state: State<Operations>,
-    context: RequestContext,
-    form: Form<FormFields>,
-) -> Response {
-    handle_action(&state.0, ActionKind::Start, context, form.0).await
-}
-
-pub(crate) async fn stop(
-    state: State<Operations>,
-    context: RequestContext,
-    form: Form<FormFields>,
-) -> Response {
-    handle_action(&state.0, ActionKind::Stop, context, form.0).await
-}
-
-pub(crate) async fn restart(
-    state: State<Operations>,
-    context: RequestContext,
-    form: Form<FormFields>,
-) -> Response {
-    handle_action(&state.0, ActionKind::Restart, context, form.0).await
+/// Returns the handler of the buttons for `kind`.
+pub(crate) fn action_handler(kind: ActionKind) -> MethodRouter<Operations> {
+    post(async move |state: State<Operations>, context: RequestContext, form: Form<FormFields>| {
+        handle_action(&state.0, kind, context, form.0).await
+    })
 }
 
 async fn handle_action(

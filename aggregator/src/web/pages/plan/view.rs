@@ -1,7 +1,6 @@
 //! Page of one plan: its steps and their progress, or its effects if it is not confirmed yet.
 
 use maud::{Markup, html};
-use rta_shared::action::ActionKind;
 use rta_shared::format::counted;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Plan, Step, StepState};
@@ -191,10 +190,8 @@ fn reason(step: &Step) -> String {
     if step.named {
         return step.why.clone();
     }
-    match step.action {
-        ActionKind::Start => format!("not asked for: {}", step.why),
-        ActionKind::Stop | ActionKind::Restart => format!("taken down: {}", step.why),
-    }
+    let effect = if step.action.stops() { "taken down" } else { "not asked for" };
+    format!("{effect}: {}", step.why)
 }
 
 /// Returns the text with its first letter in upper case.
@@ -239,7 +236,7 @@ fn icon(state: StepState) -> Markup {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::action::Requester;
+    use rta_shared::action::{ActionKind, Requester};
     use rta_shared::plan::{PlanEnd, PlanStart};
 
     use super::*;
