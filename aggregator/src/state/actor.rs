@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::agent_id::AgentId;
 use crate::certificates;
 use crate::clock::ClockPair;
+use crate::events::EventBus;
 use crate::state::evaluate::evaluate_platform;
 use crate::state::host_state::{AgentUpdate, HostStates};
 use crate::state::maintenance::{
@@ -102,16 +103,17 @@ pub(crate) async fn flush_state(inbox: &StateInbox) {
 }
 
 /// Creates the state actor of `platform`, whose hosts have these `agents`: its inbox, its published state, and
-/// the task to run. Events go to `store`, which also supplies the state that an earlier aggregator left. The
-/// overview includes `own_impairments`; `heartbeat` shows that the actor works.
+/// the task to run. Events go to `events`, whose store also supplies the state that an earlier aggregator
+/// left. The overview includes `own_impairments`; `heartbeat` shows that the actor works.
 pub(crate) fn create_state_actor(
     platform: Arc<Platform>,
     agents: Vec<AgentId>,
-    store: EventStoreHandle,
+    events: EventBus,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
 ) -> (StateInbox, PublishedState, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
+    let store = events.store().clone();
     let graph = DependencyGraph::new(&platform);
     let now = ClockPair::now();
     let mut state_actor = StateActor {
@@ -135,6 +137,7 @@ pub(crate) fn create_state_actor(
         heartbeat,
         last_clock: now,
         started_at: now.wall,
+        events,
         store,
     };
     state_actor.health_times = HealthTimes::new(&state_actor.graph, &state_actor.store.health_changes());
@@ -170,6 +173,7 @@ struct StateActor {
     transitions: TransitionTracker,
     timeline_recorder: TimelineRecorder,
     usage_history: UsageHistory,
+    events: EventBus,
     store: EventStoreHandle,
     store_error: watch::Receiver<Option<String>>,
     /// Start of the event store's impairment.
@@ -264,13 +268,13 @@ impl StateActor {
                 // The configuration may have changed since the request was made.
                 new.retain(|one| is_configured(&self.platform, one));
                 self.maintenance.begin(&new);
-                new.iter().for_each(|one| self.store.append_event(begin_event(one)));
+                new.iter().for_each(|one| self.events.publish(begin_event(one)));
                 new
             }
             MaintenanceChange::End(places, by) => {
                 let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
                 let now = Timestamp::now();
-                ended.iter().for_each(|one| self.store.append_event(end_event(one, now, "", Some(&by))));
+                ended.iter().for_each(|one| self.events.publish(end_event(one, now, "", Some(&by))));
                 is_settled = self.maintenance.mark_known(places.into_iter().map(|place| place.host));
                 ended
             }
@@ -298,7 +302,7 @@ impl StateActor {
 
     fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
         let ended = self.maintenance.end(is_it);
-        ended.iter().for_each(|one| self.store.append_event(end_event(one, now, why, None)));
+        ended.iter().for_each(|one| self.events.publish(end_event(one, now, why, None)));
         if !ended.is_empty() {
             self.publish_maintenance();
         }
@@ -444,7 +448,7 @@ impl StateActor {
             change.log_change();
             for transition in self.transitions.track_change(&change, overview.generated_at) {
                 match transition {
-                    Transition::Event(event) => self.store.append_event(*event),
+                    Transition::Event(event) => self.events.publish(*event),
                     Transition::FirstValue(place, value) => first.push((place, value)),
                 }
             }
