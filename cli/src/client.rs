@@ -55,6 +55,32 @@ pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
 /// Stream of overviews: the current one, then one after every change.
 pub(crate) type Overviews = Pin<Box<dyn Stream<Item = Result<Overview, Failure>> + Send>>;
+/// Stream of recorded and new events.
+pub(crate) type EventItems = Pin<Box<dyn Stream<Item = Result<EventItem, Failure>> + Send>>;
+
+/// Item of a stream of events.
+#[derive(Debug)]
+pub(crate) enum EventItem {
+    Event(Box<Event>),
+    /// Maximum number of events that are not sent.
+    Missed(u64),
+    /// ID up to which all events have been sent.
+    CaughtUp(u64),
+}
+
+impl TryFrom<v1::watch_events_response::Item> for EventItem {
+    type Error = ProtocolError;
+
+    fn try_from(item: v1::watch_events_response::Item) -> Result<Self, ProtocolError> {
+        use v1::watch_events_response::Item;
+        Ok(match item {
+            Item::Event(event) => Self::Event(Box::new(event.try_into()?)),
+            Item::Missed(missed) => Self::Missed(missed),
+            Item::CaughtUp(last_id) => Self::CaughtUp(last_id),
+        })
+    }
+}
+
 /// Stream of log lines.
 pub(crate) type LogLines =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
@@ -238,6 +264,18 @@ impl Client {
         let events = self.within(ANSWER, calls.list_events(request)).await?.events;
         let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
         events.map_err(|error| self.misunderstood(&error))
+    }
+
+    /// Streams recorded events and then every new one.
+    pub(crate) async fn watch_events(&self, request: v1::WatchEventsRequest) -> Result<EventItems, Failure> {
+        let mut calls = self.calls.clone();
+        let stream = self.within(ANSWER, calls.watch_events(request)).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |response| {
+            let item = response.map_err(|status| client.sentence(&status))?.item;
+            let item = item.ok_or(ProtocolError::Missing("item")).and_then(EventItem::try_from);
+            item.map_err(|error| client.misunderstood(&error))
+        })))
     }
 
     /// Starts or ends maintenance and returns the changed entries.

@@ -27,7 +27,11 @@ pub(crate) async fn events(wish: &Events, client: &Client, out: &mut (dyn Write 
     Ok(OK)
 }
 
-fn request(wish: &Events, now: Timestamp) -> Result<v1::ListEventsRequest, Failure> {
+/// Returns the request for these events.
+///
+/// # Errors
+/// Returns an error if a name has a blank part.
+pub(crate) fn request(wish: &Events, now: Timestamp) -> Result<v1::ListEventsRequest, Failure> {
     let Selector { environment, host, component } = wish.place.selector(wish.component.as_slice())?;
     Ok(v1::ListEventsRequest {
         since: wish.since.map(|since| to_wire_time(since.moment(now))),

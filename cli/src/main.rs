@@ -9,6 +9,7 @@ mod control;
 mod demo;
 #[cfg(feature = "standalone")]
 mod discover;
+mod event_follower;
 mod events;
 mod exit;
 mod explain;

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::command::{Check, Control, Remote};
 use crate::control::control;
 use crate::control::person::Operator;
+use crate::event_follower::follow_events;
 use crate::events::events;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, NOT_UP, OK, Outcome};
 use crate::logs::logs;
@@ -61,6 +62,7 @@ pub(crate) async fn remote(
         Remote::Stop(wish) => act(ActionKind::Stop, wish, client, style, out).await,
         Remote::Restart(wish) => act(ActionKind::Restart, wish, client, style, out).await,
         Remote::Maintenance(wish) => maintenance(wish, client, out).await,
+        Remote::Events(wish) if wish.follow => follow_events(wish, client, out, &mut io::stderr()).await,
         Remote::Events(wish) => events(wish, client, out).await,
         Remote::Logs(wish) => logs(wish, client, out, &mut io::stderr()).await,
         Remote::Refresh => {

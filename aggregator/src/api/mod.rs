@@ -1,5 +1,6 @@
 //! What the page and the gRPC service can ask of the aggregator.
 
+pub(crate) mod event_watch;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;

@@ -50,7 +50,7 @@ pub(crate) enum Remote {
     Restart(Control),
     /// Show or change maintenance, which suppresses alerts and automatic starts
     Maintenance(Maintenance),
-    /// Show events, newest last
+    /// Show events, newest last, with --follow also new ones
     Events(Events),
     /// Show the end of a component's own log, with --follow also new lines
     Logs(Logs),
