@@ -23,6 +23,9 @@ pub enum EventKind {
     Maintenance,
     /// A configuration was accepted or rejected.
     Config,
+    /// Somebody signed in to the page or out, or failed to.
+    #[serde(rename = "sign-in")]
+    SignIn,
     /// An agent restarted a component automatically, or gave up.
     Autostart,
     /// The aggregator started or ended, or cannot record events.
@@ -36,6 +39,7 @@ words!(EventKind {
     Step => "step",
     Maintenance => "maintenance",
     Config => "config",
+    SignIn => "sign-in",
     Autostart => "autostart",
     Aggregator => "aggregator",
 });
