@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agents::tasks::AgentTasks;
+use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::state::actor::{StateInbox, StateMessage, flush_state};
 use crate::state::host_state::AgentUpdate;
-use crate::store::EventStoreHandle;
 
 /// Configuration of the aggregator, and its source.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct ConfigManager {
     pub(crate) inventory: watch::Sender<Arc<Inventory>>,
     pub(crate) agent_tasks: AgentTasks,
     pub(crate) inbox: StateInbox,
-    pub(crate) store: EventStoreHandle,
+    pub(crate) events: EventBus,
 }
 
 impl ConfigManager {
@@ -153,18 +153,10 @@ impl ConfigManager {
     }
 
     fn record_reload(&self, from: &str, to: &str, text: String) {
-        self.store.append_event(Event {
-            id: 0,
-            at: Timestamp::now(),
-            kind: EventKind::Config,
-            environment: None,
-            host: None,
-            component: None,
+        self.events.publish(Event {
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
-            text,
-            by: None,
-            plan: None,
+            ..Event::new(Timestamp::now(), EventKind::Config, text)
         });
     }
 
@@ -232,7 +224,7 @@ mod tests {
         let (inbox, published, state_actor) = create_state_actor(
             Arc::clone(&inventory.platform),
             inventory.agent_ids().collect(),
-            EventStoreHandle::default(),
+            EventBus::default(),
             ImpairmentList::default(),
             Heartbeat::default(),
         );
@@ -244,7 +236,7 @@ mod tests {
             AgentNotices { maintenance: published.maintenance, prerequisites: published.prerequisites },
         );
         let mut config_manager =
-            ConfigManager { inventory: publisher, agent_tasks, inbox, store: EventStoreHandle::default() };
+            ConfigManager { inventory: publisher, agent_tasks, inbox, events: EventBus::default() };
 
         let refused = config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
         assert_eq!(refused.error, overview.borrow().config_error);

@@ -10,6 +10,7 @@
 //! | `certificates` | warnings about certificates that expire soon |
 //! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
 //! | `config_manager` | the configuration manager; reloads the configuration |
+//! | `events` | the event bus: numbers, records and broadcasts every event |
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `inventory` | the platform with its agents |
@@ -32,6 +33,7 @@ mod certificate_check;
 mod certificates;
 mod clock;
 mod config_manager;
+mod events;
 mod graph;
 mod grpc;
 mod inventory;
@@ -50,6 +52,7 @@ pub mod web;
 
 pub use api::history::parse_length;
 pub use config_manager::ConfigSource;
+pub use events::EventBus;
 pub use server::{WebOptions, serve};
 pub use state::single_host::evaluate_host;
 pub use store::{EventStore, EventStoreHandle, StoreOptions, UnfinishedPlan};

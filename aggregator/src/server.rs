@@ -20,6 +20,7 @@ use crate::auth::AccessControl;
 use crate::certificate_check;
 use crate::certificates::OwnCertificates;
 use crate::config_manager::ConfigSource;
+use crate::events::EventBus;
 use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
 use crate::store::EventStore;
@@ -63,12 +64,13 @@ pub async fn serve(
     let access = page.access;
     // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
-    record.record_start();
+    let events = EventBus::new(record.handle());
+    events.publish_start();
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
     access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
     let (operations, agent_tasks) = Operations::start(
         configuration,
-        record.handle(),
+        events.clone(),
         tls_configs.agents.as_ref(),
         &tasks,
         &impairments,
@@ -133,6 +135,7 @@ pub async fn serve(
     };
     drop(all_end_together);
     let followed = agent_tasks.await;
+    events.publish_shutdown();
     record.close().await;
     followed.context("what follows the agents failed")?;
     outcome

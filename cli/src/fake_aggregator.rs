@@ -43,6 +43,9 @@ pub(crate) struct AggregatorScript {
     pub(crate) maintenance: Vec<v1::SetMaintenanceRequest>,
     pub(crate) events: Vec<v1::Event>,
     pub(crate) event_queries: Vec<v1::ListEventsRequest>,
+    /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is left.
+    pub(crate) event_streams: VecDeque<Vec<v1::watch_events_response::Item>>,
+    pub(crate) event_watches: Vec<v1::WatchEventsRequest>,
     pub(crate) overview: Option<Overview>,
     /// Answer to WatchOverview, which then ends with an error of the aggregator.
     pub(crate) overviews: Vec<Overview>,
@@ -199,6 +202,21 @@ impl AggregatorService for FakeAggregator {
         let mut script = self.script();
         script.event_queries.push(request.into_inner());
         Ok(Response::new(v1::ListEventsResponse { events: script.events.clone() }))
+    }
+
+    type WatchEventsStream = EventStream<v1::WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let mut script = self.script();
+        script.event_watches.push(request.into_inner());
+        let items = script.event_streams.pop_front();
+        let items = items.ok_or_else(|| Status::failed_precondition("that is all"))?;
+        let messages: Vec<_> =
+            items.into_iter().map(|item| Ok(v1::WatchEventsResponse { item: Some(item) })).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(messages))))
     }
 
     async fn set_maintenance(

@@ -23,6 +23,9 @@ pub enum EventKind {
     Maintenance,
     /// A configuration was accepted or rejected.
     Config,
+    /// Somebody signed in to the page or out, or failed to.
+    #[serde(rename = "sign-in")]
+    SignIn,
     /// An agent restarted a component automatically, or gave up.
     Autostart,
     /// The aggregator started or ended, or cannot record events.
@@ -36,6 +39,7 @@ words!(EventKind {
     Step => "step",
     Maintenance => "maintenance",
     Config => "config",
+    SignIn => "sign-in",
     Autostart => "autostart",
     Aggregator => "aggregator",
 });
@@ -43,7 +47,7 @@ words!(EventKind {
 /// Recorded event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Sequence number, which grows with every event; 0 before it is recorded.
+    /// Sequence number, which grows with every event; 0 before it is published.
     pub id: u64,
     /// Time of the event, by the aggregator's clock.
     pub at: Timestamp,
@@ -65,4 +69,23 @@ pub struct Event {
     pub by: Option<Requester>,
     /// Plan that it belongs to.
     pub plan: Option<u64>,
+}
+
+impl Event {
+    /// Creates an event without a number that concerns no place, nobody and no plan.
+    pub fn new(at: Timestamp, kind: EventKind, text: String) -> Self {
+        Self {
+            id: 0,
+            at,
+            kind,
+            environment: None,
+            host: None,
+            component: None,
+            from: None,
+            to: None,
+            text,
+            by: None,
+            plan: None,
+        }
+    }
 }

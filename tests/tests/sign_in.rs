@@ -77,6 +77,35 @@ fn one_signs_in_acts_and_signs_out() {
 }
 
 #[test]
+fn sign_ins_are_events_and_no_typed_secret_is() {
+    let cluster = start_cluster("open", &[]);
+    let web = &cluster.aggregator.web;
+    let texts = || {
+        let answer = web.get("/api/v1/events?kind=sign-in").body;
+        let events: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let texts = events["events"].as_array().unwrap().iter();
+        texts.map(|event| event["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(web.sign_in("ann", "wrong horse battery").code, 401);
+    }
+    assert_eq!(web.sign_in("my secret, in the wrong field", PASSWORD).code, 401);
+    let WebSession { cookie, csrf } = web.session("ann");
+    let out = web.request("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
+    assert_eq!(out.code, 303);
+    // The newest first; the second and third wrong one are counted, and recorded later.
+    assert_eq!(
+        texts(),
+        [
+            "ann signed out",
+            "ann signed in from 127.0.0.1",
+            "sign-in with an unknown name from 127.0.0.1 failed",
+            "sign-in as ann from 127.0.0.1 failed",
+        ]
+    );
+}
+
+#[test]
 fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
     let cluster = start_cluster("open", &[]);
     let page = cluster.aggregator.web.get("/");

@@ -30,7 +30,10 @@ const MAX_REASON_BYTES: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventFilter {
     pub(crate) since: Option<Timestamp>,
+    /// Upper bound of the ID, exclusive.
     pub(crate) before: Option<u64>,
+    /// Lower bound of the ID, exclusive.
+    pub(crate) after: Option<u64>,
     /// Names to match.
     pub(crate) selector: Selector,
     /// Words of kinds; empty: any.
@@ -49,6 +52,7 @@ impl TryFrom<v1::ListEventsRequest> for EventFilter {
         Ok(Self {
             since,
             before: (before != 0).then_some(before),
+            after: None,
             selector: Selector { environment, host, component },
             kinds,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -88,25 +92,40 @@ impl Operations {
     /// # Errors
     /// Returns an error if a kind or name is unknown or too long, or if the event store cannot be read.
     pub(crate) async fn list_events(&self, filter: &EventFilter) -> Result<Vec<Event>, OperationError> {
+        Ok(self.find_events(filter).await?.1)
+    }
+
+    /// Returns the query that is meant by a filter, and the matching events, the newest first.
+    ///
+    /// # Errors
+    /// Returns an error if a kind or name is unknown or too long, or if the event store cannot be read.
+    pub(super) async fn find_events(
+        &self,
+        filter: &EventFilter,
+    ) -> Result<(EventQuery, Vec<Event>), OperationError> {
         if let Some(message) = filter.kinds.iter().find_map(|kind| too_long(kind)) {
             return Err(OperationError::new(Code::InvalidArgument, message));
         }
         let inventory = self.inventory();
         let index = NameIndex::from(inventory.platform.as_ref());
         let exact = filter.selector.canonical(&index)?;
-        let events = self.query_events(build_query(&exact, filter)?).await?;
+        let query = build_query(&exact, filter)?;
+        let events = self.query_events(query.clone()).await?;
         if !events.is_empty() {
-            return Ok(events);
+            return Ok((query, events));
         }
         // Names that were removed from the configuration may still have events; a name without any is part of a
         // name, or a mistake.
         match canonical_selector(&filter.selector, &index)? {
-            Some(meant) if meant != exact => self.query_events(build_query(&meant, filter)?).await,
-            Some(_) | None => Ok(events),
+            Some(meant) if meant != exact => {
+                let query = build_query(&meant, filter)?;
+                Ok((query.clone(), self.query_events(query).await?))
+            }
+            Some(_) | None => Ok((query, events)),
         }
     }
 
-    async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, OperationError> {
+    pub(super) async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, OperationError> {
         let events = self.store.query_events(query).await;
         events.map_err(|message| OperationError::new(Code::Unavailable, message))
     }
@@ -178,6 +197,7 @@ fn build_query(names: &Selector, filter: &EventFilter) -> Result<EventQuery, Ope
     Ok(EventQuery {
         since: filter.since,
         before: filter.before,
+        after: filter.after,
         environment: name(&names.environment),
         host: name(&names.host),
         component: name(&names.component),

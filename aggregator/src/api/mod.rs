@@ -1,5 +1,6 @@
 //! Operations that the page and the gRPC service offer.
 
+pub(crate) mod event_watch;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;
@@ -32,6 +33,7 @@ use tonic::Code;
 use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
+use crate::events::EventBus;
 use crate::inventory::{ConfiguredInstance, Inventory};
 use crate::operation_error::OperationError;
 use crate::plans::confirmation;
@@ -63,6 +65,7 @@ pub struct Operations {
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
     /// `None` if the configuration has no folder.
     reloads: Option<mpsc::Sender<ReloadRequest>>,
+    pub(crate) events: EventBus,
     pub(crate) store: EventStoreHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
@@ -111,7 +114,7 @@ impl From<BeginPlanError> for OperationError {
 
 impl Operations {
     /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
-    /// executes plans until `shutdown`. Events go to `store`; the state actor has a heartbeat in `tasks`, and
+    /// executes plans until `shutdown`. Events go to `events`; the state actor has a heartbeat in `tasks`, and
     /// shows
     /// `impairments`.
     ///
@@ -119,7 +122,7 @@ impl Operations {
     /// Returns an error if an agent's address is invalid, which a validated configuration excludes.
     pub fn start(
         configuration: ConfigSource,
-        store: EventStoreHandle,
+        events: EventBus,
         client_tls: Option<&ClientTls>,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
@@ -136,7 +139,7 @@ impl Operations {
         let (inbox, published, state_actor) = create_state_actor(
             Arc::clone(&inventory.platform),
             inventory.agent_ids().collect(),
-            store.clone(),
+            events.clone(),
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
@@ -147,7 +150,7 @@ impl Operations {
             inventory: publisher,
             agent_tasks: AgentTasks::new(inbox.clone(), notices),
             inbox: inbox.clone(),
-            store: store.clone(),
+            events: events.clone(),
         };
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
         let config_manager = config_manager.run(source, shutdown.clone());
@@ -157,7 +160,8 @@ impl Operations {
             overview,
             maintenance,
             reloads,
-            store,
+            store: events.store().clone(),
+            events,
             timeline_cache: Arc::default(),
             usage_history: usage,
             plan_registry: Arc::default(),
@@ -177,7 +181,8 @@ impl Operations {
     fn reopen_unfinished_plans(&self) -> Vec<Arc<PlanRun>> {
         let now = Timestamp::now();
         let reopened = self.store.unfinished_plans().into_iter().map(|plan| {
-            let plan_run = Arc::new(recovery::reopen_plan(plan, self.store.clone(), now));
+            let changes = self.plan_registry.changes().clone();
+            let plan_run = Arc::new(recovery::reopen_plan(plan, self.events.clone(), changes, now));
             self.plan_registry.add(Arc::clone(&plan_run));
             plan_run
         });
@@ -318,7 +323,8 @@ impl Operations {
         }
         let id = self.store.next_plan_id();
         let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
-        let plan_run = Arc::new(PlanRun::new(begun, self.store.clone()));
+        let changes = self.plan_registry.changes().clone();
+        let plan_run = Arc::new(PlanRun::new(begun, self.events.clone(), changes));
         if !self.plan_registry.add(Arc::clone(&plan_run)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
@@ -346,8 +352,7 @@ impl Operations {
         let begun = plan_run.begun();
         let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
         tracing::info!(plan, %action, steps, %by, "plan begins");
-        let is_written = async { self.store.record_plan_begin(begun).await };
-        if let Some(Err(why)) = self.shutdown.run_until_cancelled(is_written).await {
+        if let Some(Err(why)) = self.shutdown.run_until_cancelled(plan_run.publish_begin()).await {
             tracing::error!(plan, why, "plan not recorded before its first step");
             plan_run.note_unrecorded(why);
         }
@@ -438,6 +443,11 @@ impl Operations {
     /// Returns the plans that are under way or ended recently, the newest first.
     pub(crate) fn plan_runs(&self) -> Vec<Arc<PlanRun>> {
         self.plan_registry.all()
+    }
+
+    /// Returns a receiver that is notified of every change of [`Operations::plan_runs`].
+    pub(crate) fn watch_plans(&self) -> watch::Receiver<()> {
+        self.plan_registry.changes().subscribe()
     }
 
     /// Cancels a plan: steps that have not begun are skipped, except those that start again what the plan has
@@ -572,6 +582,7 @@ impl Operations {
             overview,
             maintenance: watch::Sender::default().subscribe(),
             reloads: None,
+            events: EventBus::default(),
             store: EventStoreHandle::default(),
             timeline_cache: Arc::default(),
             usage_history: UsageHistory::default(),

@@ -95,6 +95,7 @@ mod tests {
     use rta_shared::impairment::ImpairmentList;
     use rta_shared::lifecycle::tasks::OwnedTasks;
 
+    use crate::events::EventBus;
     use crate::store::EventStore;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -126,7 +127,7 @@ mod tests {
         let configuration = ConfigSource::Fixed(platform());
         let (operations, task) = Operations::start(
             configuration,
-            record.handle(),
+            EventBus::new(record.handle()),
             None,
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),

@@ -6,10 +6,12 @@
 //! | `password` | passwords and their hashes, and tokens |
 //! | `sessions` | sessions of signed-in users; pure, takes the time as a value |
 //! | `rate_limit` | rate limit for wrong passwords; pure, takes the time as a value |
+//! | `failed_sign_ins` | failed sign-ins to record; pure |
 //! | `fair_queue` | order of password checks; pure |
 //! | `check_slots` | limit of concurrent checks, in that order |
 
 mod check_slots;
+mod failed_sign_ins;
 mod fair_queue;
 pub(crate) mod grpc;
 mod password;
@@ -30,12 +32,14 @@ use rta_shared::lifecycle::tasks::OwnedTasks;
 use tokio::time::sleep;
 
 use check_slots::CheckSlots;
-use rate_limit::SignInOrigin;
+use failed_sign_ins::FailedSignIns;
 use sessions::SessionStore;
 use users::UserList;
 
+pub(crate) use failed_sign_ins::REPORT_INTERVAL;
 pub use password::{hash_password, new_token};
 pub(crate) use password::{mask_token, matches_masked};
+pub(crate) use rate_limit::SignInOrigin;
 pub(crate) use users::UserRole;
 
 /// Interval between two checks for a changed users file.
@@ -55,6 +59,7 @@ struct AccessState {
     /// `None`: there are no users, and nobody signs in.
     users: Option<UsersFile>,
     sessions: Mutex<SessionStore>,
+    failed_sign_ins: Mutex<FailedSignIns>,
     check_slots: CheckSlots,
 }
 
@@ -131,7 +136,13 @@ impl AccessControl {
         // Half of the processors are left for users who are signed in.
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let slots = CheckSlots::new((processors / 2).clamp(1, MAX_CONCURRENT_CHECKS));
-        Self(Arc::new(AccessState { read_only, users, sessions: Mutex::default(), check_slots: slots }))
+        Self(Arc::new(AccessState {
+            read_only,
+            users,
+            sessions: Mutex::default(),
+            failed_sign_ins: Mutex::default(),
+            check_slots: slots,
+        }))
     }
 
     /// Returns true if people have to sign in to act.
@@ -156,7 +167,9 @@ impl AccessControl {
     }
 
     /// Signs a user in, and returns the value of the session's cookie. A correct password is accepted as soon
-    /// as it is checked; the answer to a wrong one is delayed by the number of wrong ones before.
+    /// as it is checked; the answer to a wrong one is delayed by the number of wrong ones before. `on_failure` is
+    /// called before the delay for a failure that is to be recorded at once: see
+    /// [`AccessControl::end_failure_interval`] for further ones.
     ///
     /// # Errors
     /// Returns an error if the credentials are wrong or too many sign-ins are in progress.
@@ -165,6 +178,7 @@ impl AccessControl {
         name: &str,
         password: String,
         address: IpAddr,
+        on_failure: impl FnOnce(SignInOrigin),
     ) -> Result<String, SignInError> {
         let arrived = Instant::now();
         let Some(users) = self.current_users() else { return Err(SignInError::Wrong) };
@@ -193,6 +207,9 @@ impl AccessControl {
             }
             None => {
                 tracing::warn!(name = rta_shared::sanitize::quoted_input(name), %address, "a wrong name or password");
+                if self.failed_sign_ins().count_failure(&origin) {
+                    on_failure(origin.clone());
+                }
                 self.delay_answer(&origin, arrived).await;
                 Err(SignInError::Wrong)
             }
@@ -226,6 +243,16 @@ impl AccessControl {
     /// Returns the owner of this token; `None` if it is unknown.
     pub(crate) fn principal_of_token(&self, token: &str) -> Option<Principal> {
         self.current_users()?.principal_of_token(token)
+    }
+
+    /// Returns the number of failed sign-ins since the last call; `None` if there was none, and the next one is to
+    /// be recorded at once.
+    pub(crate) fn end_failure_interval(&self, origin: &SignInOrigin) -> Option<usize> {
+        self.failed_sign_ins().end_interval(origin)
+    }
+
+    fn failed_sign_ins(&self) -> MutexGuard<'_, FailedSignIns> {
+        self.0.failed_sign_ins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sessions(&self) -> MutexGuard<'_, SessionStore> {

@@ -38,6 +38,11 @@ impl SignInOrigin {
         Self { network: network(address), account: account.map(str::to_owned) }
     }
 
+    /// Returns the account; `None`: it does not exist.
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
     pub(crate) fn network(&self) -> IpAddr {
         self.network
     }

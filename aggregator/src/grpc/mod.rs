@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::api::Operations;
+use crate::api::event_watch::EventWatchRequest;
 use crate::api::history::{EventFilter, MaintenanceRequest};
 use crate::api::logs::LogChunk;
 use crate::auth::grpc::AuthenticatedCaller;
 use crate::operation_error::OperationError;
 use crate::plans::run::PlanRun;
+use crate::store::LiveEvent;
 
 /// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
 pub(crate) struct AggregatorGrpc {
@@ -140,6 +142,28 @@ impl AggregatorService for AggregatorGrpc {
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let events = self.operations.list_events(&EventFilter::try_from(request.into_inner())?).await?;
         Ok(Response::new(v1::ListEventsResponse { events: events.iter().map(Into::into).collect() }))
+    }
+
+    type WatchEventsStream = MessageStream<v1::WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        use v1::watch_events_response::Item;
+        let mut watch =
+            self.operations.watch_events(&EventWatchRequest::try_from(request.into_inner())?).await?;
+        let missed = (watch.missed > 0).then_some(Item::Missed(watch.missed));
+        let recorded = std::mem::take(&mut watch.recorded);
+        let recorded = recorded.into_iter().map(|event| Item::Event((&event).into()));
+        let begin = missed.into_iter().chain(recorded).chain([Item::CaughtUp(watch.last_id)]);
+        let later = watch.into_stream().map(|item| match item {
+            LiveEvent::Event(event) => Item::Event(event.as_ref().into()),
+            LiveEvent::Missed(missed) => Item::Missed(missed),
+        });
+        let items = futures::stream::iter(begin).chain(later);
+        let messages = items.map(|item| Ok(v1::WatchEventsResponse { item: Some(item) }));
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }
 
     async fn set_maintenance(

@@ -8,6 +8,7 @@
 //! | `targets` | the host, boot and configuration that each step is for |
 //! | `confirmation` | confirmation of effects on instances beyond the named ones |
 //! | `run` | the events and states of one plan, for any number of listeners |
+//! | `plan_events` | the texts of the events of plans and their steps; pure |
 //! | `registry` | the registry of current and recent plans |
 //! | `executor` | execution of a plan |
 //! | `schedule` | the steps that may begin or are skipped; pure |
@@ -18,6 +19,7 @@ pub(crate) mod targets;
 
 pub(crate) mod confirmation;
 pub(crate) mod executor;
+pub(crate) mod plan_events;
 pub(crate) mod planner;
 pub(crate) mod planner_input;
 #[cfg(test)]

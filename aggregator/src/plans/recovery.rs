@@ -9,8 +9,9 @@ use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 use rta_shared::planned_stop::PlannedStop;
 
-use crate::plans::run::{PlanRun, PlanSnapshot};
-use crate::store::{EventStoreHandle, UnfinishedPlan};
+use crate::events::EventBus;
+use crate::plans::run::{PlanChanges, PlanRun, PlanSnapshot};
+use crate::store::UnfinishedPlan;
 
 /// Text of a step that had not begun according to the record. The last moment may be missing in the record,
 /// so the present state is appended.
@@ -18,11 +19,16 @@ const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
 
 /// Reopens an interrupted plan: steps that had not begun are skipped, and steps under way have an unknown
 /// outcome.
-pub(crate) fn reopen_plan(unfinished: UnfinishedPlan, store: EventStoreHandle, now: Timestamp) -> PlanRun {
-    let plan_run = PlanRun::new(unfinished.begun, store);
-    for at in 0..plan_run.begun().plan.steps.len() {
-        let known = unfinished.states.get(at).cloned();
-        let (state, text) = known.unwrap_or((StepState::Waiting, String::new()));
+pub(crate) fn reopen_plan(
+    unfinished: UnfinishedPlan,
+    bus: EventBus,
+    changes: PlanChanges,
+    now: Timestamp,
+) -> PlanRun {
+    let UnfinishedPlan { begun, mut states } = unfinished;
+    states.resize(begun.plan.steps.len(), (StepState::Waiting, String::new()));
+    let plan_run = PlanRun::with_steps(begun, states.clone(), bus, changes);
+    for (at, (state, text)) in states.into_iter().enumerate() {
         match state {
             StepState::Waiting => plan_run.end_step(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
             StepState::UnderWay | StepState::Interrupted => {
@@ -88,11 +94,17 @@ fn state_sentence(instance: Option<&InstanceOverview>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::plan::PlanStart;
     use rta_shared::report::State;
 
     use super::*;
     use crate::plans::run::tests::plan_begin;
     use crate::sample_overview::sample;
+
+    fn reopen(begun: PlanStart, states: Vec<(StepState, String)>, now: Timestamp) -> Arc<PlanRun> {
+        let unfinished = UnfinishedPlan { begun, states };
+        Arc::new(reopen_plan(unfinished, EventBus::default(), PlanChanges::default(), now))
+    }
 
     #[test]
     fn it_is_told_what_was_done_what_was_not_and_how_the_rest_is_now() {
@@ -110,8 +122,7 @@ mod tests {
             under_way(),
             (StepState::Interrupted, String::new()),
         ];
-        let plan_run =
-            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
+        let plan_run = reopen(begun, states, now);
         assert!(plan_run.is_under_way());
         assert_eq!(plan_run.cancel(), None, "nobody carries it out any more");
         let mut overview = sample();
@@ -157,8 +168,7 @@ mod tests {
         // The second still runs, and the third was not requested.
         let under_way = || (StepState::UnderWay, String::new());
         let states = vec![under_way(), under_way()];
-        let plan_run =
-            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
+        let plan_run = reopen(begun, states, now);
         let mut overview = sample();
         for instance in overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances) {
             instance.state = Some(match instance.component == *"novelty detector" {

@@ -3,20 +3,28 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::plans::run::PlanRun;
+use crate::plans::run::{PlanChanges, PlanRun};
 
 /// Maximum number of plans kept, and of plans under way at once.
 const MAX_PLANS: usize = 50;
 
 /// Bounded registry, the newest plan first.
 #[derive(Debug, Default)]
-pub(crate) struct PlanRegistry(Mutex<VecDeque<Arc<PlanRun>>>);
+pub(crate) struct PlanRegistry {
+    plan_runs: Mutex<VecDeque<Arc<PlanRun>>>,
+    changes: PlanChanges,
+}
 
 impl PlanRegistry {
+    /// Returns the notifier for changes of the plans in this registry.
+    pub(crate) fn changes(&self) -> &PlanChanges {
+        &self.changes
+    }
+
     /// Adds a plan; drops the oldest ended one if the registry is full. Returns false, without adding it, if
     /// too many plans are under way.
     pub(crate) fn add(&self, plan_run: Arc<PlanRun>) -> bool {
-        self.with_plans(|plan_runs| {
+        let is_added = self.with_plans(|plan_runs| {
             while plan_runs.len() >= MAX_PLANS {
                 let oldest = plan_runs.iter().rposition(|plan_run| !plan_run.is_under_way());
                 let Some(oldest) = oldest else { return false };
@@ -24,7 +32,9 @@ impl PlanRegistry {
             }
             plan_runs.push_front(plan_run);
             true
-        })
+        });
+        self.changes.notify();
+        is_added
     }
 
     /// Returns the plan with this ID.
@@ -39,7 +49,7 @@ impl PlanRegistry {
 
     fn with_plans<T>(&self, look: impl FnOnce(&mut VecDeque<Arc<PlanRun>>) -> T) -> T {
         // A panic while the lock is held cannot leave a change half-written.
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.plan_runs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -48,11 +58,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::plans::run::tests::plan_begin;
-    use crate::store::EventStoreHandle;
+    use crate::plans::run::tests::{plan_begin, plan_run as new_plan_run};
 
     fn plan_run(id: u64) -> Arc<PlanRun> {
-        Arc::new(PlanRun::new(plan_begin(id, &[]), EventStoreHandle::default()))
+        Arc::new(new_plan_run(plan_begin(id, &[])))
     }
 
     #[test]

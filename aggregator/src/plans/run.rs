@@ -11,8 +11,9 @@ use rta_shared::sanitize::truncated;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::plan_events::PlanEvents;
 use super::schedule::restores_stopped;
-use crate::store::EventStoreHandle;
+use crate::events::EventBus;
 
 /// Maximum number of streamed events. Later progress only updates the snapshot; the begin and the end of a
 /// step are always streamed.
@@ -27,13 +28,30 @@ const MAX_PIDS: usize = 64;
 /// Plan with its events and states.
 #[derive(Debug)]
 pub(crate) struct PlanRun {
-    begun: PlanStart,
-    store: EventStoreHandle,
+    plan_events: PlanEvents,
+    bus: EventBus,
     log: Mutex<PlanLog>,
     /// Number of events.
     event_count: watch::Sender<usize>,
+    changes: PlanChanges,
     cancelled: CancellationToken,
     is_store_slow: AtomicBool,
+}
+
+/// Notifier of changes of all plans of a registry; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlanChanges(watch::Sender<()>);
+
+impl PlanChanges {
+    /// Returns a receiver that is notified of every later change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+
+    /// Notifies all receivers.
+    pub(crate) fn notify(&self) {
+        self.0.send_replace(());
+    }
 }
 
 #[derive(Debug)]
@@ -59,28 +77,47 @@ pub(crate) struct PlanSnapshot {
 }
 
 impl PlanRun {
-    /// Creates the run of a new or recovered plan. Changes go to `store`.
-    pub(crate) fn new(begun: PlanStart, store: EventStoreHandle) -> Self {
-        let steps = begun.plan.steps.len();
+    /// Creates the run of a new plan. Its events go to `bus`, and `changes` notifies of its progress.
+    pub(crate) fn new(begun: PlanStart, bus: EventBus, changes: PlanChanges) -> Self {
+        let steps = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
+        Self::with_steps(begun, steps, bus, changes)
+    }
+
+    /// Creates the run of a plan whose steps already have these states.
+    pub(crate) fn with_steps(
+        begun: PlanStart,
+        steps: Vec<(StepState, String)>,
+        bus: EventBus,
+        changes: PlanChanges,
+    ) -> Self {
         let log = PlanLog {
             events: vec![PlanEvent::Begun(begun.clone())],
-            steps: vec![(StepState::Waiting, String::new()); steps],
+            steps,
             skipped_for_cancel: false,
             end: None,
             unrecorded: begun.unrecorded.clone(),
         };
         Self {
-            begun,
-            store,
+            plan_events: PlanEvents::new(begun),
+            bus,
             log: Mutex::new(log),
             event_count: watch::Sender::new(1),
+            changes,
             cancelled: CancellationToken::new(),
             is_store_slow: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn begun(&self) -> &PlanStart {
-        &self.begun
+        &self.plan_events.begun
+    }
+
+    /// Publishes the beginning of the plan, and returns when it is on disk.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if it is not on disk.
+    pub(crate) async fn publish_begin(&self) -> Result<(), String> {
+        self.bus.publish_plan_begin(self.begun(), self.plan_events.begin_event()).await
     }
 
     /// Stores the reason why the plan was not on disk before its first step. New listeners receive it.
@@ -91,6 +128,7 @@ impl PlanRun {
             }
             log.unrecorded = Some(why);
         });
+        self.changes.notify();
     }
 
     /// Returns true if the event store exceeded its time limit once; later steps of this plan do not wait for it.
@@ -135,6 +173,7 @@ impl PlanRun {
                 self.append_change(log, change);
             } else {
                 apply_to_snapshot(log, &change);
+                self.changes.notify();
             }
         });
     }
@@ -170,7 +209,7 @@ impl PlanRun {
                 interrupted: count(StepState::Interrupted),
                 cancelled: log.skipped_for_cancel,
             };
-            self.store.record_plan_end(self.begun.id, &end);
+            self.bus.publish_plan_end(self.begun().id, &end, self.plan_events.end_event(&end));
             log.end = Some(end.clone());
             self.push_event(log, PlanEvent::Ended(end.clone()));
             end
@@ -194,7 +233,7 @@ impl PlanRun {
     /// Returns the current state of the plan.
     pub(crate) fn snapshot(&self) -> PlanSnapshot {
         self.with_log(|log| PlanSnapshot {
-            begun: PlanStart { unrecorded: log.unrecorded.clone(), ..self.begun.clone() },
+            begun: PlanStart { unrecorded: log.unrecorded.clone(), ..self.begun().clone() },
             steps: log.steps.clone(),
             end: log.end.clone(),
         })
@@ -220,12 +259,13 @@ impl PlanRun {
     }
 
     fn restores_stopped(&self, log: &PlanLog, step: usize) -> bool {
-        restores_stopped(&self.begun.plan.steps, |at| log.steps[at].0, step)
+        restores_stopped(&self.begun().plan.steps, |at| log.steps[at].0, step)
     }
 
     fn change_step(&self, log: &mut PlanLog, step: usize, at: Timestamp, state: StepState, text: String) {
         let change = step_change(step, at, state, &text);
-        self.store.record_step(self.begun.id, &change);
+        let event = log.steps.get(step).and_then(|before| self.plan_events.step_event(before, &change));
+        self.bus.publish_step(self.begun().id, &change, event);
         self.append_change(log, change);
     }
 
@@ -237,6 +277,7 @@ impl PlanRun {
     fn push_event(&self, log: &mut PlanLog, event: PlanEvent) {
         log.events.push(event);
         self.event_count.send_replace(log.events.len());
+        self.changes.notify();
     }
 
     fn with_log<T>(&self, look: impl FnOnce(&mut PlanLog) -> T) -> T {
@@ -285,6 +326,11 @@ pub(crate) mod tests {
         PlanStart { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }
     }
 
+    /// Creates the run of a plan that nobody listens to.
+    pub(crate) fn plan_run(begun: PlanStart) -> PlanRun {
+        PlanRun::new(begun, EventBus::default(), PlanChanges::default())
+    }
+
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn progress() -> ActionProgress {
@@ -293,7 +339,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn every_listener_hears_everything_once_whenever_it_comes() {
-        let plan_run = Arc::new(PlanRun::new(plan_begin(7, &[&[], &[0]]), EventStoreHandle::default()));
+        let plan_run = Arc::new(plan_run(plan_begin(7, &[&[], &[0]])));
         let early = tokio::spawn(Arc::clone(&plan_run).stream_events().collect::<Vec<_>>());
         tokio::task::yield_now().await;
         assert!(plan_run.begin_step(0, NOW));
@@ -320,7 +366,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_was_cancelled_does_not_begin_and_what_has_ended_cannot_be_cancelled() {
-        let plan_run = PlanRun::new(plan_begin(1, &[&[], &[], &[]]), EventStoreHandle::default());
+        let plan_run = plan_run(plan_begin(1, &[&[], &[], &[]]));
         assert!(plan_run.begin_step(0, NOW));
         assert_eq!(plan_run.cancel(), Some(2));
         assert!(!plan_run.begin_step(1, NOW));
@@ -337,7 +383,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_plan_that_was_cancelled_when_its_last_step_was_under_way_was_done() {
-        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
+        let plan_run = plan_run(plan_begin(1, &[&[]]));
         assert!(plan_run.begin_step(0, NOW));
         assert_eq!(plan_run.cancel(), Some(0));
         plan_run.end_step(0, NOW, StepState::Done, String::new());
@@ -347,7 +393,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_told_of_a_step_has_a_bound() {
-        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
+        let plan_run = plan_run(plan_begin(1, &[&[]]));
         let text = "ü".repeat(100_000);
         plan_run.add_progress(
             0,
@@ -370,7 +416,7 @@ pub(crate) mod tests {
 
     #[test]
     fn progress_has_a_bound_and_ends_have_not() {
-        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
+        let plan_run = plan_run(plan_begin(1, &[&[]]));
         for _ in 0..MAX_STREAMED_EVENTS + 50 {
             plan_run.add_progress(0, NOW, progress());
         }

@@ -20,19 +20,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::agent_id::AgentId;
 use crate::certificates;
 use crate::clock::ClockPair;
+use crate::events::EventBus;
 use crate::state::evaluate::evaluate_platform;
 use crate::state::host_state::{AgentUpdate, HostStates};
 use crate::state::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
 };
-use crate::state::overview_diff::diff_overviews;
 use crate::state::pending_replies::PendingReplies;
 use crate::state::planned_stops::PlannedStops;
 use crate::state::prerequisites::{PrerequisitesByHost, RemotePrerequisiteIndex};
-use crate::state::state_since::HealthTimes;
-use crate::state::transitions::{Transition, TransitionTracker};
+use crate::state::transitions::{StateChange, TransitionTracker, Transitions};
 use crate::store::{EventStoreHandle, HostOrInstance};
-use crate::timeline::recorder::TimelineRecorder;
 use crate::usage::UsageHistory;
 
 /// Maximum delay of an overview that changes scan times alone, so that a thousand heartbeats a second do not
@@ -102,16 +100,17 @@ pub(crate) async fn flush_state(inbox: &StateInbox) {
 }
 
 /// Creates the state actor of `platform`, whose hosts have these `agents`: its inbox, its published state, and
-/// the task to run. Events go to `store`, which also supplies the state that an earlier aggregator left. The
-/// overview includes `own_impairments`; `heartbeat` shows that the actor works.
+/// the task to run. Events go to `events`, whose store also supplies the state that an earlier aggregator
+/// left. The overview includes `own_impairments`; `heartbeat` shows that the actor works.
 pub(crate) fn create_state_actor(
     platform: Arc<Platform>,
     agents: Vec<AgentId>,
-    store: EventStoreHandle,
+    events: EventBus,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
 ) -> (StateInbox, PublishedState, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
+    let store = events.store().clone();
     let graph = DependencyGraph::new(&platform);
     let now = ClockPair::now();
     let mut state_actor = StateActor {
@@ -124,9 +123,7 @@ pub(crate) fn create_state_actor(
         maintenance_sender: watch::Sender::default(),
         prerequisite_sender: watch::Sender::default(),
         planned_stops: PlannedStops::new(store.planned_stops()),
-        health_times: HealthTimes::default(),
-        transitions: TransitionTracker::new(store.known_values()),
-        timeline_recorder: TimelineRecorder::default(),
+        transitions: TransitionTracker::new(store.known_values(), store.health_changes()),
         usage_history: UsageHistory::default(),
         store_error: store.watch_error(),
         store_error_since: None,
@@ -135,15 +132,15 @@ pub(crate) fn create_state_actor(
         heartbeat,
         last_clock: now,
         started_at: now.wall,
+        events,
         store,
     };
-    state_actor.health_times = HealthTimes::new(&state_actor.graph, &state_actor.store.health_changes());
     state_actor.drop_removed();
     state_actor.end_expired_maintenance(Timestamp::now());
     state_actor.publish_maintenance();
     let maintenance = state_actor.maintenance_sender.subscribe();
-    let first = state_actor.build_overview();
-    state_actor.record_timeline(&first);
+    let (first, transitions) = state_actor.build_overview();
+    state_actor.publish_transitions(transitions, first.generated_at);
     state_actor.publish_prerequisites(&first);
     let (publisher, overview) = watch::channel(Arc::new(first));
     let usage = state_actor.usage_history.clone();
@@ -166,10 +163,9 @@ struct StateActor {
     remote_prerequisites: RemotePrerequisiteIndex,
     prerequisite_sender: watch::Sender<PrerequisitesByHost>,
     planned_stops: PlannedStops,
-    health_times: HealthTimes,
     transitions: TransitionTracker,
-    timeline_recorder: TimelineRecorder,
     usage_history: UsageHistory,
+    events: EventBus,
     store: EventStoreHandle,
     store_error: watch::Receiver<Option<String>>,
     /// Start of the event store's impairment.
@@ -185,23 +181,25 @@ struct StateActor {
 }
 
 impl StateActor {
-    fn build_overview(&mut self) -> Overview {
+    /// Returns the overview, and its differences from the one before.
+    fn build_overview(&mut self) -> (Overview, Transitions) {
         let platform = Arc::clone(&self.platform);
         let now = self.check_clock();
         let mut environments = evaluate_platform(&platform, &self.graph, self.host_states.hosts());
         self.maintenance.apply_to(&mut environments);
         let ended = self.planned_stops.apply_to(&mut environments, self.last_clock.at, now);
         ended.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
-        self.health_times.set_since(&mut environments, now);
+        let transitions = self.transitions.track(&mut environments, &platform.digest, now);
         let impairments = self.collect_impairments(&environments, now);
-        Overview {
+        let overview = Overview {
             generated_at: now,
             environments,
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
             impairments,
             aliases: ComponentAliases::list(&platform),
-        }
+        };
+        (overview, transitions)
     }
 
     /// Reads the clock. If it was set since the last reading, shifts the stored times, so that ages stay the
@@ -211,7 +209,7 @@ impl StateActor {
         if let Some(step) = self.last_clock.step_until(now) {
             tracing::warn!(seconds = step.as_secs(), "this host's clock was set");
             self.host_states.shift_clock(step);
-            self.health_times.shift_clock(step, self.started_at);
+            self.transitions.shift_clock(step, self.started_at);
             self.planned_stops.shift_clock(step, self.started_at);
             self.started_at = self.started_at.checked_add(step).unwrap_or(self.started_at);
         }
@@ -246,7 +244,6 @@ impl StateActor {
 
     fn replace_platform(&mut self, platform: Arc<Platform>, agents: Vec<AgentId>) {
         let graph = DependencyGraph::new(&platform);
-        self.health_times = self.health_times.with_graph(&self.graph, &graph);
         self.remote_prerequisites = RemotePrerequisiteIndex::new(&platform, &graph);
         self.graph = graph;
         self.host_states = std::mem::take(&mut self.host_states).with_agents(agents.into_iter());
@@ -264,13 +261,13 @@ impl StateActor {
                 // The configuration may have changed since the request was made.
                 new.retain(|one| is_configured(&self.platform, one));
                 self.maintenance.begin(&new);
-                new.iter().for_each(|one| self.store.append_event(begin_event(one)));
+                new.iter().for_each(|one| self.events.publish(begin_event(one)));
                 new
             }
             MaintenanceChange::End(places, by) => {
                 let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
                 let now = Timestamp::now();
-                ended.iter().for_each(|one| self.store.append_event(end_event(one, now, "", Some(&by))));
+                ended.iter().for_each(|one| self.events.publish(end_event(one, now, "", Some(&by))));
                 is_settled = self.maintenance.mark_known(places.into_iter().map(|place| place.host));
                 ended
             }
@@ -298,7 +295,7 @@ impl StateActor {
 
     fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
         let ended = self.maintenance.end(is_it);
-        ended.iter().for_each(|one| self.store.append_event(end_event(one, now, why, None)));
+        ended.iter().for_each(|one| self.events.publish(end_event(one, now, why, None)));
         if !ended.is_empty() {
             self.publish_maintenance();
         }
@@ -402,7 +399,7 @@ impl StateActor {
                     self.publish(&publisher);
                     if self.store_error.borrow().is_none() {
                         // Changes may have been lost meanwhile; the current states are valid from now on.
-                        self.store.record_samples(Timestamp::now(), self.timeline_recorder.current_states());
+                        self.store.record_samples(Timestamp::now(), self.transitions.timeline_states());
                     }
                 }
                 Ok(()) = own_impairments.changed() => self.publish(&publisher),
@@ -436,25 +433,20 @@ impl StateActor {
     }
 
     fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {
-        let overview = Arc::new(self.build_overview());
-        let before = publisher.send_replace(Arc::clone(&overview));
+        let (overview, transitions) = self.build_overview();
+        let overview = Arc::new(overview);
+        publisher.send_replace(Arc::clone(&overview));
         self.publish_prerequisites(&overview);
-        let mut first = Vec::new();
-        for change in diff_overviews(&before, &overview) {
-            change.log_change();
-            for transition in self.transitions.track_change(&change, overview.generated_at) {
-                match transition {
-                    Transition::Event(event) => self.store.append_event(*event),
-                    Transition::FirstValue(place, value) => first.push((place, value)),
-                }
-            }
-        }
-        self.store.record_known_values(first);
-        self.record_timeline(&overview);
+        self.publish_transitions(transitions, overview.generated_at);
         self.usage_history.record_usage(&overview);
     }
 
-    fn record_timeline(&mut self, overview: &Overview) {
-        self.store.record_samples(overview.generated_at, self.timeline_recorder.record_overview(overview));
+    /// Logs and records the differences of an overview that was made at this time.
+    fn publish_transitions(&self, transitions: Transitions, at: Timestamp) {
+        let Transitions { changes, events, first_values, samples } = transitions;
+        changes.iter().for_each(StateChange::log);
+        events.into_iter().for_each(|event| self.events.publish(event));
+        self.store.record_known_values(first_values);
+        self.store.record_samples(at, samples);
     }
 }

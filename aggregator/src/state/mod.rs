@@ -6,8 +6,8 @@
 //! | `host_state` | the state of the hosts as reported |
 //! | `evaluate` | evaluation: the rules from reports to health |
 //! | `single_host` | the same rules on one host alone, for `rta local` |
-//! | `overview_diff`, `transitions` | differences between two overviews, and the events to record of them |
-//! | `state_since` | the time of the last health change of each instance |
+//! | `transitions` | the state before: what differs between two overviews, and the events to record of that |
+//! | `state_since` | the time of the last health change of an instance |
 //! | `maintenance` | active maintenance |
 //! | `planned_stops` | instances that plans have stopped, and that have not run since |
 //! | `prerequisites` | the remote prerequisites that each agent needs to know |
@@ -17,7 +17,6 @@ pub(crate) mod actor;
 mod evaluate;
 pub(crate) mod host_state;
 pub(crate) mod maintenance;
-mod overview_diff;
 mod pending_replies;
 mod planned_stops;
 pub(crate) mod prerequisites;

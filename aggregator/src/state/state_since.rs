@@ -1,66 +1,42 @@
-//! Time of the last health change of each instance.
-
-use std::collections::HashMap;
+//! Time of the last health change of an instance. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::dependency::DependencyGraph;
-use rta_shared::overview::{EnvironmentOverview, Health, InstanceId};
+use rta_shared::overview::Health;
 
-/// Last health change of every instance, in the order of the graph, which is that of the overview.
-#[derive(Debug, Default)]
-pub(crate) struct HealthTimes(Vec<HealthPeriod>);
-
+/// Present health of an instance and its start, and those of the last known health.
 #[derive(Clone, Copy, Debug, Default)]
-struct HealthPeriod {
-    /// Health of the last overview, and its start if known.
+pub(super) struct HealthPeriod {
+    /// Health of the last evaluation, and its start if known.
     current: Option<(Health, Option<Timestamp>)>,
     /// Last health other than unknown, and its start.
     last_known: Option<(Health, Timestamp)>,
 }
 
-impl HealthTimes {
-    /// Creates the times for the instances of `graph`; `earlier` holds the last changes that an earlier
-    /// aggregator recorded.
-    pub(crate) fn new(graph: &DependencyGraph, earlier: &HashMap<InstanceId, (Health, Timestamp)>) -> Self {
-        let standing = |at| HealthPeriod { current: None, last_known: earlier.get(graph.id(at)).copied() };
-        Self((0..graph.len()).map(standing).collect())
+impl HealthPeriod {
+    /// Creates the period of an instance whose last change an earlier aggregator recorded.
+    pub(super) fn recovered(last_known: Option<(Health, Timestamp)>) -> Self {
+        Self { current: None, last_known }
     }
 
-    /// Returns the times for the instances of another graph; instances that are in both keep their times.
-    pub(crate) fn with_graph(&self, old: &DependencyGraph, new: &DependencyGraph) -> Self {
-        let known: HashMap<&InstanceId, HealthPeriod> =
-            self.0.iter().enumerate().map(|(at, standing)| (old.id(at), *standing)).collect();
-        Self((0..new.len()).map(|at| known.get(new.id(at)).copied().unwrap_or_default()).collect())
+    /// Returns the health of the last evaluation; `None` before the first.
+    pub(super) fn health(&self) -> Option<Health> {
+        self.current.map(|(health, _)| health)
     }
 
     /// Applies a step of the aggregator's own clock: states that began at `began` (the start of this
     /// aggregator) or later keep their age.
-    pub(crate) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
+    pub(super) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
         let follow = |time: &mut Timestamp| {
             if *time >= began {
                 *time = time.checked_add(step).unwrap_or(*time);
             }
         };
-        for standing in &mut self.0 {
-            standing.current.iter_mut().filter_map(|(_, since)| since.as_mut()).for_each(follow);
-            standing.last_known.iter_mut().for_each(|(_, since)| follow(since));
-        }
+        self.current.iter_mut().filter_map(|(_, since)| since.as_mut()).for_each(follow);
+        self.last_known.iter_mut().for_each(|(_, since)| follow(since));
     }
 
-    /// Sets the times in an evaluation made at `now`.
-    pub(crate) fn set_since(&mut self, environments: &mut [EnvironmentOverview], now: Timestamp) {
-        let instances = environments
-            .iter_mut()
-            .flat_map(|environment| &mut environment.hosts)
-            .flat_map(|host| &mut host.instances);
-        for (instance, standing) in instances.zip(&mut self.0) {
-            instance.since = standing.update(instance.health, now);
-        }
-    }
-}
-
-impl HealthPeriod {
-    fn update(&mut self, health: Health, now: Timestamp) -> Option<Timestamp> {
+    /// Applies the health of an evaluation made at `now`. Returns its start if known.
+    pub(super) fn update(&mut self, health: Health, now: Timestamp) -> Option<Timestamp> {
         let since = match (self.current, self.last_known) {
             (Some((before, since)), _) if before == health => since,
             // The instance was unknown in between.
@@ -113,10 +89,10 @@ mod tests {
             current: Some((Health::Down, Some(at(since)))),
             last_known: Some((Health::Down, at(since))),
         };
-        let mut since = HealthTimes(vec![standing(150), standing(50)]);
-        since.shift_clock(SignedDuration::from_secs(1000), at(100));
+        let mut periods = [standing(150), standing(50)];
+        periods.iter_mut().for_each(|period| period.shift_clock(SignedDuration::from_secs(1000), at(100)));
         let times: Vec<_> =
-            since.0.iter().map(|standing| standing.current.and_then(|(_, since)| since)).collect();
+            periods.iter().map(|period| period.current.and_then(|(_, since)| since)).collect();
         // Times recorded by an earlier aggregator are left unchanged.
         assert_eq!(times, [Some(at(1150)), Some(at(50))]);
     }

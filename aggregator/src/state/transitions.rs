@@ -1,21 +1,52 @@
-//! Conversion of changes into events: compares each change with the last known value.
+//! Memory of the state before: compares each evaluation with the one before it. Pure.
+//!
+//! The log, the events, the time of the last health change and the timelines all follow from the comparison.
+//! Events alone do not suffice for a timeline: neither the first state of an instance is an event, nor a change
+//! to unknown that is caused by its host or by a prerequisite elsewhere.
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::{Event, EventKind};
-use rta_shared::overview::{Health, HostOverview, LocatedInstance};
+use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
+use rta_shared::sanitize::printable;
 
-use crate::state::overview_diff::{OverviewChange, last_end_text};
+use crate::state::state_since::HealthPeriod;
 use crate::store::HostOrInstance;
+use crate::timeline::TimelineState;
 
-/// Last known value of every instance and host. It survives a restart of the aggregator, so that a change in
-/// the meantime is recorded once, and an unchanged value is not recorded.
-#[derive(Clone, Debug, Default)]
+/// State of every host and instance at the last evaluation, and their last known values. Those survive a restart
+/// of the aggregator, so that a change in the meantime is recorded once, and an unchanged value is not recorded.
+#[derive(Debug, Default)]
 pub(crate) struct TransitionTracker {
-    known: HashMap<HostOrInstance, KnownValue>,
-    /// Restart count of each instance by its agent, and whether the agent gave up.
-    autostarts: HashMap<HostOrInstance, (u32, bool)>,
+    /// Configuration of the last evaluation; `None` before the first.
+    config_digest: Option<String>,
+    /// Hosts and instances in the configuration's order, which is that of an evaluation.
+    hosts: Vec<TrackedHost>,
+    instances: Vec<TrackedInstance>,
+    /// Last known values of places that are not among those.
+    absent: HashMap<HostOrInstance, KnownValue>,
+    /// Last health changes that an earlier aggregator recorded, until the first evaluation.
+    earlier_changes: HashMap<InstanceId, (Health, Timestamp)>,
+}
+
+#[derive(Debug)]
+struct TrackedHost {
+    place: HostOrInstance,
+    /// Reachability and error; `None` before the first evaluation.
+    contact: Option<(bool, Option<String>)>,
+    known: Option<KnownValue>,
+}
+
+#[derive(Debug)]
+struct TrackedInstance {
+    id: InstanceId,
+    period: HealthPeriod,
+    known: Option<KnownValue>,
+    /// Restart count by its agent, and whether the agent gave up, as last reported.
+    restarts: Option<(u32, bool)>,
+    /// `None` before the first evaluation.
+    timeline: Option<TimelineState>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,144 +56,283 @@ struct KnownValue {
     is_earlier: bool,
 }
 
-/// Result of a change.
-#[derive(Debug)]
-pub(crate) enum Transition {
-    /// Event to record.
-    Event(Box<Event>),
-    /// First known value of a place, without an event.
-    FirstValue(HostOrInstance, String),
+/// Differences between an evaluation and the one before it, in the configuration's order. Hosts and instances in
+/// only one of them have timeline samples alone: the change of the configuration was recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Transitions {
+    /// Differences for the log.
+    pub(crate) changes: Vec<StateChange>,
+    /// Events to record.
+    pub(crate) events: Vec<Event>,
+    /// First known values, without an event.
+    pub(crate) first_values: Vec<(HostOrInstance, String)>,
+    /// Instances whose timeline state changed, new ones included. Removed instances become "not recorded".
+    pub(crate) samples: Vec<(InstanceId, TimelineState)>,
+}
+
+/// Difference for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StateChange {
+    /// Health of an instance.
+    Health { instance: InstanceId, from: Health, to: Health, reason: String },
+    /// Reachability of a host, or its error.
+    Host { host: HostOrInstance, error: Option<String> },
+    /// Restart count of an instance by its agent, or whether the agent gave up.
+    Autostart { instance: InstanceId, restarts: u32, given_up: bool, end: String },
+}
+
+impl StateChange {
+    /// Logs the difference as one line.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Health { instance, from, to, reason } => {
+                let (from, to) = (from.word(), to.word());
+                tracing::info!(%instance, from, to, reason, "health changed");
+            }
+            Self::Host { host, error } => match error {
+                Some(error) => tracing::warn!(host = %host.host, error, "host unknown"),
+                None => tracing::info!(host = %host.host, "host reachable"),
+            },
+            Self::Autostart { instance, restarts, given_up, end } => {
+                tracing::info!(%instance, restarts, given_up, %end, "kept running by its agent");
+            }
+        }
+    }
 }
 
 impl TransitionTracker {
-    /// Creates a tracker with the values that an earlier aggregator recorded.
-    pub(crate) fn new(known: HashMap<HostOrInstance, String>) -> Self {
+    /// Creates a tracker with the values and the last health changes that an earlier aggregator recorded.
+    pub(crate) fn new(
+        known: HashMap<HostOrInstance, String>,
+        earlier_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    ) -> Self {
         let earlier = |(place, value)| (place, KnownValue { value, is_earlier: true });
-        Self { known: known.into_iter().map(earlier).collect(), autostarts: HashMap::new() }
+        Self { absent: known.into_iter().map(earlier).collect(), earlier_changes, ..Self::default() }
     }
 
-    /// Converts a change at the moment `at`; empty if there is nothing new.
-    pub(crate) fn track_change(&mut self, change: &OverviewChange<'_>, at: Timestamp) -> Vec<Transition> {
-        match change {
-            OverviewChange::Health { now, .. } => self.track_health(*now, at).into_iter().collect(),
-            OverviewChange::Host { now, environment } => {
-                let place = HostOrInstance {
-                    environment: (*environment).clone(),
-                    host: now.name.clone(),
-                    component: None,
-                };
-                self.track_host(place, now, at).into_iter().collect()
+    /// Compares an evaluation made at `now` under a configuration with the one before it. Sets the times of the
+    /// last health changes.
+    pub(crate) fn track(
+        &mut self,
+        environments: &mut [EnvironmentOverview],
+        config_digest: &str,
+        now: Timestamp,
+    ) -> Transitions {
+        let mut transitions = Transitions::default();
+        // With an unchanged configuration the positions match. This shortcut matters, since every evaluation is
+        // compared.
+        if self.config_digest.as_deref() != Some(config_digest) {
+            self.follow_config(environments, &mut transitions);
+            self.config_digest = Some(config_digest.to_owned());
+        }
+        let hosts = environments.iter().flat_map(|environment| &environment.hosts);
+        for (tracked, host) in self.hosts.iter_mut().zip(hosts) {
+            tracked.track(host, now, &mut transitions);
+        }
+        let hosts = environments.iter_mut().flat_map(|environment| &mut environment.hosts);
+        let instances = hosts.flat_map(|host| {
+            let is_host_known = host.reachable && host.error.is_none();
+            host.instances.iter_mut().map(move |instance| (instance, is_host_known))
+        });
+        for (tracked, (instance, is_host_known)) in self.instances.iter_mut().zip(instances) {
+            tracked.track(instance, is_host_known, now, &mut transitions);
+        }
+        transitions
+    }
+
+    /// Returns the timeline states of all instances.
+    pub(crate) fn timeline_states(&self) -> Vec<(InstanceId, TimelineState)> {
+        self.instances.iter().filter_map(|tracked| Some((tracked.id.clone(), tracked.timeline?))).collect()
+    }
+
+    /// Applies a step of the aggregator's own clock; see [`HealthPeriod::shift_clock`].
+    pub(crate) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
+        self.instances.iter_mut().for_each(|tracked| tracked.period.shift_clock(step, began));
+    }
+
+    /// Brings hosts and instances into the order of an evaluation under another configuration.
+    fn follow_config(&mut self, environments: &[EnvironmentOverview], transitions: &mut Transitions) {
+        let hosts = std::mem::take(&mut self.hosts).into_iter();
+        let mut hosts: HashMap<HostOrInstance, TrackedHost> =
+            hosts.map(|tracked| (tracked.place.clone(), tracked)).collect();
+        let instances = std::mem::take(&mut self.instances).into_iter();
+        let mut instances: HashMap<InstanceId, TrackedInstance> =
+            instances.map(|tracked| (tracked.id.clone(), tracked)).collect();
+        let earlier_changes = std::mem::take(&mut self.earlier_changes);
+        for environment in environments {
+            for host in &environment.hosts {
+                let (environment, name) = (environment.name.clone(), host.name.clone());
+                let place = HostOrInstance { environment: environment.clone(), host: name, component: None };
+                let tracked = hosts.remove(&place);
+                self.hosts.push(tracked.unwrap_or_else(|| TrackedHost {
+                    contact: None,
+                    known: self.absent.remove(&place),
+                    place,
+                }));
+                for instance in &host.instances {
+                    let (environment, host) = (environment.clone(), host.name.clone());
+                    let id = InstanceId { environment, host, component: instance.component.clone() };
+                    let tracked = instances.remove(&id);
+                    self.instances.push(tracked.unwrap_or_else(|| TrackedInstance {
+                        period: HealthPeriod::recovered(earlier_changes.get(&id).copied()),
+                        known: self.absent.remove(&instance_place(&id)),
+                        restarts: None,
+                        timeline: None,
+                        id,
+                    }));
+                }
             }
-            OverviewChange::Autostart(now) => self.track_autostart(*now, at),
+        }
+        let hosts = hosts.into_values().filter_map(|tracked| Some((tracked.place, tracked.known?)));
+        self.absent.extend(hosts);
+        for (id, tracked) in instances {
+            self.absent.extend(tracked.known.map(|known| (instance_place(&id), known)));
+            transitions.samples.push((id, TimelineState::NotRecorded));
         }
     }
+}
 
-    /// Returns the agent's restarts since its last report, including those made while the host was
-    /// unreachable.
-    fn track_autostart(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Vec<Transition> {
-        let Some(autostart) = &now.instance.autostart else { return Vec::new() };
-        let (restarts, given_up) = (autostart.restarts, autostart.given_up);
-        let before = self.autostarts.insert(instance_place(now), (restarts, given_up));
-        // The restarts in a first report may be long past.
-        let Some((restarts_before, given_up_before)) = before else { return Vec::new() };
-        let transition = |to, text| {
-            Transition::Event(Box::new(new_event(
-                EventKind::Autostart,
-                instance_place(now),
-                at,
-                None,
-                to,
-                text,
-            )))
-        };
-        let mut notes = Vec::new();
-        if restarts > restarts_before {
-            let text = format!(
-                "{} was started again by its agent ({restarts} recently){}",
-                instance_place(now),
-                reason_suffix(now)
-            );
-            notes.push(transition("restarted", text));
+impl TrackedHost {
+    fn track(&mut self, now: &HostOverview, at: Timestamp, transitions: &mut Transitions) {
+        let is_same = self
+            .contact
+            .as_ref()
+            .is_some_and(|(reachable, error)| *reachable == now.reachable && *error == now.error);
+        if is_same {
+            return;
         }
-        if given_up && !given_up_before {
-            let text = format!(
-                "{} ended too often and is not started any more until an operator does{}",
-                instance_place(now),
-                reason_suffix(now)
-            );
-            notes.push(transition("given up", text));
+        if self.contact.replace((now.reachable, now.error.clone())).is_none() {
+            return;
         }
-        notes
-    }
-
-    fn track_health(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Option<Transition> {
-        let instance = now.instance;
-        // If a whole host is unknown, the host's event covers its instances, and their last known values stay
-        // until the host answers again. An outage of a thousand hosts is a thousand events.
-        let is_of_its_own = now.host.reachable && now.host.error.is_none() && instance.cause.is_none();
-        if instance.health == Health::Unknown && !is_of_its_own {
-            return None;
-        }
-        let place = instance_place(now);
-        let mut text = format!("{place} is {}", instance.health);
-        if !instance.reason.is_empty() {
-            text = format!("{text}: {}", instance.reason);
-        }
-        if let Some(cause) = &instance.cause {
-            text = format!("{text} (cause: {cause})");
-        }
-        self.track_value(EventKind::Health, place, instance.health.word(), at, text)
-    }
-
-    fn track_host(&mut self, place: HostOrInstance, now: &HostOverview, at: Timestamp) -> Option<Transition> {
+        transitions.changes.push(StateChange::Host { host: self.place.clone(), error: now.error.clone() });
         let value = match (now.reachable, &now.error) {
             (true, None) => "reachable",
             (true, Some(_)) => "unknown",
             (false, Some(_)) => "unreachable",
             // No report has arrived yet.
-            (false, None) => return None,
+            (false, None) => return,
         };
+        let place = &self.place;
         let text = match &now.error {
             Some(error) => format!("{place} is {value}: {error}"),
             None => format!("{place} is {value}"),
         };
-        self.track_value(EventKind::Host, place, value, at, text)
+        track_value(&mut self.known, EventKind::Host, place.clone(), value, at, text, transitions);
     }
+}
 
-    fn track_value(
+impl TrackedInstance {
+    fn track(
         &mut self,
-        kind: EventKind,
-        place: HostOrInstance,
-        value: &str,
+        now: &mut InstanceOverview,
+        is_host_known: bool,
         at: Timestamp,
-        text: String,
-    ) -> Option<Transition> {
-        let known = KnownValue { value: value.to_owned(), is_earlier: false };
-        let Some(before) = self.known.insert(place.clone(), known) else {
-            return Some(Transition::FirstValue(place, value.to_owned()));
-        };
-        if before.value == value {
-            return None;
+        transitions: &mut Transitions,
+    ) {
+        let before = self.period.health();
+        now.since = self.period.update(now.health, at);
+        if let Some(from) = before.filter(|before| *before != now.health) {
+            let (instance, to, reason) = (self.id.clone(), now.health, now.reason.clone());
+            transitions.changes.push(StateChange::Health { instance, from, to, reason });
+            self.track_health(now, is_host_known, at, transitions);
         }
-        let text = match before.is_earlier {
-            true => format!("{text}; it changed while the aggregator was not running"),
-            false => text,
+        self.track_autostart(now, before.is_some(), at, transitions);
+        let timeline = TimelineState::of_instance(now);
+        if self.timeline.replace(timeline) != Some(timeline) {
+            transitions.samples.push((self.id.clone(), timeline));
+        }
+    }
+
+    fn track_health(
+        &mut self,
+        now: &InstanceOverview,
+        is_host_known: bool,
+        at: Timestamp,
+        transitions: &mut Transitions,
+    ) {
+        // If a whole host is unknown, the host's event covers its instances, and their last known values stay
+        // until the host answers again. An outage of a thousand hosts is a thousand events.
+        if now.health == Health::Unknown && !(is_host_known && now.cause.is_none()) {
+            return;
+        }
+        let place = instance_place(&self.id);
+        let mut text = format!("{place} is {}", now.health);
+        if !now.reason.is_empty() {
+            text = format!("{text}: {}", now.reason);
+        }
+        if let Some(cause) = &now.cause {
+            text = format!("{text} (cause: {cause})");
+        }
+        track_value(&mut self.known, EventKind::Health, place, now.health.word(), at, text, transitions);
+    }
+
+    /// Adds the agent's restarts since its last report, including those made while the host was unreachable.
+    fn track_autostart(
+        &mut self,
+        now: &InstanceOverview,
+        is_compared: bool,
+        at: Timestamp,
+        transitions: &mut Transitions,
+    ) {
+        let Some(autostart) = &now.autostart else { return };
+        let (restarts, given_up) = (autostart.restarts, autostart.given_up);
+        let before = self.restarts.replace((restarts, given_up));
+        if before == Some((restarts, given_up)) {
+            return;
+        }
+        let end = printable(&autostart.last_end).into_owned();
+        if is_compared {
+            let (instance, end) = (self.id.clone(), end.clone());
+            transitions.changes.push(StateChange::Autostart { instance, restarts, given_up, end });
+        }
+        // The restarts in a first report may be long past.
+        let Some((restarts_before, given_up_before)) = before else { return };
+        let place = instance_place(&self.id);
+        let reason = if end.is_empty() { end } else { format!(": {end}") };
+        let mut add = |to: &str, text: String| {
+            let (kind, place) = (EventKind::Autostart, place.clone());
+            transitions.events.push(new_event(kind, place, at, None, to, text));
         };
-        Some(Transition::Event(Box::new(new_event(kind, place, at, Some(before.value), value, text))))
+        if restarts > restarts_before {
+            let text = format!("{place} was started again by its agent ({restarts} recently){reason}");
+            add("restarted", text);
+        }
+        if given_up && !given_up_before {
+            let text =
+                format!("{place} ended too often and is not started any more until an operator does{reason}");
+            add("given up", text);
+        }
     }
 }
 
-fn instance_place(located: LocatedInstance<'_>) -> HostOrInstance {
-    HostOrInstance {
-        environment: located.environment.name.clone(),
-        host: located.host.name.clone(),
-        component: Some(located.instance.component.clone()),
+/// Adds an event if a value differs from the last known one.
+fn track_value(
+    known: &mut Option<KnownValue>,
+    kind: EventKind,
+    place: HostOrInstance,
+    value: &str,
+    at: Timestamp,
+    text: String,
+    transitions: &mut Transitions,
+) {
+    let now = KnownValue { value: value.to_owned(), is_earlier: false };
+    let Some(before) = known.replace(now) else {
+        transitions.first_values.push((place, value.to_owned()));
+        return;
+    };
+    if before.value == value {
+        return;
     }
+    let text = match before.is_earlier {
+        true => format!("{text}; it changed while the aggregator was not running"),
+        false => text,
+    };
+    transitions.events.push(new_event(kind, place, at, Some(before.value), value, text));
 }
 
-fn reason_suffix(located: LocatedInstance<'_>) -> String {
-    let end = last_end_text(located);
-    if end.is_empty() { end } else { format!(": {end}") }
+fn instance_place(id: &InstanceId) -> HostOrInstance {
+    let InstanceId { environment, host, component } = id.clone();
+    HostOrInstance { environment, host, component: Some(component) }
 }
 
 fn new_event(
@@ -175,17 +345,12 @@ fn new_event(
 ) -> Event {
     let HostOrInstance { environment, host, component } = place;
     Event {
-        id: 0,
-        at,
-        kind,
         environment: Some(environment),
         host: Some(host),
         component,
         from,
         to: Some(to.to_owned()),
-        text,
-        by: None,
-        plan: None,
+        ..Event::new(at, kind, text)
     }
 }
 
@@ -196,22 +361,26 @@ mod tests {
 
     use super::*;
     use crate::sample_overview::sample;
-    use crate::state::overview_diff::diff_overviews;
 
-    fn notes(chronicle: &mut TransitionTracker, before: &Overview, now: &Overview) -> Vec<Transition> {
-        let changes = diff_overviews(before, now);
-        changes.iter().flat_map(|change| chronicle.track_change(change, Timestamp::UNIX_EPOCH)).collect()
+    fn track(tracker: &mut TransitionTracker, overview: &Overview) -> Transitions {
+        let mut environments = overview.environments.clone();
+        tracker.track(&mut environments, &overview.config_digest, Timestamp::UNIX_EPOCH)
     }
 
-    fn texts(notes: &[Transition]) -> Vec<String> {
-        let text = |transition: &Transition| match transition {
-            Transition::Event(event) => {
-                let or_dash = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
-                format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text)
-            }
-            Transition::FirstValue(place, value) => format!("first {place} {value}"),
-        };
-        notes.iter().map(text).collect()
+    /// Tracks an overview. Returns the first values and the events.
+    fn texts(tracker: &mut TransitionTracker, overview: &Overview) -> Vec<String> {
+        let Transitions { first_values, events, .. } = track(tracker, overview);
+        let first = first_values.iter().map(|(place, value)| format!("first {place} {value}"));
+        let events = events.iter().map(|event| {
+            let or_dash = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
+            format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text)
+        });
+        first.chain(events).collect()
+    }
+
+    fn samples(tracker: &mut TransitionTracker, overview: &Overview) -> Vec<String> {
+        let samples = track(tracker, overview).samples;
+        samples.iter().map(|(id, state)| format!("{} {}", id.component, state.word())).collect()
     }
 
     /// Returns the sample before any report of its hosts.
@@ -234,14 +403,15 @@ mod tests {
                 (*value).to_owned(),
             )
         });
-        TransitionTracker::new(known.collect())
+        TransitionTracker::new(known.collect(), HashMap::new())
     }
 
     #[test]
     fn the_first_sight_of_everything_is_no_event() {
-        let mut chronicle = TransitionTracker::default();
+        let mut tracker = TransitionTracker::default();
+        assert!(texts(&mut tracker, &unheard()).is_empty());
         assert_eq!(
-            texts(&notes(&mut chronicle, &unheard(), &sample())),
+            texts(&mut tracker, &sample()),
             [
                 "first host c9t21193 reachable",
                 "first host c2t08978 reachable",
@@ -250,7 +420,7 @@ mod tests {
                 "first novelty detector on c2t08978 degraded",
             ]
         );
-        assert!(notes(&mut chronicle, &sample(), &sample()).is_empty());
+        assert!(texts(&mut tracker, &sample()).is_empty());
     }
 
     #[test]
@@ -263,30 +433,33 @@ mod tests {
             ("c2t08979", None, "unreachable"),
             ("c2t08979", Some("cassandra"), "up"),
         ];
-        let mut chronicle = known(&rows);
+        let mut tracker = known(&rows);
         let once = ["up>down kafka server on c9t21193 is down: it is not running; \
                      it changed while the aggregator was not running"];
-        assert_eq!(texts(&notes(&mut chronicle, &unheard(), &sample())), once);
-        assert!(texts(&notes(&mut chronicle, &unheard(), &sample())).is_empty());
+        assert!(texts(&mut tracker, &unheard()).is_empty());
+        assert_eq!(texts(&mut tracker, &sample()), once);
+        assert!(texts(&mut tracker, &unheard()).is_empty());
+        assert!(texts(&mut tracker, &sample()).is_empty());
     }
 
     #[test]
     fn a_silent_host_is_one_event_and_its_instances_keep_what_was_known() {
-        let mut chronicle = TransitionTracker::default();
-        notes(&mut chronicle, &unheard(), &sample());
+        let mut tracker = TransitionTracker::default();
+        track(&mut tracker, &unheard());
+        track(&mut tracker, &sample());
         let mut silent = sample();
         let host = &mut silent.environments[0].hosts[0];
         (host.reachable, host.error) = (false, Some("no answer".to_owned()));
         host.instances[0].health = Health::Unknown;
         assert_eq!(
-            texts(&notes(&mut chronicle, &sample(), &silent)),
+            texts(&mut tracker, &silent),
             ["reachable>unreachable host c9t21193 is unreachable: no answer"]
         );
         let mut back = sample();
         back.environments[0].hosts[0].instances[0].health = Health::Up;
         back.environments[0].hosts[0].instances[0].reason.clear();
         assert_eq!(
-            texts(&notes(&mut chronicle, &silent, &back)),
+            texts(&mut tracker, &back),
             ["unreachable>reachable host c9t21193 is reachable", "down>up kafka server on c9t21193 is up"]
         );
     }
@@ -307,10 +480,11 @@ mod tests {
             });
             overview
         };
-        let mut chronicle = TransitionTracker::default();
-        assert!(notes(&mut chronicle, &sample(), &autostart(1, false)).is_empty());
+        let mut tracker = TransitionTracker::default();
+        track(&mut tracker, &sample());
+        assert!(texts(&mut tracker, &autostart(1, false)).is_empty());
         assert_eq!(
-            texts(&notes(&mut chronicle, &autostart(1, false), &autostart(2, true))),
+            texts(&mut tracker, &autostart(2, true)),
             [
                 "->restarted kafka server on c9t21193 was started again by its agent (2 recently): \
                  it was ended by SIGKILL",
@@ -319,9 +493,101 @@ mod tests {
             ]
         );
         // Includes restarts while its host was unreachable.
-        assert!(notes(&mut chronicle, &autostart(2, true), &sample()).is_empty());
-        let back = texts(&notes(&mut chronicle, &sample(), &autostart(3, false)));
+        assert!(texts(&mut tracker, &sample()).is_empty());
+        let back = texts(&mut tracker, &autostart(3, false));
         assert_eq!(back.len(), 1, "{back:?}");
         assert!(back[0].contains("(3 recently)"), "{back:?}");
+    }
+
+    #[test]
+    fn only_differences_are_logged() {
+        let mut tracker = TransitionTracker::default();
+        assert!(track(&mut tracker, &sample()).changes.is_empty());
+        assert!(track(&mut tracker, &sample()).changes.is_empty());
+        let mut other = sample();
+        let host = &mut other.environments[0].hosts[0];
+        host.error = Some("no answer".to_owned());
+        host.instances[0].health = Health::Unknown;
+        host.instances[0].reason = "no report".to_owned();
+        let place = HostOrInstance { environment: "DEV".into(), host: "c9t21193".into(), component: None };
+        let instance = InstanceId {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: "kafka server".into(),
+        };
+        let (from, to, reason) = (Health::Down, Health::Unknown, "no report".to_owned());
+        assert_eq!(
+            track(&mut tracker, &other).changes,
+            [
+                StateChange::Host { host: place, error: Some("no answer".to_owned()) },
+                StateChange::Health { instance, from, to, reason },
+            ]
+        );
+    }
+
+    #[test]
+    fn places_are_compared_with_themselves_wherever_they_are_configured() {
+        let mut tracker = TransitionTracker::default();
+        track(&mut tracker, &sample());
+        let mut after = sample();
+        after.config_digest = "other".to_owned();
+        after.environments[0].hosts.remove(0);
+        assert!(track(&mut tracker, &after).changes.is_empty());
+        after.config_digest = "a third".to_owned();
+        after.environments[0].hosts.reverse();
+        after.environments[0].hosts[0].error = None;
+        let changes = track(&mut tracker, &after).changes;
+        assert!(
+            matches!(changes.as_slice(), [StateChange::Host { host, .. }] if host.host == *"c2t08979"),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn timeline_has_everything_once_and_then_what_changes_also_without_an_event() {
+        let mut tracker = TransitionTracker::default();
+        let mut overview = sample();
+        assert_eq!(
+            samples(&mut tracker, &overview),
+            ["kafka server down", "novelty detector degraded", "cassandra unknown"]
+        );
+        assert!(samples(&mut tracker, &overview).is_empty());
+        // Its host is unchanged; only its prerequisite became unknown. That is no event.
+        let detector = &mut overview.environments[0].hosts[1].instances[0];
+        detector.health = Health::Unknown;
+        assert_eq!(samples(&mut tracker, &overview), ["novelty detector unknown"]);
+        assert_eq!(tracker.timeline_states().len(), 3);
+    }
+
+    #[test]
+    fn what_comes_and_goes_with_the_configuration_is_part_of_the_timeline() {
+        let mut tracker = TransitionTracker::default();
+        track(&mut tracker, &sample());
+        let mut other = sample();
+        other.config_digest = "def".to_owned();
+        other.environments[0].hosts.remove(0);
+        assert_eq!(samples(&mut tracker, &other), ["kafka server not recorded"]);
+        assert_eq!(samples(&mut tracker, &sample()), ["kafka server down"]);
+    }
+
+    #[test]
+    fn time_of_the_last_change_is_set_and_recovered() {
+        let now = Timestamp::UNIX_EPOCH;
+        let earlier = now - SignedDuration::from_hours(1);
+        let id = InstanceId {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: "kafka server".into(),
+        };
+        let changes = HashMap::from([(id, (Health::Down, earlier))]);
+        let mut tracker = TransitionTracker::new(HashMap::new(), changes);
+        let mut overview = sample();
+        let mut since = |overview: &mut Overview| {
+            tracker.track(&mut overview.environments, "a", now);
+            overview.environments[0].hosts[0].instances[0].since
+        };
+        assert_eq!(since(&mut overview), Some(earlier));
+        overview.environments[0].hosts[0].instances[0].health = Health::Up;
+        assert_eq!(since(&mut overview), Some(now));
     }
 }

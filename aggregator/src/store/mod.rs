@@ -10,7 +10,7 @@
 //! | `columns` | conversion of column values |
 //! | `rows` | reads and writes of rows |
 //! | `query` | the filter for events |
-//! | `plan_events` | the recorded course of plans and their steps |
+//! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `samples` | the samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `data_folder` | the data folder, locked by one aggregator |
@@ -18,8 +18,8 @@
 
 mod columns;
 mod data_folder;
+mod event_feed;
 mod pending_writes;
-mod plan_events;
 mod query;
 mod rows;
 mod samples;
@@ -46,6 +46,7 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
 pub(crate) use query::{EventQuery, MAX_EVENTS};
 pub(crate) use samples::TimelineRows;
 use writer::{StoreCommand, StoreWriter};
@@ -123,6 +124,7 @@ impl EventStore {
         let used_by_another = writer.used_by_another.clone();
         let store = EventStoreHandle(Arc::new(HandleState {
             commands: sender,
+            feed: writer.feed.clone(),
             error,
             queued: writer.queued_counter(),
             lost: writer.lost_counter(),
@@ -162,17 +164,8 @@ impl EventStore {
         self.handle.clone()
     }
 
-    /// Records the start of the aggregator.
-    pub(crate) fn record_start(&self) {
-        let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
-        let event = aggregator_event(Timestamp::now(), text);
-        self.handle.append_event(Event { to: Some("began".to_owned()), ..event });
-    }
-
-    /// Records the end of the aggregator, writes everything pending, and ends the thread.
+    /// Writes everything pending, and ends the thread.
     pub(crate) async fn close(self) {
-        let event = aggregator_event(Timestamp::now(), "rta-aggregator ended".to_owned());
-        self.handle.append_event(Event { to: Some("ended".to_owned()), ..event });
         let Some(thread) = self.thread else { return };
         let last_plan = self.handle.0.last_plan.load(Ordering::Relaxed);
         let commands = self.handle.0.commands.clone();
@@ -197,6 +190,7 @@ pub struct EventStoreHandle(Arc<HandleState>);
 #[derive(Debug)]
 struct HandleState {
     commands: Sender<StoreCommand>,
+    feed: EventFeed,
     /// Number of events, samples and questions in the queue.
     queued: Arc<AtomicUsize>,
     /// Reason why nothing is recorded at the moment.
@@ -217,14 +211,19 @@ struct HandleState {
 }
 
 impl EventStoreHandle {
-    /// Records an event. Its ID is assigned when it is written.
-    pub fn append_event(&self, event: Event) {
+    /// Returns the feed that assigns the sequence numbers of this store's events.
+    pub(crate) fn feed(&self) -> &EventFeed {
+        &self.0.feed
+    }
+
+    /// Records an event under the ID that it has; the database assigns another one if that is 0 or taken.
+    pub(crate) fn append_event(&self, event: &Arc<Event>) {
         if self.reserve_slot() {
-            self.send_command(StoreCommand::AppendEvent(Box::new(event)));
+            self.send_command(StoreCommand::AppendEvent(Arc::clone(event)));
         } else {
             self.count_lost();
             // The known value is kept even if the event is lost.
-            self.record_known_values(known_value_of(&event).into_iter().collect());
+            self.record_known_values(known_value_of(event).into_iter().collect());
         }
     }
 
@@ -244,29 +243,22 @@ impl EventStoreHandle {
         self.send_command(StoreCommand::ReservePlanIds(last));
     }
 
-    /// Records the beginning of a plan, and returns when it is on disk (in memory without a data folder).
-    ///
-    /// # Errors
-    /// Returns an error, as a sentence, if the plan is not on disk. It is recorded later if that becomes
-    /// possible.
-    pub(crate) async fn record_plan_begin(&self, begun: &PlanStart) -> Result<(), String> {
+    /// Records the beginning of a plan and its event, in one transaction. The answer arrives when they are on
+    /// disk (in memory without a data folder).
+    pub(crate) fn record_plan_begin(&self, begun: &PlanStart, event: &Arc<Event>) -> PlanWritten {
         let (answer, written) = oneshot::channel();
-        self.send_command(StoreCommand::BeginPlan(Box::new(begun.clone()), answer));
-        match tokio::time::timeout(ANSWER_TIMEOUT, written).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
-            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
-        }
+        self.send_command(StoreCommand::BeginPlan(Box::new(begun.clone()), Arc::clone(event), answer));
+        PlanWritten(written)
     }
 
-    /// Records a change of a step's state.
-    pub fn record_step(&self, plan: u64, change: &StepChange) {
-        self.send_command(StoreCommand::ChangeStep(plan, Box::new(change.clone())));
+    /// Records a change of a step's state, and its event if it makes one.
+    pub(crate) fn record_step(&self, plan: u64, change: &StepChange, event: Option<&Arc<Event>>) {
+        self.send_command(StoreCommand::ChangeStep(plan, Box::new(change.clone()), event.map(Arc::clone)));
     }
 
-    /// Records the end of a plan.
-    pub fn record_plan_end(&self, plan: u64, end: &PlanEnd) {
-        self.send_command(StoreCommand::EndPlan(plan, end.clone()));
+    /// Records the end of a plan and its event.
+    pub(crate) fn record_plan_end(&self, plan: u64, end: &PlanEnd, event: &Arc<Event>) {
+        self.send_command(StoreCommand::EndPlan(plan, end.clone(), Arc::clone(event)));
     }
 
     /// Returns the plans that an earlier aggregator began and did not end.
@@ -343,7 +335,7 @@ impl EventStoreHandle {
         tokio::time::timeout(ANSWER_TIMEOUT, written).await.is_ok()
     }
 
-    /// Returns the matching events, the newest first. Events that could not be written yet have the ID 0.
+    /// Returns the matching events, the newest first, with those that could not be written yet.
     ///
     /// # Errors
     /// Returns an error, as a sentence, if the database cannot be read in time.
@@ -423,6 +415,24 @@ impl EventStoreHandle {
     }
 }
 
+/// Pending answer to the beginning of a plan.
+#[derive(Debug)]
+pub(crate) struct PlanWritten(oneshot::Receiver<Result<(), String>>);
+
+impl PlanWritten {
+    /// Waits until the beginning of the plan is on disk.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if it is not. It is recorded later if that becomes possible.
+    pub(crate) async fn wait(self) -> Result<(), String> {
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.0).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
+            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        }
+    }
+}
+
 /// Returns the sentence for a thread that has ended.
 fn thread_end_message(why: &str) -> String {
     format!("events are not recorded: {why}; restart rta-aggregator")
@@ -452,18 +462,17 @@ fn known_value_of(event: &Event) -> Option<(HostOrInstance, String)> {
 
 /// Creates an event about the aggregator itself.
 fn aggregator_event(at: Timestamp, text: String) -> Event {
-    Event {
-        id: 0,
-        at,
-        kind: EventKind::Aggregator,
-        environment: None,
-        host: None,
-        component: None,
-        from: None,
-        to: None,
-        text,
-        by: None,
-        plan: None,
+    Event::new(at, EventKind::Aggregator, text)
+}
+
+#[cfg(test)]
+impl EventStore {
+    /// Ends the thread as a kill of the aggregator would: without its last command. The caller must have
+    /// dropped all other handles.
+    pub(crate) fn abandon(self) {
+        let Self { handle, thread, .. } = self;
+        drop(handle);
+        thread.unwrap().join().unwrap();
     }
 }
 
@@ -475,6 +484,7 @@ impl Default for EventStoreHandle {
         let (error, _) = watch::channel(None);
         Self(Arc::new(HandleState {
             commands,
+            feed: EventFeed::default(),
             error,
             queued: Arc::default(),
             lost: Arc::default(),

@@ -1,17 +1,17 @@
 //! Pending writes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use rusqlite::Connection;
 
 use super::{HostOrInstance, UnfinishedPlan, known_value_of};
-use crate::store::plan_events::RunningPlan;
 use crate::store::rows;
 use crate::store::rows::RecoveredState;
 use crate::store::samples::PendingSamples;
@@ -25,7 +25,7 @@ const MAX_PENDING_PLANS: usize = 100;
 /// however often it changed while nothing could be written.
 #[derive(Debug, Default)]
 pub(crate) struct PendingWrites {
-    events: VecDeque<Event>,
+    events: VecDeque<Arc<Event>>,
     /// Number of events dropped since the last call of [`PendingWrites::take_lost`].
     lost: u64,
     plans: BTreeMap<u64, PendingPlan>,
@@ -35,6 +35,7 @@ pub(crate) struct PendingWrites {
     planned_stops: HashMap<InstanceId, PlannedStop>,
     changed_stops: BTreeSet<InstanceId>,
     last_plan: DirtyValue<u64>,
+    last_event: DirtyValue<u64>,
     pub(crate) samples: PendingSamples,
 }
 
@@ -53,7 +54,9 @@ impl<T> DirtyValue<T> {
 /// Plan whose end is not written yet.
 #[derive(Debug)]
 struct PendingPlan {
-    plan: RunningPlan,
+    begun: PlanStart,
+    /// State and last text of each step.
+    states: Vec<(StepState, String)>,
     is_new: bool,
     changed: BTreeSet<usize>,
     end: Option<PlanEnd>,
@@ -63,8 +66,8 @@ impl PendingWrites {
     /// Adds the state that an earlier aggregator left, which is already written.
     pub(crate) fn with_recovered(self, recovered: &RecoveredState) -> Self {
         let plans = recovered.unfinished.iter().map(|UnfinishedPlan { begun, states }| {
-            let plan = RunningPlan::with_states(begun.clone(), states.clone());
-            (begun.id, PendingPlan { plan, is_new: false, changed: BTreeSet::new(), end: None })
+            let (begun, states) = (begun.clone(), states.clone());
+            (begun.id, PendingPlan { begun, states, is_new: false, changed: BTreeSet::new(), end: None })
         });
         Self {
             plans: plans.collect(),
@@ -79,16 +82,17 @@ impl PendingWrites {
     pub(crate) fn mark_all_dirty(&mut self, now: Timestamp) {
         for open in self.plans.values_mut() {
             open.is_new = true;
-            open.changed = (0..open.plan.states.len()).collect();
+            open.changed = (0..open.states.len()).collect();
         }
         self.maintenance.is_dirty = true;
         self.changed_places = self.known.keys().cloned().collect();
         self.changed_stops = self.planned_stops.keys().cloned().collect();
         self.last_plan.is_dirty = true;
+        self.last_event.is_dirty = true;
         self.samples.repeat_states(now);
     }
 
-    pub(crate) fn add_event(&mut self, event: Event) {
+    pub(crate) fn add_event(&mut self, event: Arc<Event>) {
         if let Some((place, value)) = known_value_of(&event) {
             self.set_known(place, value);
         }
@@ -111,26 +115,26 @@ impl PendingWrites {
     }
 
     pub(crate) fn begin_plan(&mut self, begun: PlanStart) {
-        let plan = RunningPlan::new(begun);
-        self.events.push_back(plan.begin_event());
+        let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
         let ended: Vec<u64> =
             self.plans.iter().filter(|(_, open)| open.end.is_some()).map(|(id, _)| *id).collect();
         for id in ended.iter().take(ended.len().saturating_sub(MAX_PENDING_PLANS)) {
             self.plans.remove(id);
         }
-        let open = PendingPlan { is_new: true, changed: BTreeSet::new(), end: None, plan };
-        self.plans.insert(open.plan.begun.id, open);
+        let open = PendingPlan { begun, states, is_new: true, changed: BTreeSet::new(), end: None };
+        self.plans.insert(open.begun.id, open);
     }
 
     pub(crate) fn change_step(&mut self, plan: u64, change: &StepChange) {
         let Some(open) = self.plans.get_mut(&plan) else { return };
-        self.events.extend(open.plan.apply_change(change));
-        open.changed.insert(change.step);
+        if let Some(known) = open.states.get_mut(change.step) {
+            *known = (change.state, change.text.clone());
+            open.changed.insert(change.step);
+        }
     }
 
     pub(crate) fn end_plan(&mut self, plan: u64, end: PlanEnd) {
         let Some(open) = self.plans.get_mut(&plan) else { return };
-        self.events.push_back(open.plan.end_event(&end));
         open.end = Some(end);
     }
 
@@ -143,6 +147,16 @@ impl PendingWrites {
         self.last_plan = DirtyValue::to(last_plan);
     }
 
+    /// Reserves event IDs up to this one.
+    pub(crate) fn reserve_event_ids(&mut self, last_event: u64) {
+        self.last_event = DirtyValue::to(last_event);
+    }
+
+    /// Returns the event ID up to which all are reserved.
+    pub(crate) fn reserved_event_id(&self) -> u64 {
+        self.last_event.value
+    }
+
     /// Returns true if there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -151,25 +165,27 @@ impl PendingWrites {
             && self.samples.is_empty()
             && !self.maintenance.is_dirty
             && !self.last_plan.is_dirty
+            && !self.last_event.is_dirty
             && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
     }
 
     /// Returns the pending events, the newest first.
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.events.iter().rev()
+        self.events.iter().rev().map(Arc::as_ref)
     }
 
-    /// Writes everything within the caller's transaction.
-    pub(crate) fn write_all(&self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes everything within the caller's transaction. Returns the highest ID of the events.
+    pub(crate) fn write_all(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let mut last_event = 0;
         for event in &self.events {
-            rows::write_event(connection, event)?;
+            last_event = rows::write_event(connection, event)?.max(last_event);
         }
         for (id, open) in &self.plans {
             if open.is_new {
-                rows::write_plan(connection, &open.plan.begun)?;
+                rows::write_plan(connection, &open.begun)?;
             }
             for step in &open.changed {
-                if let Some(state) = open.plan.states.get(*step) {
+                if let Some(state) = open.states.get(*step) {
                     rows::write_step(connection, *id, *step, state)?;
                 }
             }
@@ -191,7 +207,11 @@ impl PendingWrites {
         if self.last_plan.is_dirty {
             rows::write_last_plan(connection, self.last_plan.value)?;
         }
-        self.samples.write_all(connection)
+        if self.last_event.is_dirty {
+            rows::write_last_event(connection, self.last_event.value)?;
+        }
+        self.samples.write_all(connection)?;
+        Ok(last_event)
     }
 
     /// Removes everything after a successful write.
@@ -206,6 +226,7 @@ impl PendingWrites {
         self.changed_stops.clear();
         self.maintenance.is_dirty = false;
         self.last_plan.is_dirty = false;
+        self.last_event.is_dirty = false;
         self.samples.clear_written();
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct EventQuery {
     pub(crate) since: Option<Timestamp>,
     /// Upper bound of the ID, exclusive.
     pub(crate) before: Option<u64>,
+    /// Lower bound of the ID, exclusive.
+    pub(crate) after: Option<u64>,
     pub(crate) environment: Option<Name>,
     pub(crate) host: Option<Name>,
     pub(crate) component: Option<Name>,
@@ -28,6 +30,7 @@ impl Default for EventQuery {
         Self {
             since: None,
             before: None,
+            after: None,
             environment: None,
             host: None,
             component: None,
@@ -38,12 +41,13 @@ impl Default for EventQuery {
 }
 
 impl EventQuery {
-    /// Returns true if all conditions match an event that has no ID yet.
-    pub(crate) fn matches_pending(&self, event: &Event) -> bool {
+    /// Returns true if all conditions match an event.
+    pub(crate) fn matches(&self, event: &Event) -> bool {
         fn fits(wanted: Option<&Name>, found: Option<&Name>) -> bool {
             wanted.is_none() || wanted == found
         }
-        self.before.is_none()
+        self.before.is_none_or(|before| event.id < before)
+            && self.after.is_none_or(|after| event.id > after)
             && self.since.is_none_or(|since| event.at >= since)
             && fits(self.environment.as_ref(), event.environment.as_ref())
             && fits(self.host.as_ref(), event.host.as_ref())

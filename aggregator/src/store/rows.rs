@@ -11,7 +11,7 @@ use rta_shared::overview::{Health, InstanceId};
 use rta_shared::plan::{Plan, PlanStart, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::columns::{corrupt_value, read_time};
 use super::query::EventQuery;
@@ -40,6 +40,8 @@ pub(crate) struct RecoveredState {
     pub(crate) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
     /// Highest plan ID in use.
     pub(crate) last_plan: u64,
+    /// Highest event ID in use or reserved.
+    pub(crate) last_event: u64,
     /// Last time at which an aggregator is known to have run; `None` if none has.
     pub(crate) last_active: Option<Timestamp>,
 }
@@ -65,8 +67,19 @@ pub(crate) fn read_recovered_state(
             now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN),
         )?,
         last_plan: greatest.unsigned_abs(),
+        last_event: read_last_event(connection)?,
         last_active: samples::read_last_active(connection)?,
     })
+}
+
+/// Returns the highest event ID that is in use or reserved; IDs of deleted events count, too.
+fn read_last_event(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row(
+        "SELECT max(ifnull((SELECT value FROM numbers WHERE name = 'event'), 0), \
+         ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0))",
+        [],
+        |row| read_number(row, 0),
+    )
 }
 
 /// Returns the last health change of each instance since `from`.
@@ -100,17 +113,39 @@ fn read_maintained_hosts(connection: &Connection) -> rusqlite::Result<HashSet<Na
     hosts.map(|host| host.map(Name::from)).collect()
 }
 
-/// Appends an event.
-pub(crate) fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+/// Appends an event under its ID. The database assigns the ID if it is 0, or if another event has it already.
+/// Returns the ID.
+pub(crate) fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<u64> {
+    let id = (event.id != 0).then(|| to_number(event.id));
+    match insert_event(connection, id, event) {
+        Err(error) if id.is_some() && is_taken(&error) => {
+            tracing::warn!(
+                id = event.id,
+                "another event has this number; the event is recorded under a new one"
+            );
+            insert_event(connection, None, event)?;
+        }
+        written => written?,
+    }
+    Ok(connection.last_insert_rowid().unsigned_abs())
+}
+
+/// Returns true if a row with this ID exists already: a trigger refuses to replace it.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+fn insert_event(connection: &Connection, id: Option<i64>, event: &Event) -> rusqlite::Result<()> {
     let shown = |name: &Option<Name>| name.as_ref().map(|name| name.as_str().to_owned());
     let folded = |name: &Option<Name>| name.as_ref().map(|name| name.folded().to_owned());
     let by = event.by.as_ref();
     connection
         .prepare_cached(
-            "INSERT INTO events (at, kind, environment, environment_key, host, host_key, component, component_key, \
-             was, is_now, text, user, address, plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events (id, at, kind, environment, environment_key, host, host_key, component, component_key, \
+             was, is_now, text, user, address, plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
+            id,
             event.at.as_microsecond(),
             event.kind.word(),
             shown(&event.environment),
@@ -261,6 +296,13 @@ pub(crate) fn write_last_plan(connection: &Connection, last: u64) -> rusqlite::R
     Ok(())
 }
 
+/// Writes the highest reserved event ID.
+pub(crate) fn write_last_event(connection: &Connection, last: u64) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT OR REPLACE INTO numbers (name, value) VALUES ('event', ?)", [to_number(last)])?;
+    Ok(())
+}
+
 /// Deletes up to `most` events older than `cutoff`, and ended plans of that age. Returns true if there may be
 /// more.
 pub(crate) fn delete_events(
@@ -306,6 +348,10 @@ pub(crate) fn read_events(connection: &Connection, query: &EventQuery) -> rusqli
     if let Some(before) = query.before {
         conditions.push("id < ?".to_owned());
         values.push(to_number(before).into());
+    }
+    if let Some(after) = query.after {
+        conditions.push("id > ?".to_owned());
+        values.push(to_number(after).into());
     }
     if let Some(since) = query.since {
         // Two conditions: the first bounds the search by ID, the second stays correct if the clock was set
@@ -449,7 +495,7 @@ fn to_number(number: u64) -> i64 {
 }
 
 /// Cuts a text to [`MAX_TEXT_BYTES`].
-fn truncate_text(text: &str) -> String {
+pub(crate) fn truncate_text(text: &str) -> String {
     if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();
     }

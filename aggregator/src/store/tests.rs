@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
+use crate::plans::plan_events::PlanEvents;
 
 mod noted;
 
@@ -42,7 +43,7 @@ impl TestStore {
 
     /// Records an event with this text, and writes it.
     fn append(&mut self, seconds: i64, text: &str) {
-        self.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(seconds), text.to_owned()))));
+        self.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(seconds), text.to_owned()))));
         self.writer.write_pending(at(seconds));
     }
 
@@ -95,7 +96,7 @@ fn events_come_back_newest_first_over_a_restart() {
         plan: Some(7),
         ..health(1, "Kafka  Server", "down")
     };
-    opened.apply(StoreCommand::AppendEvent(Box::new(event.clone())));
+    opened.apply(StoreCommand::AppendEvent(Arc::new(event.clone())));
     opened.append(2, "later");
     drop(opened);
 
@@ -109,12 +110,17 @@ fn events_come_back_newest_first_over_a_restart() {
     assert_eq!(texts(events), ["later", "Kafka  Server is down"]);
 }
 
+async fn begin_plan(record: &EventStore) -> Result<(), String> {
+    let event = Arc::new(PlanEvents::new(begun(7)).begin_event());
+    record.handle().record_plan_begin(&begun(7), &event).wait().await
+}
+
 #[tokio::test]
 async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
     let record = EventStore::open(&options);
-    assert_eq!(record.handle().record_plan_begin(&begun(7)).await, Ok(()));
+    assert_eq!(begin_plan(&record).await, Ok(()));
     // Nothing is closed yet, and another connection sees the plan.
     let plans = Connection::open(file(&folder)).unwrap();
     let user: String = plans.query_row("SELECT user FROM plans WHERE id = 7", [], |row| row.get(0)).unwrap();
@@ -131,19 +137,19 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     // Makes every write fail.
     let other = Connection::open(file(&folder)).unwrap();
     other.execute_batch("DROP TABLE plans").unwrap();
-    let why = record.handle().record_plan_begin(&begun(7)).await.unwrap_err();
+    let why = begin_plan(&record).await.unwrap_err();
     assert!(why.contains("no such table"), "{why}");
     record.close().await;
 
     let nowhere = StoreOptions { data: Some("/proc/nowhere".into()), ..StoreOptions::default() };
     let record = EventStore::open(&nowhere);
-    let why = record.handle().record_plan_begin(&begun(7)).await.unwrap_err();
+    let why = begin_plan(&record).await.unwrap_err();
     assert!(why.starts_with("events are kept in memory only: "), "{why}");
     record.close().await;
 
     // A record in memory by choice is no error.
     let record = EventStore::in_memory();
-    assert_eq!(record.handle().record_plan_begin(&begun(7)).await, Ok(()));
+    assert_eq!(begin_plan(&record).await, Ok(()));
     record.close().await;
 }
 
@@ -151,7 +157,7 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
 fn queries_narrow_and_page() {
     let mut opened = open(None);
     for (seconds, component) in [(1, "kafka"), (2, "spark"), (3, "kafka"), (4, "kafka")] {
-        opened.apply(StoreCommand::AppendEvent(Box::new(health(seconds, component, "down"))));
+        opened.apply(StoreCommand::AppendEvent(Arc::new(health(seconds, component, "down"))));
     }
     opened.append(5, "own");
     let mut ask = |query: EventQuery| -> Vec<u64> {
@@ -171,7 +177,7 @@ fn queries_narrow_and_page() {
 fn an_answer_stays_below_what_a_message_may_hold() {
     let mut opened = open(None);
     for _ in 0..1500 {
-        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(START, "x".repeat(1 << 16)))));
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(START, "x".repeat(1 << 16)))));
     }
     opened.writer.write_pending(START);
     let events =
@@ -202,7 +208,7 @@ fn the_database_itself_refuses_to_change_events() {
 fn what_is_older_than_it_is_kept_is_forgotten_piece_by_piece_and_the_rest_is_not() {
     let mut opened = open(None);
     for seconds in 0..2500 {
-        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(seconds), "old".to_owned()))));
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(seconds), "old".to_owned()))));
     }
     opened.append(90_000, "new");
     // One day is kept: at 88,500 s, everything before 2,100 s is too old.
@@ -237,21 +243,29 @@ fn begun(id: u64) -> PlanStart {
     PlanStart { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by, unrecorded: None }
 }
 
-fn change(step: usize, state: StepState, text: &str) -> StoreCommand {
+fn begin_command() -> StoreCommand {
+    let event = Arc::new(PlanEvents::new(begun(7)).begin_event());
+    StoreCommand::BeginPlan(Box::new(begun(7)), event, oneshot::channel().0)
+}
+
+/// Change of a step that was in this state before.
+fn change(step: usize, before: (StepState, &str), state: StepState, text: &str) -> StoreCommand {
     let text = text.to_owned();
-    StoreCommand::ChangeStep(7, Box::new(StepChange { step, at: at(2), state, progress: None, text }))
+    let change = StepChange { step, at: at(2), state, progress: None, text };
+    let event = PlanEvents::new(begun(7)).step_event(&(before.0, before.1.to_owned()), &change);
+    StoreCommand::ChangeStep(7, Box::new(change), event.map(Arc::new))
 }
 
 #[test]
 fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(Some(folder.path()));
-    opened.apply(StoreCommand::BeginPlan(Box::new(begun(7)), oneshot::channel().0));
-    opened.apply(change(0, StepState::UnderWay, ""));
-    opened.apply(change(0, StepState::UnderWay, "SIGTERM was sent"));
-    opened.apply(change(0, StepState::Done, "stopped in 1.0 s"));
+    opened.apply(begin_command());
+    opened.apply(change(0, (StepState::Waiting, ""), StepState::UnderWay, ""));
+    opened.apply(change(0, (StepState::UnderWay, ""), StepState::UnderWay, "SIGTERM was sent"));
+    opened.apply(change(0, (StepState::UnderWay, ""), StepState::Done, "stopped in 1.0 s"));
     opened.writer.write_pending(at(2));
-    opened.apply(change(1, StepState::UnderWay, ""));
+    opened.apply(change(1, (StepState::Waiting, ""), StepState::UnderWay, ""));
     opened.writer.write_pending(at(3));
     drop(opened);
 
@@ -264,10 +278,15 @@ fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
         [(StepState::Done, "stopped in 1.0 s".to_owned()), (StepState::UnderWay, String::new()), waiting()]
     );
     assert!(opened.recovered.last_plan >= 7);
-    opened.apply(change(1, StepState::Interrupted, "it is being looked at"));
-    opened.apply(change(1, StepState::Interrupted, "it is stopped now"));
+    opened.apply(change(1, (StepState::UnderWay, ""), StepState::Interrupted, "it is being looked at"));
+    opened.apply(change(
+        1,
+        (StepState::Interrupted, "it is being looked at"),
+        StepState::Interrupted,
+        "it is stopped now",
+    ));
     let end = PlanEnd { at: at(4), done: 1, failed: 0, skipped: 1, interrupted: 1, cancelled: false };
-    opened.apply(StoreCommand::EndPlan(7, end));
+    opened.apply(StoreCommand::EndPlan(7, end.clone(), Arc::new(PlanEvents::new(begun(7)).end_event(&end))));
     opened.writer.write_pending(at(4));
     let told: Vec<String> = opened
         .writer
@@ -323,7 +342,7 @@ fn maintenance_and_what_was_known_outlive_the_aggregator() {
         (kafka(), "up".to_owned()),
         (host.clone(), "reachable".to_owned()),
     ]));
-    opened.apply(StoreCommand::AppendEvent(Box::new(health(2, "Kafka", "down"))));
+    opened.apply(StoreCommand::AppendEvent(Arc::new(health(2, "Kafka", "down"))));
     opened.writer.write_pending(at(3));
     drop(opened);
     let recovered = open(Some(folder.path())).recovered;
@@ -345,10 +364,7 @@ async fn no_plan_ever_has_the_number_of_another_one() {
     // IDs are assigned without a gap; none of these was written as a plan.
     assert_eq!(record.handle().next_plan_id(), 301);
     record.handle().flush().await;
-    let EventStore { handle, thread, .. } = record;
-    // Simulates a kill: the thread receives no `Close`.
-    drop(handle);
-    thread.unwrap().join().unwrap();
+    record.abandon();
     assert!(EventStore::open(&options).handle().next_plan_id() > 301);
 }
 
@@ -382,10 +398,10 @@ fn corrupt_file(folder: &TempDir) {
 fn open_filled(folder: &TempDir) -> TestStore {
     let mut opened = open(Some(folder.path()));
     for seconds in 0..3000 {
-        opened.apply(StoreCommand::AppendEvent(Box::new(health(seconds, "kafka", "down"))));
+        opened.apply(StoreCommand::AppendEvent(Arc::new(health(seconds, "kafka", "down"))));
     }
     opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
-    opened.apply(StoreCommand::BeginPlan(Box::new(begun(7)), oneshot::channel().0));
+    opened.apply(begin_command());
     opened.writer.write_pending(at(3000));
     opened
 }
@@ -479,7 +495,7 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
     // More events than are kept.
     opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
     for number in 0..1500 {
-        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(
             at(100),
             format!("{number} {}", "x".repeat(100)),
         ))));
@@ -490,7 +506,7 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
         error.starts_with("events are not recorded since 09:30 UTC: ") && error.ends_with("the disk is full"),
         "{error}"
     );
-    opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(34_300), "meanwhile".to_owned()))));
+    opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(34_300), "meanwhile".to_owned()))));
     opened.writer.write_pending(at(34_301));
     assert_eq!(opened.error(), Some(error));
     // Reads still work.
@@ -522,6 +538,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     let (writer, recovered) = StoreWriter::open(&StoreOptions::default(), told.clone(), START);
     let store = EventStoreHandle(Arc::new(HandleState {
         commands,
+        feed: writer.feed.clone(),
         queued: writer.queued_counter(),
         error: told,
         lost: writer.lost_counter(),
@@ -537,7 +554,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     }));
     let event = |text: &str| aggregator_event(Timestamp::now(), text.to_owned());
     for _ in 0..QUEUE_CAPACITY {
-        store.append_event(event("x"));
+        store.append_event(&Arc::new(event("x")));
     }
     assert_eq!(*error.borrow(), None);
     let health = Event {
@@ -548,8 +565,8 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         to: Some("down".to_owned()),
         ..event("app is down")
     };
-    store.append_event(health);
-    store.append_event(event("y"));
+    store.append_event(&Arc::new(health));
+    store.append_event(&Arc::new(event("y")));
     store.record_maintenance(vec![maintenance()]);
     assert!(error.borrow().as_ref().unwrap().starts_with("events are lost since "));
     assert!(store.query_events(EventQuery::default()).await.unwrap_err().contains("is busy"));

@@ -3,13 +3,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `recorder` | detection of state changes to record |
 //! | `cache` | cache of the timelines of all instances |
 //! | `description` | a timeline as a sentence |
 
 pub(crate) mod cache;
 pub(crate) mod description;
-pub(crate) mod recorder;
 #[cfg(test)]
 mod tests;
 

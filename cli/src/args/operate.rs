@@ -99,11 +99,14 @@ pub(crate) struct EventsArgs {
     /// Only this kind; may be given more than once
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::word)))]
     pub(crate) kind: Vec<String>,
-    /// Maximum number of events, the newest ones
+    /// Maximum number of events, the newest ones; with --follow of those before
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) number: u32,
-    /// Print the events as JSON
+    /// Then print every new event until Ctrl-C, also after a lost connection
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Print the events as JSON; with --follow one on each line
     #[arg(long)]
     pub(crate) json: bool,
 }

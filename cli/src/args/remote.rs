@@ -46,7 +46,7 @@ pub(crate) enum RemoteCommand {
     Act(ActionCommand),
     /// Show or change maintenance, which suppresses alerts and automatic starts
     Maintenance(MaintenanceArgs),
-    /// Show events, newest last
+    /// Show events, newest last, with --follow also new ones
     Events(EventsArgs),
     /// Show the end of a component's own log, with --follow also new lines
     Logs(LogsArgs),

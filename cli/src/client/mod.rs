@@ -52,6 +52,32 @@ pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
 pub(crate) type PlanEventStream = Pin<Box<dyn Stream<Item = Result<PlanEvent, CommandFailure>> + Send>>;
 /// Stream of overviews: the current one, then one after every change.
 pub(crate) type OverviewStream = Pin<Box<dyn Stream<Item = Result<Overview, CommandFailure>> + Send>>;
+/// Stream of recorded and new events.
+pub(crate) type EventItemStream = Pin<Box<dyn Stream<Item = Result<EventItem, CommandFailure>> + Send>>;
+
+/// Item of a stream of events.
+#[derive(Debug)]
+pub(crate) enum EventItem {
+    Event(Box<Event>),
+    /// Maximum number of events that are not sent.
+    Missed(u64),
+    /// ID up to which all events have been sent.
+    CaughtUp(u64),
+}
+
+impl TryFrom<v1::watch_events_response::Item> for EventItem {
+    type Error = ProtocolError;
+
+    fn try_from(item: v1::watch_events_response::Item) -> Result<Self, ProtocolError> {
+        use v1::watch_events_response::Item;
+        Ok(match item {
+            Item::Event(event) => Self::Event(Box::new(event.try_into()?)),
+            Item::Missed(missed) => Self::Missed(missed),
+            Item::CaughtUp(last_id) => Self::CaughtUp(last_id),
+        })
+    }
+}
+
 /// Stream of log lines.
 pub(crate) type LogLineStream =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, CommandFailure>> + Send>>;
@@ -242,6 +268,21 @@ impl AggregatorClient {
         let events = self.await_response(RESPONSE_TIMEOUT, calls.list_events(request)).await?.events;
         let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
         events.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Streams recorded events, then every new one.
+    pub(crate) async fn watch_events(
+        &self,
+        request: v1::WatchEventsRequest,
+    ) -> Result<EventItemStream, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let stream = self.await_response(RESPONSE_TIMEOUT, calls.watch_events(request)).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |response| {
+            let item = response.map_err(|status| client.failure_from(&status))?.item;
+            let item = item.ok_or(ProtocolError::Missing("item")).and_then(EventItem::try_from);
+            item.map_err(|error| client.invalid_response(&error))
+        })))
     }
 
     /// Starts or ends maintenance and returns the changed entries.

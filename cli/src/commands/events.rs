@@ -31,7 +31,14 @@ pub(crate) async fn show_events(
     Ok(OK)
 }
 
-fn event_query(arguments: &EventsArgs, now: Timestamp) -> Result<v1::ListEventsRequest, CommandFailure> {
+/// Returns the query for these events.
+///
+/// # Errors
+/// Returns an error if a name has a blank part.
+pub(crate) fn event_query(
+    arguments: &EventsArgs,
+    now: Timestamp,
+) -> Result<v1::ListEventsRequest, CommandFailure> {
     let Selector { environment, host, component } =
         arguments.place.selector(arguments.component.as_slice())?;
     Ok(v1::ListEventsRequest {

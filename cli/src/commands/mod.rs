@@ -6,6 +6,7 @@
 //! | `config_check` | `rta config check` |
 //! | `demo` | `rta demo` |
 //! | `discover` | `rta discover` |
+//! | `event_follower` | `rta events --follow` |
 //! | `events` | `rta events` |
 //! | `explain` | `rta explain` |
 //! | `learn` | `rta learn` |
@@ -22,6 +23,7 @@ pub(crate) mod config_check;
 pub(crate) mod demo;
 #[cfg(feature = "standalone")]
 pub(crate) mod discover;
+pub(crate) mod event_follower;
 pub(crate) mod events;
 pub(crate) mod explain;
 #[cfg(feature = "standalone")]

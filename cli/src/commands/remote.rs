@@ -10,6 +10,7 @@ use rta_shared::selector::Purpose;
 
 use crate::args::{ActionArgs, CheckArgs, RemoteCommand};
 use crate::client::AggregatorClient;
+use crate::commands::event_follower::follow_events;
 use crate::commands::events::show_events;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
@@ -64,6 +65,9 @@ pub(crate) async fn run_remote(
             run_action(kind, arguments, client, style, out).await
         }
         RemoteCommand::Maintenance(arguments) => run_maintenance(arguments, client, out).await,
+        RemoteCommand::Events(arguments) if arguments.follow => {
+            follow_events(arguments, client, out, &mut io::stderr()).await
+        }
         RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,
         RemoteCommand::Logs(arguments) => show_logs(arguments, client, out, &mut io::stderr()).await,
         RemoteCommand::Refresh => {

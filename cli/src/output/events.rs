@@ -5,18 +5,37 @@ use rta_shared::sanitize::printable;
 
 /// Formats `events` in their order, one per line.
 pub(crate) fn event_lines(events: &[Event]) -> String {
-    let place_width = events.iter().map(|event| event_place(event).chars().count()).max().unwrap_or_default();
-    let kind_width = events.iter().map(|event| event.kind.word().len()).max().unwrap_or_default();
-    let mut text = String::new();
-    for event in events {
-        let (at, kind) = (event.at.strftime("%Y-%m-%d %H:%M:%S UTC"), event.kind.word());
-        text.push_str(
-            format!("{at}  {kind:kind_width$}  {:place_width$}  {}", event_place(event), event_text(event))
-                .trim_end(),
-        );
-        text.push('\n');
+    EventTable::default().lines(events)
+}
+
+/// Table of events that grows: the widths of its columns never shrink.
+#[derive(Debug, Default)]
+pub(crate) struct EventTable {
+    place_width: usize,
+    kind_width: usize,
+}
+
+impl EventTable {
+    /// Formats further `events` in their order, one per line.
+    pub(crate) fn lines(&mut self, events: &[Event]) -> String {
+        for event in events {
+            self.place_width = self.place_width.max(event_place(event).chars().count());
+            self.kind_width = self.kind_width.max(event.kind.word().len());
+        }
+        let Self { place_width, kind_width } = *self;
+        let mut text = String::new();
+        for event in events {
+            let (at, kind) = (event.at.strftime("%Y-%m-%d %H:%M:%S UTC"), event.kind.word());
+            let line = format!(
+                "{at}  {kind:kind_width$}  {:place_width$}  {}",
+                event_place(event),
+                event_text(event)
+            );
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
     }
-    text
 }
 
 /// Returns the place of an event: as much of the full name as applies; a dash if the

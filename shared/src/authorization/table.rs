@@ -69,6 +69,7 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/rta.v1.AggregatorService/WatchPlan", Right::View),
     method("/rta.v1.AggregatorService/CancelPlan", Right::Act),
     method("/rta.v1.AggregatorService/ListEvents", Right::View),
+    method("/rta.v1.AggregatorService/WatchEvents", Right::View),
     method("/rta.v1.AggregatorService/SetMaintenance", Right::Act),
     method("/rta.v1.AggregatorService/ReadLog", Right::View),
     method("/rta.v1.AggregatorService/Explain", Right::View),

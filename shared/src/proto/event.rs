@@ -114,6 +114,16 @@ impl v1::ListEventsRequest {
     }
 }
 
+impl v1::WatchEventsRequest {
+    /// Returns the lower bound of the requested events' times.
+    ///
+    /// # Errors
+    /// Returns an error if the time is out of range.
+    pub fn oldest(&self) -> Result<Option<Timestamp>, ProtocolError> {
+        self.since.map(from_wire_time).transpose()
+    }
+}
+
 impl v1::SetMaintenanceRequest {
     /// Returns the requested duration of the maintenance; `None`: until it is ended manually.
     ///

@@ -9,11 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::plans::run::tests::plan_begin;
-use crate::store::EventStoreHandle;
+use crate::plans::run::tests::{plan_begin, plan_run as new_plan_run};
 
 fn plan_run(after: &[&[usize]]) -> Arc<PlanRun> {
-    Arc::new(PlanRun::new(plan_begin(1, after), EventStoreHandle::default()))
+    Arc::new(new_plan_run(plan_begin(1, after)))
 }
 
 fn states(plan_run: &PlanRun) -> Vec<StepState> {
@@ -243,7 +242,7 @@ fn restart() -> Arc<PlanRun> {
         step.action = action;
     }
     begun.plan.kind = ActionKind::Restart;
-    Arc::new(PlanRun::new(begun, EventStoreHandle::default()))
+    Arc::new(new_plan_run(begun))
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::overview::InstanceId;
 
 use super::*;
+use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::state::actor::create_state_actor;
 use crate::store::samples::{TimelineQuery, TimelineRows};
@@ -195,6 +196,7 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
     let (writer, _) = StoreWriter::open(&StoreOptions::default(), told.clone(), Timestamp::now());
     let store = EventStoreHandle(Arc::new(HandleState {
         commands,
+        feed: writer.feed.clone(),
         queued: writer.queued_counter(),
         error: told,
         lost: writer.lost_counter(),
@@ -203,13 +205,13 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
     let (inbox, _published, state_actor) = create_state_actor(
         Arc::clone(&inventory.platform),
         inventory.agent_ids().collect(),
-        store.clone(),
+        EventBus::new(store.clone()),
         ImpairmentList::default(),
         Heartbeat::default(),
     );
     let state_actor = tokio::spawn(state_actor);
     for _ in 0..QUEUE_CAPACITY {
-        store.append_event(aggregator_event(Timestamp::now(), "x".to_owned()));
+        store.append_event(&Arc::new(aggregator_event(Timestamp::now(), "x".to_owned())));
     }
     let thread = std::thread::spawn(move || writer.run(&waiting));
     let rows = loop {

@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::query::EventQuery;
 use super::schema::{self, describe_error};
-use super::{HostOrInstance, aggregator_event};
+use super::{EventFeed, HostOrInstance, aggregator_event};
 use crate::store::data_folder::{DataFolder, FileId};
 use crate::store::pending_writes::PendingWrites;
 use crate::store::samples;
@@ -38,14 +38,18 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// aggregator ran.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Event IDs that are reserved ahead, so that none is used twice if the aggregator is killed: more than the queue
+/// and one batch hold.
+const RESERVED_EVENT_IDS: u64 = 50_000;
+
 /// Commands to the thread.
 #[derive(Debug)]
 pub(crate) enum StoreCommand {
-    AppendEvent(Box<Event>),
-    /// Answered when the plan is on disk, or with the reason why it is not.
-    BeginPlan(Box<PlanStart>, oneshot::Sender<Result<(), String>>),
-    ChangeStep(u64, Box<StepChange>),
-    EndPlan(u64, PlanEnd),
+    AppendEvent(Arc<Event>),
+    /// Plan with its event. Answered when both are on disk, or with the reason why they are not.
+    BeginPlan(Box<PlanStart>, Arc<Event>, oneshot::Sender<Result<(), String>>),
+    ChangeStep(u64, Box<StepChange>, Option<Arc<Event>>),
+    EndPlan(u64, PlanEnd, Arc<Event>),
     SetMaintenance(Vec<Maintenance>),
     SetKnown(Vec<(HostOrInstance, String)>),
     /// Planned stop of this instance; `None` removes it.
@@ -84,6 +88,8 @@ pub(crate) struct StoreWriter {
     /// Reason to move the file aside before it is opened again.
     corruption: Option<String>,
     pub(crate) pending: PendingWrites,
+    /// Numbers and broadcasts the events that the thread itself makes.
+    pub(crate) feed: EventFeed,
     retention: SignedDuration,
     failure: Option<WriteFailure>,
     /// Problem that lasts until the aggregator is restarted.
@@ -141,6 +147,7 @@ impl StoreWriter {
                 match command {
                     StoreCommand::Close(last_plan) => {
                         self.pending.reserve_plan_ids(last_plan);
+                        self.pending.reserve_event_ids(self.feed.last_id());
                         is_closed = true;
                         break;
                     }
@@ -149,6 +156,9 @@ impl StoreWriter {
                     | StoreCommand::Flush(_) => waiting.push(command),
                     command => self.apply_command(command),
                 }
+            }
+            if !is_closed {
+                self.reserve_event_ids();
             }
             // A plan waits for its intent to be on disk, so the write is tried at once.
             if is_closed || self.is_due() || !self.plan_begin_replies.is_empty() {
@@ -188,14 +198,21 @@ impl StoreWriter {
         match command {
             StoreCommand::AppendEvent(event) => {
                 self.events_since_retention += 1;
-                self.pending.add_event(*event);
+                self.pending.add_event(event);
             }
-            StoreCommand::BeginPlan(begun, answer) => {
+            StoreCommand::BeginPlan(begun, event, answer) => {
                 self.pending.begin_plan(*begun);
+                self.pending.add_event(event);
                 self.plan_begin_replies.push(answer);
             }
-            StoreCommand::ChangeStep(plan, change) => self.pending.change_step(plan, &change),
-            StoreCommand::EndPlan(plan, end) => self.pending.end_plan(plan, end),
+            StoreCommand::ChangeStep(plan, change, event) => {
+                self.pending.change_step(plan, &change);
+                event.into_iter().for_each(|event| self.pending.add_event(event));
+            }
+            StoreCommand::EndPlan(plan, end, event) => {
+                self.pending.end_plan(plan, end);
+                self.pending.add_event(event);
+            }
             StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
             StoreCommand::SetKnown(known) => {
                 known.into_iter().for_each(|(place, value)| self.pending.set_known(place, value));
@@ -210,6 +227,20 @@ impl StoreWriter {
         }
         if self.failure.is_some() {
             self.pending.drop_excess();
+        }
+    }
+
+    /// Records an event about the aggregator itself.
+    pub(crate) fn add_own_event(&mut self, now: Timestamp, text: String) {
+        let event = self.feed.announce(aggregator_event(now, text), Arc::clone);
+        self.pending.add_event(event);
+    }
+
+    /// Reserves more event IDs if most of the reserved ones are in use.
+    fn reserve_event_ids(&mut self) {
+        let last_id = self.feed.last_id();
+        if last_id + RESERVED_EVENT_IDS / 2 > self.pending.reserved_event_id() {
+            self.pending.reserve_event_ids(last_id + RESERVED_EVENT_IDS);
         }
     }
 
@@ -230,7 +261,7 @@ impl StoreWriter {
             let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
             let text = format!("{count} could not be recorded: the disk was too slow");
             tracing::error!("{text}");
-            self.pending.add_event(aggregator_event(now, text));
+            self.add_own_event(now, text);
             self.pending.samples.add_gap(RecordingGap { since: self.lost_checked_at.min(now), until: now });
         }
         self.lost_checked_at = now;
@@ -267,15 +298,18 @@ impl StoreWriter {
         } else {
             schema::SYNCHRONOUS_FULL
         };
-        let write = |database: &mut Connection| -> rusqlite::Result<()> {
+        let write = |database: &mut Connection| -> rusqlite::Result<u64> {
             schema::set_synchronous(database, synchronous)?;
             let transaction = database.transaction()?;
-            pending.write_all(&transaction)?;
+            let last_event = pending.write_all(&transaction)?;
             samples::write_last_active(&transaction, now)?;
-            transaction.commit()
+            transaction.commit()?;
+            Ok(last_event)
         };
         match write(database) {
-            Ok(()) => {
+            Ok(last_event) => {
+                // Higher than those in use only if the database assigned it.
+                self.feed.continue_after(last_event);
                 self.pending.clear_written();
                 self.activity_at = Instant::now() + ACTIVITY_INTERVAL;
                 Ok(())
@@ -334,7 +368,7 @@ impl StoreWriter {
         };
         let text = format!("events could not be recorded from {span}: {why}; {what_is_lost}");
         tracing::info!("{text}");
-        self.pending.add_event(aggregator_event(now, text));
+        self.add_own_event(now, text);
         self.publish_error();
         self.write_pending(now);
     }

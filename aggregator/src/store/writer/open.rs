@@ -15,7 +15,7 @@ use crate::store::rows;
 use crate::store::rows::RecoveredState;
 use crate::store::schema;
 use crate::store::schema::OpenError;
-use crate::store::{StoreOptions, aggregator_event};
+use crate::store::{EventFeed, StoreOptions};
 use crate::timeline::RecordingGap;
 
 /// Minimum time between two replacements of a damaged database: if it is damaged sooner, the disk itself is
@@ -37,6 +37,7 @@ impl StoreWriter {
             used_by_another: None,
             corruption: None,
             pending: PendingWrites::default(),
+            feed: EventFeed::default(),
             retention: options.retention,
             failure: None,
             permanent_error: None,
@@ -58,6 +59,7 @@ impl StoreWriter {
                 .and_then(|folder| {
                     writer.folder = Some(folder);
                     recovered = writer.open_file(true, now)?;
+                    writer.feed.continue_after(recovered.last_event);
                     writer.pending = std::mem::take(&mut writer.pending).with_recovered(&recovered);
                     if let Some(since) = recovered.last_active {
                         writer.pending.samples.add_gap(RecordingGap { since, until: now });
@@ -139,6 +141,6 @@ impl StoreWriter {
             aside.display()
         );
         tracing::error!("{text}");
-        self.pending.add_event(aggregator_event(now, text));
+        self.add_own_event(now, text);
     }
 }

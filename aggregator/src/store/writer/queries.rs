@@ -12,13 +12,11 @@ use crate::store::{rows, schema};
 impl StoreWriter {
     /// Returns the matching events: the pending ones, then the written ones.
     pub(in crate::store) fn query_events(&mut self, query: &EventQuery) -> Result<Vec<Event>, String> {
-        let mut events: Vec<Event> = self
-            .pending
-            .events()
-            .filter(|event| query.matches_pending(event))
-            .take(query.limit)
-            .cloned()
-            .collect();
+        let mut events: Vec<Event> =
+            self.pending.events().filter(|event| query.matches(event)).cloned().collect();
+        // An event of the thread itself may be here before older ones of the queue.
+        events.sort_by_key(|event| std::cmp::Reverse(event.id));
+        events.truncate(query.limit);
         let database = self.database.as_ref().ok_or_else(|| self.closed_message("events"))?;
         let written = EventQuery { limit: query.limit.saturating_sub(events.len()), ..query.clone() };
         match rows::read_events(database, &written) {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::StoreWriter;
-use crate::store::aggregator_event;
 use crate::store::data_folder::{FileId, FolderLockError, remove_side_files};
 
 /// Interval between two checks that the file is still in place.
@@ -70,7 +69,7 @@ impl StoreWriter {
             kept.unwrap_or_default()
         );
         tracing::warn!("{text}");
-        self.pending.add_event(aggregator_event(now, text));
+        self.add_own_event(now, text);
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ use crate::web::request_context::RequestContext;
 
 /// Interval for updates of usage, times, and looked-up details.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval between two renderings while a plan is under way.
+/// Minimum interval between two renderings that show the progress of plans.
 const PLAN_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause after a rendering, so that changes that come together are sent together.
 const MIN_RENDER_INTERVAL: Duration = Duration::from_millis(40);
@@ -45,6 +45,7 @@ pub(super) struct LiveRenderer {
     /// Details of an instance beyond the overview.
     details: Option<InstanceDetails>,
     overviews: watch::Receiver<Arc<Overview>>,
+    plan_refresh: PlanRefresh,
     /// Overview that is not newer than the one on the page.
     last_overview: Arc<Overview>,
 }
@@ -73,12 +74,13 @@ impl LiveRenderer {
         // Subscribed before rendering, so that no later overview is missed.
         let mut overviews = operations.watch_overview();
         let last_overview = Arc::clone(&overviews.borrow_and_update());
+        let plan_refresh = PlanRefresh::of(&subject, &operations);
         let details = match &subject {
             PageSubject::Instance(id) => Some(instance::handler::load_details(&operations, id).await),
             _ => None,
         };
         let (view, render_blocking) =
-            Self { operations, subject, context, details, overviews, last_overview }
+            Self { operations, subject, context, details, overviews, plan_refresh, last_overview }
                 .render_blocking()
                 .await?;
         Some((view, render_blocking?))
@@ -118,11 +120,6 @@ impl LiveRenderer {
         }
     }
 
-    /// Returns true if a plan is under way, whose progress is not part of the overview.
-    fn is_busy(&self) -> bool {
-        self.operations.plan_runs().iter().any(|plan_run| plan_run.is_under_way())
-    }
-
     /// Renders the page after every change, and sends the differences.
     pub(super) async fn render_changes(
         self,
@@ -133,9 +130,7 @@ impl LiveRenderer {
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut detail_refresh = DetailRefresh::of(&self.subject, &self.last_overview);
         let mut view = self;
-        let mut was_busy = false;
         loop {
-            let is_busy = view.is_busy();
             tokio::select! {
                 changed = view.overviews.changed() => {
                     if changed.is_err() {
@@ -157,9 +152,9 @@ impl LiveRenderer {
                     }
                 }
                 finish_refresh = DetailRefresh::finish_refresh(&mut detail_refresh) => view.details = finish_refresh.or(view.details),
-                () = tokio::time::sleep(PLAN_INTERVAL), if is_busy || was_busy => {}
+                () = view.plan_refresh.wait_until_due() => {}
             }
-            was_busy = is_busy;
+            view.plan_refresh.note_rendering();
             if let Some(detail_refresh) = &mut detail_refresh {
                 detail_refresh.start_refresh(&view.operations);
             }
@@ -175,6 +170,49 @@ impl LiveRenderer {
             }
             tokio::time::sleep(MIN_RENDER_INTERVAL).await;
         }
+    }
+}
+
+/// Schedule of the renderings for the progress of plans, which is not part of the overview: the first change is
+/// shown at once, the next ones [`PLAN_INTERVAL`] after the last rendering.
+struct PlanRefresh {
+    /// `None`: the page shows no plan.
+    changes: Option<watch::Receiver<()>>,
+    due_at: Option<Instant>,
+    rendered_at: Option<Instant>,
+}
+
+impl PlanRefresh {
+    fn of(subject: &PageSubject, operations: &Operations) -> Self {
+        let changes = match subject {
+            PageSubject::Overview(_) | PageSubject::Plan(_) => Some(operations.watch_plans()),
+            PageSubject::Instance(_) | PageSubject::Graph(_) => None,
+        };
+        Self { changes, due_at: None, rendered_at: None }
+    }
+
+    /// Waits until a change of a plan is to be shown. May be cancelled and called again.
+    async fn wait_until_due(&mut self) {
+        let Some(changes) = &mut self.changes else { return std::future::pending().await };
+        let due_at = match self.due_at {
+            Some(due_at) => due_at,
+            None => {
+                if changes.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+                let now = Instant::now();
+                *self.due_at.insert(self.rendered_at.map_or(now, |at| now.max(at + PLAN_INTERVAL)))
+            }
+        };
+        tokio::time::sleep_until(due_at).await;
+    }
+
+    /// Notes that all changes so far are part of the rendering that begins now.
+    fn note_rendering(&mut self) {
+        if let Some(changes) = &mut self.changes {
+            changes.mark_unchanged();
+        }
+        (self.due_at, self.rendered_at) = (None, Some(Instant::now()));
     }
 }
 
@@ -230,5 +268,34 @@ impl Drop for DetailRefresh {
         if let Some(task) = &self.task {
             task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::run::PlanChanges;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_of_plans_is_shown_at_once_then_in_intervals_and_silence_never() {
+        let changes = PlanChanges::default();
+        let mut refresh = PlanRefresh { changes: Some(changes.subscribe()), due_at: None, rendered_at: None };
+        assert!(tokio::time::timeout(HOUR, refresh.wait_until_due()).await.is_err());
+        changes.notify();
+        let start = Instant::now();
+        refresh.wait_until_due().await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        refresh.note_rendering();
+        tokio::time::advance(PLAN_INTERVAL / 4).await;
+        (0..100).for_each(|_| changes.notify());
+        // Waiting again after another change was handled in between does not lose it.
+        assert!(tokio::time::timeout(PLAN_INTERVAL / 4, refresh.wait_until_due()).await.is_err());
+        refresh.wait_until_due().await;
+        assert_eq!(start.elapsed(), PLAN_INTERVAL);
+        changes.notify();
+        refresh.note_rendering();
+        assert!(tokio::time::timeout(HOUR, refresh.wait_until_due()).await.is_err());
     }
 }

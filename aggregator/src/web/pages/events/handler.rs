@@ -49,6 +49,7 @@ impl EventsQuery {
                 text => Some(parse_since(text, now).map_err(invalid)?),
             },
             before: number("before", &self.before)?,
+            after: None,
             selector: Selector {
                 environment: self.environment.trim().to_owned(),
                 host: self.host.trim().to_owned(),
@@ -78,7 +79,7 @@ pub(crate) async fn events_page(
     // One more than is shown is requested, to detect older ones.
     let is_more = events.len() > DEFAULT_EVENTS;
     events.truncate(DEFAULT_EVENTS);
-    let older = events.last().map(|event| event.id).filter(|id| is_more && *id > 0);
+    let older = events.last().map(|event| event.id).filter(|_| is_more);
     let EventsQuery { environment, host, component, kind, since, .. } = query;
     let filter = EventForm { environment, host, component, kind, since };
     let told = error.as_ref().map(|error| error.message.as_str());

@@ -84,7 +84,6 @@ fn facts(event: &Event) -> Markup {
         @if let (Some(from), Some(to)) = (&event.from, &event.to) { span { (text(from)) " \u{2192} " (text(to)) } }
         @if let Some(by) = &event.by { span { "by " (text(&by.to_string())) } }
         @if let Some(plan) = event.plan { span { "plan " (plan) } }
-        @if event.id == 0 { span.pending { "not written yet" } }
     }
 }
 
@@ -208,7 +207,7 @@ mod tests {
         ] {
             assert!(html.contains(expected), "{expected}\n{html}");
         }
-        assert!(!html.contains("not written yet") && !html.contains("class=\"banner\""));
+        assert!(!html.contains("class=\"banner\""));
     }
 
     #[test]
@@ -216,17 +215,16 @@ mod tests {
         let mut overview = sample();
         let message = "events are not recorded since 09:30 UTC: <full>";
         overview.impairments = vec![Impairment::new(ImpairedPart::Store, message)];
-        let pending = Event { id: 0, ..event() };
         let html = events(
             &RequestContext::anonymous("/events"),
-            &[pending],
+            &[event()],
             None,
             &EventForm::default(),
             None,
             &overview,
         )
         .into_string();
-        assert!(html.contains("since 09:30 UTC: &lt;full&gt;") && html.contains("not written yet"), "{html}");
+        assert!(html.contains("since 09:30 UTC: &lt;full&gt;"), "{html}");
         assert!(!html.contains("Older events"));
         let html = events(
             &RequestContext::anonymous("/events"),

@@ -1,15 +1,22 @@
-//! Signing in and out.
+//! Signing in and out, and the events of that.
 
-use axum::extract::{Extension, Form, Query};
+use std::net::IpAddr;
+
+use axum::extract::{Extension, Form, Query, State};
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use jiff::Timestamp;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::format::counted;
 use rta_shared::name::MAX_NAME_LENGTH;
+use rta_shared::sanitize::quoted_input;
 use serde::Deserialize;
 
 use super::view;
-use crate::auth::{AccessControl, SignInError};
+use crate::api::Operations;
+use crate::auth::{AccessControl, REPORT_INTERVAL, SignInError, SignInOrigin};
 use crate::web::middleware::client_origin::ClientOrigin;
 use crate::web::middleware::session_cookie::{cookie_name, session_id};
 use crate::web::request_context::RequestContext;
@@ -39,6 +46,7 @@ pub(crate) struct SignInForm {
 
 /// Answers `POST /sign-in`. `guard` ensures by the origin that the form comes from the page itself.
 pub(crate) async fn sign_in(
+    State(operations): State<Operations>,
     Extension(access): Extension<AccessControl>,
     client: ClientOrigin,
     context: RequestContext,
@@ -52,8 +60,11 @@ pub(crate) async fn sign_in(
     if name.len() > MAX_NAME_LENGTH || password.len() > 4 * MAX_NAME_LENGTH {
         return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
     }
-    match access.sign_in(&name, password, client.address).await {
+    let address = client.address;
+    let on_failure = |origin| publish_failures(&operations, &access, origin, address);
+    match access.sign_in(&name, password, address, on_failure).await {
         Ok(id) => {
+            publish(&operations, format!("{} signed in from {address}", quoted_input(&name)));
             // The previous session ends, so that nobody else can continue to use it.
             if let Some(before) = session_id(client, &headers) {
                 access.sign_out(&before);
@@ -72,16 +83,45 @@ pub(crate) async fn sign_in(
 
 /// Answers `POST /sign-out`.
 pub(crate) async fn sign_out(
+    State(operations): State<Operations>,
     Extension(access): Extension<AccessControl>,
     client: ClientOrigin,
     headers: HeaderMap,
 ) -> Response {
     if let Some(id) = session_id(client, &headers) {
+        if let Some(session) = access.find_session(&id) {
+            publish(&operations, format!("{} signed out", quoted_input(&session.principal.name)));
+        }
         access.sign_out(&id);
     }
     let mut over = session_cookie(client, String::new());
     over.make_removal();
     with_cookie(Redirect::to("/").into_response(), &over)
+}
+
+/// Publishes a failed sign-in, and then for each interval the number of further ones until there is none.
+fn publish_failures(operations: &Operations, access: &AccessControl, origin: SignInOrigin, address: IpAddr) {
+    // What is typed as the name of no user may be a password.
+    let name = match origin.account() {
+        Some(account) => format!("as {}", quoted_input(account)),
+        None => "with an unknown name".to_owned(),
+    };
+    let text = format!("sign-in {name} from {address} failed");
+    publish(operations, text.clone());
+    let (operations, access) = (operations.clone(), access.clone());
+    tokio::spawn(async move {
+        let shutdown = operations.shutdown_token();
+        loop {
+            // When the aggregator ends, the number so far is published.
+            shutdown.run_until_cancelled(tokio::time::sleep(REPORT_INTERVAL)).await;
+            let Some(count) = access.end_failure_interval(&origin) else { return };
+            publish(&operations, format!("{text} ({})", counted(count, "further attempt")));
+        }
+    });
+}
+
+fn publish(operations: &Operations, text: String) {
+    operations.events.publish(Event::new(Timestamp::now(), EventKind::SignIn, text));
 }
 
 fn session_cookie(client: ClientOrigin, value: String) -> Cookie<'static> {

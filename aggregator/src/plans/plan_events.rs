@@ -1,4 +1,4 @@
-//! Recorded course of plans and their steps: the user, the actions, their times and outcomes.
+//! Events of plans and their steps: the user, the actions, their times and outcomes. Pure.
 
 use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
@@ -7,11 +7,10 @@ use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, PlanEnd, PlanStart, StepChange, StepState};
 
-/// Plan in progress with the states of its steps.
-#[derive(Clone, Debug)]
-pub(crate) struct RunningPlan {
+/// Writer of the events of one plan.
+#[derive(Debug)]
+pub(crate) struct PlanEvents {
     pub(crate) begun: PlanStart,
-    pub(crate) states: Vec<(StepState, String)>,
     /// Subject of the plan, computed once, since the event of every step contains it.
     subject: PlanSubject,
 }
@@ -43,15 +42,9 @@ impl PlanSubject {
     }
 }
 
-impl RunningPlan {
+impl PlanEvents {
     pub(crate) fn new(begun: PlanStart) -> Self {
-        let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
-        Self::with_states(begun, states)
-    }
-
-    /// Creates a plan whose steps already have these states.
-    pub(crate) fn with_states(begun: PlanStart, states: Vec<(StepState, String)>) -> Self {
-        Self { subject: PlanSubject::of(&begun.plan), begun, states }
+        Self { subject: PlanSubject::of(&begun.plan), begun }
     }
 
     /// Returns the event of its begin: `stop of kafka server on h1: 3 steps`.
@@ -72,26 +65,32 @@ impl RunningPlan {
         self.new_event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
     }
 
-    /// Applies a change of a step. Returns an event if the step began or ended by it.
-    pub(crate) fn apply_change(&mut self, change: &StepChange) -> Option<Event> {
-        let known = self.states.get_mut(change.step)?;
-        let (before, said) = std::mem::replace(known, (change.state, change.text.clone()));
+    /// Returns the event of a step's change; `None` if the step neither began nor ended by it. `before` is the
+    /// step's state and text before the change.
+    pub(crate) fn step_event(&self, before: &(StepState, String), change: &StepChange) -> Option<Event> {
+        let (state, text) = before;
         // An interruption makes two events: one at once, one when the present state is known.
-        let is_news = before != change.state || (before == StepState::Interrupted && said != change.text);
+        let is_news = *state != change.state || (*state == StepState::Interrupted && *text != change.text);
         if !is_news || change.state == StepState::Waiting {
             return None;
         }
         let step = self.begun.plan.steps.get(change.step)?;
-        let mut text = format!("{} of {}: {}", step.action, step.instance.name_in_text(), change.state);
+        let mut sentence = format!("{} of {}: {}", step.action, step.instance.name_in_text(), change.state);
         if !change.text.is_empty() {
-            text = format!("{text}: {}", change.text);
+            sentence = format!("{sentence}: {}", change.text);
         }
         let InstanceId { environment, host, component } = step.instance.clone();
         Some(Event {
             environment: Some(environment),
             host: Some(host),
             component: Some(component),
-            ..self.new_event(EventKind::Step, change.at, Some(before.word()), Some(change.state.word()), text)
+            ..self.new_event(
+                EventKind::Step,
+                change.at,
+                Some(state.word()),
+                Some(change.state.word()),
+                sentence,
+            )
         })
     }
 
@@ -105,17 +104,14 @@ impl RunningPlan {
     ) -> Event {
         let PlanSubject { environment, host, component, .. } = self.subject.clone();
         Event {
-            id: 0,
-            at,
-            kind,
             environment,
             host,
             component,
             from: from.map(str::to_owned),
             to: to.map(str::to_owned),
-            text,
             by: Some(self.begun.by.clone()).filter(|by| *by != Requester::default()),
             plan: Some(self.begun.id),
+            ..Event::new(at, kind, text)
         }
     }
 }

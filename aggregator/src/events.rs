@@ -1,0 +1,213 @@
+//! Event bus: numbers every event where it happens, hands it to the store, and broadcasts it to subscribers.
+
+use jiff::Timestamp;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
+
+use crate::store::{EventFeed, EventStoreHandle, EventSubscription};
+
+/// Event bus; clones share it. Publishing never waits: a slow disk or a slow subscriber loses events, and
+/// shows how many, and delays nobody.
+#[derive(Clone, Debug)]
+pub struct EventBus {
+    feed: EventFeed,
+    store: EventStoreHandle,
+}
+
+impl EventBus {
+    /// Creates the bus whose events are recorded by `store`.
+    pub fn new(store: EventStoreHandle) -> Self {
+        Self { feed: store.feed().clone(), store }
+    }
+
+    /// Returns the store that records the events.
+    pub(crate) fn store(&self) -> &EventStoreHandle {
+        &self.store
+    }
+
+    /// Subscribes to all later events.
+    pub(crate) fn subscribe(&self) -> EventSubscription {
+        self.feed.subscribe()
+    }
+
+    /// Publishes an event. Its sequence number is assigned here, whatever number it has.
+    pub(crate) fn publish(&self, event: Event) {
+        self.feed.announce(event, |event| self.store.append_event(event));
+    }
+
+    /// Publishes the beginning of a plan, and returns when the plan and its event are on disk (in memory
+    /// without a data folder).
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if they are not on disk. They are recorded later if that becomes
+    /// possible.
+    pub(crate) async fn publish_plan_begin(&self, begun: &PlanStart, event: Event) -> Result<(), String> {
+        let written = self.feed.announce(event, |event| self.store.record_plan_begin(begun, event));
+        written.wait().await
+    }
+
+    /// Publishes a change of a step's state, with its event if it makes one.
+    pub(crate) fn publish_step(&self, plan: u64, change: &StepChange, event: Option<Event>) {
+        match event {
+            Some(event) => {
+                self.feed.announce(event, |event| self.store.record_step(plan, change, Some(event)));
+            }
+            None => self.store.record_step(plan, change, None),
+        }
+    }
+
+    /// Publishes the end of a plan.
+    pub(crate) fn publish_plan_end(&self, plan: u64, end: &PlanEnd, event: Event) {
+        self.feed.announce(event, |event| self.store.record_plan_end(plan, end, event));
+    }
+
+    /// Publishes that the aggregator began.
+    pub(crate) fn publish_start(&self) {
+        let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
+        let event = Event::new(Timestamp::now(), EventKind::Aggregator, text);
+        self.publish(Event { to: Some("began".to_owned()), ..event });
+    }
+
+    /// Publishes that the aggregator ends.
+    pub(crate) fn publish_shutdown(&self) {
+        let text = "rta-aggregator ended".to_owned();
+        let event = Event::new(Timestamp::now(), EventKind::Aggregator, text);
+        self.publish(Event { to: Some("ended".to_owned()), ..event });
+    }
+}
+
+#[cfg(test)]
+impl Default for EventBus {
+    /// Creates a bus that records nothing.
+    fn default() -> Self {
+        Self::new(EventStoreHandle::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rta_shared::plan::StepState;
+
+    use super::*;
+    use crate::plans::plan_events::PlanEvents;
+    use crate::plans::run::tests::plan_begin;
+    use crate::store::{EventQuery, EventStore, LiveEvent, StoreOptions};
+
+    fn event(text: &str) -> Event {
+        Event::new(Timestamp::now(), EventKind::Aggregator, text.to_owned())
+    }
+
+    async fn next(subscription: &mut EventSubscription) -> Arc<Event> {
+        match subscription.next().await {
+            Some(LiveEvent::Event(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn recorded(store: &EventStoreHandle, query: EventQuery) -> Vec<(u64, String)> {
+        let mut events = store.query_events(query).await.unwrap();
+        events.reverse();
+        events.into_iter().map(|event| (event.id, event.text)).collect()
+    }
+
+    #[tokio::test]
+    async fn subscriber_receives_what_the_store_records_in_the_same_order() {
+        let record = EventStore::in_memory();
+        let bus = EventBus::new(record.handle());
+        bus.publish(event("before"));
+        let mut subscription = bus.subscribe();
+        let publishers = (0..4).map(|publisher| {
+            let bus = bus.clone();
+            std::thread::spawn(move || {
+                (0..50).for_each(|number| bus.publish(event(&format!("{publisher} {number}"))));
+            })
+        });
+        publishers.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+        let before = EventQuery { before: Some(subscription.last_id + 1), ..EventQuery::default() };
+        let mut all = recorded(&record.handle(), before).await;
+        assert_eq!(all, [(1, "before".to_owned())]);
+        for _ in 0..200 {
+            let event = next(&mut subscription).await;
+            all.push((event.id, event.text.clone()));
+        }
+        let query = EventQuery { limit: 1000, ..EventQuery::default() };
+        assert_eq!(recorded(&record.handle(), query).await, all);
+        assert!(all.is_sorted_by(|(one, _), (next, _)| one + 1 == *next));
+        record.close().await;
+    }
+
+    #[tokio::test]
+    async fn slow_subscriber_learns_how_many_events_it_missed() {
+        let bus = EventBus::default();
+        let mut subscription = bus.subscribe();
+        (0..10_000).for_each(|number| bus.publish(event(&number.to_string())));
+        assert_eq!(subscription.next().await, Some(LiveEvent::Missed(10_000 - 8192)));
+        assert_eq!(next(&mut subscription).await.id, 10_000 - 8192 + 1);
+    }
+
+    #[tokio::test]
+    async fn numbers_continue_after_a_restart_and_are_not_reused_after_a_kill() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+        let record = EventStore::open(&options);
+        let bus = EventBus::new(record.handle());
+        (1..=3).for_each(|number| bus.publish(event(&number.to_string())));
+        record.close().await;
+        let record = EventStore::open(&options);
+        let bus = EventBus::new(record.handle());
+        assert_eq!(bus.subscribe().last_id, 3);
+        bus.publish(event("4"));
+        record.handle().flush().await;
+        // Announced, but never written.
+        bus.feed.announce(event("5"), |_| ());
+        drop(bus);
+        record.abandon();
+        let record = EventStore::open(&options);
+        let bus = EventBus::new(record.handle());
+        assert!(bus.subscribe().last_id > 5, "{}", bus.subscribe().last_id);
+        record.close().await;
+    }
+
+    #[tokio::test]
+    async fn plan_and_its_events_are_recorded_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+        let record = EventStore::open(&options);
+        let bus = EventBus::new(record.handle());
+        let mut subscription = bus.subscribe();
+        // An older one is soon deleted.
+        let begun = PlanStart { at: Timestamp::now(), ..plan_begin(7, &[&[]]) };
+        let events = PlanEvents::new(begun.clone());
+        assert_eq!(bus.publish_plan_begin(&begun, events.begin_event()).await, Ok(()));
+        let change = StepChange {
+            step: 0,
+            at: begun.at,
+            state: StepState::UnderWay,
+            progress: None,
+            text: String::new(),
+        };
+        let before = (StepState::Waiting, String::new());
+        bus.publish_step(7, &change, events.step_event(&before, &change));
+        // A step without an event.
+        bus.publish_step(7, &change, None);
+        drop(bus);
+        record.handle().flush().await;
+        record.abandon();
+        let record = EventStore::open(&options);
+        let unfinished = record.handle().unfinished_plans();
+        assert_eq!(unfinished[0].begun.id, 7);
+        assert_eq!(unfinished[0].states, [(StepState::UnderWay, String::new())]);
+        let texts: Vec<String> = recorded(&record.handle(), EventQuery::default())
+            .await
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert_eq!(texts, ["start of c0 on h: 1 step", "start of c0 on h: under way"]);
+        for text in texts {
+            assert_eq!(next(&mut subscription).await.text, text);
+        }
+        record.close().await;
+    }
+}
