@@ -36,7 +36,9 @@ const MAX_QUEUED_REQUESTS: usize = 128;
 const USAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
 /// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
-const HUNG_AFTER_HEARTBEATS: u32 = 5;
+const HUNG_AFTER_HEARTBEATS: u32 = 4;
+/// Time after a snapshot at which the next one, due after [`HEARTBEAT_INTERVAL`], counts as missed.
+const LATE_SNAPSHOT: Duration = Duration::from_millis(1500);
 
 enum StateRequest {
     /// Reserves a component, or returns the action that holds it.
@@ -295,7 +297,6 @@ impl AgentStateActor {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut impaired = self.impairments.changes();
         loop {
-            let mut is_due = true;
             tokio::select! {
                 changed = snapshots.changed() => {
                     if changed.is_err() {
@@ -307,7 +308,7 @@ impl AgentStateActor {
                     let snapshot = snapshots.borrow_and_update().clone();
                     self.snapshot = snapshot.or(self.snapshot);
                     self.missed_heartbeats = 0;
-                    beat.reset();
+                    beat.reset_after(LATE_SNAPSHOT);
                 }
                 request = inbox.recv() => match request {
                     None => return,
@@ -319,16 +320,10 @@ impl AgentStateActor {
                 Ok(()) = self.certificate_ends.changed() => {}
                 Ok(()) = impaired.changed() => {}
                 () = self.runs.apply_next_inquiry() => {}
-                _ = beat.tick() => {
-                    self.missed_heartbeats += 1;
-                    // The first one may only be late.
-                    is_due = self.missed_heartbeats > 1 || self.publisher.borrow().is_none();
-                }
+                _ = beat.tick() => self.missed_heartbeats += 1,
             }
             self.heartbeat.beat();
-            if is_due {
-                self.publish();
-            }
+            self.publish();
         }
     }
 
@@ -371,12 +366,38 @@ impl AgentStateActor {
                 self.runs.configure(&config);
                 // The configuration is replaced together with its first snapshot, so that no report mixes the
                 // two.
-                if let Ok(snapshot) = self.watcher.configure(Arc::clone(&config)).await {
+                if let Ok(snapshot) = self.configure_watcher(Arc::clone(&config)).await {
                     self.snapshot = Some(snapshot);
+                    self.missed_heartbeats = 0;
                 }
                 self.config.send_replace(config);
                 // The requester may have gone.
                 let _ = answer.send(changes);
+            }
+        }
+    }
+
+    /// Replaces the watcher's configuration, and returns its first snapshot. Counts heartbeats meanwhile: if a
+    /// read of /proc hangs, the report says so, and the old state does not stay on display.
+    async fn configure_watcher(
+        &mut self,
+        config: Arc<HostConfig>,
+    ) -> Result<Arc<WatchSnapshot>, AgentStopped> {
+        let watcher = self.watcher.clone();
+        let mut configured = std::pin::pin!(watcher.configure(config));
+        let mut beat =
+            tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
+        loop {
+            tokio::select! {
+                snapshot = &mut configured => return snapshot,
+                _ = beat.tick() => {
+                    self.missed_heartbeats += 1;
+                    self.heartbeat.beat();
+                    // A report of components would mix the old and the new configuration.
+                    if self.missed_heartbeats >= HUNG_AFTER_HEARTBEATS {
+                        self.publish();
+                    }
+                }
             }
         }
     }
