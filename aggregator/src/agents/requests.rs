@@ -81,7 +81,17 @@ impl AgentClient {
         opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
-        let told = |status: Status| OperationError::new(status.code(), self.describe_failure(&status));
+        let told = |status: Status| {
+            let message = match (status.code(), status.message()) {
+                (Code::Unimplemented, "") => format!(
+                    "the agent on {} is of another version, which this aggregator cannot ask to act; upgrade \
+                     rta-agent there",
+                    self.host
+                ),
+                _ => self.describe_failure(&status),
+            };
+            OperationError::new(status.code(), message)
+        };
         let mut events = opened.map_err(told)?.into_inner();
         while let Some(event) = events.message().await.map_err(told)? {
             match ActionEvent::try_from(event) {
