@@ -279,7 +279,14 @@ impl AggregatorClient {
         let stream = self.await_response(RESPONSE_TIMEOUT, calls.watch_events(request)).await?;
         let client = self.clone();
         Ok(Box::pin(stream.map(move |response| {
-            let item = response.map_err(|status| client.failure_from(&status))?.item;
+            let response = response.map_err(|status| match status.code() {
+                // The aggregator is busy or shutting down: the stream can be requested again.
+                Code::Unavailable | Code::ResourceExhausted => {
+                    CommandFailure::Unreachable(client.failure_from(&status).message())
+                }
+                _ => client.failure_from(&status),
+            });
+            let item = response?.item;
             let item = item.ok_or(ProtocolError::Missing("item")).and_then(EventItem::try_from);
             item.map_err(|error| client.invalid_response(&error))
         })))
