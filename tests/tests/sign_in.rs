@@ -99,8 +99,8 @@ fn sign_ins_are_events_and_no_typed_secret_is() {
         [
             "ann signed out",
             "ann signed in from 127.0.0.1",
-            "sign-in with an unknown name from 127.0.0.1 failed",
-            "sign-in as ann from 127.0.0.1 failed",
+            "sign-in from 127.0.0.1 failed",
+            "sign-in from 127.0.0.1 failed",
         ]
     );
 }

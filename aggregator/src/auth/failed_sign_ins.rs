@@ -8,8 +8,11 @@ use super::rate_limit::SignInOrigin;
 
 /// Interval for which further failures are counted before they are recorded.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-/// Maximum number of accounts and networks that are tracked; further ones are only logged.
-const MAX_TRACKED: usize = 1000;
+/// Maximum number of origins that are tracked, of attempts on existing accounts and with other names; further
+/// ones are only logged. It bounds the events in an interval. Attempts with made-up names leave room for the
+/// others.
+const MAX_TRACKED_ACCOUNTS: usize = 256;
+const MAX_TRACKED_OTHERS: usize = 64;
 
 /// Number of failed sign-ins since the last report, by account and network.
 #[derive(Debug, Default)]
@@ -22,15 +25,18 @@ impl FailedSignIns {
             *count = count.saturating_add(1);
             return false;
         }
-        let is_tracked = self.0.len() < MAX_TRACKED;
+        let is_account = origin.account().is_some();
+        let limit = if is_account { MAX_TRACKED_ACCOUNTS } else { MAX_TRACKED_OTHERS };
+        let is_tracked =
+            self.0.keys().filter(|other| other.account().is_some() == is_account).count() < limit;
         if is_tracked {
             self.0.insert(origin.clone(), 0);
         }
         is_tracked
     }
 
-    /// Ends an interval, and begins the next one. Returns the number of failures in it; `None` if there was none,
-    /// and the intervals are over.
+    /// Ends an interval, and begins the next one. Returns the number of failures in it; `None` if there was
+    /// none, and the intervals are over.
     pub(crate) fn end_interval(&mut self, origin: &SignInOrigin) -> Option<usize> {
         let count = self.0.get_mut(origin).map(std::mem::take).filter(|count| *count > 0);
         if count.is_none() {
@@ -63,6 +69,9 @@ mod tests {
         let mut failures = FailedSignIns::default();
         let origin = |number: u32| SignInOrigin::new(IpAddr::V4(number.into()), None);
         let first = (0..2000).filter(|number| failures.count_failure(&origin(*number))).count();
-        assert_eq!((first, failures.0.len()), (MAX_TRACKED, MAX_TRACKED));
+        assert_eq!((first, failures.0.len()), (MAX_TRACKED_OTHERS, MAX_TRACKED_OTHERS));
+        // Made-up names do not hide attempts on an account.
+        let ann = SignInOrigin::new("10.0.0.7".parse().unwrap(), Some("ann"));
+        assert!(failures.count_failure(&ann));
     }
 }

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
+use rta_shared::sanitize::quoted_input;
 use tokio::time::sleep;
 
 use check_slots::CheckSlots;
@@ -206,7 +207,9 @@ impl AccessControl {
                 begun.ok_or(SignInError::Wrong)
             }
             None => {
-                tracing::warn!(name = rta_shared::sanitize::quoted_input(name), %address, "a wrong name or password");
+                // A name that no user has may be a password that was typed into the wrong field.
+                let name = origin.account().map(quoted_input);
+                tracing::warn!(name, %address, "a wrong name or password");
                 if self.failed_sign_ins().count_failure(&origin) {
                     on_failure(origin.clone());
                 }

@@ -101,12 +101,9 @@ pub(crate) async fn sign_out(
 
 /// Publishes a failed sign-in, and then for each interval the number of further ones until there is none.
 fn publish_failures(operations: &Operations, access: &AccessControl, origin: SignInOrigin, address: IpAddr) {
-    // What is typed as the name of no user may be a password.
-    let name = match origin.account() {
-        Some(account) => format!("as {}", quoted_input(account)),
-        None => "with an unknown name".to_owned(),
-    };
-    let text = format!("sign-in {name} from {address} failed");
+    // The text is the same for every name: others can read events, and would learn which accounts exist. A
+    // name that no user has may also be a password. The log has the names of accounts.
+    let text = format!("sign-in from {address} failed");
     publish(operations, text.clone());
     let (operations, access) = (operations.clone(), access.clone());
     tokio::spawn(async move {
