@@ -1,13 +1,10 @@
 //! Probes of running components. One task per probe repeats its attempts; this module keeps the resulting
 //! state.
 
-mod command;
 mod history;
-mod http;
 mod once;
 mod prober;
 mod reasons;
-mod tcp;
 #[cfg(test)]
 mod tests;
 

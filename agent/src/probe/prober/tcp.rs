@@ -3,13 +3,13 @@
 use futures::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::reasons::io_reason;
+use crate::probe::reasons::io_reason;
 
 /// Maximum number of addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
 /// Passes if `address` accepts a connection.
-pub(super) async fn probe_tcp(address: &str) -> Result<(), String> {
+pub(crate) async fn probe_tcp(address: &str) -> Result<(), String> {
     connect(address).await.map(drop)
 }
 
@@ -17,7 +17,7 @@ pub(super) async fn probe_tcp(address: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Returns an error if no address accepts the connection; the reason is a part of a sentence.
-pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
+pub(crate) async fn connect(address: &str) -> Result<TcpStream, String> {
     // A look-up that hangs continues in its thread after this is dropped, until the resolver gives up; there
     // are no more of those than attempts within that time.
     let found = lookup_host(address).await;

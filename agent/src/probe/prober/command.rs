@@ -12,8 +12,8 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
-use super::reasons::{io_reason, shorten, timeout_reason};
 use crate::host::child_setup::{ChildSetup, UserAccount};
+use crate::probe::reasons::{io_reason, shorten, timeout_reason};
 
 /// Number of bytes kept from the end of the output.
 const MAX_TAIL_LENGTH: usize = 4 * 1024;
@@ -27,7 +27,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Returns an error if the probe does not pass; the reason is a part of a sentence.
-pub(super) async fn run_probe_command(
+pub(crate) async fn run_probe_command(
     words: &[String],
     timeout: Duration,
     stuck: &mut Option<Child>,

@@ -8,15 +8,15 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 
-use super::reasons::{io_reason, shorten};
-use super::tcp;
+use crate::probe::prober::tcp;
+use crate::probe::reasons::{io_reason, shorten};
 
 /// Maximum total length of the headers; longer ones fail the attempt. Servers send 1 KiB or less.
 const MAX_HEADER_SIZE: usize = 16 * 1024;
 const USER_AGENT_VALUE: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Passes if a GET of `url` is answered with `status`.
-pub(super) async fn probe_http(url: &Uri, status: u16) -> Result<(), String> {
+pub(crate) async fn probe_http(url: &Uri, status: u16) -> Result<(), String> {
     let host = url.host().ok_or("the URL has no host")?;
     let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
     let named = url.port().map_or_else(|| host.to_owned(), |_| address.clone());
@@ -59,7 +59,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;
 
-    use super::super::prober::Prober;
+    use super::super::Prober;
     use super::*;
 
     /// Starts a server that answers one request with `answer` and then closes; the task returns the request.

@@ -1,5 +1,9 @@
 //! Single attempt of a probe: success, or the reason of the failure as a sentence.
 
+mod command;
+mod http;
+mod tcp;
+
 use std::time::Duration;
 
 use rta_shared::config::ProbeMethod;
@@ -7,7 +11,6 @@ use rta_shared::redact::{redact_command_line, redact_text};
 use tokio::process::Child;
 
 use super::reasons::{shorten, timeout_reason};
-use super::{command, http, tcp};
 
 /// Runs the attempts of one probe.
 #[derive(Debug)]
