@@ -54,7 +54,8 @@ impl DataFolder {
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
         let mut lock = options.open(lock_path(path)).map_err(told)?;
-        // Whoever can read a file can lock it (flock(2)), and would keep the aggregator from recording.
+        // Every user who can read a file can lock it (flock(2)), and would keep the aggregator from
+        // recording.
         lock.set_permissions(Permissions::from_mode(0o600)).map_err(told)?;
         match pid_lock::acquire(&mut lock, Duration::ZERO) {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),

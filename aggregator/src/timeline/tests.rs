@@ -84,7 +84,7 @@ fn a_strip_tells_what_was_noted_and_no_more() {
             &["100-110 up", "110-140 not recorded", "140-160 up"],
         ),
         (
-            "the clock was set back: of times that were twice nothing is told",
+            "the clock was set back: a time that occurred twice is not recorded",
             &[(90, Up), (130, Down), (120, Up), (150, Down)],
             &[],
             &["100-120 up", "120-130 not recorded", "130-150 up", "150-160 down"],

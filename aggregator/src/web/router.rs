@@ -9,7 +9,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
-use rta_shared::action::ActionKind;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
@@ -19,20 +18,12 @@ use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::fallback::{not_found, wrong_method};
 use super::live::Subscriptions;
 use super::problem::convert_errors;
-use super::{live, theme};
+use super::{live, pages, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
 use crate::web::middleware::auth::authenticate;
 use crate::web::middleware::client_origin::{IpNetwork, TrustedProxies, locate_client};
 use crate::web::middleware::host_origin::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
-use crate::web::pages::events::handler::{events_json, events_page};
-use crate::web::pages::graph::handler::graph_page;
-use crate::web::pages::history::handler::{history_json, history_page};
-use crate::web::pages::instance;
-use crate::web::pages::log::handler::log_page;
-use crate::web::pages::overview::handler::overview_page;
-use crate::web::pages::plan;
-use crate::web::pages::sign_in;
 
 /// Time limit from the request to the start of its answer, which includes the time to send a form.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,32 +38,16 @@ pub fn router(
     access: AccessControl,
     proxies: &[IpNetwork],
 ) -> Router {
-    let action_routes = ActionKind::ALL.into_iter().fold(Router::new(), |router, kind| {
-        router.route(&format!("/{kind}"), plan::handler::action_handler(kind))
-    });
-    action_routes
-        .route("/", get(overview_page))
+    pages::routes()
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
-        .route("/instance", get(instance::handler::instance_page))
-        .route("/preview", get(instance::handler::preview_page))
         .route("/live/instance", get(live::instance))
         .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
-        .route("/sign-in", get(sign_in::handler::sign_in_form).post(sign_in::handler::sign_in))
-        .route("/sign-out", post(sign_in::handler::sign_out))
         .route("/theme", post(theme::set_theme))
-        .route("/graph", get(graph_page))
-        .route("/log", get(log_page))
-        .route("/events", get(events_page))
-        .route("/api/v1/events", get(events_json))
-        .route("/history", get(history_page))
-        .route("/api/v1/history", get(history_json))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))
-        .route("/plan", get(plan::handler::plan))
-        .route("/cancel", post(plan::handler::cancel))
         .route(&STYLE.path, get(async || asset(&STYLE)))
         .route(&MORPH.path, get(async || asset(&MORPH)))
         .route(&SCRIPT.path, get(async || asset(&SCRIPT)))
@@ -108,7 +83,8 @@ async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
 /// Time of the last manual refresh.
 type LastRefresh = Arc<Mutex<Option<Instant>>>;
 
-/// Handles a manual refresh, which every viewer may request: one at a time, and none within [`MIN_REFRESH_INTERVAL`].
+/// Handles a manual refresh, which every viewer may request: one at a time, and none within
+/// [`MIN_REFRESH_INTERVAL`].
 async fn refresh(
     State(operations): State<Operations>,
     Extension(refreshed): Extension<LastRefresh>,
@@ -132,6 +108,7 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use axum::response::Response;
+    use rta_shared::action::ActionKind;
     use rta_shared::authorization::HTTP_ROUTES;
     use rta_shared::overview::Overview;
     use tower::ServiceExt as _;
@@ -192,8 +169,10 @@ mod tests {
 
     #[test]
     fn table_has_every_route() {
-        let routes = include_str!("router.rs").split_once("pub fn router").unwrap().1;
-        let routes = routes.split_once(".fallback(").unwrap().0;
+        let of_router = include_str!("router.rs").split_once("pub fn router").unwrap().1;
+        let of_router = of_router.split_once(".fallback(").unwrap().0;
+        let of_pages = include_str!("pages/mod.rs").split_once("pub(crate) fn routes").unwrap().1;
+        let routes = [of_router, of_pages].concat();
         let actions = ActionKind::ALL.map(|kind| format!("/{kind}"));
         let mut named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

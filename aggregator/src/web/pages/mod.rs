@@ -19,3 +19,31 @@ pub(crate) mod log;
 pub(crate) mod overview;
 pub(crate) mod plan;
 pub(crate) mod sign_in;
+
+use axum::Router;
+use axum::routing::{get, post};
+use rta_shared::action::ActionKind;
+
+use crate::api::Operations;
+
+/// Returns the routes of all pages, and of their JSON. Each also stands in the table of
+/// [`rta_shared::authorization`].
+pub(crate) fn routes() -> Router<Operations> {
+    let action_routes = ActionKind::ALL.into_iter().fold(Router::new(), |router, kind| {
+        router.route(&format!("/{kind}"), plan::handler::action_handler(kind))
+    });
+    action_routes
+        .route("/", get(overview::handler::overview_page))
+        .route("/instance", get(instance::handler::instance_page))
+        .route("/preview", get(instance::handler::preview_page))
+        .route("/sign-in", get(sign_in::handler::sign_in_form).post(sign_in::handler::sign_in))
+        .route("/sign-out", post(sign_in::handler::sign_out))
+        .route("/graph", get(graph::handler::graph_page))
+        .route("/log", get(log::handler::log_page))
+        .route("/events", get(events::handler::events_page))
+        .route("/api/v1/events", get(events::handler::events_json))
+        .route("/history", get(history::handler::history_page))
+        .route("/api/v1/history", get(history::handler::history_json))
+        .route("/plan", get(plan::handler::plan))
+        .route("/cancel", post(plan::handler::cancel))
+}

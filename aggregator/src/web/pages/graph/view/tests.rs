@@ -80,7 +80,7 @@ fn names_are_text_and_never_longer_than_their_boxes() {
     for harm in ["<script>", "<img", "<b>", "\u{1b}", "\u{202e}", "style="] {
         assert!(!html.contains(harm), "{harm}\n{html}");
     }
-    assert!(html.contains("&lt;script&gt;\\u{1b}\\u{202e}x"), "the full name is told: {html}");
+    assert!(html.contains("&lt;script&gt;\\u{1b}\\u{202e}x"), "the full name is shown: {html}");
     for text in html.split("class=\"graph-name\"").skip(1) {
         let drawn = text.split(['>', '<']).nth(1).unwrap();
         assert!(drawn.replace("&lt;", "<").replace("&gt;", ">").len() <= 60, "{drawn}");
