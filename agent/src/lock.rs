@@ -95,7 +95,7 @@ fn lock_file(path: &Path) -> Result<File, AgentLockError> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = options.custom_flags(flags).open(path).map_err(AgentLockError::Io)?;
-    // Whoever can read a file can lock it (flock(2)), and would keep the agent from starting.
+    // Every user who can read a file can lock it (flock(2)), and would keep the agent from starting.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(AgentLockError::Io)?;
     match pid_lock::acquire(&mut file, LOCK_TIMEOUT) {
         Ok(()) => Ok(file),

@@ -345,7 +345,7 @@ impl AgentStateActor {
                 self.probes.record_passed(&component, &passed);
             }
             StateRequest::LastProcesses(component, answer) => {
-                // Whoever asked may have gone.
+                // The requester may have gone.
                 let _ = answer.send(self.runs.last_processes(&component));
             }
             StateRequest::Configure(Err(reason), answer) => {
@@ -377,8 +377,8 @@ impl AgentStateActor {
         }
     }
 
-    /// Replaces the watcher's configuration, and returns its first snapshot. Counts heartbeats meanwhile: if a
-    /// read of /proc hangs, the report says so, and the old state does not stay on display.
+    /// Replaces the watcher's configuration, and returns its first snapshot. Counts heartbeats meanwhile: if
+    /// a read of /proc hangs, the report says so, and the old state does not stay on display.
     async fn configure_watcher(
         &mut self,
         config: Arc<HostConfig>,

@@ -15,7 +15,7 @@ pub enum State {
     Partial,
     /// None of its processes exists.
     Stopped,
-    /// Launched by the agent and not yet matched for its settle time; or running, whoever started it, without
+    /// Launched by the agent and not yet matched for its settle time; or running, started by anyone, without
     /// a first pass of its probe.
     Starting,
     /// Signalled by the agent and not yet gone.

@@ -91,7 +91,7 @@ fn document() -> String {
     );
     methods(&mut text, ServerKind::Aggregator, AGGREGATOR_METHODS);
     text.push_str(
-        "\n## The aggregator, the page's server\n\nIt asks for no certificate and has no socket: whoever does not sign \
+        "\n## The aggregator, the page's server\n\nIt asks for no certificate and has no socket: a client that does not sign \
          in or show a token is nobody. `HEAD` is as `GET`.\n\n",
     );
     let columns: Vec<_> =
@@ -103,11 +103,11 @@ fn document() -> String {
     }
     text.push_str(
         "\n## What flags change\n\n\
-         - Without `--users` the page shows everything to whoever reaches it, and lets nobody act; with `--insecure` \
+         - Without `--users` the page shows everything to anyone who reaches it, and lets nobody act; with `--insecure` \
          everybody acts.\n\
          - `viewing = \"open\"` in the file of users: nobody may what a viewer may, on the page, and over gRPC in clear.\n\
          - `--read-only`: nobody acts by the page.\n\
-         - `--insecure`: gRPC over TCP in clear. An agent obeys whoever reaches its port. So does the aggregator, unless \
+         - `--insecure`: gRPC over TCP in clear. An agent obeys anyone who reaches its port. So does the aggregator, unless \
          it has users: then those who show a token.\n\
          - `--socket none`: no local socket.\n",
     );

@@ -137,7 +137,7 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     assert_eq!(stopped["probe"], Value::Null);
 }
 
-/// A process that does not answer yet is not up, whoever started it and however long it takes, and
+/// A process that does not answer yet is not up, regardless of who started it and how long it takes, and
 /// a new run has to answer again. A process that already runs and answers when an agent first sees
 /// it was never starting.
 #[test]

@@ -43,7 +43,7 @@ async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
     assert!(config.processes().is_empty());
 }
 
-/// Whoever can read a file can lock it (flock(2)).
+/// Every user who can read a file can lock it (flock(2)).
 #[tokio::test]
 async fn lock_and_state_are_closed_to_other_users() {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));

@@ -260,7 +260,7 @@ mod tests {
             let answered = check(&mut wait, began, at, &[7, 8], answer);
             assert_eq!(answered, (expected, text.to_owned()), "{at}");
         }
-        // Another run of the component is probed anew.
+        // Another run of the component is probed again.
         assert_eq!(check(&mut wait, began, 3200, &[9, 10], Some(Ok(()))).0, StableVerdict::Matched);
         assert_eq!(check(&mut wait, began, 4200, &[9, 10], Some(Ok(()))).0, StableVerdict::ProbeDue);
     }

@@ -29,7 +29,7 @@ pub struct TlsFiles {
 pub fn missing_certificate(flag: &str, address: SocketAddr, name: &str) -> String {
     format!(
         "{flag} {address} needs TLS: make certificates with rta pki init and rta pki host {name}, and give --tls-cert, \
-         --tls-key and --tls-ca; or add --insecure, with which whoever reaches the port can stop the platform"
+         --tls-key and --tls-ca; or add --insecure, with which anyone who reaches the port can stop the platform"
     )
 }
 

@@ -52,7 +52,7 @@ impl PageReaders {
         let mut pages = HashSet::new();
         let (mut first, mut last, mut bytes) = (None, Instant::now(), 0);
         while pages.len() < self.pages {
-            let told = self.hears.recv_timeout(PATIENCE).expect("every page is told");
+            let told = self.hears.recv_timeout(PATIENCE).expect("every page receives a change");
             if pages.insert(told.page) {
                 first.get_or_insert(told.at);
                 (last, bytes) = (told.at, bytes.max(told.bytes));

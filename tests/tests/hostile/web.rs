@@ -253,7 +253,7 @@ fn sessions_that_have_ended_are_worth_nothing() {
     assert_eq!(start(&out.cookie, &out.csrf), 403, "it has signed out");
     assert_eq!(start(&ann.cookie, &out.csrf), 403, "the token of a session that has signed out");
     assert_eq!(start(&out.cookie, &ann.csrf), 403, "the token of another session");
-    // A sign-in does not adopt the cookie of an old session: whoever planted it gains no access.
+    // A sign-in does not adopt the cookie of an old session: an attacker who planted it gains no access.
     let fixed = cluster.aggregator.web.request(
         "POST",
         "/sign-in",
@@ -374,10 +374,10 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     let operator = cluster.aggregator.web.session("ann");
     let before = open_files(&cluster);
     let mut open: Vec<OpenPage> = (0..OF_ONE).map(|_| OpenPage::new(&cluster, "")).collect();
-    assert!(open.iter_mut().all(OpenPage::is_served), "each is told");
+    assert!(open.iter_mut().all(OpenPage::is_served), "each receives the change");
     assert_eq!(cluster.aggregator.web.get("/live").code, 503, "nobody has all of them");
     open.extend((OF_ONE..OPEN).map(|_| OpenPage::new(&cluster, &operator.cookie)));
-    assert!(open.iter_mut().all(OpenPage::is_served), "others are told");
+    assert!(open.iter_mut().all(OpenPage::is_served), "others receive the change");
     for path in
         ["/live", "/live/instance?environment=TEST&host=h&component=app", "/live/graph?environment=TEST"]
     {

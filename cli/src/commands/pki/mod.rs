@@ -39,7 +39,7 @@ fn run_pki_at(arguments: &PkiArgs, now: Timestamp, out: &mut dyn Write) -> Comma
             writeln!(out, "The CA is made: {dir}/ca.pem, its key {dir}/ca-key.pem. It holds for ten years.")?;
             writeln!(
                 out,
-                "Keep the key to yourself: whoever has it can be anybody. Copy ca.pem to every host."
+                "Keep the key to yourself: it can sign a certificate in any name. Copy ca.pem to every host."
             )?;
             writeln!(
                 out,
