@@ -1,7 +1,5 @@
 //! Decides how to continue the actions that were running when the earlier agent ended. Pure.
 
-use rta_shared::action::ActionKind;
-
 use super::launch_record::{LaunchRecord, LaunchedSession, RecordedAction};
 
 /// Continuation of an interrupted action.
@@ -27,25 +25,23 @@ pub(super) fn decide_recovery(
         return RecoveryDecision::Discard("systemd goes on with it");
     }
     let launch = record.launch.as_ref().filter(|launch| launch.launched_ms >= action.since_ms);
-    match (action.kind, launch) {
-        (ActionKind::Start | ActionKind::Restart, Some(launch)) if launch.is_unfinished => {
+    match launch {
+        Some(launch) if action.kind.starts() && launch.is_unfinished => {
             RecoveryDecision::Adopt(launch.clone())
         }
-        (ActionKind::Start | ActionKind::Restart, Some(_)) => RecoveryDecision::Discard("it was done"),
+        Some(_) if action.kind.starts() => RecoveryDecision::Discard("it was done"),
         // The client got an error for the lost connection, and may have started the component elsewhere.
-        (ActionKind::Start, None) => RecoveryDecision::Discard("nothing was launched"),
+        _ if !action.kind.stops() => RecoveryDecision::Discard("nothing was launched"),
         // A component that a restart has stopped is started again.
-        (ActionKind::Restart | ActionKind::Stop, _) if now_ms < action.until_ms => RecoveryDecision::Resume,
-        (ActionKind::Restart | ActionKind::Stop, _) => {
-            RecoveryDecision::Discard("the agent was away for longer than it may take")
-        }
+        _ if now_ms < action.until_ms => RecoveryDecision::Resume,
+        _ => RecoveryDecision::Discard("the agent was away for longer than it may take"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::action::Requester;
+    use rta_shared::action::{ActionKind, Requester};
     use rta_shared::process::ProcessId;
 
     use super::*;

@@ -176,7 +176,7 @@ impl ActionRunner {
             let Err(hold) = self.state.reserve(component, hold).await? else { break };
             let attempt = self.preemptible.with(|preemptible| preemptible.get(component).cloned());
             let may_yield = hold.by == Requester::autostart() || attempt.is_some();
-            let yields = may_yield && !is_own && kind != ActionKind::Start;
+            let yields = may_yield && !is_own && kind.stops();
             if !yields || Instant::now() >= deadline {
                 return Err(ActionError::new(Code::Aborted, hold.to_string()));
             }
@@ -272,10 +272,8 @@ impl ActionRunner {
             .sessions
             .record_action(component, RecordedAction { kind, by, since, since_ms, until_ms })
             .await;
-        match kind {
-            ActionKind::Stop => Ok(()),
-            ActionKind::Start | ActionKind::Restart => noted,
-        }
+        // A stop is performed even if the next agent could not know of it.
+        if kind.starts() { noted } else { Ok(()) }
     }
 
     /// Performs an action on a component that is reserved for it, and releases the component.
@@ -303,7 +301,7 @@ impl ActionRunner {
             tasks: self.tasks.clone(),
             component,
         };
-        let launches = kind != ActionKind::Stop;
+        let launches = kind.starts();
         if launches {
             // The next agent must not take a component that is coming up for stopped, and start a second one.
             self.desired_state.add_pending_start(&name, self.state.boot_id());

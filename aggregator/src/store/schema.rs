@@ -72,7 +72,7 @@ CREATE TABLE steps (
     PRIMARY KEY (plan, step)
 ) STRICT, WITHOUT ROWID;
 
--- What is in maintenance now; how it came to that is told by events.
+-- Active maintenance; events record how it began and ended.
 CREATE TABLE maintenance (
     environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT,
     since INTEGER NOT NULL, until INTEGER,

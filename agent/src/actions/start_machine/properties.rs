@@ -9,7 +9,7 @@ use super::*;
 
 /// Random answers of a host.
 #[derive(Clone, Debug)]
-struct RandomMoment {
+struct RandomStartMoment {
     pids: Vec<u32>,
     is_partial: bool,
     has_ended: bool,
@@ -20,7 +20,7 @@ struct RandomMoment {
     milliseconds: u64,
 }
 
-fn random_moment() -> impl Strategy<Value = RandomMoment> {
+fn random_moment() -> impl Strategy<Value = RandomStartMoment> {
     let pids = prop_oneof![
         2 => Just(vec![]),
         3 => Just(vec![LAUNCHED]),
@@ -40,11 +40,11 @@ fn random_moment() -> impl Strategy<Value = RandomMoment> {
     )
         .prop_map(|(pids, is_partial, has_ended, exit, probe, remains, fails, milliseconds)| {
             let exit = exit.filter(|_| has_ended);
-            RandomMoment { pids, is_partial, has_ended, exit, probe, remains, fails, milliseconds }
+            RandomStartMoment { pids, is_partial, has_ended, exit, probe, remains, fails, milliseconds }
         })
 }
 
-fn random_scan(moment: &RandomMoment) -> StartScan {
+fn random_scan(moment: &RandomStartMoment) -> StartScan {
     let state = match (moment.pids.is_empty(), moment.is_partial) {
         (true, _) => State::Stopped,
         (false, true) => State::Partial,

@@ -14,7 +14,7 @@ use crate::host::cgroup_mount::FrozenCgroup;
 /// Random answers of a host: each process is matched, other or absent; each signal is reached, denied, of a
 /// stopped or a frozen process, or of one that has ended.
 #[derive(Clone, Debug)]
-struct RandomMoment {
+struct RandomStopMoment {
     roles: Vec<u8>,
     reactions: Vec<u8>,
     milliseconds: u64,
@@ -23,12 +23,12 @@ struct RandomMoment {
     fails: bool,
 }
 
-fn random_moment() -> impl Strategy<Value = RandomMoment> {
+fn random_moment() -> impl Strategy<Value = RandomStopMoment> {
     let bytes = || proptest::collection::vec(0_u8..5, 6);
     let command_end = proptest::option::weighted(0.2, prop_oneof![Just(0), Just(256)]);
     let fails = proptest::bool::weighted(0.02);
     (bytes(), bytes(), 20_u64..400, command_end, any::<bool>(), fails).prop_map(
-        |(roles, reactions, milliseconds, command_end, is_command_running, fails)| RandomMoment {
+        |(roles, reactions, milliseconds, command_end, is_command_running, fails)| RandomStopMoment {
             roles,
             reactions,
             milliseconds,
@@ -39,7 +39,7 @@ fn random_moment() -> impl Strategy<Value = RandomMoment> {
     )
 }
 
-fn random_scan(moment: &RandomMoment, is_vanishing: bool) -> StopScan {
+fn random_scan(moment: &RandomStopMoment, is_vanishing: bool) -> StopScan {
     let those = |role: u8| {
         let is_it = |(pid, is): (u32, &u8)| (!is_vanishing && *is == role).then_some(id(pid));
         (1..).zip(&moment.roles).filter_map(is_it).collect()
@@ -47,7 +47,7 @@ fn random_scan(moment: &RandomMoment, is_vanishing: bool) -> StopScan {
     StopScan { matched: those(0), rest: those(1), is_command_running: moment.is_command_running }
 }
 
-fn random_signal(moment: &RandomMoment, ids: &[ProcessId]) -> SignalResult {
+fn random_signal(moment: &RandomStopMoment, ids: &[ProcessId]) -> SignalResult {
     let mut result = SignalResult::default();
     for id in ids {
         match moment.reactions[id.pid as usize - 1] {

@@ -74,7 +74,7 @@ impl InstanceDetails {
                 h2 { "Command lines" }
                 @match &self.processes {
                     Err(reason) => p.error { (text(reason)) },
-                    Ok(processes) if processes.is_empty() => p.empty-line { "There is no process." },
+                    Ok(processes) if processes.is_empty() => p.empty-line { "No process matches." },
                     Ok(processes) => {
                         p.hint { "What looks like a secret is shown as ***." }
                         @for process in processes {
