@@ -281,6 +281,11 @@ pub(crate) fn sample_overview(healths: &[(&str, Health)]) -> Overview {
         reason: if *health == Health::Up { String::new() } else { "because".to_owned() },
         ..InstanceOverview::new(*component, *health)
     };
+    overview_of(healths.iter().map(instance).collect())
+}
+
+/// Returns an overview of the host `DEV/h` with these instances.
+pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
     let host = HostOverview {
         name: "h".into(),
         role: None,
@@ -288,7 +293,7 @@ pub(crate) fn sample_overview(healths: &[(&str, Health)]) -> Overview {
         reachable: true,
         scanned_at: None,
         error: None,
-        instances: healths.iter().map(instance).collect(),
+        instances,
         agent: None,
         usage: None,
         maintenance: None,

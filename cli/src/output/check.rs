@@ -187,11 +187,12 @@ mod tests {
     use rta_shared::down_cause::{DownCause, DownKind};
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
-    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::overview::InstanceOverview;
     use rta_shared::planned_stop::PlannedStop;
     use rta_shared::root_cause::suppressed_instances;
 
     use super::*;
+    use crate::fake_aggregator::overview_of;
 
     fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, String) {
         super::plugin_output(overview, quiet, &AlertThresholds::default(), false)
@@ -243,29 +244,7 @@ mod tests {
     }
 
     fn overview(healths: &[Health]) -> Overview {
-        let instance = |health: &Health| InstanceOverview::new("a|b", *health);
-        let host = HostOverview {
-            name: "h".into(),
-            role: None,
-            health: Health::Up,
-            reachable: true,
-            scanned_at: None,
-            error: None,
-            instances: healths.iter().map(instance).collect(),
-            agent: None,
-            usage: None,
-            maintenance: None,
-            impairments: vec![],
-        };
-        let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
-        Overview {
-            generated_at: Timestamp::UNIX_EPOCH,
-            environments: vec![environment],
-            config_digest: String::new(),
-            config_error: None,
-            impairments: vec![],
-            aliases: vec![],
-        }
+        overview_of(healths.iter().map(|health| InstanceOverview::new("a|b", *health)).collect())
     }
 
     #[test]

@@ -117,11 +117,11 @@ fn health_cell(instance: &InstanceOverview, style: OutputStyle) -> Cell {
 mod tests {
     use rta_shared::action::{ActionKind, ActionLock, Requester};
     use rta_shared::maintenance::Maintenance;
-    use rta_shared::overview::{EnvironmentOverview, HostOverview};
     use rta_shared::process::ProcessId;
     use rta_shared::report::State;
 
     use super::*;
+    use crate::fake_aggregator::overview_of;
 
     fn overview(component: &str, reason: &str) -> Overview {
         let instance = InstanceOverview {
@@ -129,28 +129,7 @@ mod tests {
             reason: reason.to_owned(),
             ..InstanceOverview::new(component, Health::Down)
         };
-        let host = HostOverview {
-            name: "h".into(),
-            role: None,
-            health: Health::Down,
-            reachable: true,
-            scanned_at: None,
-            error: None,
-            instances: vec![instance],
-            agent: None,
-            usage: None,
-            maintenance: None,
-            impairments: vec![],
-        };
-        let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Down, hosts: vec![host] };
-        Overview {
-            generated_at: Timestamp::UNIX_EPOCH,
-            environments: vec![environment],
-            config_digest: String::new(),
-            config_error: None,
-            impairments: vec![],
-            aliases: vec![],
-        }
+        overview_of(vec![instance])
     }
 
     const PIPE: OutputStyle = OutputStyle { terminal: false, colour: false };
