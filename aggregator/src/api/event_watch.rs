@@ -138,11 +138,11 @@ mod tests {
         events.into_iter().map(|event| event.text.as_str()).collect()
     }
 
-    #[tokio::test]
-    async fn recorded_events_are_followed_by_new_ones_without_gap_or_repetition() {
-        let (record, shutdown) = (EventStore::in_memory(), CancellationToken::new());
-        let bus = EventBus::new(record.handle());
-        let (operations, _task) = Operations::start(
+    /// Returns the bus and the operations of an empty platform whose events go to `record`, and their task, which is
+    /// to be kept.
+    fn operations_of(record: &EventStore) -> (EventBus, Operations, impl Future<Output = ()> + use<>) {
+        let (bus, shutdown) = (EventBus::new(record.handle()), CancellationToken::new());
+        let (operations, task) = Operations::start(
             ConfigSource::Fixed(rta_shared::config::Platform::default()),
             bus.clone(),
             None,
@@ -151,6 +151,13 @@ mod tests {
             &shutdown,
         )
         .unwrap();
+        (bus, operations, task)
+    }
+
+    #[tokio::test]
+    async fn recorded_events_are_followed_by_new_ones_without_gap_or_repetition() {
+        let record = EventStore::in_memory();
+        let (bus, operations, _task) = operations_of(&record);
         for number in 1..=5 {
             bus.publish(event(EventKind::Config, &format!("recorded {number}")));
             bus.publish(event(EventKind::Host, "another kind"));
@@ -178,17 +185,8 @@ mod tests {
 
     #[tokio::test]
     async fn continued_watch_reads_many_events_and_says_how_many_are_too_many() {
-        let (record, shutdown) = (EventStore::in_memory(), CancellationToken::new());
-        let bus = EventBus::new(record.handle());
-        let (operations, _task) = Operations::start(
-            ConfigSource::Fixed(rta_shared::config::Platform::default()),
-            bus.clone(),
-            None,
-            &OwnedTasks::new(shutdown.clone()),
-            &ImpairmentList::default(),
-            &shutdown,
-        )
-        .unwrap();
+        let record = EventStore::in_memory();
+        let (bus, operations, _task) = operations_of(&record);
         let text = "x".repeat(1000);
         for _ in 0..3 {
             (0..4000).for_each(|_| bus.publish(event(EventKind::Config, &text)));
