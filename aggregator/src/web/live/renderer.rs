@@ -27,7 +27,7 @@ const PLAN_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause after a rendering, so that changes that come together are sent together.
 const MIN_RENDER_INTERVAL: Duration = Duration::from_millis(40);
 
-/// PageSubject of a page.
+/// Subject of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum PageSubject {
     Overview(Selection),
@@ -79,17 +79,17 @@ impl LiveRenderer {
             PageSubject::Instance(id) => Some(instance::handler::load_details(&operations, id).await),
             _ => None,
         };
-        let (view, render_blocking) =
+        let (renderer, page) =
             Self { operations, subject, context, details, overviews, plan_refresh, last_overview }
                 .render_blocking()
                 .await?;
-        Some((view, render_blocking?))
+        Some((renderer, page?))
     }
 
     /// Renders the page outside the runtime: one with a thousand hosts takes a while.
     async fn render_blocking(self) -> Option<(Self, Option<HtmlNode>)> {
         match tokio::task::spawn_blocking(move || (self.render_page(), self)).await {
-            Ok((render_blocking, view)) => Some((view, render_blocking)),
+            Ok((page, renderer)) => Some((renderer, page)),
             Err(error) => {
                 tracing::error!(%error, "open page not rendered");
                 None
@@ -151,16 +151,18 @@ impl LiveRenderer {
                         detail_refresh.is_due = true;
                     }
                 }
-                finish_refresh = DetailRefresh::finish_refresh(&mut detail_refresh) => view.details = finish_refresh.or(view.details),
+                details = DetailRefresh::finish_refresh(&mut detail_refresh) => {
+                    view.details = details.or(view.details);
+                }
                 () = view.plan_refresh.wait_until_due() => {}
             }
             view.plan_refresh.note_rendering();
             if let Some(detail_refresh) = &mut detail_refresh {
                 detail_refresh.start_refresh(&view.operations);
             }
-            let Some((back, render_blocking)) = view.render_blocking().await else { return };
+            let Some((back, rendered)) = view.render_blocking().await else { return };
             view = back;
-            let Some(now) = render_blocking else { return };
+            let Some(now) = rendered else { return };
             let html = now.changes(&page.borrow().page);
             let number = page.borrow().number + 1;
             page.send_replace(PageVersion { number, page: now });
@@ -255,11 +257,11 @@ impl DetailRefresh {
     async fn finish_refresh(detail_refresh: &mut Option<Self>) -> Option<InstanceDetails> {
         let task = detail_refresh.as_mut().and_then(|detail_refresh| detail_refresh.task.as_mut());
         let Some(task) = task else { return std::future::pending().await };
-        let finish_refresh = task.await;
+        let details = task.await;
         if let Some(detail_refresh) = detail_refresh {
             detail_refresh.task = None;
         }
-        finish_refresh.inspect_err(|error| tracing::error!(%error, "an instance could not be looked up")).ok()
+        details.inspect_err(|error| tracing::error!(%error, "an instance could not be looked up")).ok()
     }
 }
 

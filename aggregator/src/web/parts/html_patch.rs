@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(changed, "<template data-into=\"list\" data-after=\"a\"><p id=\"d\">1</p></template>");
     }
 
-    /// NodeContent of two lists of a page, which may be absent.
+    /// Content of two lists of a page, which may be absent.
     type Lists = [Vec<String>; 2];
 
     fn page_of([first, second]: &Lists) -> HtmlNode {

@@ -14,7 +14,7 @@ use crate::web::request_context::RequestContext;
 const PERIODS: [(&str, &str); 4] =
     [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
 
-/// EventForm of the page, as in its address; empty fields: any.
+/// Filter of the page, as in its address; empty fields: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct EventForm {
     pub(in crate::web) environment: String,

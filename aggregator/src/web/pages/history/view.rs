@@ -23,7 +23,7 @@ const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];
 /// Maximum number of instances shown; beyond it only the worst.
 const MAX_INSTANCES: usize = 200;
 
-/// EventForm of the page, as in its address; empty fields: any, and the first length.
+/// Filter of the page, as in its address; empty fields: any, and the first length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct HistoryFilter {
     pub(in crate::web) environment: String,

@@ -9,7 +9,7 @@ use crate::web::parts::health::text;
 /// Maximum length of a search text, in bytes; the rest is cut.
 const LONGEST: usize = 200;
 
-/// EventForm of the overview page, as in its address; empty fields: everything.
+/// Filter of the overview page, as in its address; empty fields: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(default)]
 pub(in crate::web) struct Selection {
