@@ -97,7 +97,7 @@ fn document() -> String {
     let columns: Vec<_> =
         COLUMNS.iter().filter(|(_, kind)| cell(*kind, ServerKind::Page, Right::Open) != "-").collect();
     head(&mut text, "route", &columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-    for rule in HTTP_ROUTES {
+    for rule in HTTP_ROUTES.iter() {
         let cells = columns.iter().map(|(_, kind)| cell(*kind, ServerKind::Page, rule.right));
         row(&mut text, [format!("`{} {}`", rule.method, rule.path)].into_iter().chain(cells));
     }

@@ -258,8 +258,8 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
         ("operator", Some(cluster.users().operator_token.as_str()), CallerKind::Operator),
     ];
     for (who, token, kind) in callers {
-        for rule in HTTP_ROUTES {
-            let path = if rule.path.ends_with('*') { asset } else { rule.path };
+        for rule in HTTP_ROUTES.iter() {
+            let path = if rule.path.ends_with('*') { asset } else { &rule.path };
             let (code, location) = asked(cluster.aggregator.web, rule, path, token);
             let is_refused = matches!(code, 401 | 403) || location.starts_with("/sign-in");
             assert_eq!(
@@ -270,7 +270,8 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
             );
             assert!(code != 404 || !is_refused, "{path}");
         }
-        let missing = RouteRule { method: "DELETE", path: "/", right: rta_shared::authorization::Right::Act };
+        let missing =
+            RouteRule { method: "DELETE", path: "/".into(), right: rta_shared::authorization::Right::Act };
         let (code, location) = asked(cluster.aggregator.web, &missing, "/", token);
         assert!(code == 405 || location.starts_with("/sign-in"), "DELETE / as {who}: {code}");
     }

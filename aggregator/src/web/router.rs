@@ -177,7 +177,7 @@ mod tests {
         let mut named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         named.extend(actions.iter().map(String::as_str));
-        let mut listed: Vec<&str> = HTTP_ROUTES.iter().map(|rule| rule.path).collect();
+        let mut listed: Vec<&str> = HTTP_ROUTES.iter().map(|rule| rule.path.as_ref()).collect();
         listed.dedup();
         for path in &named {
             assert!(listed.contains(path), "{path} is in no row of rta_shared::authorization");

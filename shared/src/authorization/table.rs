@@ -1,5 +1,10 @@
 //! Table of all gRPC methods and all routes of the page, with the right that each requires.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use crate::action::ActionKind;
+
 /// Right that a call requires. A greater right includes the smaller ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
@@ -21,12 +26,12 @@ pub struct MethodRule {
 }
 
 /// Rule for a route of the page's server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRule {
     /// HTTP method: `GET`, which includes `HEAD`, or `POST`.
     pub method: &'static str,
     /// Path; a trailing `*` matches every path with that prefix.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// Required right.
     pub right: Right,
 }
@@ -36,11 +41,11 @@ const fn method(path: &'static str, right: Right) -> MethodRule {
 }
 
 const fn get(path: &'static str, right: Right) -> RouteRule {
-    RouteRule { method: "GET", path, right }
+    RouteRule { method: "GET", path: Cow::Borrowed(path), right }
 }
 
 const fn post(path: &'static str, right: Right) -> RouteRule {
-    RouteRule { method: "POST", path, right }
+    RouteRule { method: "POST", path: Cow::Borrowed(path), right }
 }
 
 /// Methods of an agent.
@@ -79,8 +84,14 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::View),
 ];
 
-/// Routes of the page's server.
-pub const HTTP_ROUTES: &[RouteRule] = &[
+/// Routes of the page's server: those of [`PAGE_ROUTES`], and one for each action.
+pub static HTTP_ROUTES: LazyLock<Vec<RouteRule>> = LazyLock::new(|| {
+    let action = |kind| RouteRule { method: "POST", path: Cow::Owned(format!("/{kind}")), right: Right::Act };
+    PAGE_ROUTES.iter().cloned().chain(ActionKind::ALL.map(action)).collect()
+});
+
+/// Routes of the page's server that are no actions.
+const PAGE_ROUTES: &[RouteRule] = &[
     get("/", Right::View),
     get("/api/v1/overview", Right::View),
     get("/live", Right::View),
@@ -103,9 +114,6 @@ pub const HTTP_ROUTES: &[RouteRule] = &[
     get("/readyz", Right::Open),
     post("/refresh", Right::View),
     get("/plan", Right::View),
-    post("/start", Right::Act),
-    post("/stop", Right::Act),
-    post("/restart", Right::Act),
     post("/cancel", Right::Act),
     get("/assets/*", Right::Open),
 ];
@@ -123,7 +131,7 @@ pub fn route_right(method: &str, path: &str) -> Option<Right> {
     let fits = |rule: &&RouteRule| {
         let is_path = match rule.path.strip_suffix('*') {
             Some(beginning) => path.starts_with(beginning),
-            None => path == rule.path,
+            None => rule.path == path,
         };
         is_path && rule.method == method
     };
@@ -168,6 +176,7 @@ mod tests {
         assert_eq!(method_right(AGENT_METHODS, "/rta.v1.AggregatorService/Act"), None);
         assert_eq!(route_right("HEAD", "/healthz"), Some(Right::Open));
         assert_eq!(route_right("GET", "/assets/style-1.css"), Some(Right::Open));
+        assert_eq!(route_right("POST", "/restart"), Some(Right::Act));
         for (method, path) in
             [("GET", "/stop"), ("DELETE", "/"), ("POST", "/"), ("GET", "/x"), ("GET", "/assets")]
         {
