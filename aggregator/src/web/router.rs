@@ -44,6 +44,7 @@ pub fn router(
         .route("/live/instance", get(live::instance))
         .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
+        .route("/live/events", get(live::events))
         .route("/theme", post(theme::set_theme))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

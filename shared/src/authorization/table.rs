@@ -100,6 +100,7 @@ const PAGE_ROUTES: &[RouteRule] = &[
     get("/live/instance", Right::View),
     get("/live/graph", Right::View),
     get("/live/plan", Right::View),
+    get("/live/events", Right::View),
     get("/sign-in", Right::Open),
     post("/sign-in", Right::Open),
     post("/sign-out", Right::View),

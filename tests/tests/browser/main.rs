@@ -97,6 +97,22 @@ async fn an_instances_page_goes_on_with_what_takes_its_place() {
 }
 
 #[tokio::test]
+async fn new_events_appear_on_the_page_of_events_without_a_reload() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let cluster = start_cluster(TestConfig::new(), &[]);
+    browser.goto(&page(&cluster, "/events?kind=health&component=app")).await;
+    browser.shows("#link", "live").await;
+    browser.run("window.mark = 'kept'; return null").await;
+    let rows = "return document.querySelectorAll('#events > li').length";
+    let before = browser.run(rows).await.as_i64().unwrap();
+    cluster.config.kill_component("app");
+    browser.reads("app on h is down").await;
+    assert_eq!(browser.run(rows).await.as_i64().unwrap(), before + 1);
+    assert_eq!(browser.run("return window.mark").await, "kept");
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn an_action_is_previewed_agreed_to_and_followed() {
     let Some(browser) = Browser::open(Script::On).await else { return };
     let cluster = start_cluster(TestConfig::new(), &[]);

@@ -3,8 +3,10 @@
 //! | module | holds |
 //! |---|---|
 //! | `subscriptions` | subscriptions to shared pages |
+//! | `event_list` | the events of an open page of events |
 //! | `renderer` | rendering of a shared page after every change |
 
+mod event_list;
 mod renderer;
 mod subscriptions;
 
@@ -27,6 +29,7 @@ use self::renderer::PageSubject;
 use self::subscriptions::{SubscribeError, Subscription};
 use crate::api::Operations;
 use crate::web::instance_query::InstanceQuery;
+use crate::web::pages::events::handler::EventsQuery;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::pages::plan::handler::PlanQuery;
 use crate::web::request_context::RequestContext;
@@ -80,6 +83,15 @@ pub(super) async fn graph(
     Query(query): Query<graph::handler::EnvironmentQuery>,
 ) -> Response {
     stream_page(&subscriptions, &PageSubject::Graph(Name::from(query.environment.trim())), &context).await
+}
+
+/// Streams the changes of the page of events.
+pub(super) async fn events(
+    Extension(subscriptions): Extension<Subscriptions>,
+    context: RequestContext,
+    Query(query): Query<EventsQuery>,
+) -> Response {
+    stream_page(&subscriptions, &PageSubject::Events(query), &context).await
 }
 
 async fn stream_page(

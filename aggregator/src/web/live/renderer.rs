@@ -10,7 +10,10 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::event_list::EventList;
 use crate::api::Operations;
+use crate::web::pages::events;
+use crate::web::pages::events::handler::EventsQuery;
 use crate::web::pages::graph;
 use crate::web::pages::instance;
 use crate::web::pages::instance::details::InstanceDetails;
@@ -35,6 +38,7 @@ pub(super) enum PageSubject {
     Instance(InstanceId),
     /// Graph of the environment with this name.
     Graph(Name),
+    Events(EventsQuery),
 }
 
 /// Live rendering of a page for one room.
@@ -44,6 +48,8 @@ pub(super) struct LiveRenderer {
     context: RequestContext,
     /// Details of an instance beyond the overview.
     details: Option<InstanceDetails>,
+    /// Events of a page of events.
+    event_list: Option<EventList>,
     overviews: watch::Receiver<Arc<Overview>>,
     plan_refresh: PlanRefresh,
     /// Overview that is not newer than the one on the page.
@@ -79,10 +85,21 @@ impl LiveRenderer {
             PageSubject::Instance(id) => Some(instance::handler::load_details(&operations, id).await),
             _ => None,
         };
-        let (renderer, page) =
-            Self { operations, subject, context, details, overviews, plan_refresh, last_overview }
-                .render_blocking()
-                .await?;
+        let event_list = match &subject {
+            PageSubject::Events(query) => Some(EventList::load(&operations, query.clone()).await),
+            _ => None,
+        };
+        let renderer = Self {
+            operations,
+            subject,
+            context,
+            details,
+            event_list,
+            overviews,
+            plan_refresh,
+            last_overview,
+        };
+        let (renderer, page) = renderer.render_blocking().await?;
         Some((renderer, page?))
     }
 
@@ -112,6 +129,10 @@ impl LiveRenderer {
             }
             PageSubject::Graph(environment) => {
                 graph::handler::graph_parts(&self.operations, environment.as_str()).ok()
+            }
+            PageSubject::Events(query) => {
+                let events = &self.event_list.as_ref()?.events;
+                Some(events::view::parts(events, &query.form(), &self.operations.overview()))
             }
             PageSubject::Plan(id) => {
                 let plan_run = self.operations.plan_run(*id).ok()?;
@@ -155,6 +176,7 @@ impl LiveRenderer {
                     view.details = details.or(view.details);
                 }
                 () = view.plan_refresh.wait_until_due() => {}
+                () = wait_for_events(&mut view.event_list, &view.operations) => {}
             }
             view.plan_refresh.note_rendering();
             if let Some(detail_refresh) = &mut detail_refresh {
@@ -175,6 +197,14 @@ impl LiveRenderer {
     }
 }
 
+/// Waits until a page of events has others to show; forever if it is another page.
+async fn wait_for_events(event_list: &mut Option<EventList>, operations: &Operations) {
+    match event_list {
+        Some(event_list) => event_list.wait_for_change(operations).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Schedule of the renderings for the progress of plans, which is not part of the overview: the first change is
 /// shown at once, the next ones [`PLAN_INTERVAL`] after the last rendering.
 struct PlanRefresh {
@@ -188,7 +218,7 @@ impl PlanRefresh {
     fn of(subject: &PageSubject, operations: &Operations) -> Self {
         let changes = match subject {
             PageSubject::Overview(_) | PageSubject::Plan(_) => Some(operations.watch_plans()),
-            PageSubject::Instance(_) | PageSubject::Graph(_) => None,
+            PageSubject::Instance(_) | PageSubject::Graph(_) | PageSubject::Events(_) => None,
         };
         Self { changes, due_at: None, rendered_at: None }
     }

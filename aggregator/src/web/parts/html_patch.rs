@@ -40,6 +40,7 @@ impl HtmlNode {
             GroupTag::Division => ("div", "</div>"),
             GroupTag::Section => ("section", "</section>"),
             GroupTag::List => ("ul", "</ul>"),
+            GroupTag::OrderedList => ("ol", "</ol>"),
         };
         let attribute = |text: &str| maud::html! { (text) }.0;
         let open = format!("<{tag} id=\"{}\" class=\"{}\">", attribute(&id), attribute(class));
@@ -148,6 +149,7 @@ pub(in crate::web) enum GroupTag {
     Division,
     Section,
     List,
+    OrderedList,
 }
 
 impl Render for HtmlNode {

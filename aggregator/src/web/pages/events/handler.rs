@@ -13,14 +13,17 @@ use tonic::Code;
 
 use super::view;
 use crate::api::Operations;
-use crate::api::history::{DEFAULT_EVENTS, EventFilter, parse_since};
+use crate::api::history::{EventFilter, parse_since};
 use crate::operation_error::OperationError;
 use crate::web::pages::events::view::EventForm;
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
 
+/// Maximum number of events on the page.
+pub(crate) const MAX_LISTED: usize = 200;
+
 /// Query parameters, all as text: a form sends unused fields as empty ones.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub(crate) struct EventsQuery {
     environment: String,
@@ -34,7 +37,11 @@ pub(crate) struct EventsQuery {
 }
 
 impl EventsQuery {
-    fn to_filter(&self, now: Timestamp) -> Result<EventFilter, OperationError> {
+    /// Returns the filter for the events, relative to `now`.
+    ///
+    /// # Errors
+    /// Returns an error if a number or a time cannot be read.
+    pub(crate) fn to_filter(&self, now: Timestamp) -> Result<EventFilter, OperationError> {
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let number = |key: &str, text: &str| -> Result<Option<u64>, OperationError> {
             match text.trim() {
@@ -62,6 +69,19 @@ impl EventsQuery {
     }
 }
 
+impl EventsQuery {
+    /// Returns the values of the page's form.
+    pub(crate) fn form(&self) -> EventForm {
+        let Self { environment, host, component, kind, since, .. } = self.clone();
+        EventForm { environment, host, component, kind, since }
+    }
+
+    /// Returns the address of the page's live changes; `None`: it shows older events, which do not change.
+    fn live_address(&self) -> Option<String> {
+        self.before.trim().is_empty().then(|| self.form().address("/live/events", None))
+    }
+}
+
 /// Answers `GET /events`.
 pub(crate) async fn events_page(
     State(operations): State<Operations>,
@@ -69,22 +89,15 @@ pub(crate) async fn events_page(
     Query(query): Query<EventsQuery>,
 ) -> Response {
     let found = async {
-        let filter = EventFilter { limit: DEFAULT_EVENTS + 1, ..query.to_filter(Timestamp::now())? };
+        // One more than is shown is requested, to detect older ones.
+        let filter = EventFilter { limit: MAX_LISTED + 1, ..query.to_filter(Timestamp::now())? };
         operations.list_events(&filter).await
     };
-    let (mut events, error) = match found.await {
-        Ok(events) => (events, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    // One more than is shown is requested, to detect older ones.
-    let is_more = events.len() > DEFAULT_EVENTS;
-    events.truncate(DEFAULT_EVENTS);
-    let older = events.last().map(|event| event.id).filter(|_| is_more);
-    let EventsQuery { environment, host, component, kind, since, .. } = query;
-    let filter = EventForm { environment, host, component, kind, since };
-    let told = error.as_ref().map(|error| error.message.as_str());
-    let markup = view::events(&context, &events, told, &filter, older, &operations.overview());
-    let status = error.as_ref().map_or(StatusCode::OK, error_status);
+    let events = found.await;
+    let parts = view::parts(&events, &query.form(), &operations.overview());
+    let live = events.is_ok().then(|| query.live_address()).flatten();
+    let markup = view::events(&context, &parts, &query.form(), live, &operations.overview());
+    let status = events.as_ref().map_or_else(error_status, |_| StatusCode::OK);
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 

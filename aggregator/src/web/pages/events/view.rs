@@ -5,8 +5,12 @@ use maud::{Markup, html};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::overview::{Health, Overview};
 
+use super::handler::MAX_LISTED;
+use crate::operation_error::OperationError;
 use crate::web::address::with_query;
 use crate::web::parts::health::{icon, text};
+use crate::web::parts::html_patch::{GroupTag, HtmlNode};
+use crate::web::parts::layout::PageFrame;
 use crate::web::parts::{config, layout};
 use crate::web::request_context::RequestContext;
 
@@ -24,14 +28,31 @@ pub(in crate::web) struct EventForm {
     pub(in crate::web) since: String,
 }
 
-/// Renders the page of `events`, filtered by `filter`, or the `error` for which they cannot be read. `older`
-/// is the ID of the last event if there are more. The choices come from `overview`.
+impl EventForm {
+    /// Returns an address with this filter; `before`: the ID below which the events of the page are.
+    pub(in crate::web) fn address(&self, path: &str, before: Option<u64>) -> String {
+        let before = before.map(|before| before.to_string()).unwrap_or_default();
+        with_query(
+            path,
+            &[
+                ("before", &before),
+                ("environment", &self.environment),
+                ("host", &self.host),
+                ("component", &self.component),
+                ("kind", &self.kind),
+                ("since", &self.since),
+            ],
+        )
+    }
+}
+
+/// Renders the page of the events in `parts`, filtered by `filter`. `live` is the address of the live changes.
+/// The choices come from `overview`.
 pub(in crate::web) fn events(
     context: &RequestContext,
-    events: &[Event],
-    error: Option<&str>,
+    parts: &HtmlNode,
     filter: &EventForm,
-    older: Option<u64>,
+    live: Option<String>,
     overview: &Overview,
 ) -> Markup {
     let body = html! {
@@ -39,19 +60,46 @@ pub(in crate::web) fn events(
             div.events-head { h1 { "Events" } p { "What happened, and who asked for it, the newest first" } }
         }
         main.events-page {
-            (config::store_impairment(overview))
             (form(filter, overview))
-            @match (error, events) {
-                (Some(error), _) => p.empty { (text(error)) },
-                (None, []) => p.empty { "Nothing was recorded that fits." },
-                (None, events) => ol.events { @for event in events { (row(event)) } },
-            }
-            @if let Some(older) = older {
-                p.older { a href=(older_address(filter, older)) { "Older events" } }
-            }
+            (parts)
         }
     };
-    layout::layout(context, "Events - rta", &body)
+    layout::frame(context, "Events - rta", &PageFrame { reload_seconds: None, live }, &body)
+}
+
+/// Renders the live part of that page: `events` that match `filter`, or the error for which they cannot be
+/// read. Of more than [`MAX_LISTED`] events, the last ones are left out behind a link.
+pub(in crate::web) fn parts(
+    events: &Result<Vec<Event>, OperationError>,
+    filter: &EventForm,
+    overview: &Overview,
+) -> HtmlNode {
+    let leaf = |id: &str, content: &Markup| HtmlNode::leaf(id, &html! { div id=(id) { (content) } });
+    let impairment = leaf("events-store", &config::store_impairment(overview));
+    let mut children = vec![impairment];
+    match events {
+        Err(error) => {
+            children.push(leaf("no-events", &html! { p.empty { (text(&error.message)) } }));
+        }
+        Ok(events) if events.is_empty() => {
+            children.push(leaf("no-events", &html! { p.empty { "Nothing was recorded that fits." } }));
+        }
+        Ok(events) => {
+            let listed = &events[..events.len().min(MAX_LISTED)];
+            let rows = listed.iter().map(|event| HtmlNode::leaf(row_id(event), &row(event))).collect();
+            children.push(HtmlNode::group("events", GroupTag::OrderedList, "events", rows));
+            if let (Some(last), true) = (listed.last(), events.len() > listed.len()) {
+                let address = filter.address("/events", Some(last.id));
+                let link = html! { p.older { a href=(address) { "Older events" } } };
+                children.push(leaf("older-events", &link));
+            }
+        }
+    }
+    HtmlNode::group("events-live", GroupTag::Division, "", children)
+}
+
+fn row_id(event: &Event) -> String {
+    format!("event-{}", event.id)
 }
 
 /// Renders one event.
@@ -60,7 +108,7 @@ pub(crate) fn row(event: &Event) -> Markup {
     // Further lines are a failure's last log lines, or the details of a change.
     let (first, rest) = event.text.split_once('\n').unwrap_or((&event.text, ""));
     html! {
-        li.event {
+        li.event id=(row_id(event)) {
             (moment(event.at))
             span.event-kind { @if let Some(health) = health { span class=(health) { (icon(health)) } } (event.kind.word()) }
             div.event-text {
@@ -145,21 +193,6 @@ pub(crate) fn select_field(name: &str, title: &str, chosen: &str, mut values: Ve
     }
 }
 
-/// Returns the address of the older events with the same filter.
-fn older_address(filter: &EventForm, before: u64) -> String {
-    with_query(
-        "/events",
-        &[
-            ("before", &before.to_string()),
-            ("environment", &filter.environment),
-            ("host", &filter.host),
-            ("component", &filter.component),
-            ("kind", &filter.kind),
-            ("since", &filter.since),
-        ],
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use rta_shared::action::Requester;
@@ -185,6 +218,11 @@ mod tests {
         }
     }
 
+    fn page(events: &Result<Vec<Event>, OperationError>, filter: &EventForm, overview: &Overview) -> String {
+        let parts = parts(events, filter, overview);
+        super::events(&RequestContext::anonymous("/events"), &parts, filter, None, overview).into_string()
+    }
+
     #[test]
     fn an_event_says_when_what_where_and_who() {
         let filter = EventForm {
@@ -193,21 +231,27 @@ mod tests {
             since: "7d".to_owned(),
             ..EventForm::default()
         };
-        let html =
-            events(&RequestContext::anonymous("/events"), &[event()], None, &filter, Some(7), &sample())
-                .into_string();
+        let html = page(&Ok(vec![event()]), &filter, &sample());
         for expected in [
+            "<li class=\"event\" id=\"event-7\">",
             "1970-01-01 <strong>00:00:00</strong> UTC",
             "<p>kafka is down</p><pre>last &lt;words&gt;\\u{1b}\n</pre>",
             "DEV/c9t21193/kafka &lt;server&gt;",
             "<span>up \u{2192} down</span><span>by ann from 10.0.0.7</span><span>plan 3</span>",
             "<option value=\"health\" selected>health</option>",
             "<option value=\"gone &amp; forgotten\" selected>gone &amp; forgotten</option>",
-            "href=\"/events?before=7&amp;component=gone+%26+forgotten&amp;kind=health&amp;since=7d\"",
         ] {
             assert!(html.contains(expected), "{expected}\n{html}");
         }
-        assert!(!html.contains("class=\"banner\""));
+        assert!(!html.contains("class=\"banner\"") && !html.contains("Older events"));
+        let many = (0..=MAX_LISTED as u64).rev().map(|id| Event { id: id + 10, ..event() }).collect();
+        let html = page(&Ok(many), &filter, &sample());
+        let older =
+            "href=\"/events?before=11&amp;component=gone+%26+forgotten&amp;kind=health&amp;since=7d\"";
+        assert!(
+            html.contains(older) && html.contains("event-11\"") && !html.contains("event-10\""),
+            "{html}"
+        );
     }
 
     #[test]
@@ -215,26 +259,20 @@ mod tests {
         let mut overview = sample();
         let message = "events are not recorded since 09:30 UTC: <full>";
         overview.impairments = vec![Impairment::new(ImpairedPart::Store, message)];
-        let html = events(
-            &RequestContext::anonymous("/events"),
-            &[event()],
-            None,
-            &EventForm::default(),
-            None,
-            &overview,
-        )
-        .into_string();
+        let html = page(&Ok(vec![event()]), &EventForm::default(), &overview);
         assert!(html.contains("since 09:30 UTC: &lt;full&gt;"), "{html}");
-        assert!(!html.contains("Older events"));
-        let html = events(
-            &RequestContext::anonymous("/events"),
-            &[],
-            Some("it cannot be read"),
-            &EventForm::default(),
-            None,
-            &sample(),
-        )
-        .into_string();
+        let error = OperationError::new(tonic::Code::Unavailable, "it cannot be read");
+        let html = page(&Err(error), &EventForm::default(), &sample());
         assert!(html.contains("it cannot be read") && !html.contains("Nothing was recorded"));
+    }
+
+    #[test]
+    fn new_event_changes_its_own_row_only() {
+        let (filter, overview) = (EventForm::default(), sample());
+        let before = parts(&Ok(vec![event()]), &filter, &overview);
+        let new = Event { id: 8, text: "new".to_owned(), ..event() };
+        let changes = parts(&Ok(vec![new, event()]), &filter, &overview).changes(&before);
+        assert!(changes.contains("data-into=\"events\"") && changes.contains("event-8"), "{changes}");
+        assert!(!changes.contains("event-7"), "{changes}");
     }
 }
