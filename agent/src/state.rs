@@ -349,7 +349,7 @@ impl AgentStateActor {
                 let _ = answer.send(self.runs.last_processes(&component));
             }
             StateRequest::Configure(Err(reason), answer) => {
-                tracing::error!(reason, "the new configuration is refused, the old one goes on");
+                tracing::error!(reason, "new configuration rejected; the previous one stays in use");
                 self.config_error = Some(reason);
                 // The requester may have gone.
                 let _ = answer.send(Vec::new());

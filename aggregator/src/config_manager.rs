@@ -94,7 +94,7 @@ impl ConfigManager {
         let reload = match inventory {
             Err(problems) => {
                 for problem in problems.lines() {
-                    tracing::warn!(problem, "the new configuration is refused, the old one goes on");
+                    tracing::warn!(problem, "new configuration rejected; the previous one stays in use");
                 }
                 self.record_reload(&old.platform.digest, "refused", refusal_text(&problems));
                 self.send_to_state(StateMessage::ConfigRefused(problems.clone())).await;

@@ -171,7 +171,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     assert!(overview["config_error"].as_str().unwrap().lines().count() > 1, "{overview}");
     assert_eq!(names(&overview), ["one/app"]);
     let page = cluster.aggregator.web.get("/").body;
-    assert!(page.contains("The configuration on disk is not right; the old one goes on:"), "{page}");
+    assert!(page.contains("The configuration on disk is invalid; the previous one stays in use:"), "{page}");
     assert!(
         page.contains("hosts.toml:7:1: host &quot;one&quot;: key &quot;rol&quot; is not known"),
         "{page}"
@@ -179,9 +179,9 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     let status = cluster.aggregator.rta(&["status"]);
     assert_eq!(status.status.code(), Some(0), "what runs is up all the same");
     let said = text(&status.stdout);
-    assert!(
-        said.contains("warning: the aggregator's configuration on disk is not right, the old one goes on: ")
-    );
+    assert!(said.contains(
+        "warning: the aggregator's configuration on disk is invalid; the previous one stays in use: "
+    ));
     assert!(said.contains(problem), "{said}");
     assert_eq!(cluster.config.processes(), before);
 
@@ -191,7 +191,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     cluster
         .aggregator
         .wait_for_overview("the error to be gone", |overview| overview["config_error"].is_null());
-    assert!(!cluster.aggregator.web.get("/").body.contains("The configuration on disk is not right"));
+    assert!(!cluster.aggregator.web.get("/").body.contains("The configuration on disk is invalid"));
     assert_eq!(cluster.config.processes(), before);
 }
 

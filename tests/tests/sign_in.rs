@@ -37,7 +37,9 @@ fn one_signs_in_acts_and_signs_out() {
 
     let wrong = cluster.aggregator.web.sign_in("ann", "wrong horse battery");
     assert!(
-        wrong.code == 401 && wrong.body.contains("not right") && !wrong.head.contains("set-cookie"),
+        wrong.code == 401
+            && wrong.body.contains("Wrong user name or password.")
+            && !wrong.head.contains("set-cookie"),
         "{wrong:?}"
     );
     let right = cluster.aggregator.web.sign_in("ann", PASSWORD);

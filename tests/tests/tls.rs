@@ -77,7 +77,7 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
 
     let right = TestAggregator::start(&config, &pki.create_host("aggregator").flags(&ca));
     wait_until_reached(&right, "h");
-    wait_until_unreachable(&right, "g", "its certificate is not right: certificate not valid for name \"g\"");
+    wait_until_unreachable(&right, "g", "its certificate is invalid: certificate not valid for name \"g\"");
 
     let without = TestAggregator::start(&config, &[""; 0]);
     wait_until_unreachable(&without, "h", "was started without --tls-cert");

@@ -290,7 +290,7 @@ fn follow_file(inner: &Weak<AccessState>, impairments: &ImpairmentList) {
                 (read, told) = (Some(now), String::new());
             }
             Err(problems) if problems != told => {
-                tracing::error!(problems, "the file of users is not right; the old one goes on");
+                tracing::error!(problems, "file of users invalid; the previous one stays in use");
                 impairments.set(ImpairedPart::Users, Some(file_problem_sentence(&problems)));
                 told = problems;
             }

@@ -20,7 +20,7 @@ pub(crate) fn host_details(overview: &Overview, now: Timestamp) -> String {
     let mut text = format!("configuration {}\n", printable(&overview.config_digest));
     // Writing to a String cannot fail, here and below.
     for line in overview.config_error.iter().flat_map(|error| error.lines()) {
-        let _ = writeln!(text, "  the one on disk is not right: {}", printable(line));
+        let _ = writeln!(text, "  the one on disk is invalid: {}", printable(line));
     }
     for environment in &overview.environments {
         for host in &environment.hosts {
@@ -283,7 +283,7 @@ mod tests {
         agent.config_error = Some("c.toml:5:6: three".to_owned());
         let text = host_details(&shown, now());
         for expected in [
-            "  the one on disk is not right: b.toml:3:4: two\\u{1b}\n",
+            "  the one on disk is invalid: b.toml:3:4: two\\u{1b}\n",
             "watching by scans: not\\u{1b} permitted, seen",
             "events lost 2 times (each time a full scan followed), changes missed 1\n",
             "configuration def, NOT the aggregator's abc: give both",
@@ -293,7 +293,7 @@ mod tests {
         }
         let summary = summary(&shown, now());
         for expected in [
-            "warning: the aggregator's configuration on disk is not right, the old one goes on: a.toml:1:2: one (and 1 more problem)\n",
+            "warning: the aggregator's configuration on disk is invalid; the previous one stays in use: a.toml:1:2: one (and 1 more problem)\n",
             "warning: 1 agent refused a new configuration: h (status --verbose says more)\n",
             "warning: 1 agent on another configuration than the aggregator's: h (status",
         ] {

@@ -18,7 +18,7 @@ pub(crate) fn warnings(overview: &Overview) -> String {
             more => format!(" (and {})", counted(more, "more problem")),
         };
         lines.push(format!(
-            "the aggregator's configuration on disk is not right, the old one goes on: {first}{more}"
+            "the aggregator's configuration on disk is invalid; the previous one stays in use: {first}{more}"
         ));
     }
     let of_aggregator = overview.impairments.iter().filter(|impairment| needs_warning(impairment));

@@ -151,7 +151,7 @@ fn stale_warning(received: Timestamp, age: Duration) -> String {
         return String::new();
     }
     let at = received.strftime("%Y-%m-%d %H:%M:%S UTC");
-    format!("not renewed since {at}, {} s ago: what follows need not be so any longer\n\n", age.as_secs())
+    format!("Connection lost. Showing the state of {at}, {} s ago; retrying.\n\n", age.as_secs())
 }
 
 async fn print_changes(
@@ -202,7 +202,10 @@ mod tests {
         let received = "2026-11-25T12:00:00Z".parse().unwrap();
         assert_eq!(stale_warning(received, Duration::from_secs(5)), "");
         let told = stale_warning(received, Duration::from_millis(6900));
-        assert!(told.starts_with("not renewed since 2026-11-25 12:00:00 UTC, 6 s ago:"), "{told}");
+        assert!(
+            told.starts_with("Connection lost. Showing the state of 2026-11-25 12:00:00 UTC, 6 s ago"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

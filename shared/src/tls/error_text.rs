@@ -50,7 +50,7 @@ fn told(error: &TlsError) -> String {
             rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_owned()
             }
-            reason => format!("its certificate is not right: {reason}"),
+            reason => format!("its certificate is invalid: {reason}"),
         },
         TlsError::InvalidMessage(_) => "it does not speak TLS".to_owned(),
         other => other.to_string(),

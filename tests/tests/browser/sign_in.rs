@@ -36,7 +36,7 @@ async fn signs_in_acts_and_signs_out(
     let asked = browser.address().await;
     assert!(asked.starts_with(&format!("{page}/sign-in?next=")), "{asked}");
     sign_in(browser, "ann", "wrong horse battery").await;
-    let text = browser.reads("The name or the password is not right.").await;
+    let text = browser.reads("Wrong user name or password.").await;
     assert!(text.contains("Password") && !text.contains("Sign out"), "{text}");
     assert_eq!(browser.address().await, format!("{page}/sign-in"));
     let cookies = browser.cookies().await;
@@ -133,7 +133,7 @@ async fn the_form_breaks_no_rule_of_access() {
         let Some(violations) = browser.violations().await else { return };
         assert_eq!(violations, Vec::<String>::new(), "{scheme}");
         sign_in(&browser, "ann", "wrong horse battery").await;
-        browser.reads("The name or the password is not right.").await;
+        browser.reads("Wrong user name or password.").await;
         assert_eq!(browser.violations().await, Some(Vec::new()), "{scheme}, after a wrong password");
     }
     browser.close().await;

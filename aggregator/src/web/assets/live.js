@@ -103,8 +103,8 @@
     link.classList.toggle("lost", isOld);
     old.hidden = !isOld;
     if (isOld) {
-      const at = new Date(heard).toLocaleTimeString();
-      const sentence = `The connection to rta is lost. What you see is from ${at}, and need not be so any more; it is tried again.`;
+      const at = new Date(heard).toISOString().slice(11, 19);
+      const sentence = `Connection lost. Showing the state of ${at} UTC; retrying.`;
       if (old.textContent !== sentence) old.textContent = sentence;
     }
   };

@@ -13,7 +13,7 @@ const MAX_PROBLEMS: usize = 20;
 pub(crate) fn banner(problems: &str) -> Markup {
     html! {
         section.banner aria-labelledby="config" {
-            h2 #config { "The configuration on disk is not right; the old one goes on:" }
+            h2 #config { "The configuration on disk is invalid; the previous one stays in use:" }
             (list(problems))
         }
     }
@@ -63,7 +63,7 @@ pub(crate) fn warnings(agent: &AgentOverview, digest: &str) -> Markup {
     html! {
         @if let Some(problems) = &agent.config_error {
             div.warning {
-                p { "Its agent refused a new configuration; the old one goes on:" }
+                p { "Its agent rejected a new configuration; the previous one stays in use:" }
                 (list(problems))
             }
         }

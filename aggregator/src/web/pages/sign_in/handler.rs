@@ -71,7 +71,7 @@ pub(crate) async fn sign_in(
             }
             with_cookie(Redirect::to(local_address(&next)).into_response(), &session_cookie(client, id))
         }
-        Err(SignInError::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
+        Err(SignInError::Wrong) => again(StatusCode::UNAUTHORIZED, "Wrong user name or password."),
         Err(SignInError::Busy) => {
             let sentence = "Too many people sign in at this moment; try again in a few seconds.";
             let mut response = again(StatusCode::TOO_MANY_REQUESTS, sentence);

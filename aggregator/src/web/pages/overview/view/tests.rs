@@ -143,9 +143,9 @@ fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
     agent.config_error = Some("c.toml:5:6: three".to_owned());
     let html = html_of(&shown);
     for expected in [
-        "The configuration on disk is not right; the old one goes on:</h2>",
+        "The configuration on disk is invalid; the previous one stays in use:</h2>",
         "<li>a.toml:1:2: &lt;b&gt;one</li><li>b.toml:3:4: two\\u{1b}</li>",
-        "Its agent refused a new configuration; the old one goes on:</p>",
+        "Its agent rejected a new configuration; the previous one stays in use:</p>",
         "<li>c.toml:5:6: three</li>",
         "another configuration (def) than the aggregator (abc)",
     ] {
