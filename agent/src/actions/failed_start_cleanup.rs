@@ -93,7 +93,9 @@ pub(super) async fn refuse_if_unmatched_remains(context: &ActionContext) -> Resu
 
 /// Returns true if any process of the launch remains.
 pub(super) async fn is_launch_remaining(context: &ActionContext) -> Result<bool, ActionError> {
-    Ok(!StopTargets::launched_only(context).find_remaining(false).await?.is_empty())
+    let mut targets = StopTargets::launched_only(context);
+    // A process that left the session is found by its mark alone, in a scan of all.
+    Ok(!targets.find_remaining(false).await?.is_empty() || !targets.find_remaining(true).await?.is_empty())
 }
 
 /// Ends the launched process and all of its descendants. Returns a sentence on the result; empty if all had
