@@ -27,6 +27,10 @@ pub(super) struct StableWait {
     settled_at: Instant,
     /// Processes that matched at the last check.
     matched: Vec<ProcessId>,
+    /// Processes that have matched at every check since the settle time began.
+    settling: Vec<ProcessId>,
+    /// Time of the last check at which no process was missing.
+    whole_at: Option<Instant>,
     /// True if no process was missing at the last check.
     is_whole: bool,
     is_probing: bool,
@@ -81,6 +85,8 @@ impl StableWait {
             deadline,
             settled_at: deadline,
             matched: Vec::new(),
+            settling: Vec::new(),
+            whole_at: None,
             is_whole: false,
             is_probing: false,
             reported: String::new(),
@@ -99,7 +105,7 @@ impl StableWait {
         check: StableCheck,
     ) -> (StableVerdict, Option<ProgressReport>) {
         let StableCheck { processes, is_whole, probe } = check;
-        let stays = processes.iter().any(|id| self.matched.contains(id));
+        self.settling.retain(|id| processes.contains(id));
         let before = std::mem::replace(&mut self.matched, processes);
         let was_whole = std::mem::replace(&mut self.is_whole, is_whole);
         if self.matched.is_empty() {
@@ -108,7 +114,9 @@ impl StableWait {
         if !is_whole {
             return (StableVerdict::Pending, None);
         }
-        if !was_whole || !stays {
+        self.whole_at = Some(now);
+        if !was_whole || self.settling.is_empty() {
+            self.settling.clone_from(&self.matched);
             self.settled_at = now + self.settle;
             // A probe that runs was for another run of the component.
             self.is_probing = false;
@@ -150,11 +158,13 @@ impl StableWait {
 
     /// Returns the time limit that is over at `now`, after the check of that moment.
     pub(super) fn exceeded_limit(&self, now: Instant) -> Option<StableLimit> {
-        if now >= self.deadline && !self.is_whole {
+        // A process that was replaced may be missing at one check.
+        let is_replacing = self.whole_at.is_some_and(|at| now.saturating_duration_since(at) < self.settle);
+        if now >= self.deadline && !self.is_whole && !is_replacing {
             return Some(StableLimit::Match);
         }
         let is_late = now >= self.deadline + self.settle + CHECK_INTERVAL;
-        (is_late && self.settled_at > now).then_some(StableLimit::Settle)
+        (is_late && (!self.is_whole || self.settled_at > now)).then_some(StableLimit::Settle)
     }
 
     /// Returns the processes that matched at the last check.
@@ -234,6 +244,33 @@ mod tests {
             assert_eq!(check(&mut wait, began, at, pids, None).0, expected, "{at}");
             assert_eq!(wait.exceeded_limit(began + Duration::from_millis(at)), None);
         }
+    }
+
+    #[test]
+    fn processes_that_replace_each_other_in_turn_are_not_stable() {
+        let began = Instant::now();
+        let mut wait = StableWait::new(&rule(), None, began, rule().timeout);
+        // Each check shares a process with the one before, and none lasts for two.
+        for step in 0..30 {
+            let verdict = check(&mut wait, began, u64::from(step) * 100, &[step, step + 1], None).0;
+            assert_ne!(verdict, StableVerdict::Stable, "{step}");
+        }
+        for step in 30..40 {
+            check(&mut wait, began, step * 100, &[30, 31], None);
+        }
+        assert_eq!(check(&mut wait, began, 4000, &[30, 31], None).0, StableVerdict::Stable);
+    }
+
+    #[test]
+    fn component_that_was_whole_may_miss_a_process_for_a_moment_at_the_deadline() {
+        let began = Instant::now();
+        let at = |milliseconds| began + Duration::from_millis(milliseconds);
+        let mut wait = StableWait::new(&rule(), None, began, rule().timeout);
+        check(&mut wait, began, 2500, &[7, 8], None);
+        check(&mut wait, began, 3000, &[7], None);
+        assert_eq!(wait.exceeded_limit(at(3000)), None);
+        check(&mut wait, began, 3500, &[7], None);
+        assert_eq!(wait.exceeded_limit(at(3500)), Some(StableLimit::Match));
     }
 
     #[test]

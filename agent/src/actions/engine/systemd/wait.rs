@@ -12,6 +12,7 @@ use super::SystemdEngine;
 use crate::actions::component_view::format_pids;
 use crate::actions::error::ActionError;
 use crate::actions::stable_wait::{CHECK_INTERVAL, StableCheck, StableLimit, StableVerdict, StableWait};
+use crate::actions::start_machine::StartScan;
 use crate::actions::start_probe::RepeatedProbe;
 
 /// Number of checks, while nothing matches, after which one is a full scan and queries systemd too.
@@ -62,7 +63,7 @@ impl SystemdEngine<'_> {
                 StableVerdict::NoMatch(_) | StableVerdict::Pending => {}
             }
             match wait.exceeded_limit(now) {
-                Some(StableLimit::Match) => return Err(self.timeout_error().await?),
+                Some(StableLimit::Match) => return Err(self.timeout_error(&StartScan::from(&found)).await?),
                 Some(StableLimit::Settle) => {
                     let reason = format!(
                         "its processes keep changing: none has stayed for its settle time (now {})",
@@ -84,14 +85,18 @@ impl SystemdEngine<'_> {
     }
 
     /// Creates the error for a component that did not match in time.
-    async fn timeout_error(&self) -> Result<ActionError, ActionError> {
+    async fn timeout_error(&self, found: &StartScan) -> Result<ActionError, ActionError> {
         let state = self.systemd.unit_state(self.unit).await?;
-        let reason = format!(
-            "no process matched its criteria within {} s, though {} is {}; check the criteria",
-            self.rule.timeout.as_secs(),
-            self.unit,
-            state.describe()
-        );
+        let seconds = self.rule.timeout.as_secs();
+        let what = match found.processes.is_empty() {
+            true => format!("no process matched its criteria within {seconds} s"),
+            false => {
+                let missing = &found.missing;
+                format!("within {seconds} s only some of its processes ran, missing: {missing}")
+            }
+        };
+        let (unit, state) = (self.unit, state.describe());
+        let reason = format!("{what}, though {unit} is {state}; check the criteria");
         Ok(ActionError::new(Code::DeadlineExceeded, reason))
     }
 
