@@ -28,6 +28,10 @@ impl ActionRunner {
                 RecoveryDecision::Discard(reason) => {
                     tracing::info!(component = %name, action = %kind, %since, reason, "not taken up");
                     self.sessions.remove_action(&name);
+                    if by_command && record.launch.is_none_or(|launch| !launch.is_unfinished) {
+                        // Nothing comes up, so an automatic start need not wait for it.
+                        self.desired_state.remove_pending_start(&name);
+                    }
                 }
                 RecoveryDecision::Adopt(launch) => {
                     tracing::info!(component = %name, action = %kind, %since, pid = launch.leader.pid, "taken up");

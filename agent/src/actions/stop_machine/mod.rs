@@ -177,6 +177,8 @@ impl StopMachine {
             StopPhase::Terminate => self.terminate_remaining(now),
             StopPhase::Kill { .. } => self.kill_remaining(now),
             StopPhase::Settle { .. } if !self.remaining.matched.is_empty() => self.fail_restarted(),
+            // A process that only a scan of all finds must not be missed at the end.
+            StopPhase::Settle { until, .. } if now >= *until && !self.is_scan_thorough => self.scan(true),
             StopPhase::Settle { until, outcome } => self.settle(now, *until, *outcome),
             StopPhase::End(_) | StopPhase::Finished => Vec::new(),
         }
@@ -273,7 +275,7 @@ impl StopMachine {
                 effects
             }
             StopPhase::Begin | StopPhase::Settle { .. } | StopPhase::End(_) | StopPhase::Finished => {
-                self.end(now, Err(ActionError::internal("the stop observed something out of turn")))
+                self.end(now, Err(ActionError::internal("the stop received an unexpected observation")))
             }
         }
     }
@@ -411,7 +413,7 @@ impl StopMachine {
     fn end(&mut self, now: Instant, result: Result<ActionOutcome, ActionError>) -> Vec<StopEffect> {
         self.phase = StopPhase::End(result);
         match self.command {
-            // The command has done its work, or never will.
+            // The stop is over; the command is no longer needed.
             StopCommand::Running { .. } => vec![StopEffect::TerminateCommand],
             StopCommand::Untried | StopCommand::Succeeded | StopCommand::Failed => self.finish(now, false),
         }
