@@ -37,8 +37,8 @@ pub(crate) struct AggregatorScript {
     pub(crate) final_error: Option<Status>,
     /// Answers to WatchPlan, one for each call; NOT_FOUND when none is left.
     pub(crate) watch_answers: VecDeque<PlanEventList>,
-    pub(crate) options: Vec<v1::PlanConduct>,
-    pub(crate) requests: Vec<v1::PlanWish>,
+    pub(crate) options: Vec<v1::PlanOptions>,
+    pub(crate) requests: Vec<v1::PlanSelection>,
     pub(crate) cancelled: Vec<u64>,
     pub(crate) maintenance: Vec<v1::SetMaintenanceRequest>,
     pub(crate) events: Vec<v1::Event>,
@@ -78,12 +78,12 @@ impl FakeAggregator {
 
     fn open_stream(
         &self,
-        wish: Option<v1::PlanWish>,
-        conduct: Option<v1::PlanConduct>,
+        selection: Option<v1::PlanSelection>,
+        options: Option<v1::PlanOptions>,
     ) -> EventStream<v1::PlanEvent> {
         let mut script = self.script();
-        script.requests.extend(wish);
-        script.options.extend(conduct);
+        script.requests.extend(selection);
+        script.options.extend(options);
         let (sender, receiver) = mpsc::channel(100);
         for event in &script.plan_events {
             sender.try_send(Ok(event.into())).unwrap();
@@ -141,7 +141,7 @@ impl AggregatorService for FakeAggregator {
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
         let mut script = self.script();
-        script.requests.extend(request.into_inner().wish);
+        script.requests.extend(request.into_inner().selection);
         if let Some(status) = &script.plan_refused {
             return Err(status.clone());
         }
@@ -156,7 +156,7 @@ impl AggregatorService for FakeAggregator {
         request: Request<v1::AggregatorServiceActRequest>,
     ) -> Result<Response<Self::ActStream>, Status> {
         let request = request.into_inner();
-        let plans = self.open_stream(request.wish, request.conduct);
+        let plans = self.open_stream(request.selection, request.options);
         Ok(map_events(plans, |event| v1::AggregatorServiceActResponse { event: Some(event) }))
     }
 

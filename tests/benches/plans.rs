@@ -72,12 +72,12 @@ fn measure(hosts: usize) -> Cost {
     let begun = Instant::now();
     let events = runtime.block_on(async {
         let mut client = cluster.aggregator.client().await;
-        let wish = ActionRequest { all: true, ..ActionRequest::default() };
-        let conduct = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
+        let selection = ActionRequest { all: true, ..ActionRequest::default() };
+        let options = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
         let request = v1::AggregatorServiceActRequest {
             kind: v1::ActionKind::Stop.into(),
-            wish: Some((&wish).into()),
-            conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
+            selection: Some((&selection).into()),
+            options: Some(v1::PlanOptions::new(&options, "ann")),
         };
         let mut told = client.act(request).await.unwrap().into_inner();
         let mut events = 0;

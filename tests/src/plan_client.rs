@@ -38,7 +38,8 @@ impl PlanClient {
     /// # Panics
     /// Panics if the plan is invalid.
     pub fn preview(&self, kind: ActionKind, request: &ActionRequest) -> Result<Plan, Status> {
-        let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(request.into()) };
+        let request =
+            v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), selection: Some(request.into()) };
         let response = self.runtime.block_on(self.client.clone().plan(request))?.into_inner();
         Ok(response.plan.expect("there is a plan").try_into().expect("the plan is valid"))
     }
@@ -200,7 +201,7 @@ fn act_request(
 ) -> v1::AggregatorServiceActRequest {
     v1::AggregatorServiceActRequest {
         kind: v1::ActionKind::from(kind).into(),
-        wish: Some(request.into()),
-        conduct: Some(v1::PlanConduct::new(options, user)),
+        selection: Some(request.into()),
+        options: Some(v1::PlanOptions::new(options, user)),
     }
 }

@@ -28,8 +28,8 @@ fn stop_everything_until(cluster: &TestCluster, agents: &FakeAgents, acted: usiz
         let options = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
         let request = v1::AggregatorServiceActRequest {
             kind: v1::ActionKind::Stop.into(),
-            wish: Some((&request).into()),
-            conduct: Some(v1::PlanConduct::new(&options, "ann")),
+            selection: Some((&request).into()),
+            options: Some(v1::PlanOptions::new(&options, "ann")),
         };
         let mut events = client.act(request).await.unwrap().into_inner();
         while agents.action_count() < acted {

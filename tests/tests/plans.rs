@@ -217,8 +217,8 @@ fn stop_of_several_is_refused_over_grpc_until_it_is_agreed_to() {
     assert_eq!(names_running(&cluster), running);
     let plan = plans.preview(ActionKind::Stop, &storage).unwrap();
     let agreed = plan.instances_to_confirm().into_iter().cloned().collect();
-    let conduct = ExecutionOptions { agreed, ..ExecutionOptions::default() };
-    assert_eq!(run(&plans, ActionKind::Stop, &storage, &conduct).unwrap().end.done, 2);
+    let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
+    assert_eq!(run(&plans, ActionKind::Stop, &storage, &options).unwrap().end.done, 2);
     assert_eq!(names_running(&cluster), ["kafka server"]);
 }
 

@@ -73,9 +73,9 @@ impl AggregatorService for AggregatorGrpc {
     }
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
-        let v1::PlanRequest { kind, wish } = request.into_inner();
+        let v1::PlanRequest { kind, selection } = request.into_inner();
         let kind = requested_action_kind(kind)?;
-        let plan = self.operations.plan(kind, &wish.unwrap_or_default().into()).await?;
+        let plan = self.operations.plan(kind, &selection.unwrap_or_default().into()).await?;
         Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
@@ -86,13 +86,13 @@ impl AggregatorService for AggregatorGrpc {
         request: Request<v1::AggregatorServiceActRequest>,
     ) -> Result<Response<Self::ActStream>, Status> {
         let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
-        let v1::AggregatorServiceActRequest { kind, wish, conduct } = request.into_inner();
+        let v1::AggregatorServiceActRequest { kind, selection, options } = request.into_inner();
         let kind = requested_action_kind(kind)?;
-        let (options, user) = conduct.unwrap_or_default().parts();
+        let (options, user) = options.unwrap_or_default().parts();
         let by = caller.requester(&user);
-        let wish = wish.unwrap_or_default().into();
+        let selection = selection.unwrap_or_default().into();
         let plan_run =
-            self.operations.begin_plan(kind, &wish, options, by).await.map_err(OperationError::from)?;
+            self.operations.begin_plan(kind, &selection, options, by).await.map_err(OperationError::from)?;
         let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };
         Ok(Response::new(self.stream_plan(plan_run, message)))
     }

@@ -185,7 +185,8 @@ impl AggregatorClient {
         request: &ActionRequest,
     ) -> Result<Plan, CommandFailure> {
         let mut calls = self.calls.clone();
-        let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(request.into()) };
+        let request =
+            v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), selection: Some(request.into()) };
         let plan = self.await_response(RESPONSE_TIMEOUT, calls.plan(request)).await?.plan;
         let plan = plan.ok_or(ProtocolError::Missing("plan")).and_then(Plan::try_from);
         plan.map_err(|error| self.invalid_response(&error))
@@ -202,8 +203,8 @@ impl AggregatorClient {
         let mut calls = self.calls.clone();
         let request = v1::AggregatorServiceActRequest {
             kind: v1::ActionKind::from(kind).into(),
-            wish: Some(request.into()),
-            conduct: Some(v1::PlanConduct::new(options, user)),
+            selection: Some(request.into()),
+            options: Some(v1::PlanOptions::new(options, user)),
         };
         Ok(self.plan_events(self.await_start(calls.act(request)).await?, |response| response.event))
     }

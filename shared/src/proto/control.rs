@@ -62,7 +62,7 @@ impl From<v1::Requester> for Requester {
     }
 }
 
-impl From<&ActionLock> for v1::ActionHold {
+impl From<&ActionLock> for v1::ActionLock {
     fn from(hold: &ActionLock) -> Self {
         Self {
             kind: v1::ActionKind::from(hold.kind).into(),
@@ -72,10 +72,10 @@ impl From<&ActionLock> for v1::ActionHold {
     }
 }
 
-impl TryFrom<v1::ActionHold> for ActionLock {
+impl TryFrom<v1::ActionLock> for ActionLock {
     type Error = ProtocolError;
 
-    fn try_from(hold: v1::ActionHold) -> Result<Self, ProtocolError> {
+    fn try_from(hold: v1::ActionLock) -> Result<Self, ProtocolError> {
         Ok(Self {
             kind: action_kind(hold.kind)?,
             by: hold.by.unwrap_or_default().into(),

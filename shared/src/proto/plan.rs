@@ -8,28 +8,29 @@ use crate::plan::{
     ActionRequest, ExecutionOptions, Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState,
 };
 
-impl From<&ActionRequest> for v1::PlanWish {
-    fn from(wish: &ActionRequest) -> Self {
-        let ActionRequest { component, environment, host, all, no_dependencies, stopped_by } = wish.clone();
+impl From<&ActionRequest> for v1::PlanSelection {
+    fn from(selection: &ActionRequest) -> Self {
+        let ActionRequest { component, environment, host, all, no_dependencies, stopped_by } =
+            selection.clone();
         Self { component, environment, host, all, no_dependencies, stopped_by }
     }
 }
 
-impl From<v1::PlanWish> for ActionRequest {
-    fn from(wish: v1::PlanWish) -> Self {
-        let v1::PlanWish { component, environment, host, all, no_dependencies, stopped_by } = wish;
+impl From<v1::PlanSelection> for ActionRequest {
+    fn from(selection: v1::PlanSelection) -> Self {
+        let v1::PlanSelection { component, environment, host, all, no_dependencies, stopped_by } = selection;
         Self { component, environment, host, all, no_dependencies, stopped_by }
     }
 }
 
-impl v1::PlanConduct {
-    /// Creates the message for `conduct`; `user` is the requester's name as they state it.
-    pub fn new(conduct: &ExecutionOptions, user: impl Into<String>) -> Self {
+impl v1::PlanOptions {
+    /// Creates the message for `options`; `user` is the requester's name as they state it.
+    pub fn new(options: &ExecutionOptions, user: impl Into<String>) -> Self {
         Self {
-            everything: conduct.everything,
-            agreed: conduct.agreed.iter().map(Into::into).collect(),
-            keep_going: conduct.keep_going,
-            parallel: conduct.parallel,
+            everything: options.everything,
+            agreed: options.agreed.iter().map(Into::into).collect(),
+            keep_going: options.keep_going,
+            parallel: options.parallel,
             user: user.into(),
         }
     }
@@ -231,11 +232,11 @@ mod tests {
 
     #[test]
     fn wishes_and_conduct_come_back() {
-        let wish =
+        let selection =
             ActionRequest { component: "c".to_owned(), all: true, stopped_by: 5, ..ActionRequest::default() };
-        assert_eq!(ActionRequest::from(v1::PlanWish::from(&wish)), wish);
+        assert_eq!(ActionRequest::from(v1::PlanSelection::from(&selection)), selection);
         let agreed = vec![plan().steps[0].instance.clone()];
-        let conduct = ExecutionOptions { agreed, keep_going: true, parallel: 3, everything: false };
-        assert_eq!(v1::PlanConduct::new(&conduct, "ann").parts(), (conduct, "ann".to_owned()));
+        let options = ExecutionOptions { agreed, keep_going: true, parallel: 3, everything: false };
+        assert_eq!(v1::PlanOptions::new(&options, "ann").parts(), (options, "ann".to_owned()));
     }
 }

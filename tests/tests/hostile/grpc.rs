@@ -24,9 +24,9 @@ fn start() -> v1::AggregatorServiceActRequest {
 }
 
 fn of_component(component: String) -> v1::AggregatorServiceActRequest {
-    let wish = v1::PlanWish { component, ..Default::default() };
+    let selection = v1::PlanSelection { component, ..Default::default() };
     let kind = v1::ActionKind::Start.into();
-    v1::AggregatorServiceActRequest { kind, wish: Some(wish), conduct: None }
+    v1::AggregatorServiceActRequest { kind, selection: Some(selection), options: None }
 }
 
 #[test]

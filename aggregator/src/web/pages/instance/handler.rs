@@ -102,10 +102,10 @@ pub(crate) async fn preview_page(
         let text = if context.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, layout::message(&context, "Not like this", text)).into_response();
     };
-    let wish = ActionRequest { component, environment, host, ..ActionRequest::default() };
-    match operations.plan(kind, &wish).await {
+    let request = ActionRequest { component, environment, host, ..ActionRequest::default() };
+    match operations.plan(kind, &request).await {
         Ok(plan) => {
-            let subject = ActionSubject::Instance(id_of(&wish));
+            let subject = ActionSubject::Instance(id_of(&request));
             ([(CACHE_CONTROL, "no-store")], plan::view::confirmation(&context, &subject, &plan))
                 .into_response()
         }
