@@ -60,7 +60,7 @@ pub fn acquire_lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -
             .and_then(|state| lock_file(&state.join("agent.lock")))
         {
             Ok(file) => files.push(file),
-            Err(failure @ AgentLockError::Taken(..)) => return Err(failure.into_message(&what)),
+            Err(failure @ AgentLockError::Locked(..)) => return Err(failure.into_message(&what)),
             // Reported together with the state that cannot be stored there; the host is watched nevertheless.
             Err(AgentLockError::Io(error)) => {
                 tracing::warn!(%error, folder = %state.display(), "cannot be locked")
@@ -73,14 +73,14 @@ pub fn acquire_lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -
 /// Reason why a file was not locked.
 enum AgentLockError {
     /// Locked by the agent with this PID, if it is known, at this path.
-    Taken(String, PathBuf),
+    Locked(String, PathBuf),
     Io(io::Error),
 }
 
 impl AgentLockError {
     fn into_message(self, what: &str) -> String {
         match self {
-            Self::Taken(pid, path) => format!(
+            Self::Locked(pid, path) => format!(
                 "another agent{pid} serves {what} already ({} is locked); end that one first, or add --read-only to \
                  look on beside it",
                 path.display()
@@ -100,7 +100,7 @@ fn lock_file(path: &Path) -> Result<File, AgentLockError> {
     match pid_lock::acquire(&mut file, LOCK_TIMEOUT) {
         Ok(()) => Ok(file),
         Err(LockError::Error(error)) => Err(AgentLockError::Io(error)),
-        Err(taken) => Err(AgentLockError::Taken(taken.holder(), path.to_owned())),
+        Err(taken) => Err(AgentLockError::Locked(taken.holder(), path.to_owned())),
     }
 }
 

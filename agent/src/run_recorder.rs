@@ -26,7 +26,7 @@ pub(crate) struct RunRecorder {
     statuses: ExitStatuses,
     inquiries: JoinSet<InquiryResult>,
     /// Running inquiries, at most one per component, since a disk may hang.
-    asked: HashMap<Name, (Id, ProcessId)>,
+    running_inquiries: HashMap<Name, (Id, ProcessId)>,
 }
 
 impl RunRecorder {
@@ -43,7 +43,14 @@ impl RunRecorder {
             at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         };
         let history = RunHistory::new(desired_state.subscribe().read().runs, boot);
-        Self { history, desired_state, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
+        Self {
+            history,
+            desired_state,
+            exits,
+            statuses,
+            inquiries: JoinSet::new(),
+            running_inquiries: HashMap::new(),
+        }
     }
 
     /// Processes the report of a component, and adds the reason why it is stopped.
@@ -65,11 +72,11 @@ impl RunRecorder {
             is_alive: &is_alive,
         };
         if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
-            && !self.asked.contains_key(name)
+            && !self.running_inquiries.contains_key(name)
         {
             let id = inquiry.id;
             let task = self.inquiries.spawn(inquire(inquiry, self.exits.clone(), self.statuses.clone()));
-            self.asked.insert(name.clone(), (task.id(), id));
+            self.running_inquiries.insert(name.clone(), (task.id(), id));
         }
         if report.state.is_stopped() {
             report.down_cause = self.history.cause(name);
@@ -99,13 +106,15 @@ impl RunRecorder {
         let (task, answer) = match ended {
             Ok((task, answer)) => (task, answer),
             Err(error) => {
-                tracing::error!(%error, "the look into the end of a component failed");
+                tracing::error!(%error, "exit inquiry panicked");
                 (error.id(), InquiryResult::default())
             }
         };
-        let asked = self.asked.iter().find(|(_, (id, _))| *id == task);
-        let Some((component, id)) = asked.map(|(name, (_, id))| (name.clone(), *id)) else { return };
-        self.asked.remove(&component);
+        let running_inquiries = self.running_inquiries.iter().find(|(_, (id, _))| *id == task);
+        let Some((component, id)) = running_inquiries.map(|(name, (_, id))| (name.clone(), *id)) else {
+            return;
+        };
+        self.running_inquiries.remove(&component);
         self.history.apply_inquiry(&component, id, answer);
     }
 

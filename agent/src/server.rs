@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::actions::launched_sessions::LaunchedSessions;
+use crate::actions::action_records::ActionRecords;
 use crate::actions::runner::ActionRunner;
 use crate::authorization::authorize;
 use crate::certificate_expiry;
@@ -110,7 +110,7 @@ pub async fn serve(
     let is_read_only = options.read_only;
     let boot_id = state.boot_id().to_owned();
     // Off the runtime: the disk may hang.
-    let launches = tokio::task::spawn_blocking(move || LaunchedSessions::open(kept_in.as_deref(), &boot_id));
+    let launches = tokio::task::spawn_blocking(move || ActionRecords::open(kept_in.as_deref(), &boot_id));
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
     impairments.set(ImpairedPart::Control, launches.impairment());
     let actions = ActionRunner::new(state, desired_state, groups, launches, tasks.clone(), shutdown.clone());

@@ -69,7 +69,7 @@ fn host_positions(platform: &Platform) -> HashMap<Name, HostPosition> {
 impl Inventory {
     /// Creates the inventory of `platform`. An agent in `before` with the same host and address is reused, with
     /// its connection and the state stored under its ID. Agents at https:// addresses are connected with
-    /// `asking`.
+    /// `client_tls`.
     ///
     /// # Errors
     /// Returns an error if an agent's address is invalid, which a checked configuration excludes.

@@ -45,7 +45,7 @@ pub struct WebOptions {
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
-/// until `shutdown`. Events are stored in `record`. `doors` configures TLS of the servers and the agent
+/// until `shutdown`. Events are stored in `record`. `tls_configs` configures TLS of the servers and the agent
 /// client, and `page` the access to the page.
 ///
 /// # Errors

@@ -154,7 +154,7 @@ async fn launch_is_adopted_and_told_as_any_start() {
     assert!(refused.message().ends_with("for ann from 10.0.0.7"), "{refused}");
 
     std::fs::write(config.path("app.sh.go"), "").unwrap();
-    let done = until_logged(&running, "done");
+    let done = until_logged(&running, "action succeeded");
     assert!(done.contains("\"action\":\"start\"") && done.contains("started in "), "{done}");
     assert_eq!(state(&mut client).await, v1::State::Running);
     let again = run_action(&mut client, Start, "app").await.result.unwrap();
@@ -208,7 +208,7 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
             let stopped = run_action(&mut client, Stop, "app").await.result.unwrap();
             assert!(stopped.pids.contains(&u32::try_from(launched).unwrap()), "{stopped:?}");
         } else {
-            let told = until_logged(&running, "not done");
+            let told = until_logged(&running, "action failed");
             assert!(told.contains("no process matched its criteria"), "{told}");
             assert!(told.contains("was still running and has been ended"), "{told}");
         }
@@ -240,7 +240,7 @@ async fn restart_that_was_interrupted_is_finished() {
     assert_eq!(config.processes(), before);
 
     let (running, mut client) = agent(&config, false).await;
-    until_logged(&running, "done");
+    until_logged(&running, "action succeeded");
     let after = run_action(&mut client, Start, "app").await.result.unwrap();
     assert_eq!((after.outcome, &after.pids), (ActionOutcome::AlreadyRunning, &config.processes()));
     assert_ne!(after.pids, before);

@@ -65,12 +65,12 @@ async fn inside(
 
 /// Progress and result of an action.
 #[derive(Debug)]
-struct ActionRecord {
+struct ObservedAction {
     progress: Vec<v1::ActionProgress>,
     end: Result<v1::ActionResult, Status>,
 }
 
-impl ActionRecord {
+impl ObservedAction {
     fn phases(&self) -> Vec<v1::ActionPhase> {
         self.progress.iter().map(v1::ActionProgress::phase).collect()
     }
@@ -86,13 +86,13 @@ impl ActionRecord {
 }
 
 /// Performs an action to its end.
-async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> ActionRecord {
+async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> ObservedAction {
     let target = rta_tests::request_target(client).await;
     let component = component.to_owned();
     let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: None, target };
-    let mut told = ActionRecord { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
+    let mut told = ObservedAction { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
     let mut events = match client.act(request).await {
-        Err(status) => return ActionRecord { end: Err(status), ..told },
+        Err(status) => return ObservedAction { end: Err(status), ..told },
         Ok(response) => response.into_inner(),
     };
     loop {
@@ -107,15 +107,15 @@ async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> 
     }
 }
 
-async fn start(client: &mut Client, component: &str) -> ActionRecord {
+async fn start(client: &mut Client, component: &str) -> ObservedAction {
     perform(client, v1::ActionKind::Start, component).await
 }
 
-async fn stop(client: &mut Client, component: &str) -> ActionRecord {
+async fn stop(client: &mut Client, component: &str) -> ObservedAction {
     perform(client, v1::ActionKind::Stop, component).await
 }
 
-async fn restart(client: &mut Client, component: &str) -> ActionRecord {
+async fn restart(client: &mut Client, component: &str) -> ObservedAction {
     perform(client, v1::ActionKind::Restart, component).await
 }
 

@@ -31,7 +31,7 @@ const FORMAT_VERSION: u32 = 1;
 
 /// Record of a component's last action and launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LaunchRecord {
+pub(super) struct ActionRecord {
     version: u32,
     component: Name,
     /// Content of `/proc/sys/kernel/random/boot_id`; records of other boots are void.
@@ -44,7 +44,7 @@ pub(super) struct LaunchRecord {
     pub(super) stop_command: Option<ProcessId>,
 }
 
-impl LaunchRecord {
+impl ActionRecord {
     pub(super) fn new(component: &Name, boot_id: &str) -> Self {
         let (component, boot_id) = (component.clone(), boot_id.to_owned());
         Self { version: FORMAT_VERSION, component, boot_id, action: None, launch: None, stop_command: None }
@@ -116,7 +116,7 @@ pub(super) fn monotonic_ms() -> u64 {
 pub(super) struct LaunchRecordWriter(mpsc::Sender<WriteRequest>);
 
 struct WriteRequest {
-    record: LaunchRecord,
+    record: ActionRecord,
     written: oneshot::Sender<Result<(), String>>,
 }
 
@@ -129,30 +129,31 @@ impl LaunchRecordWriter {
     /// # Errors
     /// Returns an error, with a sentence, if the folder cannot be created or read, or if the thread cannot be
     /// created.
-    pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, LaunchRecord>), String> {
+    pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, ActionRecord>), String> {
         let folder = folder.join(RECORD_FOLDER);
         let to_error =
             |error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", folder.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| to_error(&error))?;
         let records = read_records(&folder, boot_id).map_err(|error| to_error(&error))?;
-        let (writer, orders) = mpsc::channel::<WriteRequest>();
+        let (writer, requests) = mpsc::channel::<WriteRequest>();
         let write_all = move || {
-            for WriteRequest { record, written } in orders {
+            for WriteRequest { record, written } in requests {
                 let outcome = write_record(&folder, &record);
                 if let Err(error) = &outcome {
-                    tracing::error!(component = %record.component, error, "what is begun cannot be kept");
+                    tracing::error!(component = %record.component, error, "action record cannot be written");
                 }
                 // Not every caller waits for the result.
                 let _ = written.send(outcome);
             }
         };
         let thread = std::thread::Builder::new().name("launch-records".to_owned()).spawn(write_all);
-        thread.map_err(|error| format!("the thread that keeps launches cannot be begun: {error}"))?;
+        thread
+            .map_err(|error| format!("the thread that writes action records cannot be started: {error}"))?;
         Ok((Self(writer), records))
     }
 
     /// Replaces the stored record of a component.
-    pub(super) fn replace(&self, record: LaunchRecord) -> WriteReceiver {
+    pub(super) fn replace(&self, record: ActionRecord) -> WriteReceiver {
         let (written, is_written) = oneshot::channel();
         // If the thread is gone, the receiver returns an error.
         let _ = self.0.send(WriteRequest { record, written });
@@ -160,7 +161,7 @@ impl LaunchRecordWriter {
     }
 }
 
-fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, LaunchRecord>> {
+fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, ActionRecord>> {
     let mut records = HashMap::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -170,7 +171,7 @@ fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, L
             continue;
         }
         let parsed = std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| {
-            serde_json::from_slice::<LaunchRecord>(&bytes).map_err(|error| error.to_string())
+            serde_json::from_slice::<ActionRecord>(&bytes).map_err(|error| error.to_string())
         });
         match parsed {
             Ok(record) if record.boot_id == boot_id && record.version == FORMAT_VERSION => {
@@ -187,7 +188,7 @@ fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, L
     Ok(records)
 }
 
-fn write_record(folder: &Path, record: &LaunchRecord) -> Result<(), String> {
+fn write_record(folder: &Path, record: &ActionRecord) -> Result<(), String> {
     let path = folder.join(file_name(&record.component));
     let replace = || {
         if record.is_empty() {
@@ -215,7 +216,7 @@ fn file_name(component: &Name) -> String {
 mod tests {
     use super::*;
 
-    fn record(component: &str, boot_id: &str) -> LaunchRecord {
+    fn record(component: &str, boot_id: &str) -> ActionRecord {
         let leader = ProcessId { pid: 7, start_ticks: 70 };
         let launch = LaunchedSession {
             id: new_launch_id().unwrap(),
@@ -234,8 +235,8 @@ mod tests {
             since_ms: 1,
             until_ms: 3,
         };
-        let record = LaunchRecord::new(&component.into(), boot_id);
-        LaunchRecord { action: Some(action), launch: Some(launch), stop_command: Some(leader), ..record }
+        let record = ActionRecord::new(&component.into(), boot_id);
+        ActionRecord { action: Some(action), launch: Some(launch), stop_command: Some(leader), ..record }
     }
 
     #[test]
@@ -245,7 +246,7 @@ mod tests {
         assert!(none.is_empty());
         let (kafka, spark) = (record("Kafka ../server", "boot"), record("spark", "boot"));
         let (old, ended) = (record("old", "earlier boot"), record("ended", "boot"));
-        for record in [&kafka, &spark, &old, &ended, &LaunchRecord::new(&"ended".into(), "boot")] {
+        for record in [&kafka, &spark, &old, &ended, &ActionRecord::new(&"ended".into(), "boot")] {
             writer.replace(record.clone()).blocking_recv().unwrap().unwrap();
         }
         // The agent was killed while writing; a power failure.

@@ -8,21 +8,21 @@ use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 use tonic::Code;
 
-use super::error::ActionError;
-use super::launch_record::{
-    LaunchRecord, LaunchRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
+use super::action_record::{
+    ActionRecord, LaunchRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
 };
+use super::error::ActionError;
 use crate::host::process_tree::ProcessTree;
 
 /// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
 /// there is one.
 #[derive(Clone, Debug)]
-pub(crate) struct LaunchedSessions(Arc<SharedRecords>);
+pub(crate) struct ActionRecords(Arc<SharedRecords>);
 
 #[derive(Debug)]
 struct SharedRecords {
     boot_id: String,
-    records: Mutex<HashMap<Name, LaunchRecord>>,
+    records: Mutex<HashMap<Name, ActionRecord>>,
     writer: RecordStorage,
 }
 
@@ -47,7 +47,7 @@ impl LaunchedSession {
     }
 }
 
-impl LaunchedSessions {
+impl ActionRecords {
     /// Loads the records of this boot that an earlier agent stored in `folder`. With `None` nothing is loaded
     /// or stored. If the folder cannot be used, every start is refused, since a start of an earlier agent may
     /// be running. Blocking.
@@ -76,7 +76,7 @@ impl LaunchedSessions {
     }
 
     /// Returns the records of all components.
-    pub(super) fn all(&self) -> HashMap<Name, LaunchRecord> {
+    pub(super) fn all(&self) -> HashMap<Name, ActionRecord> {
         self.with(|records| records.clone())
     }
 
@@ -161,7 +161,7 @@ impl LaunchedSessions {
     fn change_blocking(
         &self,
         component: &Name,
-        change: impl FnOnce(&mut LaunchRecord),
+        change: impl FnOnce(&mut ActionRecord),
     ) -> Result<(), ActionError> {
         let written = self.change(component, change);
         self.check_usable()?;
@@ -179,9 +179,9 @@ impl LaunchedSessions {
     }
 
     /// Changes the record of a component and stores it; `None` if nothing is stored, or nothing changed.
-    fn change(&self, component: &Name, change: impl FnOnce(&mut LaunchRecord)) -> Option<WriteReceiver> {
+    fn change(&self, component: &Name, change: impl FnOnce(&mut ActionRecord)) -> Option<WriteReceiver> {
         self.with(|records| {
-            let new = || LaunchRecord::new(component, &self.0.boot_id);
+            let new = || ActionRecord::new(component, &self.0.boot_id);
             let record = records.entry(component.clone()).or_insert_with(new);
             let before = record.clone();
             change(record);
@@ -193,7 +193,7 @@ impl LaunchedSessions {
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, LaunchRecord>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, ActionRecord>) -> T) -> T {
         work(&mut self.0.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn session_is_alive_while_a_known_member_lives() {
-        let launches = LaunchedSessions::open(None, "");
+        let launches = ActionRecords::open(None, "");
         let name = Name::from("app");
         let id = |pid| ProcessId { pid, start_ticks: 10 };
         let member = |session| ProcessLinks { start_ticks: 10, parent: 1, group: 7, session };
@@ -252,21 +252,21 @@ mod tests {
     #[test]
     fn next_agent_loads_launches_and_not_ended_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let launches = LaunchedSessions::open(Some(folder.path()), "boot");
+        let launches = ActionRecords::open(Some(folder.path()), "boot");
         launches.record_launch(&"app".into(), launch()).unwrap();
         launches.record_launch(&"gone".into(), launch()).unwrap();
         launches.remove_launch(&"gone".into());
         // One thread writes in order, so earlier records are written by then.
         launches.record_stop_command(&"app".into(), launch().leader).unwrap();
-        let next = LaunchedSessions::open(Some(folder.path()), "boot");
+        let next = ActionRecords::open(Some(folder.path()), "boot");
         assert_eq!(next.all(), launches.all().into_iter().filter(|(name, _)| *name == *"app").collect());
-        assert!(LaunchedSessions::open(Some(folder.path()), "next boot").all().is_empty());
+        assert!(ActionRecords::open(Some(folder.path()), "next boot").all().is_empty());
     }
 
     #[test]
     fn launch_that_cannot_be_recorded_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let launches = LaunchedSessions::open(Some(file.path()), "boot");
+        let launches = ActionRecords::open(Some(file.path()), "boot");
         let error = launches.record_launch(&"app".into(), launch()).unwrap_err();
         assert!(
             error.reason.starts_with("nothing was launched, since it could not be noted"),

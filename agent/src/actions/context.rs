@@ -3,8 +3,8 @@
 use rta_shared::config::HostComponent;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 
+use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
-use super::launched_sessions::LaunchedSessions;
 use super::progress::ProgressSender;
 use crate::host::cgroup::ComponentCgroup;
 use crate::host::systemd::SystemdClient;
@@ -16,7 +16,7 @@ pub(super) struct ActionContext {
     pub(super) progress: ProgressSender,
     /// Control group for started processes; `None` if none can be created.
     pub(super) cgroup: Option<ComponentCgroup>,
-    pub(super) sessions: LaunchedSessions,
+    pub(super) records: ActionRecords,
     pub(super) systemd: SystemdClient,
     pub(super) tasks: OwnedTasks,
 }

@@ -9,11 +9,11 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
+use super::action_record::{LaunchedSession, monotonic_ms};
 use super::component_view::format_pids;
 use super::context::ActionContext;
 use super::error::{ActionError, run_blocking_step};
 use super::launch::LaunchedCommand;
-use super::launch_record::{LaunchedSession, monotonic_ms};
 use super::stop_targets::{StopTargets, describe_processes};
 use crate::host::process_tree::ProcessTree;
 use crate::host::procfs::is_alive;
@@ -26,12 +26,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// Returns an error, naming the remaining processes, if there are any.
 pub(super) async fn refuse_if_launch_remains(context: &ActionContext) -> Result<(), ActionError> {
-    if !context.sessions.last_launch(&context.component.name).is_some_and(|launch| launch.is_unfinished) {
+    if !context.records.last_launch(&context.component.name).is_some_and(|launch| launch.is_unfinished) {
         return Ok(());
     }
     let remaining = StopTargets::launched_only(context).find_remaining(true).await?;
     if remaining.is_empty() {
-        context.sessions.remove_launch(&context.component.name);
+        context.records.remove_launch(&context.component.name);
         return Ok(());
     }
     let who = describe_processes(&remaining.all()).await;
@@ -47,18 +47,18 @@ pub(super) async fn refuse_if_launch_remains(context: &ActionContext) -> Result<
 pub(super) async fn refuse_if_removed_launch_pending(context: &ActionContext) -> Result<(), ActionError> {
     let (config, now) = (context.view.config(), monotonic_ms());
     let is_configured = |name: &Name| config.components.iter().any(|known| known.name == *name);
-    let removed = context.sessions.all().into_iter().filter(|(name, _)| !is_configured(name));
+    let removed = context.records.all().into_iter().filter(|(name, _)| !is_configured(name));
     let pending = |launch: &LaunchedSession| launch.is_unfinished && now < launch.deadline_ms;
     let pending: Vec<(Name, LaunchedSession)> =
         removed.filter_map(|(name, record)| Some((name, record.launch.filter(pending)?))).collect();
     if pending.is_empty() {
         return Ok(());
     }
-    let standing = run_blocking_step(move || {
+    let pending_launch = run_blocking_step(move || {
         let tree = ProcessTree::read().map_err(ActionError::internal)?;
         Ok(pending.into_iter().find(|(_, launch)| launch.is_session_alive(&tree)))
     });
-    let Some((name, launch)) = standing.await? else { return Ok(()) };
+    let Some((name, launch)) = pending_launch.await? else { return Ok(()) };
     let seconds = launch.deadline_ms.saturating_sub(now).div_ceil(1000);
     let reason = format!(
         "a start of {name}, which the configuration no longer has, is under way (pid {}) and may become it; try again in \
@@ -114,14 +114,15 @@ async fn try_end_launch(context: &ActionContext, launched: &LaunchedCommand) -> 
     let mut denied = None;
     for signal in [Signal::TERM, Signal::KILL] {
         let deadline = Instant::now() + END_TIMEOUT;
-        let mut asked: HashSet<ProcessId> = HashSet::new();
+        let mut signalled: HashSet<ProcessId> = HashSet::new();
         while !remaining.is_empty() && Instant::now() < deadline {
-            let fresh: Vec<ProcessId> = remaining.all().into_iter().filter(|id| asked.insert(*id)).collect();
-            let signalled = match signal {
+            let fresh: Vec<ProcessId> =
+                remaining.all().into_iter().filter(|id| signalled.insert(*id)).collect();
+            let result = match signal {
                 Signal::KILL if !fresh.is_empty() => targets.kill(&remaining).await?,
                 _ => targets.signal(&remaining, &fresh, signal).await?,
             };
-            denied = denied.or(signalled.why);
+            denied = denied.or(result.why);
             targets.wait(&remaining, deadline).await?;
             remaining = targets.find_remaining(false).await?;
         }
@@ -140,7 +141,7 @@ async fn try_end_launch(context: &ActionContext, launched: &LaunchedCommand) -> 
         (false, rest) => format!("what it had left ({}) has been ended", format_pids(rest)),
     };
     if remaining.is_empty() {
-        context.sessions.remove_launch(&context.component.name);
+        context.records.remove_launch(&context.component.name);
         return Ok(sentence);
     }
     let why =

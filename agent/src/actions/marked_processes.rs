@@ -6,14 +6,14 @@ use std::io::Read as _;
 
 use rta_shared::process::ProcessId;
 
-use super::launch_record::LAUNCH_ID;
+use super::action_record::LAUNCH_ID;
 use crate::host::process_tree::ProcessTree;
 
 /// Maximum number of bytes read of a process's environment. A process can change the content that the kernel
 /// shows.
 const MAX_ENVIRONMENT_SIZE: u64 = 1 << 20;
 
-/// Returns the processes of `table` whose environment has the mark of the launch `id`. Omits processes whose
+/// Returns the processes of `tree` whose environment has the mark of the launch `id`. Omits processes whose
 /// environment the agent may not read; those run as other users than launched commands.
 pub(super) fn find_marked_processes(tree: &ProcessTree, id: &str) -> Vec<ProcessId> {
     let mark = format!("{LAUNCH_ID}={id}");

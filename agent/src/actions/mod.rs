@@ -14,10 +14,12 @@
 //! | `scope`, `stop_targets`, `pidfd_process` | processes that belong to a component, and ending them |
 //! | `suspended_processes` | sentences on processes that cannot act on a signal |
 //! | `external_supervisor` | detection of other programs that would restart a component |
-//! | `action_record`, `launched_sessions` | records of actions and launches for the next agent |
+//! | `action_record`, `action_records` | records of actions and launches for the next agent |
 //! | `marked_processes` | finding the processes of a launch by the mark in their environment |
 //! | `recovery`, `recovery_decision`, `resume` | continuing actions of an earlier agent |
 
+mod action_record;
+pub(crate) mod action_records;
 pub(crate) mod component_view;
 mod context;
 mod engine;
@@ -26,8 +28,6 @@ pub(crate) mod exit_status;
 mod external_supervisor;
 mod failed_start_cleanup;
 pub(crate) mod launch;
-mod launch_record;
-pub(crate) mod launched_sessions;
 mod marked_processes;
 mod pidfd_process;
 mod progress;

@@ -1,6 +1,6 @@
 //! Decides how to continue the actions that were running when the earlier agent ended. Pure.
 
-use super::launch_record::{LaunchRecord, LaunchedSession, RecordedAction};
+use super::action_record::{ActionRecord, LaunchedSession, RecordedAction};
 
 /// Continuation of an interrupted action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum RecoveryDecision {
 /// Decides how to continue `action`, which is part of `record`, at `now_ms`. `by_command` is false for
 /// systemd units: systemd itself continues its jobs.
 pub(super) fn decide_recovery(
-    record: &LaunchRecord,
+    record: &ActionRecord,
     action: &RecordedAction,
     by_command: bool,
     now_ms: u64,
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn taken_up(kind: ActionKind, launch: Option<LaunchedSession>, now_ms: u64) -> RecoveryDecision {
-        let mut record = LaunchRecord::new(&"app".into(), "boot");
+        let mut record = ActionRecord::new(&"app".into(), "boot");
         record.launch = launch;
         decide_recovery(&record, &action(kind), true, now_ms)
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn systemd_actions_are_left_to_systemd() {
-        let record = LaunchRecord::new(&"app".into(), "boot");
+        let record = ActionRecord::new(&"app".into(), "boot");
         for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
             let expected = RecoveryDecision::Discard("systemd goes on with it");
             assert_eq!(decide_recovery(&record, &action(kind), false, 150), expected);

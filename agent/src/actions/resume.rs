@@ -54,6 +54,6 @@ async fn wait_for_stop_command(context: &ActionContext, id: ProcessId) -> Result
         }
         tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
     }
-    // The command has done its work, or never will.
+    // The stop is over; the command is no longer needed.
     left.iter().try_for_each(|held| held.send_signal(Signal::KILL))
 }

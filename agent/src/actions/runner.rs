@@ -24,12 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
+use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
+use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
 use super::context::ActionContext;
 use super::engine::{adopt_start, perform_action};
 use super::error::{ActionError, run_blocking_step};
-use super::launch_record::{LaunchedSession, RecordedAction, monotonic_ms};
-use super::launched_sessions::LaunchedSessions;
 use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
 use crate::desired_state::DesiredStateStore;
@@ -64,7 +64,7 @@ pub(crate) struct ActionRunner {
     pub(crate) desired_state: DesiredStateStore,
     pub(crate) prerequisites: RemotePrerequisites,
     cgroups: ComponentCgroups,
-    pub(super) sessions: LaunchedSessions,
+    pub(super) records: ActionRecords,
     preemptible: PreemptibleStarts,
     pub(super) tasks: OwnedTasks,
     shutdown: CancellationToken,
@@ -82,23 +82,23 @@ pub(super) enum ActionWork {
 
 impl ActionRunner {
     /// Creates the action runner for the components of `state`. Operators' decisions are stored in
-    /// `desired_state`, begun launches in `sessions`; started processes get a control group of `cgroups`.
+    /// `desired_state`, actions and launches in `records`; started processes get a control group of `cgroups`.
     /// Each action is one of `tasks`: a panic ends the agent, since otherwise the component would stay
     /// reserved. Actions that `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
-        worker: AgentState,
+        state: AgentState,
         desired_state: DesiredStateStore,
-        groups: ComponentCgroups,
-        launches: LaunchedSessions,
+        cgroups: ComponentCgroups,
+        records: ActionRecords,
         tasks: OwnedTasks,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            state: worker,
+            state,
             desired_state,
             prerequisites: RemotePrerequisites::new(),
-            cgroups: groups,
-            sessions: launches,
+            cgroups,
+            records,
             preemptible: PreemptibleStarts::default(),
             tasks,
             shutdown,
@@ -147,14 +147,14 @@ impl ActionRunner {
             let outcome = actions.run_reserved(kind, component, events.clone(), yielding, work).await;
             // The operator learns whether the decision is stored durably.
             let kept = actions.desired_state.wait_until_written().await;
-            let warned = |done: ActionResult| match kept {
+            let add_warning = |done: ActionResult| match kept {
                 Err(reason) if by != Requester::autostart() => ActionResult {
                     warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
                     ..done
                 },
                 _ => done,
             };
-            let _ = events.send(outcome.map(warned).map(ActionEvent::Done).map_err(to_error));
+            let _ = events.send(outcome.map(add_warning).map(ActionEvent::Done).map_err(to_error));
         });
         is_begun.await.unwrap_or_else(|_| Err(Status::internal("the agent failed")))?;
         Ok(UnboundedReceiverStream::new(stream))
@@ -170,27 +170,27 @@ impl ActionRunner {
     ) -> Result<CancellationToken, ActionError> {
         let is_own = *by == Requester::autostart();
         let deadline = Instant::now() + YIELD_TIMEOUT;
-        let mut is_heard = is_own;
+        let mut is_decision_recorded = is_own;
         loop {
-            let hold = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
-            let Err(hold) = self.state.reserve(component, hold).await? else { break };
+            let lock = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
+            let Err(lock) = self.state.reserve(component, lock).await? else { break };
             let attempt = self.preemptible.with(|preemptible| preemptible.get(component).cloned());
-            let may_yield = hold.by == Requester::autostart() || attempt.is_some();
+            let may_yield = lock.by == Requester::autostart() || attempt.is_some();
             let yields = may_yield && !is_own && kind.stops();
             if !yields || Instant::now() >= deadline {
-                return Err(ActionError::new(Code::Aborted, hold.to_string()));
+                return Err(ActionError::new(Code::Aborted, lock.to_string()));
             }
-            if !is_heard {
+            if !is_decision_recorded {
                 // The agent must not begin another attempt in the meantime.
                 self.desired_state.record_decision(component, kind, by);
-                is_heard = true;
+                is_decision_recorded = true;
             }
             if let Some(attempt) = attempt {
                 attempt.cancel();
             }
             tokio::time::sleep(RESERVE_INTERVAL).await;
         }
-        if !is_heard {
+        if !is_decision_recorded {
             self.desired_state.record_decision(component, kind, by);
         }
         let yielding = CancellationToken::new();
@@ -268,12 +268,12 @@ impl ActionRunner {
     ) -> Result<(), ActionError> {
         let (since_ms, limit_ms) = (monotonic_ms(), u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let (by, since, until_ms) = (by.clone(), Timestamp::now(), since_ms.saturating_add(limit_ms));
-        let noted = self
-            .sessions
+        let recorded = self
+            .records
             .record_action(component, RecordedAction { kind, by, since, since_ms, until_ms })
             .await;
         // A stop is performed even if the next agent could not know of it.
-        if kind.starts() { noted } else { Ok(()) }
+        if kind.starts() { recorded } else { Ok(()) }
     }
 
     /// Performs an action on a component that is reserved for it, and releases the component.
@@ -288,15 +288,15 @@ impl ActionRunner {
         let name = component.name.clone();
         let limit = ActionTimes::from(&component).limit(kind);
         let has_probe = component.probe.is_some();
-        let noted_group = match &work {
+        let recorded_cgroup = match &work {
             ActionWork::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
             ActionWork::Perform(_) | ActionWork::Resume(_) => None,
         };
         let context = ActionContext {
             view: ComponentView::new(self.state.clone(), component.clone()),
             progress: ProgressSender::new(events),
-            cgroup: noted_group.or_else(|| self.cgroups.for_component(&name)),
-            sessions: self.sessions.clone(),
+            cgroup: recorded_cgroup.or_else(|| self.cgroups.for_component(&name)),
+            records: self.records.clone(),
             systemd: self.state.systemd().clone(),
             tasks: self.tasks.clone(),
             component,
@@ -308,13 +308,13 @@ impl ActionRunner {
             // If it cannot be stored the component is started nevertheless, and the failure is reported.
             let _ = self.desired_state.wait_until_written().await;
         }
-        let noted = match &work {
+        let recorded = match &work {
             ActionWork::Perform(by) => self.record_begin(&name, kind, by, limit).await,
             // Already recorded by the earlier agent, with the time at which it began.
             ActionWork::Adopt(_) | ActionWork::Resume(_) => Ok(()),
         };
         let performing = async move {
-            noted?;
+            recorded?;
             match work {
                 ActionWork::Perform(_) => perform_action(&context, kind).await,
                 ActionWork::Adopt(launch) => adopt_start(&context, &launch).await,
@@ -330,7 +330,7 @@ impl ActionRunner {
         // An action that the agent's shutdown interrupts is continued by the next agent.
         let is_interrupted = outcome.is_err() && self.shutdown.is_cancelled();
         if !is_interrupted {
-            self.sessions.remove_action(&name);
+            self.records.remove_action(&name);
             if launches {
                 self.desired_state.remove_pending_start(&name);
             }
@@ -354,9 +354,9 @@ impl ActionRunner {
         };
         self.state.release(&name, passed, failed).await;
         match &outcome {
-            Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
+            Ok(done) => tracing::info!(component = %name, action = %kind, %done, "action succeeded"),
             Err(error) => {
-                tracing::warn!(component = %name, action = %kind, reason = error.reason, "not done");
+                tracing::warn!(component = %name, action = %kind, reason = error.reason, "action failed");
             }
         }
         outcome

@@ -12,7 +12,7 @@ use crate::host::process_tree::{ProcessLinks, ProcessTree};
 /// whose parent ended is reparented.
 #[derive(Debug)]
 pub(super) struct ProcessScope {
-    reach: StopScope,
+    scope_kind: StopScope,
     /// PID of the agent.
     agent: u32,
     known: HashSet<ProcessId>,
@@ -20,7 +20,7 @@ pub(super) struct ProcessScope {
     /// component's just because it is a descendant of that one.
     once_matched: HashSet<ProcessId>,
     /// Processes of other components and their descendants.
-    spared: HashSet<ProcessId>,
+    excluded: HashSet<ProcessId>,
     groups: OldestStarts,
     sessions: OldestStarts,
 }
@@ -47,13 +47,13 @@ pub(super) struct ScopeInput<'m> {
 
 impl ProcessScope {
     /// Creates an empty scope; `agent` is the PID of the agent.
-    pub(super) fn new(reach: StopScope, agent: u32) -> Self {
+    pub(super) fn new(scope_kind: StopScope, agent: u32) -> Self {
         Self {
-            reach,
+            scope_kind,
             agent,
             known: HashSet::new(),
             once_matched: HashSet::new(),
-            spared: HashSet::new(),
+            excluded: HashSet::new(),
             groups: OldestStarts::new(),
             sessions: OldestStarts::new(),
         }
@@ -68,12 +68,12 @@ impl ProcessScope {
         let others =
             input.others.iter().copied().filter(|id| !matched.contains(id) && !protected.contains(&id.pid));
         self.once_matched.extend(&matched);
-        let barred = |id: ProcessId| {
+        let is_excluded = |id: ProcessId| {
             let is_own = self.once_matched.contains(&id) && !input.others.contains(&id);
             protected.contains(&id.pid) || matched.contains(&id) || is_own
         };
-        self.spared =
-            with_descendants(self.spared.iter().copied().chain(others).collect(), &children, barred);
+        self.excluded =
+            with_descendants(self.excluded.iter().copied().chain(others).collect(), &children, is_excluded);
         self.add_groups_and_sessions(tree, &matched, input.session);
         self.known.extend(&matched);
         let is_in = |numbers: &OldestStarts, number: u32, links: &ProcessLinks| {
@@ -84,19 +84,20 @@ impl ProcessScope {
         });
         self.known.extend(members.map(|(id, _)| id));
         self.known.extend(input.control_group.iter().filter_map(|pid| tree.id(*pid)));
-        if self.reach == StopScope::Tree {
-            let barred = |id: ProcessId| {
-                protected.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
+        if self.scope_kind == StopScope::Tree {
+            let is_excluded = |id: ProcessId| {
+                protected.contains(&id.pid) || (self.excluded.contains(&id) && !matched.contains(&id))
             };
-            let roots = self.known.iter().copied().filter(|id| tree.is_alive(*id) && !barred(*id)).collect();
-            let reached = with_descendants(roots, &children, barred);
+            let roots =
+                self.known.iter().copied().filter(|id| tree.is_alive(*id) && !is_excluded(*id)).collect();
+            let reached = with_descendants(roots, &children, is_excluded);
             self.known.extend(reached);
         }
         let is_left = |id: &&ProcessId| {
             !protected.contains(&id.pid)
                 && tree.is_alive(**id)
                 && !matched.contains(id)
-                && !self.spared.contains(id)
+                && !self.excluded.contains(id)
         };
         let mut left: Vec<ProcessId> = self.known.iter().filter(is_left).copied().collect();
         left.sort_unstable();
@@ -106,7 +107,7 @@ impl ProcessScope {
     /// Drops ended processes. A number is not reused as long as it has members, so groups and sessions
     /// without a known live member are dropped too.
     fn remove_ended(&mut self, tree: &ProcessTree) {
-        self.spared.retain(|id| tree.is_alive(*id));
+        self.excluded.retain(|id| tree.is_alive(*id));
         let living: Vec<ProcessLinks> = self
             .known
             .iter()
@@ -132,13 +133,14 @@ impl ProcessScope {
             let Some(links) = tree.get(id.pid).filter(|links| links.start_ticks == id.start_ticks) else {
                 continue;
             };
-            if self.reach == StopScope::Group && is_strange(links.group, agent.map(|agent| agent.group)) {
+            if self.scope_kind == StopScope::Group && is_strange(links.group, agent.map(|agent| agent.group))
+            {
                 // The leader, if it lives, is the oldest member.
                 let since = tree.id(links.group).map_or(0, |leader| leader.start_ticks);
                 self.groups.entry(links.group).or_insert(since.min(links.start_ticks));
             }
             // A match that leads its session: the session was created for it.
-            if self.reach == StopScope::Tree && links.session == id.pid {
+            if self.scope_kind == StopScope::Tree && links.session == id.pid {
                 sessions.push(*id);
             }
         }
@@ -153,7 +155,7 @@ impl ProcessScope {
     pub(super) fn spares_any(&self, tree: &ProcessTree, pids: &[u32]) -> bool {
         let protected = protected_pids(self.agent, tree);
         pids.iter()
-            .any(|pid| protected.contains(pid) || tree.id(*pid).is_none_or(|id| self.spared.contains(&id)))
+            .any(|pid| protected.contains(pid) || tree.id(*pid).is_none_or(|id| self.excluded.contains(&id)))
     }
 }
 
@@ -178,18 +180,18 @@ fn children_by_parent(tree: &ProcessTree) -> ChildrenByParent {
     children
 }
 
-/// Returns `roots` and their descendants, without those that are barred and what is only below barred ones.
+/// Returns `roots` and their descendants, without the excluded ones and those that are only below them.
 fn with_descendants(
     roots: HashSet<ProcessId>,
     children: &ChildrenByParent,
-    barred: impl Fn(ProcessId) -> bool,
+    is_excluded: impl Fn(ProcessId) -> bool,
 ) -> HashSet<ProcessId> {
     let mut pending: Vec<ProcessId> = roots.iter().copied().collect();
     let mut reached = roots;
     while let Some(parent) = pending.pop() {
         for child in children.get(&parent.pid).into_iter().flatten() {
             // A child is no older than its parent; otherwise the PID has been reused.
-            if child.start_ticks >= parent.start_ticks && !barred(*child) && reached.insert(*child) {
+            if child.start_ticks >= parent.start_ticks && !is_excluded(*child) && reached.insert(*child) {
                 pending.push(*child);
             }
         }
@@ -267,15 +269,15 @@ mod tests {
             process(200, 1, 100, 50),
             process(201, 1, 100, 50),
         ]);
-        for reach in StopScope::ALL {
-            let mut scope = ProcessScope::new(reach, AGENT);
+        for scope_kind in StopScope::ALL {
+            let mut scope = ProcessScope::new(scope_kind, AGENT);
             let input = ScopeInput {
                 matched: &[id(200)],
                 others: &HashSet::new(),
                 control_group: &[],
                 session: Some(ProcessId { pid: 50, start_ticks: 0 }),
             };
-            assert!(scope.update(&tree, &input).is_empty(), "{reach:?}");
+            assert!(scope.update(&tree, &input).is_empty(), "{scope_kind:?}");
         }
     }
 
@@ -323,10 +325,10 @@ mod tests {
     fn number_zero_is_no_group_or_session() {
         let tree =
             ProcessTree::from_links([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
-        for reach in StopScope::ALL {
+        for scope_kind in StopScope::ALL {
             assert!(
-                taken(&mut ProcessScope::new(reach, AGENT), &tree, &[200], &[], &[]).is_empty(),
-                "{reach:?}"
+                taken(&mut ProcessScope::new(scope_kind, AGENT), &tree, &[200], &[], &[]).is_empty(),
+                "{scope_kind:?}"
             );
         }
     }
@@ -338,7 +340,7 @@ mod tests {
             process(201, 1, 201, 200),
             process(202, 201, 202, 202),
         ]);
-        for (reach, expected) in [
+        for (scope_kind, expected) in [
             (StopScope::Process, vec![id(200), id(201)]),
             (StopScope::Group, vec![id(200), id(201)]),
             (StopScope::Tree, vec![id(200), id(201), id(202)]),
@@ -346,7 +348,11 @@ mod tests {
             let others = HashSet::new();
             let input =
                 ScopeInput { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
-            assert_eq!(ProcessScope::new(reach, AGENT).update(&tree, &input), expected, "{reach:?}");
+            assert_eq!(
+                ProcessScope::new(scope_kind, AGENT).update(&tree, &input),
+                expected,
+                "{scope_kind:?}"
+            );
         }
     }
 

@@ -21,10 +21,10 @@ impl RepeatedProbe {
     /// Starts the probe task.
     pub(super) fn start(rule: &ProbeRule) -> Self {
         let (sender, answers) = watch::channel(None);
-        let mut asker = Prober::new(rule.question.clone(), rule.timeout);
-        let asking = async move {
+        let mut prober = Prober::new(rule.question.clone(), rule.timeout);
+        let probing = async move {
             loop {
-                let answer = asker.run_attempt().await;
+                let answer = prober.run_attempt().await;
                 let has_passed = answer.is_ok();
                 sender.send_replace(Some(answer));
                 if has_passed {
@@ -33,7 +33,7 @@ impl RepeatedProbe {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
-        Self { answers, task: tokio::spawn(asking).abort_handle() }
+        Self { answers, task: tokio::spawn(probing).abort_handle() }
     }
 
     /// Returns the last result; `None` before the first.

@@ -37,8 +37,8 @@ pub(super) struct StopTargets<'a> {
     /// Limits the set to the last launch, whether its processes match or not.
     only_launched: bool,
     /// True if the session and the control group belong to the component; decided in the first scan.
-    is_wide: Option<bool>,
-    /// `None` only while the scope is lent to a thread.
+    includes_session: Option<bool>,
+    /// `None` only while the scope is moved into a blocking task.
     scope: Option<ProcessScope>,
     /// Processes found since the stop began, in the order of discovery.
     found: Vec<ProcessId>,
@@ -84,9 +84,9 @@ impl SignalResult {
         }
         let Some(frozen) = &held.frozen else { return };
         // In cgroup version 2 SIGKILL takes effect despite the freezer.
-        let holds = signal != Signal::KILL || frozen.is_legacy;
+        let blocks_signals = signal != Signal::KILL || frozen.is_legacy;
         let is_thawed = own.is_some_and(|own| own.is_at(&frozen.folder)) && frozen.thaw();
-        if holds && !is_thawed {
+        if blocks_signals && !is_thawed {
             self.frozen.push((held.id, frozen.clone()));
         }
     }
@@ -132,10 +132,10 @@ impl<'a> StopTargets<'a> {
         Self::with(context, true, StopScope::Tree)
     }
 
-    fn with(context: &'a ActionContext, only_launched: bool, reach: StopScope) -> Self {
-        let scope = Some(ProcessScope::new(reach, std::process::id()));
+    fn with(context: &'a ActionContext, only_launched: bool, scope: StopScope) -> Self {
+        let scope = Some(ProcessScope::new(scope, std::process::id()));
         let component = Arc::new(context.component.clone());
-        Self { context, component, only_launched, is_wide: None, scope, found: Vec::new() }
+        Self { context, component, only_launched, includes_session: None, scope, found: Vec::new() }
     }
 
     /// Returns the remaining processes; scans all processes if `thorough`.
@@ -146,29 +146,29 @@ impl<'a> StopTargets<'a> {
     pub(super) async fn find_remaining(&mut self, thorough: bool) -> Result<RemainingProcesses, ActionError> {
         let sets = self.context.view.process_sets(thorough).await?;
         let Some(mut scope) = self.scope.take() else {
-            return Err(ActionError::internal("it lost sight of its processes"));
+            return Err(ActionError::internal("an earlier scan of its processes failed"));
         };
         let group = self.context.cgroup.clone();
-        let session = self.context.sessions.last_launch(&self.component.name);
+        let session = self.context.records.last_launch(&self.component.name);
         let only_launched = self.only_launched;
         // A launch that never became the component belongs to it in every scope. If something matches, it did
         // become the component, whichever agent saw that.
-        let never_became = session.as_ref().is_some_and(|one| one.is_unfinished)
+        let is_unmatched_launch = session.as_ref().is_some_and(|one| one.is_unfinished)
             && (only_launched || sets.matched.is_empty());
         let is_tree = self.component.stop.scope == StopScope::Tree;
-        let is_wide = *self.is_wide.get_or_insert(is_tree || never_became);
+        let includes_session = *self.includes_session.get_or_insert(is_tree || is_unmatched_launch);
         let (scope, remaining) = run_blocking_step(move || {
             // The table is read before the group: see `ScopeInput::control_group`.
             let tree = ProcessTree::read().map_err(unreadable_proc)?;
             let members =
-                group.as_ref().filter(|_| is_wide).map(ComponentCgroup::members).unwrap_or_default();
+                group.as_ref().filter(|_| includes_session).map(ComponentCgroup::members).unwrap_or_default();
             // Processes that left the session and the control group are found by their mark as far as
             // possible.
             let marked = match &session {
-                Some(launch) if never_became && thorough => find_marked_processes(&tree, &launch.id),
+                Some(launch) if is_unmatched_launch && thorough => find_marked_processes(&tree, &launch.id),
                 Some(_) | None => Vec::new(),
             };
-            let session = session.filter(|session| is_wide && session.is_session_alive(&tree));
+            let session = session.filter(|session| includes_session && session.is_session_alive(&tree));
             let matched = if only_launched { Vec::new() } else { sets.matched };
             let protected = protected_pids(std::process::id(), &tree);
             if let Some(id) = matched.iter().find(|id| protected.contains(&id.pid)) {
@@ -192,7 +192,7 @@ impl<'a> StopTargets<'a> {
         Ok(remaining)
     }
 
-    /// Signals those of `ids` that are unchanged since `left` was taken, and resumes suspended ones so that
+    /// Signals those of `ids` that are unchanged since `remaining` was read, and resumes suspended ones so that
     /// they act on it.
     pub(super) async fn signal(
         &self,
@@ -241,7 +241,7 @@ impl<'a> StopTargets<'a> {
         self.signal(remaining, &remaining.all(), Signal::KILL).await
     }
 
-    /// Waits until the matched processes of `left` have ended, or the others if none matches; at most until
+    /// Waits until the matched processes of `remaining` have ended, or the others if none matches; at most until
     /// the next scan is due.
     pub(super) async fn wait(
         &self,
@@ -265,7 +265,7 @@ impl<'a> StopTargets<'a> {
         .await?;
         let until = deadline.min(Instant::now() + RESCAN_INTERVAL);
         loop {
-            // Waits at least once even if no process can be awaited: `left` is outdated then, and the caller
+            // Waits at least once even if no process can be awaited: `remaining` is outdated then, and the caller
             // scans again.
             tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
             held = remaining_processes(held)?;
@@ -275,7 +275,7 @@ impl<'a> StopTargets<'a> {
         }
     }
 
-    /// Returns the PIDs of all found processes that are not in `left`.
+    /// Returns the PIDs of all found processes that are not in `remaining`.
     pub(super) fn ended_pids(&self, remaining: &RemainingProcesses) -> Vec<u32> {
         let remaining: HashSet<ProcessId> = remaining.all().into_iter().collect();
         self.found.iter().filter(|id| !remaining.contains(id)).map(|id| id.pid).collect()

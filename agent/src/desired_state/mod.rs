@@ -102,8 +102,8 @@ impl DesiredStateStore {
 
     /// Records that an operator has requested `kind` on `component`.
     pub(crate) fn record_decision(&self, component: &Name, kind: ActionKind, by: &Requester) {
-        let wish = if kind.starts() { DesiredState::Running } else { DesiredState::Stopped };
-        let word = OperatorDecision { wish, by: by.clone(), at: Timestamp::now() };
+        let desired = if kind.starts() { DesiredState::Running } else { DesiredState::Stopped };
+        let word = OperatorDecision { desired, by: by.clone(), at: Timestamp::now() };
         self.change(|stored| {
             stored.finished.remove(component);
             stored.decisions.insert(component.clone(), word);
@@ -256,9 +256,9 @@ mod tests {
         let (next, _task) =
             DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
         let known = next.subscribe().read();
-        assert_eq!(known.decisions.get("kafka").map(|word| word.wish), Some(DesiredState::Running));
+        assert_eq!(known.decisions.get("kafka").map(|word| word.desired), Some(DesiredState::Running));
         assert_eq!(
-            known.decisions.get("spark").map(|word| (word.wish, &word.by)),
+            known.decisions.get("spark").map(|word| (word.desired, &word.by)),
             Some((DesiredState::Stopped, &by))
         );
         assert_eq!(known.maintenance, [quiet]);

@@ -36,7 +36,7 @@ pub(crate) struct StoredState {
 /// Last decision of an operator on a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OperatorDecision {
-    pub(crate) wish: DesiredState,
+    pub(crate) desired: DesiredState,
     pub(crate) by: Requester,
     /// Time by the host's clock.
     pub(crate) at: Timestamp,
@@ -146,7 +146,7 @@ mod tests {
 
     fn stored() -> StoredState {
         let by = Requester { user: "ann".into(), address: "10.0.0.7".into() };
-        let word = OperatorDecision { wish: DesiredState::Stopped, by, at: Timestamp::UNIX_EPOCH };
+        let word = OperatorDecision { desired: DesiredState::Stopped, by, at: Timestamp::UNIX_EPOCH };
         let finished = FinishedRun { at: Timestamp::UNIX_EPOCH, boot_id: "b".into(), how: with_status_0() };
         StoredState {
             decisions: BTreeMap::from([("Kafka server".into(), word)]),

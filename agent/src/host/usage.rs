@@ -60,7 +60,7 @@ fn new_system() -> Option<System> {
     System::new().inspect_err(|error| tracing::error!(%error, "the host's usage cannot be measured")).ok()
 }
 
-/// Reads the processes `wanted`, sorted, and those known from before, so that ended ones are removed.
+/// Reads the processes `requested`, sorted, and those known from before, so that ended ones are removed.
 fn refresh_processes(system: &mut System, requested: &[Pid]) {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let mut all = requested.to_vec();

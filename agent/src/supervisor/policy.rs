@@ -311,7 +311,7 @@ impl RestartPolicy {
             .then_some((last.at, &end.how))
     }
 
-    /// Returns the restart status for the report; `quiet`: the current maintenance.
+    /// Returns the restart status for the report; `window`: the current maintenance.
     pub(crate) fn report(&self, window: Option<&MaintenanceWindow>) -> Autostart {
         let wanted = self.is_wanted() && self.clean_end().is_none();
         let is_waiting = wanted && window.is_none() && !self.given_up && self.was_running == Some(false);
@@ -332,7 +332,7 @@ impl RestartPolicy {
 
     /// Returns true if the component is supposed to run.
     fn is_wanted(&self) -> bool {
-        match self.decision.as_ref().map(|word| word.wish) {
+        match self.decision.as_ref().map(|word| word.desired) {
             _ if self.rule.when == RestartWhen::Never => false,
             Some(DesiredState::Running) => true,
             Some(DesiredState::Stopped) => false,
@@ -346,7 +346,7 @@ impl RestartPolicy {
             _ => word.by.to_string(),
         };
         let mut why = match (&self.decision, self.clean_end()) {
-            (Some(word), _) if word.wish == DesiredState::Stopped => format!("{} stopped it", by(word)),
+            (Some(word), _) if word.desired == DesiredState::Stopped => format!("{} stopped it", by(word)),
             (_, Some((_, how))) => format!("it ended {how}, which is no failure"),
             (Some(word), None) => format!("{} started it", by(word)),
             (None, None) if self.is_declared => "the configuration wants it running".to_owned(),

@@ -38,9 +38,9 @@ fn rule(when: RestartWhen) -> RestartRule {
     }
 }
 
-fn word(wish: DesiredState) -> OperatorDecision {
+fn word(desired: DesiredState) -> OperatorDecision {
     let by = Requester { user: "ann".into(), address: String::new() };
-    OperatorDecision { wish, by, at: Timestamp::UNIX_EPOCH }
+    OperatorDecision { desired, by, at: Timestamp::UNIX_EPOCH }
 }
 
 /// Returns the policy of a running component that an operator started, and that no earlier agent had seen.
@@ -166,8 +166,8 @@ fn clean_end_is_kept_for_the_next_agent() {
 #[test]
 fn new_agent_starts_wanted_components_at_once() {
     let clock = TestClock::new();
-    let fresh = |declared, wish: Option<DesiredState>| {
-        RestartPolicy::new(rule(RestartWhen::Always), declared, wish.map(word), None, None).observe(
+    let fresh = |declared, desired: Option<DesiredState>| {
+        RestartPolicy::new(rule(RestartWhen::Always), declared, desired.map(word), None, None).observe(
             clock.at(0),
             &GONE,
             false,
@@ -287,19 +287,19 @@ proptest! {
     ) {
         let clock = TestClock::new();
         let mut keeper = running(RestartWhen::Always, clock);
-        let mut wish = DesiredState::Running;
+        let mut desired = DesiredState::Running;
         let mut now = 0;
         let mut starts: Vec<u64> = Vec::new();
         for (number, (later, seen, quiet, said)) in steps.into_iter().enumerate() {
             now += later;
             if said < 2 {
-                wish = if said == 0 { DesiredState::Running } else { DesiredState::Stopped };
+                desired = if said == 0 { DesiredState::Running } else { DesiredState::Stopped };
                 let at = clock.at(number as u64).wall;
-                keeper.record_decision(Some(&OperatorDecision { at, ..word(wish) }));
+                keeper.record_decision(Some(&OperatorDecision { at, ..word(desired) }));
                 starts.clear();
             }
             if keeper.observe(clock.at(now), &seen, quiet) == RestartDecision::Start {
-                prop_assert!(matches!(seen, ObservedState::Stopped(_)) && !quiet && wish == DesiredState::Running);
+                prop_assert!(matches!(seen, ObservedState::Stopped(_)) && !quiet && desired == DesiredState::Running);
                 starts.push(now);
                 let lately = starts.iter().filter(|start| **start + 600 > now).count();
                 prop_assert!(lately <= 4, "{starts:?}");

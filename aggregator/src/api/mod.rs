@@ -312,9 +312,9 @@ impl Operations {
         by: Requester,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
-        let unagreed = confirmation::unconfirmed_effects(&plan, &options);
-        if !unagreed.is_empty() {
-            let sentence = confirmation::confirmation_sentence(&plan, request, &unagreed);
+        let unconfirmed = confirmation::unconfirmed_effects(&plan, &options);
+        if !unconfirmed.is_empty() {
+            let sentence = confirmation::confirmation_sentence(&plan, request, &unconfirmed);
             return Err(BeginPlanError::Unconfirmed { plan, sentence });
         }
         if self.shutdown.is_cancelled() {

@@ -80,7 +80,7 @@ impl GraphNode {
 
 impl LanePlace {
     /// Formats as `c9t21193`, or `42 hosts of main-analytic`.
-    pub(crate) fn spoken(&self) -> String {
+    pub(crate) fn display_name(&self) -> String {
         match self {
             Self::Host { name, .. } => name.to_string(),
             Self::Hosts { role: Some(role), count } => format!("{} of {role}", counted(*count, "host")),
@@ -116,8 +116,8 @@ impl EnvironmentGraph {
     }
 
     /// Formats as `kafka server on c9t21193`.
-    pub(crate) fn spoken(&self, node: usize) -> String {
-        format!("{} on {}", self.nodes[node].component, self.place(node).spoken())
+    pub(crate) fn display_name(&self, node: usize) -> String {
+        format!("{} on {}", self.nodes[node].component, self.place(node).display_name())
     }
 }
 

@@ -124,14 +124,14 @@ pub(crate) fn build_sample_graph(needs: &DependencyGraph, overview: &Overview) -
 }
 
 /// Formats as `novelty detector on c2t08978 > kafka server on c9t21193`.
-fn spoken(graph: &EnvironmentGraph, edge: &GraphEdge) -> String {
-    format!("{} > {}", graph.spoken(edge.needing), graph.spoken(edge.needed))
+fn display_name(graph: &EnvironmentGraph, edge: &GraphEdge) -> String {
+    format!("{} > {}", graph.display_name(edge.needing), graph.display_name(edge.needed))
 }
 
 #[test]
 fn trouble_goes_from_the_cause_to_what_it_breaks() {
     let graph = build_sample_graph(&sample_needs(), &sample());
-    let edges: Vec<_> = graph.edges.iter().map(|edge| (spoken(&graph, edge), edge.trouble)).collect();
+    let edges: Vec<_> = graph.edges.iter().map(|edge| (display_name(&graph, edge), edge.trouble)).collect();
     assert_eq!(
         edges,
         [
@@ -139,7 +139,8 @@ fn trouble_goes_from_the_cause_to_what_it_breaks() {
             ("novelty detector on c2t08978 > cassandra on c2t08979".to_owned(), Some(Health::Unknown)),
         ]
     );
-    let causes: Vec<_> = (0..3).filter(|at| graph.nodes[*at].is_cause).map(|at| graph.spoken(at)).collect();
+    let causes: Vec<_> =
+        (0..3).filter(|at| graph.nodes[*at].is_cause).map(|at| graph.display_name(at)).collect();
     assert_eq!(causes, ["kafka server on c9t21193"]);
     assert!(graph.edges.iter().all(|edge| edge.is_across && !edge.is_choice));
 }
@@ -187,12 +188,16 @@ fn trouble_takes_the_whole_way_and_no_other() {
     hosts[1].name = "b".into();
     hosts[1].instances = vec![instance("disk", Some(State::Running), Health::Up)];
     let graph = build_sample_graph(&needs, &overview);
-    let troubled: Vec<_> =
-        graph.edges.iter().filter(|edge| edge.trouble.is_some()).map(|edge| spoken(&graph, edge)).collect();
+    let troubled: Vec<_> = graph
+        .edges
+        .iter()
+        .filter(|edge| edge.trouble.is_some())
+        .map(|edge| display_name(&graph, edge))
+        .collect();
     assert_eq!(troubled, ["reader on a > bus on a", "report on a > reader on a"]);
     // The other disk is up, and either suffices.
     let choices: Vec<_> =
-        graph.edges.iter().filter(|edge| edge.is_choice).map(|edge| spoken(&graph, edge)).collect();
+        graph.edges.iter().filter(|edge| edge.is_choice).map(|edge| display_name(&graph, edge)).collect();
     assert_eq!(choices, ["report on a > disk on a", "report on a > disk on b"]);
 }
 
@@ -223,7 +228,7 @@ fn what_is_needed_of_another_environment_is_drawn_with_its_host() {
     itg.hosts[0].name = "i1".into();
     overview.environments.push(itg);
     let graph = build_sample_graph(&needs, &overview);
-    assert_eq!(spoken(&graph, &graph.edges[0]), "kafka server on c9t21193 > cassandra on i1");
+    assert_eq!(display_name(&graph, &graph.edges[0]), "kafka server on c9t21193 > cassandra on i1");
     assert_eq!(graph.id(1).unwrap().to_string(), "ITG/i1/cassandra");
 }
 
@@ -253,7 +258,7 @@ fn a_large_environment_shows_what_is_wrong_by_host_and_the_rest_by_role() {
         (last.health, last.cause) = (Health::Degraded, (host == 8).then(|| id.clone()));
     }
     let graph = build_sample_graph(&needs, &overview);
-    let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.spoken()).collect();
+    let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.display_name()).collect();
     assert_eq!(places, ["h7", "h8", "h500", "666 hosts of run", "331 hosts of store"]);
     assert_eq!(graph.nodes.len(), 5 * 14);
     let drawn: usize = graph.nodes.iter().map(|node| node.counts.total()).sum();
@@ -272,7 +277,7 @@ fn of_a_large_environment_where_everything_is_wrong_the_causes_are_drawn_first()
         (last.health, last.cause) = (Health::Degraded, cause);
     }
     let graph = build_sample_graph(&needs, &overview);
-    let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.spoken()).collect();
+    let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.display_name()).collect();
     assert!(places.contains(&"h999".to_owned()), "{places:?}");
     assert!(graph.nodes.len() <= lanes::MAX_INDIVIDUAL + 2 * 14);
 }

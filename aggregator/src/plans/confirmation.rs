@@ -10,10 +10,10 @@ use rta_shared::sanitize::printable;
 
 /// Returns the instances that need a confirmation and have none.
 pub(crate) fn unconfirmed_effects<'p>(plan: &'p Plan, options: &ExecutionOptions) -> Vec<&'p InstanceId> {
-    let mut unagreed = plan.instances_to_confirm();
+    let mut unconfirmed = plan.instances_to_confirm();
     let agreed: HashSet<&InstanceId> = options.agreed.iter().collect();
-    unagreed.retain(|id| !options.everything && !agreed.contains(id));
-    unagreed
+    unconfirmed.retain(|id| !options.everything && !agreed.contains(id));
+    unconfirmed
 }
 
 /// Returns the sentence that asks for confirmation, such as `stop of kafka server on h1 also takes down:
@@ -21,11 +21,11 @@ pub(crate) fn unconfirmed_effects<'p>(plan: &'p Plan, options: &ExecutionOptions
 pub(crate) fn confirmation_sentence(
     plan: &Plan,
     request: &ActionRequest,
-    unagreed: &[&InstanceId],
+    unconfirmed: &[&InstanceId],
 ) -> String {
-    let unagreed: HashSet<&InstanceId> = unagreed.iter().copied().collect();
+    let unconfirmed: HashSet<&InstanceId> = unconfirmed.iter().copied().collect();
     let of = |mut instances: Vec<_>| {
-        instances.retain(|id| unagreed.contains(*id));
+        instances.retain(|id| unconfirmed.contains(*id));
         instances
     };
     let (named, unnamed) = (of(plan.requested_instances()), of(plan.implied_instances()));

@@ -26,11 +26,11 @@ pub(crate) struct StepFailure {
 
 /// Returns the maximum number of steps under way at once.
 fn parallel_limit(options: &ExecutionOptions) -> usize {
-    let wished = if options.parallel == 0 { DEFAULT_PARALLEL } else { options.parallel };
-    usize::try_from(wished.min(MAX_PARALLEL)).unwrap_or(1)
+    let requested = if options.parallel == 0 { DEFAULT_PARALLEL } else { options.parallel };
+    usize::try_from(requested.min(MAX_PARALLEL)).unwrap_or(1)
 }
 
-/// Runs the plan of `account`. `perform` executes one step, given its position, and returns its outcome.
+/// Runs the plan of `plan_run`. `perform` executes one step, given its position, and returns its outcome.
 /// Returns `None` if the aggregator is `ending` before the plan has ended.
 pub(crate) async fn run_steps<F>(
     plan_run: &PlanRun,

@@ -10,7 +10,7 @@ use crate::operation_error::OperationError;
 use crate::plans::planner_input::PlannerInput;
 use crate::plans::selection::SelectedInstances;
 
-/// Plans `kind` for the `named` instances, and, unless `no_dependencies`, for their prerequisites and
+/// Plans `kind` for the `selected` instances, and, unless `no_dependencies`, for their prerequisites and
 /// dependents.
 ///
 /// # Errors
@@ -21,11 +21,11 @@ pub(crate) fn make_plan(
     selected: &SelectedInstances,
     no_dependencies: bool,
 ) -> Result<Plan, OperationError> {
-    let maker = Planner { input, selected, no_dependencies };
+    let planner = Planner { input, selected, no_dependencies };
     let actions = match kind {
-        ActionKind::Start => maker.plan_start()?,
-        ActionKind::Stop => maker.plan_stop(),
-        ActionKind::Restart => maker.plan_restart()?,
+        ActionKind::Start => planner.plan_start()?,
+        ActionKind::Stop => planner.plan_stop(),
+        ActionKind::Restart => planner.plan_restart()?,
     };
     Ok(Plan { kind, steps: actions.order_steps(input, selected) })
 }
@@ -39,7 +39,7 @@ struct Planner<'m> {
 /// Actions by position, not ordered yet.
 #[derive(Default)]
 struct PlannedActions {
-    /// Instances to stop. Those that are in `up` too are started again.
+    /// Instances to stop. Those that are in `to_start` too are started again.
     to_stop: BTreeSet<usize>,
     /// Instances to restart in one step.
     to_restart: BTreeSet<usize>,
@@ -73,12 +73,12 @@ impl Planner<'_> {
     }
 
     fn plan_stop(&self) -> PlannedActions {
-        let is_meant = |at: &usize| {
+        let is_included = |at: &usize| {
             let snapshot = self.input.snapshot(*at);
             self.selected.is_single || snapshot.is_alive() || !snapshot.is_known()
         };
         let mut actions = PlannedActions::default();
-        actions.to_stop.extend(self.selected.positions.iter().copied().filter(is_meant));
+        actions.to_stop.extend(self.selected.positions.iter().copied().filter(is_included));
         if !self.no_dependencies {
             actions.reasons = self.input.dependents_losing_provider(&actions.to_stop);
             actions.to_stop.extend(actions.reasons.keys());
@@ -107,9 +107,9 @@ impl Planner<'_> {
             actions.reasons = self.input.dependents_losing_provider(&running);
             for (at, why) in &actions.reasons {
                 if !self.input.snapshot(*at).startable {
-                    let taken = self.input.spoken_name(*at);
+                    let dependent = self.input.display_name(*at);
                     let message = format!(
-                        "{taken} would be stopped, since {why}, and could not be started again: the configuration \
+                        "{dependent} would be stopped, since {why}, and could not be started again: the configuration \
                          has no start command for it; stop it by hand, or say --no-dependencies"
                     );
                     return Err(OperationError::new(Code::FailedPrecondition, message));
@@ -146,7 +146,7 @@ impl Planner<'_> {
     fn no_start_command_error(&self, kind: ActionKind, at: usize) -> OperationError {
         let message = format!(
             "{kind} of {}: the configuration has no start command for it; it is watched only",
-            self.input.spoken_name(at)
+            self.input.display_name(at)
         );
         OperationError::new(Code::FailedPrecondition, message)
     }

@@ -78,7 +78,7 @@ impl PlannerInput<'_> {
     }
 
     /// Returns the name for texts: `kafka server on h1`.
-    pub(crate) fn spoken_name(self, at: usize) -> String {
+    pub(crate) fn display_name(self, at: usize) -> String {
         self.graph.id(at).name_in_text()
     }
 
@@ -104,7 +104,7 @@ impl PlannerInput<'_> {
                     begun.contains(&other) || missing.contains_key(&other)
                 })?;
                 if !self.snapshot(provider).is_running() && !begun.contains(&provider) {
-                    missing.entry(provider).or_insert_with(|| format!("{} needs it", self.spoken_name(at)));
+                    missing.entry(provider).or_insert_with(|| format!("{} needs it", self.display_name(at)));
                 }
                 waiting.push(provider);
             }
@@ -129,15 +129,15 @@ impl PlannerInput<'_> {
         if let Some(found) = found {
             return Ok(found);
         }
-        let needing = self.spoken_name(needing);
+        let needing = self.display_name(needing);
         let advice = "or say --no-dependencies";
         let message = match providers().find(|at| !self.snapshot(*at).is_known()) {
             Some(unknown) => format!(
                 "{needing} needs {}, of which it is not known whether it runs; see to its host, {advice}",
-                self.spoken_name(unknown)
+                self.display_name(unknown)
             ),
             None => {
-                let names = joined_list(providers().map(|at| self.spoken_name(at)), " or ");
+                let names = joined_list(providers().map(|at| self.display_name(at)), " or ");
                 format!(
                     "{needing} needs {names}, which does not run, and for which the configuration has no start \
                      command; start it by hand, {advice}"
@@ -158,7 +158,7 @@ impl PlannerInput<'_> {
             }
             let lost = self.lost_provider(at, |other| down.contains(&other) || left.contains_key(&other));
             if let Some(lost) = lost {
-                left.insert(at, format!("it needs {}", self.spoken_name(lost)));
+                left.insert(at, format!("it needs {}", self.display_name(lost)));
             }
         }
         left
@@ -173,7 +173,7 @@ impl PlannerInput<'_> {
             }
         }
         let sentence = |needing: Vec<usize>| {
-            let names = joined_list(needing.iter().map(|at| self.spoken_name(*at)), ", ");
+            let names = joined_list(needing.iter().map(|at| self.display_name(*at)), ", ");
             let is_silent = needing.iter().all(|at| self.snapshot(*at).state.is_none());
             match (needing.len(), is_silent) {
                 (1, true) => format!("{names}, whose host does not answer, needs it too"),

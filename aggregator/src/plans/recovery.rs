@@ -32,11 +32,11 @@ pub(crate) fn reopen_plan(
         match state {
             StepState::Waiting => plan_run.end_step(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
             StepState::UnderWay | StepState::Interrupted => {
-                let text = "the aggregator ended meanwhile; how it is now is being looked at".to_owned();
+                let text = "the aggregator ended meanwhile; its current state is being checked".to_owned();
                 plan_run.end_step(at, now, StepState::Interrupted, text);
             }
             StepState::Done | StepState::Failed | StepState::Skipped => {
-                plan_run.restore_step(at, now, state, text)
+                plan_run.replay_step(at, now, state, text)
             }
         }
     }
@@ -52,13 +52,13 @@ pub(crate) fn close_plan(
     now: Timestamp,
 ) -> Vec<(InstanceId, PlannedStop)> {
     let mut stopped = Vec::new();
-    let PlanSnapshot { begun, steps: stood, .. } = plan_run.snapshot();
+    let PlanSnapshot { begun, steps, .. } = plan_run.snapshot();
     let known: HashMap<InstanceId, &InstanceOverview> =
         overview.instances().map(|located| (located.id(), located.instance)).collect();
-    for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
+    for (at, (step, (state, last_text))) in begun.plan.steps.iter().zip(steps).enumerate() {
         let what = match state {
             StepState::Interrupted => "the aggregator ended meanwhile",
-            StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
+            StepState::Skipped if last_text == NOT_ATTEMPTED => NOT_ATTEMPTED,
             _ => continue,
         };
         let text = format!("{what}; {}", state_sentence(known.get(&step.instance).copied()));
@@ -88,7 +88,7 @@ fn state_sentence(instance: Option<&InstanceOverview>) -> String {
     let Some(instance) = instance else { return "the configuration does not have it any more".to_owned() };
     match instance.state {
         Some(state) => format!("it is {state} now"),
-        None => format!("how it is now is not known: {}", instance.reason),
+        None => format!("its current state is unknown: {}", instance.reason),
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
                 (interrupted, "the aggregator ended meanwhile; it is stopped now"),
                 (
                     interrupted,
-                    "the aggregator ended meanwhile; how it is now is not known: the agent does not answer"
+                    "the aggregator ended meanwhile; its current state is unknown: the agent does not answer"
                 ),
                 (interrupted, "the aggregator ended meanwhile; the configuration does not have it any more"),
                 (

@@ -66,28 +66,28 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_and_what_is_under_way_is_not_forgotten() {
-        let book = PlanRegistry::default();
+        let registry = PlanRegistry::default();
         let first = plan_run(1);
-        assert!(book.add(Arc::clone(&first)));
+        assert!(registry.add(Arc::clone(&first)));
         for id in 2..=60 {
             let plan_run = plan_run(id);
             plan_run.end_plan(Timestamp::UNIX_EPOCH);
-            assert!(book.add(plan_run));
+            assert!(registry.add(plan_run));
         }
-        let ids: Vec<u64> = book.all().iter().map(|plan_run| plan_run.begun().id).collect();
+        let ids: Vec<u64> = registry.all().iter().map(|plan_run| plan_run.begun().id).collect();
         assert_eq!((ids.len(), ids[0], ids[48], ids[49]), (50, 60, 12, 1));
-        assert!(book.find(1).is_some() && book.find(2).is_none());
+        assert!(registry.find(1).is_some() && registry.find(2).is_none());
     }
 
     #[test]
     fn too_many_at_once_are_refused() {
-        let book = PlanRegistry::default();
+        let registry = PlanRegistry::default();
         for id in 0..50 {
-            assert!(book.add(plan_run(id)));
+            assert!(registry.add(plan_run(id)));
         }
-        assert!(!book.add(plan_run(50)));
-        book.find(7).unwrap().end_plan(Timestamp::UNIX_EPOCH);
-        assert!(book.add(plan_run(51)));
-        assert!(book.find(7).is_none());
+        assert!(!registry.add(plan_run(50)));
+        registry.find(7).unwrap().end_plan(Timestamp::UNIX_EPOCH);
+        assert!(registry.add(plan_run(51)));
+        assert!(registry.find(7).is_none());
     }
 }

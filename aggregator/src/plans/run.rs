@@ -192,7 +192,7 @@ impl PlanRun {
     }
 
     /// Applies a state of a step that is recorded already.
-    pub(crate) fn restore_step(&self, step: usize, at: Timestamp, state: StepState, text: String) {
+    pub(crate) fn replay_step(&self, step: usize, at: Timestamp, state: StepState, text: String) {
         let change = step_change(step, at, state, &text);
         self.with_log(|log| self.append_change(log, change));
     }
@@ -251,7 +251,7 @@ impl PlanRun {
                 match event {
                     Some(event) => return Some((event, (plan_run, length, next + 1))),
                     None if is_over => return None,
-                    // The sender is part of the account, which the stream holds.
+                    // The stream owns the plan run, and with it the sender.
                     None => length.changed().await.ok()?,
                 }
             }
@@ -410,7 +410,7 @@ pub(crate) mod tests {
         assert_eq!((log.text, log.pids.len()), (said, 64));
         plan_run.end_step(0, NOW, StepState::Failed, text.clone());
         assert!(shown().len() > MAX_TEXT_BYTES && shown().len() <= MAX_FAILURE_BYTES, "{}", shown().len());
-        plan_run.restore_step(0, NOW, StepState::Done, text);
+        plan_run.replay_step(0, NOW, StepState::Done, text);
         assert!(shown().len() <= MAX_TEXT_BYTES);
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Schedule<'p> {
     instance_of: Vec<usize>,
     instances: Vec<InstanceSteps>,
     /// Failed step that explains each failed or skipped step.
-    culprits: Vec<Option<usize>>,
+    root_failures: Vec<Option<usize>>,
     /// Steps that may begin now.
     ready: BTreeSet<usize>,
     /// Number of steps that have ended or were skipped.
@@ -94,7 +94,7 @@ impl<'p> Schedule<'p> {
             unfinished,
             instance_of,
             instances,
-            culprits: vec![None; steps.len()],
+            root_failures: vec![None; steps.len()],
             settled: 0,
             halted: None,
         }
@@ -121,7 +121,7 @@ impl<'p> Schedule<'p> {
         let state = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
         let mut skipped = Vec::new();
         if state == StepState::Failed {
-            self.culprits[at] = Some(at);
+            self.root_failures[at] = Some(at);
         }
         let affected = self.set_final_state(at, state);
         self.propagate(affected, &mut skipped);
@@ -154,7 +154,7 @@ impl<'p> Schedule<'p> {
             match self.reason_to_skip(at) {
                 Some(why) => {
                     if let SkipReason::DependsOn(failed) = why {
-                        self.culprits[at] = Some(failed);
+                        self.root_failures[at] = Some(failed);
                     }
                     skipped.push((at, why));
                     affected.append(&mut self.set_final_state(at, StepState::Skipped));
@@ -168,7 +168,7 @@ impl<'p> Schedule<'p> {
         let is_in_the_way =
             |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
         let before = self.steps[at].after.iter().copied().filter(is_in_the_way);
-        match before.filter_map(|before| self.culprits[before]).next() {
+        match before.filter_map(|before| self.root_failures[before]).next() {
             Some(failed) => Some(SkipReason::DependsOn(failed)),
             None => self.halted.filter(|_| !self.restores_stopped(at)),
         }

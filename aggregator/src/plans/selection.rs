@@ -16,14 +16,14 @@ use crate::operation_error::{OperationError, not_found};
 pub(crate) struct SelectedInstances {
     /// Their positions in the dependency graph, ascending.
     pub(crate) positions: Vec<usize>,
-    /// It is a component that was named, and stands in one place.
+    /// True if a component is named without --all, so that exactly one instance matches.
     pub(crate) is_single: bool,
 }
 
 /// Resolves the instances that `request` names.
 ///
 /// # Errors
-/// Returns an error if a name is unknown, if several instances match and not all are wished, or if the request names
+/// Returns an error if a name is unknown, if several instances match and --all is not given, or if the request names
 /// nothing.
 pub(crate) fn select_instances(
     platform: &Platform,
@@ -45,20 +45,21 @@ pub(crate) fn select_instances(
     Ok(SelectedInstances { positions, is_single: names_component && !request.all })
 }
 
-/// Keeps of what is named only what this plan has stopped, and what has not run since.
+/// Removes the instances that this plan has not stopped, or that have run since.
 ///
 /// # Errors
-/// There is no such instance.
+/// Returns an error if no instance is left.
 pub(crate) fn retain_stopped_by(
     plan: u64,
     selected: &mut SelectedInstances,
     graph: &DependencyGraph,
     overview: &Overview,
 ) -> Result<(), OperationError> {
-    let is_of_it = |located: &LocatedInstance<'_>| {
+    let was_stopped_by_plan = |located: &LocatedInstance<'_>| {
         located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
     };
-    let stopped: HashSet<InstanceId> = overview.instances().filter(is_of_it).map(|one| one.id()).collect();
+    let stopped: HashSet<InstanceId> =
+        overview.instances().filter(was_stopped_by_plan).map(|one| one.id()).collect();
     selected.positions.retain(|at| stopped.contains(graph.id(*at)));
     selected.is_single = false;
     match selected.positions.is_empty() {
@@ -92,7 +93,7 @@ mod tests {
         load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
     }
 
-    /// `component`, `environment`, `host`, and whether all are wished.
+    /// `component`, `environment`, `host`, and whether `--all` is given.
     fn selected(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
         let platform = platform();
         let graph = DependencyGraph::new(&platform);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_one_instance_unless_all_are_wished() {
+    fn component_is_one_instance_without_all() {
         assert_eq!(selected("RAW  writter", "", "d1", false).unwrap(), ["DEV/d1/raw writer"]);
         assert_eq!(selected("kafka server", "itg", "", false).unwrap(), ["ITG/i1/kafka server"]);
         assert_eq!(

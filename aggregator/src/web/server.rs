@@ -30,7 +30,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub(crate) const CONNECTION_LIMITS: ConnectionLimits =
     ConnectionLimits { connections: 4096, of_one_address: 3584, silence: None };
 
-/// Serves `pages` on `door` until `shutdown`, then ends the open answers.
+/// Serves `pages` on `listener` until `shutdown`, then ends the open answers.
 pub(crate) async fn serve(
     listener: TcpListener,
     acceptor: ConnectionAcceptor,

@@ -129,12 +129,13 @@ mod tests {
     use crate::args::{CliArgs, CliCommand, RemoteCommand};
     use crate::fake_aggregator::{AggregatorScript, FakeAggregator};
 
-    fn wish(line: &str) -> EventsArgs {
-        let CliCommand::Remote(RemoteCommand::Events(wish)) = CliArgs::parse_from(line.split(' ')).command
+    fn arguments(line: &str) -> EventsArgs {
+        let CliCommand::Remote(RemoteCommand::Events(arguments)) =
+            CliArgs::parse_from(line.split(' ')).command
         else {
             panic!("{line}");
         };
-        wish
+        arguments
     }
 
     fn event(id: u64, text: &str) -> v1::watch_events_response::Item {
@@ -152,7 +153,8 @@ mod tests {
         let script = AggregatorScript { event_streams: streams.into(), ..AggregatorScript::default() };
         let (fake, client) = FakeAggregator::serve(script).await;
         let (mut out, mut notices) = (Vec::new(), Vec::new());
-        let end = follow_events(&wish("rta events --follow -n 7"), &client, &mut out, &mut notices).await;
+        let end =
+            follow_events(&arguments("rta events --follow -n 7"), &client, &mut out, &mut notices).await;
         assert_eq!(end.unwrap_err().message(), "that is all");
         let at = "1970-01-01 00:00:00 UTC  config  -  ";
         let lines = ["three", "six", "nine", "ten"].map(|text| format!("{at}{text}\n"));
@@ -178,8 +180,8 @@ mod tests {
         };
         let (_fake, client) = FakeAggregator::serve(script).await;
         let (mut out, mut notices) = (Vec::new(), Vec::new());
-        let wish = wish("rta events --follow --json");
-        follow_events(&wish, &client, &mut out, &mut notices).await.unwrap_err();
+        let arguments = arguments("rta events --follow --json");
+        follow_events(&arguments, &client, &mut out, &mut notices).await.unwrap_err();
         let out = String::from_utf8(out).unwrap();
         let ids: Vec<_> = out
             .lines()

@@ -12,9 +12,9 @@ use rta_shared::action::{ActionKind, ActionResult};
 
 use self::command::CommandEngine;
 use self::systemd::SystemdEngine;
+use super::action_record::LaunchedSession;
 use super::context::ActionContext;
 use super::error::ActionError;
-use super::launch_record::LaunchedSession;
 
 /// Mechanism that starts and stops one component. Each action reports its progress, and returns an error with
 /// the reason if it was not done.

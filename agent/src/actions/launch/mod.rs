@@ -24,9 +24,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
 use self::gate::{ChildGate, SpawnGate, spawn_gate};
+use super::action_record::{LAUNCH_ID, LaunchedSession, monotonic_ms, new_launch_id};
+use super::action_records::ActionRecords;
 use super::error::ActionError;
-use super::launch_record::{LAUNCH_ID, LaunchedSession, monotonic_ms, new_launch_id};
-use super::launched_sessions::LaunchedSessions;
 use super::pidfd_process::{PidfdProcess, remaining_processes};
 use crate::host::cgroup::ComponentCgroup;
 use crate::host::cgroup_mount::CgroupFreezers;
@@ -105,7 +105,10 @@ impl LaunchedCommand {
                     match remaining_processes(held) {
                         Ok(left) => held = left,
                         Err(error) => {
-                            return tracing::error!(reason = error.reason, "not watched any more");
+                            return tracing::error!(
+                                reason = error.reason,
+                                "adopted launch cannot be watched"
+                            );
                         }
                     }
                 }
@@ -151,7 +154,7 @@ pub(super) struct LaunchRequest {
     pub(super) purpose: LaunchPurpose,
     pub(super) component: Name,
     /// Store that records the launch.
-    pub(super) launches: LaunchedSessions,
+    pub(super) launches: ActionRecords,
     /// Owners of the task that waits for the process.
     pub(super) tasks: OwnedTasks,
 }
@@ -169,13 +172,13 @@ pub(super) enum LaunchPurpose {
 ///
 /// # Errors
 /// Returns an error, with a sentence, if the command cannot be launched.
-pub(super) async fn launch(order: LaunchRequest) -> Result<LaunchedCommand, ActionError> {
+pub(super) async fn launch(request: LaunchRequest) -> Result<LaunchedCommand, ActionError> {
     let (answer, launched) = oneshot::channel();
     // Off the runtime: opens files and looks up users.
     tokio::task::spawn_blocking(move || {
-        let outcome = check_command(&order.rule).and_then(|prepared| match answer.is_closed() {
+        let outcome = check_command(&request.rule).and_then(|prepared| match answer.is_closed() {
             true => Err(ActionError::new(Code::Cancelled, "it was given up")),
-            false => order.run(prepared),
+            false => request.run(prepared),
         });
         if let Err(Ok(launched)) = answer.send(outcome) {
             tracing::warn!(pid = launched.pid, "launched after its start was given up, and ended again");
@@ -258,11 +261,11 @@ impl LaunchRequest {
             })?;
         let (exit_sender, exit) = watch::channel(None);
         let (ended, has_ended) = watch::channel(false);
-        let (give_up, asked) = mpsc::channel(1);
+        let (give_up, kill_requests) = mpsc::channel(1);
         let guard = self.tasks.guard(REAPER_TASK).may_end();
         Handle::current().spawn(async move {
             let _guard = guard;
-            wait_for_child(child, exit_sender, asked, self.group).await;
+            wait_for_child(child, exit_sender, kill_requests, self.group).await;
             ended.send_replace(true);
         });
         Ok(LaunchedCommand { pid: id.pid, id, exit, has_ended, give_up, logs })
@@ -340,7 +343,7 @@ fn spawn_recorded(
     record: impl FnOnce(ProcessId) -> Result<(), ActionError> + Send,
 ) -> Result<(Child, ProcessId), ActionError> {
     let program = redact_command_line([&*command.get_program().to_string_lossy()]);
-    let keep = move || -> Result<Option<ProcessId>, ActionError> {
+    let record_child = move || -> Result<Option<ProcessId>, ActionError> {
         let Some(pid) = gate.wait() else { return Ok(None) };
         // The child is waiting, so the PID is its own.
         let stat =
@@ -352,14 +355,16 @@ fn spawn_recorded(
         Ok(Some(id))
     };
     std::thread::scope(|scope| {
-        let keeper = std::thread::Builder::new().name("launch".to_owned()).spawn_scoped(scope, keep);
-        let keeper = keeper.map_err(ActionError::internal)?;
+        let recorder =
+            std::thread::Builder::new().name("launch".to_owned()).spawn_scoped(scope, record_child);
+        let recorder = recorder.map_err(ActionError::internal)?;
         let mut command = Command::from(command);
         let child = command.spawn();
         // Closes the last descriptor of the gate that a child would write to.
         drop(command);
-        let id =
-            keeper.join().map_err(|_| ActionError::new(Code::Internal, "the agent failed to note it"))??;
+        let id = recorder
+            .join()
+            .map_err(|_| ActionError::new(Code::Internal, "the agent failed to note it"))??;
         let child = child.map_err(|error| cannot_launch(format!("\"{program}\" cannot be run: {error}")))?;
         let id = id.ok_or_else(|| {
             cannot_launch(format!("\"{program}\" cannot be run: its process ended at once"))
@@ -373,15 +378,15 @@ fn spawn_recorded(
 async fn wait_for_child(
     mut child: Child,
     exit: watch::Sender<Option<ExitStatus>>,
-    mut asked: mpsc::Receiver<()>,
+    mut kill_requests: mpsc::Receiver<()>,
     control_group: Option<ComponentCgroup>,
 ) {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let mut waits = 0;
     let status = loop {
-        let patience = async {
+        let escalation = async {
             match waits {
-                0 if asked.recv().await.is_some() => Signal::TERM,
+                0 if kill_requests.recv().await.is_some() => Signal::TERM,
                 1 => {
                     tokio::time::sleep(TERM_TIMEOUT).await;
                     Signal::KILL
@@ -391,7 +396,7 @@ async fn wait_for_child(
         };
         tokio::select! {
             status = child.wait() => break status,
-            signal = patience => {
+            signal = escalation => {
                 waits += 1;
                 if let Some(group) = group {
                     // An error means that the group is gone, which is the goal.

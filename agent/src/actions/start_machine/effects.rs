@@ -94,11 +94,11 @@ pub(in crate::actions) enum StartEffect {
     },
     /// Records for the next agent that the launch became the component.
     RecordMatched(Vec<ProcessId>),
-    /// Adds the last log lines to the error of a failed start.
-    Explain {
+    /// Fails the start, with the last log lines added to the error.
+    FailStart {
         error: ActionError,
         /// True if the processes that the start left are ended, so that the next start finds none.
-        ends_launch: bool,
+        end_launch: bool,
     },
     Report(ProgressReport),
     Finish(Result<ActionResult, ActionError>),

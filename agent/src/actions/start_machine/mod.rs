@@ -123,10 +123,10 @@ impl StartMachine {
                 self.after_check(now, StableCheck { processes: scan.processes, is_whole, probe })
             }
             (StartPhase::Wait(_), StartObservation::LaunchRemains(true)) => self.go_on(now),
-            (StartPhase::Wait(wait), StartObservation::LaunchRemains(false)) => wait.fail_early(),
+            (StartPhase::Wait(wait), StartObservation::LaunchRemains(false)) => wait.read_exit_of_ended(),
             (StartPhase::Wait(wait), StartObservation::CommandExit(exit)) => {
                 let error = wait.early_exit_error(exit, self.success);
-                vec![StartEffect::Explain { error, ends_launch: true }]
+                vec![StartEffect::FailStart { error, end_launch: true }]
             }
             (StartPhase::Wait(wait), StartObservation::CheckFailed(error)) => {
                 let reason = format!("{}; what was launched (pid {}) goes on", error.reason, wait.pid);
@@ -135,7 +135,7 @@ impl StartMachine {
             (_, StartObservation::Failed(error) | StartObservation::CheckFailed(error)) => {
                 self.finish(Err(error))
             }
-            _ => self.finish(Err(ActionError::internal("the start observed something out of turn"))),
+            _ => self.finish(Err(ActionError::internal("the start received an unexpected observation"))),
         }
     }
 
@@ -209,7 +209,7 @@ impl StartMachine {
             None => effects.push(wait.next_check(now)),
             Some(StableLimit::Match) => {
                 let error = wait.timeout_error(self.rule.timeout);
-                effects.push(StartEffect::Explain { error, ends_launch: true });
+                effects.push(StartEffect::FailStart { error, end_launch: true });
             }
             Some(StableLimit::Settle) => {
                 let seconds = (self.rule.timeout + self.rule.settle).as_secs();
@@ -274,13 +274,13 @@ impl LaunchWait {
             let how = format_exit_status(failed?);
             let reason = format!("the command ended with {how} before the criteria matched");
             let error = ActionError::new(Code::Internal, reason);
-            return Some(vec![StartEffect::Explain { error, ends_launch: true }]);
+            return Some(vec![StartEffect::FailStart { error, end_launch: true }]);
         }
         // Can another process take the place of those that ended?
         match self.command {
-            _ if self.ended_matches.contains(&self.pid) => Some(self.fail_early()),
+            _ if self.ended_matches.contains(&self.pid) => Some(self.read_exit_of_ended()),
             CommandState { has_ended: false, .. } => None,
-            _ if failed.is_some() => Some(self.fail_early()),
+            _ if failed.is_some() => Some(self.read_exit_of_ended()),
             // A launcher that leaves processes behind may have left the future component.
             _ => Some(vec![StartEffect::FindLaunchRemains]),
         }
@@ -306,11 +306,11 @@ impl LaunchWait {
     /// Fails without ending the processes, since they are the component.
     fn leave_running(&self, error: ActionError) -> [StartEffect; 2] {
         let matched = self.stable.matched().to_vec();
-        [StartEffect::RecordMatched(matched), StartEffect::Explain { error, ends_launch: false }]
+        [StartEffect::RecordMatched(matched), StartEffect::FailStart { error, end_launch: false }]
     }
 
     /// Fails, since the component matched, and ended before it was stable.
-    fn fail_early(&self) -> Vec<StartEffect> {
+    fn read_exit_of_ended(&self) -> Vec<StartEffect> {
         // The match is often the launched process itself, which is being reaped just now.
         let is_command = self.ended_matches.contains(&self.pid);
         vec![StartEffect::ReadCommandExit {

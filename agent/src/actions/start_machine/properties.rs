@@ -134,10 +134,10 @@ proptest! {
                 }
                 StartEffect::FindLaunchRemains => StartObservation::LaunchRemains(moment.remains),
                 StartEffect::ReadCommandExit { .. } => StartObservation::CommandExit(exit),
-                StartEffect::Explain { error, ends_launch } => {
+                StartEffect::FailStart { error, end_launch } => {
                     let is_running = last_scan.as_ref().unwrap().state == State::Running;
-                    prop_assert!(ends_launch != is_running);
-                    prop_assert!(recorded.is_some() != ends_launch);
+                    prop_assert!(end_launch != is_running);
+                    prop_assert!(recorded.is_some() != end_launch);
                     StartObservation::Failed(error)
                 }
                 StartEffect::Finish(finished) => {

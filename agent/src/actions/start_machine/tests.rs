@@ -146,8 +146,8 @@ impl FakeHost {
                 self.log.push(format!("record {:?}", ids.iter().map(|id| id.pid).collect::<Vec<_>>()));
                 return None;
             }
-            StartEffect::Explain { error, ends_launch } => {
-                self.log.push((if ends_launch { "end the launch" } else { "leave it running" }).to_owned());
+            StartEffect::FailStart { error, end_launch } => {
+                self.log.push((if end_launch { "end the launch" } else { "leave it running" }).to_owned());
                 StartObservation::Failed(error)
             }
             StartEffect::Report(_) | StartEffect::Finish(_) => unreachable!(),

@@ -110,7 +110,7 @@ impl StopScan {
         self.matched.iter().chain(&self.rest).copied().collect()
     }
 
-    /// Returns the processes whose turn it is: the matched ones, or the others if none matches.
+    /// Returns the processes to signal next: the matched ones, or the others if none matches.
     pub(super) fn first_group(&self) -> &[ProcessId] {
         if self.matched.is_empty() { &self.rest } else { &self.matched }
     }

@@ -78,7 +78,7 @@ impl UnitJob {
 }
 
 impl SystemdClient {
-    /// Starts a job for `verb` on `unit`.
+    /// Starts a job for `operation` on `unit`.
     ///
     /// # Errors
     /// Returns an error if systemd cannot be reached, or refuses.

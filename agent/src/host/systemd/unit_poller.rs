@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Status of each component's unit.
 pub(crate) type UnitReports = HashMap<Name, UnitReport>;
 
-/// Publishes the status of the units of `config`, every two seconds and on `nudge`; does nothing as long as
+/// Publishes the status of the units of `config`, every two seconds and on `refresh`; does nothing as long as
 /// no component has a unit. Ends with the configuration's owner.
 pub(crate) async fn poll_units(
     systemd: SystemdClient,

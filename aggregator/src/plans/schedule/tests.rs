@@ -96,21 +96,21 @@ impl PlainRules<'_> {
     }
 
     fn pass(&mut self) {
-        let mut culprits: Vec<Option<usize>> = Vec::new();
+        let mut root_failures: Vec<Option<usize>> = Vec::new();
         for at in 0..self.steps.len() {
             let is_in_the_way =
                 |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
-            let culprit = match self.states[at] {
+            let root_failure = match self.states[at] {
                 StepState::Failed => Some(at),
                 _ => {
                     let before = self.steps[at].after.iter().copied().filter(is_in_the_way);
-                    before.filter_map(|before| culprits[before]).next()
+                    before.filter_map(|before| root_failures[before]).next()
                 }
             };
-            culprits.push(culprit);
+            root_failures.push(root_failure);
             let is_halted = self.is_cancelled || (self.first_failure.is_some() && !self.keep_going);
             if self.states[at] == StepState::Waiting
-                && (culprit.is_some() || (is_halted && !self.restores_stopped(at)))
+                && (root_failure.is_some() || (is_halted && !self.restores_stopped(at)))
             {
                 self.states[at] = StepState::Skipped;
             }

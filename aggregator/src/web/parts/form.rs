@@ -6,7 +6,7 @@ use rta_shared::overview::InstanceId;
 use crate::web::action_subject::ActionSubject;
 use crate::web::request_context::RequestContext;
 
-/// Renders a form of `viewer` that posts to `path`; `class` is for the stylesheet.
+/// Renders a form of `context` that posts to `path`; `class` is for the stylesheet.
 pub(crate) fn post(context: &RequestContext, path: &str, class: Option<&str>, content: &Markup) -> Markup {
     html! {
         form method="post" action=(path) class=[class] {

@@ -103,9 +103,9 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> Markup {
 }
 
 /// Renders the duration since a moment.
-pub(crate) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
+pub(crate) fn duration_since(since: Timestamp, now: Timestamp) -> Markup {
     html! {
-        time data-lasting datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
+        time data-duration_since datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
             (format::elapsed(since, now))
         }
     }

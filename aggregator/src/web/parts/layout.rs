@@ -28,12 +28,12 @@ pub(crate) struct PageFrame {
     pub(crate) live: Option<String>,
 }
 
-/// Renders a whole document for `viewer` without refresh.
+/// Renders a whole document for `context` without refresh.
 pub(crate) fn layout(context: &RequestContext, title: &str, body: &Markup) -> Markup {
     frame(context, title, &PageFrame::default(), body)
 }
 
-/// Renders a whole document for `viewer`.
+/// Renders a whole document for `context`.
 pub(crate) fn frame(context: &RequestContext, title: &str, frame: &PageFrame, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)

@@ -10,12 +10,12 @@ use rta_shared::redact::redact_command_line;
 use rta_shared::report::State;
 use tokio::time::Instant;
 
+use crate::actions::action_record::{LaunchedSession, monotonic_ms};
 use crate::actions::context::ActionContext;
 use crate::actions::error::{ActionError, run_blocking_step};
 use crate::actions::external_supervisor::{ExternalSupervisor, ProcessOrigin};
 use crate::actions::failed_start_cleanup;
 use crate::actions::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
-use crate::actions::launch_record::{LaunchedSession, monotonic_ms};
 use crate::actions::marked_processes::find_marked_processes;
 use crate::actions::start_machine::{CommandState, StartEffect, StartMachine, StartObservation, StartScan};
 use crate::actions::start_probe::RepeatedProbe;
@@ -49,7 +49,7 @@ pub(super) async fn run_stop(context: &ActionContext) -> Result<ActionResult, Ac
                 effect => next = executor.perform(effect).await.unwrap_or_else(failed_stop).or(next),
             }
         }
-        observation = next.ok_or_else(|| ActionError::internal("the stop came to a halt"))?;
+        observation = next.ok_or_else(|| ActionError::internal("the stop returned no effect to observe"))?;
     }
 }
 
@@ -129,7 +129,7 @@ impl StopExecutor<'_> {
                 StopObservation::Failed(failure.into_error(&names, starter))
             }
             StopEffect::RemoveLaunch => {
-                self.context.sessions.remove_launch(&self.context.component.name);
+                self.context.records.remove_launch(&self.context.component.name);
                 return Ok(None);
             }
             StopEffect::RemoveCgroup => {
@@ -160,7 +160,7 @@ impl StopExecutor<'_> {
             log: None,
             purpose: LaunchPurpose::Stop,
             component: component.name.clone(),
-            launches: self.context.sessions.clone(),
+            launches: self.context.records.clone(),
             tasks: self.context.tasks.clone(),
         })
         .await?;
@@ -219,7 +219,7 @@ impl<'a> StartExecutor<'a> {
             Ok((launched, marked.into_iter().filter(is_member).collect()))
         })
         .await?;
-        self.context.sessions.record_members(&self.context.component.name, members);
+        self.context.records.record_members(&self.context.component.name, members);
         let left = Duration::from_millis(launch.deadline_ms.saturating_sub(monotonic_ms()));
         // While the leader lives, the members are read when it ends.
         self.knows_members = launched.has_ended();
@@ -250,7 +250,8 @@ impl<'a> StartExecutor<'a> {
                     }
                 }
             }
-            observation = next.ok_or_else(|| ActionError::internal("the start came to a halt"))?;
+            observation =
+                next.ok_or_else(|| ActionError::internal("the start returned no effect to observe"))?;
         }
     }
 
@@ -279,15 +280,15 @@ impl<'a> StartExecutor<'a> {
                     None => None,
                 })
             }
-            StartEffect::Explain { error, ends_launch } => {
-                StartObservation::Failed(self.explain(error, ends_launch).await)
+            StartEffect::FailStart { error, end_launch } => {
+                StartObservation::Failed(self.finish_failed_start(error, end_launch).await)
             }
             StartEffect::StartProbe => {
                 self.probe = context.component.probe.as_ref().map(RepeatedProbe::start);
                 return Ok(None);
             }
             StartEffect::RecordMatched(ids) => {
-                context.sessions.record_matched(name, ids);
+                context.records.record_matched(name, ids);
                 return Ok(None);
             }
             StartEffect::Report(report) => {
@@ -307,7 +308,7 @@ impl<'a> StartExecutor<'a> {
             log: component.log.clone(),
             purpose: LaunchPurpose::Start(self.rule.timeout),
             component: component.name.clone(),
-            launches: context.sessions.clone(),
+            launches: context.records.clone(),
             tasks: context.tasks.clone(),
         })
         .await?;
@@ -349,16 +350,16 @@ impl<'a> StartExecutor<'a> {
             ProcessTree::read().map(|tree| tree.session_members(leader)).map_err(ActionError::internal)
         });
         match members.await {
-            Ok(members) => self.context.sessions.record_members(&self.context.component.name, members),
+            Ok(members) => self.context.records.record_members(&self.context.component.name, members),
             Err(error) => tracing::warn!(reason = error.reason, "a session's members are not known"),
         }
     }
 
     /// Adds the last log lines to the error of a failed start, and ends what it left.
-    async fn explain(&self, error: ActionError, ends_launch: bool) -> ActionError {
+    async fn finish_failed_start(&self, error: ActionError, end_launch: bool) -> ActionError {
         let Some(launched) = &self.launched else { return error };
         let log = launched.last_log_lines().await;
-        let rest = match ends_launch {
+        let rest = match end_launch {
             true => failed_start_cleanup::end_launch(self.context, launched).await,
             false => String::new(),
         };

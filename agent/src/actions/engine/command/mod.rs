@@ -15,10 +15,10 @@ use tonic::Code;
 
 use self::executor::StartExecutor;
 use super::Engine;
+use crate::actions::action_record::LaunchedSession;
 use crate::actions::context::ActionContext;
 use crate::actions::error::{ActionError, run_blocking_step};
 use crate::actions::launch::check_command;
-use crate::actions::launch_record::LaunchedSession;
 
 /// Engine that runs commands and signals processes.
 pub(super) struct CommandEngine<'a> {

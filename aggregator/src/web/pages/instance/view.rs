@@ -12,7 +12,7 @@ use crate::api::instance_definition::{InstanceDefinition, find_health};
 use crate::web::address::with_query;
 use crate::web::pages::instance::details::InstanceDetails;
 use crate::web::pages::plan::view::capitalised;
-use crate::web::parts::health::{HealthTone, ago, badge, icon, lasting, text};
+use crate::web::parts::health::{HealthTone, ago, badge, duration_since, icon, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
 use crate::web::parts::layout;
 use crate::web::parts::layout::PageFrame;
@@ -78,7 +78,7 @@ fn head(located: LocatedInstance<'_>, context: &RequestContext, now: Timestamp) 
             div.detail-line {
                 h1 { (text(id.component.as_str())) }
                 (badge(HealthTone::of_instance(instance)))
-                @if let Some(since) = instance.since { span { "for " (lasting(since, now)) } }
+                @if let Some(since) = instance.since { span { "for " (duration_since(since, now)) } }
                 @if context.may_act { (buttons(located)) }
             }
             @if !instance.reason.is_empty() {

@@ -8,7 +8,7 @@ use rta_shared::root_cause::{RootCause, affected_sentence};
 use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::overview::outages;
 use crate::web::parts::anchors::{anchor, slug};
-use crate::web::parts::health::{ago, icon, lasting, reason, text};
+use crate::web::parts::health::{ago, duration_since, icon, reason, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
 use crate::web::parts::links::{address, names};
 use crate::web::parts::maintenance;
@@ -89,7 +89,7 @@ fn cause(trouble: &RootCause<'_>, now: Timestamp) -> HtmlNode {
                                 strong { (text(instance.component.as_str())) } " on " (host_name)
                             }
                             " is " strong { (instance.health) }
-                            @if let Some(since) = instance.since { " for " (lasting(since, now)) }
+                            @if let Some(since) = instance.since { " for " (duration_since(since, now)) }
                             ": " (reason(instance, now))
                         }
                     }

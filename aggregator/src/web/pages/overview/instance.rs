@@ -11,7 +11,7 @@ use rta_shared::report::{PartReport, State};
 use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::plan::view::capitalised;
 use crate::web::parts::anchors::anchor;
-use crate::web::parts::health::{HealthTone, badge, lasting, text};
+use crate::web::parts::health::{HealthTone, badge, duration_since, text};
 use crate::web::parts::links::{address, log_address};
 use crate::web::parts::{form, maintenance, planned};
 use crate::web::request_context::RequestContext;
@@ -39,7 +39,7 @@ pub(crate) fn row(located: LocatedInstance<'_>, shown: &OverviewContext<'_>) -> 
             span.standing {
                 (badge(tone))
                 @if let Some(since) = instance.since.filter(|_| instance.health != Health::Up) {
-                    span.since { "for " (lasting(since, shown.now)) }
+                    span.since { "for " (duration_since(since, shown.now)) }
                 }
             }
             span.state {

@@ -44,7 +44,8 @@ pub(crate) struct SignInForm {
     next: String,
 }
 
-/// Answers `POST /sign-in`. `guard` ensures by the origin that the form comes from the page itself.
+/// Answers `POST /sign-in`. The middleware `host_origin` ensures that
+/// the form comes from the page itself.
 pub(crate) async fn sign_in(
     State(operations): State<Operations>,
     Extension(access): Extension<AccessControl>,

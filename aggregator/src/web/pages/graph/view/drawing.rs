@@ -5,7 +5,7 @@ use rta_shared::overview::Health;
 use rta_shared::root_cause::counts_sentence;
 use rta_shared::sanitize::truncated;
 
-use super::{node_address, standing};
+use super::{health_text, node_address};
 use crate::graph::layout::{EdgeRoute, GraphLayout, HEIGHT, LaneBand, Point, WIDTH};
 use crate::graph::{EnvironmentGraph, GraphEdge, GraphLane, LanePlace};
 use crate::web::parts::health::{icon, text};
@@ -65,7 +65,7 @@ fn head(kind: &str) -> Markup {
 fn heading(lane: &GraphLane, band: LaneBand, environment: &str) -> Markup {
     html! {
         text.graph-heading x="16" y=(band.y + 25) {
-            tspan.graph-host { (truncated(&text(&lane.place.spoken()), HEADING)) }
+            tspan.graph-host { (truncated(&text(&lane.place.display_name()), HEADING)) }
             tspan dx="12" { (truncated(&text(&beside(lane, environment)), HEADING)) }
         }
     }
@@ -147,14 +147,14 @@ fn node(environment: &str, graph: &EnvironmentGraph, at: usize, corner: Point) -
 fn full(graph: &EnvironmentGraph, at: usize) -> String {
     let node = &graph.nodes[at];
     let reason = if node.reason.is_empty() { String::new() } else { format!(": {}", node.reason) };
-    format!("{}: {}{reason}", graph.spoken(at), standing(node))
+    format!("{}: {}{reason}", graph.display_name(at), health_text(node))
 }
 
 /// Returns the second line of a box: `down, the cause, c9t21193`. The health is first, since the end may be
 /// cut off.
 fn below(graph: &EnvironmentGraph, at: usize) -> String {
     match graph.place(at) {
-        LanePlace::Host { name, .. } => format!("{} \u{b7} {name}", standing(&graph.nodes[at])),
-        LanePlace::Hosts { .. } => standing(&graph.nodes[at]),
+        LanePlace::Host { name, .. } => format!("{} \u{b7} {name}", health_text(&graph.nodes[at])),
+        LanePlace::Hosts { .. } => health_text(&graph.nodes[at]),
     }
 }

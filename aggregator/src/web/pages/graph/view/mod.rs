@@ -90,7 +90,7 @@ fn node_address(environment: &str, graph: &EnvironmentGraph, node: usize) -> Str
 }
 
 /// Returns the health of a node, such as `down, the cause`; for several instances `3 down of 42 instances`.
-fn standing(node: &GraphNode) -> String {
+fn health_text(node: &GraphNode) -> String {
     let own = match node.counts.total() {
         1 => node.health().to_string(),
         _ => counts_sentence(node.counts),

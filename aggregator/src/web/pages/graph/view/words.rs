@@ -30,7 +30,7 @@ pub(crate) fn words(environment: &str, graph: &EnvironmentGraph) -> Markup {
         section.graph-words #in-words aria-labelledby="in-words-title" {
             h2 #in-words-title { "The same in words" }
             @for (lane, shown) in graph.lanes.iter().enumerate() {
-                h3 { (text(&shown.place.spoken())) }
+                h3 { (text(&shown.place.display_name())) }
                 ul {
                     @for at in (0..graph.nodes.len()).filter(|at| graph.nodes[*at].lane == lane) {
                         (entry(environment, graph, at, &needs[at], &needed_by[at]))
@@ -105,7 +105,7 @@ fn names(graph: &EnvironmentGraph, lane: usize, nodes: &[usize]) -> Markup {
             @let node = &graph.nodes[*at];
             @if nth > 0 { ", " }
             a href={ "#n" (at) } { (truncated(&text(node.component.as_str()), NAME)) }
-            @if node.lane != lane { " on " (truncated(&text(&graph.place(*at).spoken()), NAME)) }
+            @if node.lane != lane { " on " (truncated(&text(&graph.place(*at).display_name()), NAME)) }
             " (" (node.health()) ")"
         }
         @if nodes.len() > OTHERS { " and " (nodes.len() - OTHERS) " more" }
