@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::{Regex, RegexBuilder};
-use rta_shared::config::{Count, Part};
+use rta_shared::config::{Part, ProcessCount};
 use rta_shared::criterion::{Criterion, arguments_match};
 use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;
@@ -44,7 +44,7 @@ fuzz_target!(|input: Input<'_>| {
     let part = |criteria: &Vec<(Option<i8>, u8)>| Part {
         name: None,
         criteria: criteria.iter().take(6).map(criterion).collect(),
-        count: Count::ONE,
+        count: ProcessCount::ONE,
         container: false,
     };
     let parts: Vec<Part> = input.parts.iter().take(20).map(part).collect();

@@ -9,7 +9,7 @@ use rta_agent::watch::netlink::decode;
 const SHORTEST: usize = 16 + 20 + 16 + 4;
 
 fuzz_target!(|datagram: &[u8]| {
-    let mut told = 0;
-    decode(datagram, |_| told += 1);
-    assert!(told <= datagram.len().div_ceil(SHORTEST));
+    let mut events = 0;
+    decode(datagram, |_| events += 1);
+    assert!(events <= datagram.len().div_ceil(SHORTEST));
 });
