@@ -158,13 +158,13 @@ impl StableWait {
 
     /// Returns the time limit that is over at `now`, after the check of that moment.
     pub(super) fn exceeded_limit(&self, now: Instant) -> Option<StableLimit> {
-        // A process that was replaced may be missing at one check.
+        let is_late = now >= self.deadline + self.settle + CHECK_INTERVAL;
+        // A process that was replaced may be missing for a moment.
         let is_replacing = self.whole_at.is_some_and(|at| now.saturating_duration_since(at) < self.settle);
-        if now >= self.deadline && !self.is_whole && !is_replacing {
+        if now >= self.deadline && !self.is_whole && (is_late || !is_replacing) {
             return Some(StableLimit::Match);
         }
-        let is_late = now >= self.deadline + self.settle + CHECK_INTERVAL;
-        (is_late && (!self.is_whole || self.settled_at > now)).then_some(StableLimit::Settle)
+        (is_late && self.settled_at > now).then_some(StableLimit::Settle)
     }
 
     /// Returns the processes that matched at the last check.
