@@ -19,7 +19,7 @@
 //! | `plans` | planning and execution of actions |
 //! | `server` | both servers together |
 //! | `state` | the state actor: host states, evaluation, transitions, maintenance |
-//! | `store` | the event store, and the state that survives a restart, in SQLite |
+//! | `store` | the event store, and the state that survives a restart, in a database |
 //! | `timeline` | timelines of instances |
 //! | `tls_configs` | TLS configuration of the servers and the agent client |
 //! | `usage` | resource usage of instances over the last hour |

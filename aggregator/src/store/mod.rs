@@ -1,4 +1,4 @@
-//! Event store: events in SQLite, and the state that must survive a restart of the aggregator: unfinished
+//! Event store: events in a database, and the state that must survive a restart of the aggregator: unfinished
 //! plans, active maintenance, planned stops and the last known value of every instance and host.
 //!
 //! One thread owns the database. Callers put commands into a queue and return at once, so that a slow, full
@@ -6,24 +6,26 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `schema` | the tables, their versions, and how a file is opened |
-//! | `columns` | conversion of column values |
+//! | `backend` | the seam between the thread and a database |
+//! | `sqlite` | the backend SQLite |
+//! | `migrations` | the tables, and their versions |
+//! | `sql` | values, rows and the session that runs a statement |
 //! | `rows` | reads and writes of rows |
 //! | `query` | the filter for events |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
-//! | `samples` | the samples and recording gaps of the timelines |
+//! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
-//! | `data_folder` | the data folder, locked by one aggregator |
 //! | `writer` | the thread |
 
-mod columns;
-mod data_folder;
+mod backend;
 mod event_feed;
+mod migrations;
 mod pending_writes;
 mod query;
 mod rows;
 mod samples;
-mod schema;
+mod sql;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -9,12 +9,11 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
-use rusqlite::Connection;
 
 use super::{HostOrInstance, UnfinishedPlan, known_value_of};
-use crate::store::rows;
-use crate::store::rows::RecoveredState;
+use crate::store::rows::{RecoveredState, RowCache, StoredNumber, events, plans, state, write_number};
 use crate::store::samples::PendingSamples;
+use crate::store::sql::{SqlSession, StoreError};
 
 /// Maximum number of pending events while they cannot be written; the oldest are dropped first.
 pub(crate) const MAX_PENDING_EVENTS: usize = 1000;
@@ -175,42 +174,46 @@ impl PendingWrites {
     }
 
     /// Writes everything within the caller's transaction. Returns the highest ID of the events.
-    pub(crate) fn write_all(&self, connection: &Connection) -> rusqlite::Result<u64> {
+    pub(crate) fn write_all(
+        &self,
+        session: &mut dyn SqlSession,
+        cache: &mut RowCache,
+    ) -> Result<u64, StoreError> {
         let mut last_event = 0;
         for event in &self.events {
-            last_event = rows::write_event(connection, event)?.max(last_event);
+            last_event = events::write_event(session, cache, event)?.max(last_event);
         }
         for (id, open) in &self.plans {
             if open.is_new {
-                rows::write_plan(connection, &open.begun)?;
+                plans::write_plan(session, &open.begun)?;
             }
             for step in &open.changed {
                 if let Some(state) = open.states.get(*step) {
-                    rows::write_step(connection, *id, *step, state)?;
+                    plans::write_step(session, *id, *step, state)?;
                 }
             }
             if let Some(end) = &open.end {
-                rows::write_plan_end(connection, *id, end.at)?;
+                plans::write_plan_end(session, *id, end.at)?;
             }
         }
         if self.maintenance.is_dirty {
-            rows::write_maintenance(connection, &self.maintenance.value)?;
+            state::write_maintenance(session, &self.maintenance.value)?;
         }
         for place in &self.changed_places {
             if let Some(known) = self.known.get(place) {
-                rows::write_known_value(connection, place, known)?;
+                state::write_known_value(session, place, known)?;
             }
         }
         for id in &self.changed_stops {
-            rows::write_planned_stop(connection, id, self.planned_stops.get(id))?;
+            state::write_planned_stop(session, id, self.planned_stops.get(id))?;
         }
         if self.last_plan.is_dirty {
-            rows::write_last_plan(connection, self.last_plan.value)?;
+            write_number(session, StoredNumber::Plan, to_number(self.last_plan.value))?;
         }
         if self.last_event.is_dirty {
-            rows::write_last_event(connection, self.last_event.value)?;
+            write_number(session, StoredNumber::Event, to_number(self.last_event.value))?;
         }
-        self.samples.write_all(connection)?;
+        self.samples.write_all(session)?;
         Ok(last_event)
     }
 
@@ -241,4 +244,8 @@ impl PendingWrites {
     pub(crate) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
+}
+
+fn to_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,6 @@
 
 mod open;
 mod queries;
-mod restore;
 mod retention;
 
 use std::sync::Arc;
@@ -18,16 +17,15 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 use rta_shared::planned_stop::PlannedStop;
-use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::query::EventQuery;
-use super::schema::{self, describe_error};
 use super::{EventFeed, HostOrInstance, aggregator_event};
-use crate::store::data_folder::{DataFolder, FileId};
+use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::pending_writes::PendingWrites;
-use crate::store::samples;
+use crate::store::rows::{RowCache, StoredNumber, write_number};
 use crate::store::samples::{TimelineQuery, TimelineRows};
+use crate::store::sql::StoreError;
 use crate::timeline::{RecordingGap, TimelineState};
 
 /// Maximum number of commands that are written at once.
@@ -77,16 +75,10 @@ struct WriteFailure {
 /// State of the thread.
 #[derive(Debug)]
 pub(crate) struct StoreWriter {
-    /// `None`: the database is in memory.
-    folder: Option<DataFolder>,
-    /// `None` after a failure: the file has to be opened again.
-    database: Option<Connection>,
-    /// Identity of the open database file.
-    file: Option<FileId>,
+    backend: Box<dyn Backend>,
+    cache: RowCache,
     /// Sentence that names the other aggregator that has the folder.
     pub(crate) used_by_another: Option<String>,
-    /// Reason to move the file aside before it is opened again.
-    corruption: Option<String>,
     pub(crate) pending: PendingWrites,
     /// Numbers and broadcasts the events that the thread itself makes.
     pub(crate) feed: EventFeed,
@@ -101,7 +93,6 @@ pub(crate) struct StoreWriter {
     /// Number of events taken since the last retention run.
     events_since_retention: usize,
     retention_at: Instant,
-    replaced_at: Option<Instant>,
     /// Time of the next write of the time of last activity.
     activity_at: Instant,
     /// Time of the last check for lost events.
@@ -187,7 +178,7 @@ impl StoreWriter {
     fn until_next_work(&self) -> Duration {
         let next = self.failure.as_ref().map_or(self.activity_at, |failure| failure.retry_at);
         let next = next.min(self.retention_at).saturating_duration_since(Instant::now());
-        if self.folder.is_some() { next.min(restore::FILE_CHECK_INTERVAL) } else { next }
+        self.backend.check_interval().map_or(next, |interval| next.min(interval))
     }
 
     fn is_due(&self) -> bool {
@@ -266,7 +257,7 @@ impl StoreWriter {
         }
         self.lost_checked_at = now;
         let is_alive_noted = self.activity_at > Instant::now();
-        if self.pending.is_empty() && self.failure.is_none() && is_alive_noted && self.is_in_place() {
+        if self.pending.is_empty() && self.failure.is_none() && is_alive_noted && self.backend.is_in_place() {
             return;
         }
         match self.try_write(now) {
@@ -279,34 +270,23 @@ impl StoreWriter {
     }
 
     fn try_write(&mut self, now: Timestamp) -> Result<(), String> {
-        if self.database.is_none() {
-            if self.folder.is_none() {
-                return Err("there is no memory for it".to_owned());
-            }
-            self.open_file(false, now)?;
+        if self.backend.session().is_none() {
+            let opened = self.backend.open(now);
+            self.record_notes(now);
+            let recovered = opened.map_err(OpenFailure::reason)?;
+            self.cache = RowCache::new(&recovered);
             self.pending.mark_all_dirty(now);
         }
-        if !self.is_in_place() {
-            self.restore(now)?;
+        if !self.backend.is_in_place() {
+            let restored = self.backend.restore(now);
+            self.record_notes(now);
+            restored?;
         }
-        let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
-        let pending = &self.pending;
         // An intent must survive a loss of power before it is acted on; other writes may lose the last
         // moment.
-        let synchronous = if self.plan_begin_replies.is_empty() {
-            schema::SYNCHRONOUS_NORMAL
-        } else {
-            schema::SYNCHRONOUS_FULL
-        };
-        let write = |database: &mut Connection| -> rusqlite::Result<u64> {
-            schema::set_synchronous(database, synchronous)?;
-            let transaction = database.transaction()?;
-            let last_event = pending.write_all(&transaction)?;
-            samples::write_last_active(&transaction, now)?;
-            transaction.commit()?;
-            Ok(last_event)
-        };
-        match write(database) {
+        let durability =
+            if self.plan_begin_replies.is_empty() { Durability::Normal } else { Durability::Full };
+        match self.write_transaction(durability, now) {
             Ok(last_event) => {
                 // Higher than those in use only if the database assigned it.
                 self.feed.continue_after(last_event);
@@ -315,9 +295,9 @@ impl StoreWriter {
                 Ok(())
             }
             Err(error) => {
-                let told = self.failure_sentence(&error);
-                self.close_database(&error);
-                match self.corruption.is_some() && self.may_replace() {
+                let told = self.backend.describe_failure(&error);
+                self.backend.close_after(&error);
+                match self.backend.replaces_database() {
                     // A new database is created at once.
                     true => self.try_write(now),
                     false => Err(told),
@@ -326,20 +306,29 @@ impl StoreWriter {
         }
     }
 
-    /// Closes the file after a failure, so that it is opened again, unless the disk is merely full. A
-    /// database in memory stays open: it is the only copy.
-    fn close_database(&mut self, error: &rusqlite::Error) {
-        let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
-        if self.folder.is_some() && !is_full {
-            self.database = None;
-            self.corruption = schema::is_corruption(error).then(|| describe_error(error));
+    /// Writes everything pending in one transaction. Returns the highest ID of the events.
+    fn write_transaction(&mut self, durability: Durability, now: Timestamp) -> Result<u64, StoreError> {
+        self.backend.set_durability(durability)?;
+        let (pending, cache) = (&self.pending, &mut self.cache);
+        let Some(session) = self.backend.session() else {
+            return Err(StoreError::other("it is not open"));
+        };
+        let last_before = cache.last_event;
+        let written = session.in_transaction(|session| {
+            let last_event = pending.write_all(session, cache)?;
+            write_number(session, StoredNumber::LastActive, now.as_microsecond())?;
+            Ok(last_event)
+        });
+        if written.is_err() {
+            cache.last_event = last_before;
         }
+        written
     }
 
-    fn failure_sentence(&self, error: &rusqlite::Error) -> String {
-        match &self.folder {
-            Some(folder) => format!("{}: {}", folder.database_path().display(), describe_error(error)),
-            None => describe_error(error),
+    /// Records the events about the database itself.
+    fn record_notes(&mut self, now: Timestamp) {
+        for note in self.backend.take_notes() {
+            self.add_own_event(now, note);
         }
     }
 
@@ -390,17 +379,19 @@ impl StoreWriter {
 
 #[cfg(test)]
 impl StoreWriter {
+    /// Runs statements on the open database.
+    pub(crate) fn run_sql(&mut self, sql: &str) {
+        self.backend.session().unwrap().execute_batch(sql).unwrap();
+    }
+
     /// Copies the write-ahead log into the file itself.
-    pub(crate) fn checkpoint(&self) {
-        let database = self.database.as_ref().unwrap();
-        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    pub(crate) fn checkpoint(&mut self) {
         // Pages in the cache would hide later changes of the file.
-        database.execute_batch("PRAGMA shrink_memory").unwrap();
+        self.run_sql("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory");
     }
 
     /// Limits the size of the database, to simulate a full disk.
-    pub(crate) fn limit_pages(&self, pages: u32) {
-        let database = self.database.as_ref().unwrap();
-        database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    pub(crate) fn limit_pages(&mut self, pages: u32) {
+        self.run_sql(&format!("PRAGMA max_page_count = {pages}"));
     }
 }

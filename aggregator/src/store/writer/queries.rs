@@ -5,24 +5,25 @@ use rta_shared::event::Event;
 
 use super::StoreWriter;
 use crate::store::query::EventQuery;
-use crate::store::samples;
+use crate::store::rows::{events, samples};
 use crate::store::samples::{TimelineQuery, TimelineRows};
-use crate::store::{rows, schema};
+use crate::store::sql::{FailureKind, StoreError};
 
 impl StoreWriter {
     /// Returns the matching events: the pending ones, then the written ones.
     pub(in crate::store) fn query_events(&mut self, query: &EventQuery) -> Result<Vec<Event>, String> {
-        let mut events: Vec<Event> =
+        let mut found: Vec<Event> =
             self.pending.events().filter(|event| query.matches(event)).cloned().collect();
         // An event of the thread itself may be here before older ones of the queue.
-        events.sort_by_key(|event| std::cmp::Reverse(event.id));
-        events.truncate(query.limit);
-        let database = self.database.as_ref().ok_or_else(|| self.closed_message("events"))?;
-        let written = EventQuery { limit: query.limit.saturating_sub(events.len()), ..query.clone() };
-        match rows::read_events(database, &written) {
+        found.sort_by_key(|event| std::cmp::Reverse(event.id));
+        found.truncate(query.limit);
+        let closed = self.closed_message("events");
+        let session = self.backend.session().ok_or(closed)?;
+        let written = EventQuery { limit: query.limit.saturating_sub(found.len()), ..query.clone() };
+        match events::read_events(session, &written) {
             Ok(written) => {
-                events.extend(written);
-                Ok(events)
+                found.extend(written);
+                Ok(found)
             }
             Err(error) => Err(self.read_failure("events", &error)),
         }
@@ -30,8 +31,9 @@ impl StoreWriter {
 
     /// Returns the timeline samples, pending ones included.
     pub(in crate::store) fn query_timeline(&mut self, query: &TimelineQuery) -> Result<TimelineRows, String> {
-        let database = self.database.as_ref().ok_or_else(|| self.closed_message("times past"))?;
-        match samples::read_timeline(database, query) {
+        let closed = self.closed_message("times past");
+        let session = self.backend.session().ok_or(closed)?;
+        match samples::read_timeline(session, query) {
             Ok(mut rows) => {
                 self.pending.samples.add_pending_to(&mut rows, query);
                 Ok(rows)
@@ -45,12 +47,18 @@ impl StoreWriter {
         format!("{what} cannot be read: {why}")
     }
 
-    fn read_failure(&mut self, what: &str, error: &rusqlite::Error) -> String {
-        let why = self.failure_sentence(error);
-        if schema::is_corruption(error) {
-            self.close_database(error);
-            self.note_failure(why.clone(), Timestamp::now());
-        }
+    fn read_failure(&mut self, what: &str, error: &StoreError) -> String {
+        let why = self.note_read_failure(error, Timestamp::now());
         format!("{what} cannot be read: {why}")
+    }
+
+    /// Closes the database if it is damaged. Returns the failure as a sentence.
+    pub(super) fn note_read_failure(&mut self, error: &StoreError, now: Timestamp) -> String {
+        let why = self.backend.describe_failure(error);
+        if error.kind == FailureKind::Corrupt {
+            self.backend.close_after(error);
+            self.note_failure(why.clone(), now);
+        }
+        why
     }
 }

@@ -4,20 +4,17 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::StoreWriter;
-use crate::store::data_folder::{FileId, FolderLockError, remove_side_files};
+use super::SqliteBackend;
+use super::data_folder::{FileId, remove_side_files};
+use crate::store::backend::OpenFailure;
 
-/// Interval between two checks that the file is still in place.
-pub(crate) const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
-
-impl StoreWriter {
+impl SqliteBackend {
     /// Returns true if the open database is the file at its path, and the folder is the locked one. Also
     /// returns true if no file is open.
-    pub(crate) fn is_in_place(&self) -> bool {
+    pub(super) fn is_file_in_place(&self) -> bool {
         match (&self.folder, &self.database) {
             (Some(folder), Some(_)) => {
                 folder.is_in_place() && FileId::of_path(&folder.database_path()) == self.file
@@ -32,7 +29,7 @@ impl StoreWriter {
     /// # Errors
     /// Returns an error, as a sentence, if that is not possible. The open database stays open, for another
     /// try.
-    pub(crate) fn restore(&mut self, now: Timestamp) -> Result<(), String> {
+    pub(super) fn restore_file(&mut self, now: Timestamp) -> Result<(), String> {
         let (Some(folder), Some(database)) = (&mut self.folder, &self.database) else { return Ok(()) };
         let path = folder.database_path();
         let told = |why: &dyn std::fmt::Display| {
@@ -45,7 +42,7 @@ impl StoreWriter {
         }
         folder
             .lock_again()
-            .map_err(|(FolderLockError::Used(why) | FolderLockError::Unusable(why))| told(&why))?;
+            .map_err(|(OpenFailure::UsedByAnother(why) | OpenFailure::Unusable(why))| told(&why))?;
         let aside = match FileId::of_path(&path) {
             Some(_) => Some(folder.move_aside("foreign", now).map_err(|error| told(&error))?),
             None => None,
@@ -69,7 +66,7 @@ impl StoreWriter {
             kept.unwrap_or_default()
         );
         tracing::warn!("{text}");
-        self.add_own_event(now, text);
+        self.notes.push(text);
         Ok(())
     }
 }

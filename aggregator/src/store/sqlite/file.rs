@@ -1,4 +1,4 @@
-//! Schema of the database, its versions, and opening of a file.
+//! Opening of a database file.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -6,6 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::store::migrations::{MIGRATIONS, VERSION};
+use crate::store::sql::{FailureKind, StoreError};
 
 /// `PRAGMA application_id`: "rta1". A file without it belongs to another program.
 const APPLICATION_ID: i32 = 0x7274_6131;
@@ -17,103 +20,6 @@ const MAX_WAL_BYTES: i64 = 16 << 20;
 /// MB). Damage in a larger file is found when a damaged page is read.
 const MAX_CHECKED_BYTES: u64 = 256 << 20;
 
-/// `PRAGMA synchronous`: commits survive the end of this program; a loss of power may lose the last ones.
-pub(crate) const SYNCHRONOUS_NORMAL: &str = "NORMAL";
-/// `PRAGMA synchronous`: a commit returns when it is on disk (<https://sqlite.org/pragma.html#pragma_synchronous>).
-pub(crate) const SYNCHRONOUS_FULL: &str = "FULL";
-
-/// Migrations from each version of the schema to the next; the first creates it.
-const MIGRATIONS: [&str; 3] = [MIGRATION_1, MIGRATION_2, MIGRATION_3];
-/// Version of the schema that this program writes.
-pub(crate) const VERSION: usize = MIGRATIONS.len();
-
-/// Times are in microseconds since 1970, UTC. Columns with `_key` hold names in the form used for comparison.
-const MIGRATION_1: &str = "
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    environment TEXT, environment_key TEXT,
-    host TEXT, host_key TEXT,
-    component TEXT, component_key TEXT,
-    was TEXT,
-    is_now TEXT,
-    text TEXT NOT NULL,
-    user TEXT, address TEXT,
-    plan INTEGER
-) STRICT;
-CREATE INDEX events_by_time ON events (at);
-CREATE INDEX events_by_environment ON events (environment_key, id);
-CREATE INDEX events_by_host ON events (host_key, id);
-CREATE INDEX events_by_component ON events (component_key, id);
-CREATE INDEX events_by_kind ON events (kind, id);
-
--- Events older than the cutoff may be deleted. It is 0 but within the transaction that deletes them.
-CREATE TABLE retention (one INTEGER PRIMARY KEY CHECK (one = 1), cutoff INTEGER NOT NULL) STRICT;
-INSERT INTO retention (one, cutoff) VALUES (1, 0);
-CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
-    BEGIN SELECT RAISE(ABORT, 'an event is never changed'); END;
-CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events WHEN EXISTS (SELECT 1 FROM events WHERE id = NEW.id)
-    BEGIN SELECT RAISE(ABORT, 'an event is never replaced'); END;
-CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events WHEN OLD.at >= (SELECT cutoff FROM retention)
-    BEGIN SELECT RAISE(ABORT, 'an event is deleted for its age alone'); END;
-
-CREATE TABLE plans (
-    id INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    user TEXT NOT NULL, address TEXT NOT NULL,
-    plan TEXT NOT NULL, -- JSON
-    ended INTEGER
-) STRICT;
-CREATE INDEX plans_unfinished ON plans (id) WHERE ended IS NULL;
-CREATE TABLE steps (
-    plan INTEGER NOT NULL, step INTEGER NOT NULL,
-    state TEXT NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY (plan, step)
-) STRICT, WITHOUT ROWID;
-
--- Active maintenance; events record how it began and ended.
-CREATE TABLE maintenance (
-    environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT,
-    since INTEGER NOT NULL, until INTEGER,
-    reason TEXT NOT NULL, user TEXT NOT NULL, address TEXT NOT NULL
-) STRICT;
-
--- How each instance, and each host (component ''), was known to be last.
-CREATE TABLE known (
-    environment_key TEXT NOT NULL, host_key TEXT NOT NULL, component_key TEXT NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (environment_key, host_key, component_key)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-";
-
-/// States of instances over time, the source of the timelines. Every start of an aggregator begins a new
-/// series.
-const MIGRATION_2: &str = "
-CREATE TABLE places (
-    id INTEGER PRIMARY KEY,
-    environment_key TEXT NOT NULL, host_key TEXT NOT NULL, component_key TEXT NOT NULL,
-    UNIQUE (environment_key, host_key, component_key)
-) STRICT;
-CREATE TABLE marks (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-CREATE INDEX marks_by_place ON marks (place);
-CREATE INDEX marks_by_time ON marks (at);
--- When no aggregator ran, or what it noted is lost.
-CREATE TABLE gaps (since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
-";
-
-/// Instances that plans have stopped on purpose and that have not run since.
-const MIGRATION_3: &str = "
-CREATE TABLE planned_stops (
-    environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT NOT NULL,
-    plan INTEGER NOT NULL, at INTEGER NOT NULL,
-    user TEXT NOT NULL, address TEXT NOT NULL,
-    PRIMARY KEY (environment, host, component)
-) STRICT, WITHOUT ROWID;
-";
-
 /// Reason why a database cannot be used.
 #[derive(Debug)]
 pub(crate) enum OpenError {
@@ -123,22 +29,35 @@ pub(crate) enum OpenError {
     Refused(String),
 }
 
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        match is_corruption(&error) {
-            true => Self::Corrupt(describe_error(&error)),
-            false => Self::Refused(describe_error(&error)),
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        match error.kind {
+            FailureKind::Corrupt => Self::Corrupt(error.reason),
+            FailureKind::DiskFull | FailureKind::Other => Self::Refused(error.reason),
         }
     }
 }
 
-/// Returns true if the file itself is damaged or no database.
-pub(crate) fn is_corruption(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let kind = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => FailureKind::DiskFull,
+            // The file itself is damaged or no database.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => FailureKind::Corrupt,
+            _ => FailureKind::Other,
+        };
+        Self { kind, reason: describe_error(&error) }
+    }
 }
 
 /// Describes an error for people.
-pub(crate) fn describe_error(error: &rusqlite::Error) -> String {
+fn describe_error(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(ErrorCode::ReadOnly) => "it cannot be written".to_owned(),
@@ -194,20 +113,15 @@ fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     // The answer is the mode in use, which differs for a database in memory.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.query_row(&format!("PRAGMA journal_size_limit = {MAX_WAL_BYTES}"), [], |_| Ok(()))?;
-    set_synchronous(connection, SYNCHRONOUS_NORMAL)?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
     for (at, step) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.sqlite)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", i64::try_from(at + 1).unwrap_or(i64::MAX))?;
         transaction.commit()?;
     }
     Ok(())
-}
-
-/// Sets the durability of later commits: [`SYNCHRONOUS_NORMAL`] or [`SYNCHRONOUS_FULL`].
-pub(crate) fn set_synchronous(connection: &Connection, level: &str) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("PRAGMA synchronous = {level};"))
 }
 
 /// Returns the version of the schema; 0 for an empty database.

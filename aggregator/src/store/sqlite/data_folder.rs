@@ -9,20 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::pid_lock::{self, LockError};
 
+use crate::store::backend::OpenFailure;
+
 /// Locked data folder. The kernel releases the lock however this program ends.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
     lock: File,
-}
-
-/// Reason why a folder was not locked, as part of a sentence.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FolderLockError {
-    /// Another aggregator has locked it.
-    Used(String),
-    /// The folder cannot be created or written.
-    Unusable(String),
 }
 
 /// Identity of a file: its device and inode.
@@ -48,8 +41,8 @@ impl DataFolder {
     ///
     /// # Errors
     /// Returns an error if the folder cannot be created or written, or if another aggregator has it.
-    pub(crate) fn lock_folder(path: &Path) -> Result<Self, FolderLockError> {
-        let told = |error: io::Error| FolderLockError::Unusable(format!("{}: {error}", path.display()));
+    pub(crate) fn lock_folder(path: &Path) -> Result<Self, OpenFailure> {
+        let told = |error: io::Error| OpenFailure::Unusable(format!("{}: {error}", path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
@@ -62,7 +55,9 @@ impl DataFolder {
             Err(LockError::Error(error)) => Err(told(error)),
             Err(taken) => {
                 let (folder, pid) = (path.display(), taken.holder());
-                Err(FolderLockError::Used(format!("{folder}: another rta-aggregator{pid} records there")))
+                Err(OpenFailure::UsedByAnother(format!(
+                    "{folder}: another rta-aggregator{pid} records there"
+                )))
             }
         }
     }
@@ -77,7 +72,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// Returns an error on the same conditions as [`DataFolder::lock_folder`].
-    pub(crate) fn lock_again(&mut self) -> Result<(), FolderLockError> {
+    pub(crate) fn lock_again(&mut self) -> Result<(), OpenFailure> {
         if !self.is_in_place() {
             *self = Self::lock_folder(&self.path)?;
         }

@@ -1,0 +1,138 @@
+//! Reads and writes of the rows of the database.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `events` | events |
+//! | `plans` | plans and their steps |
+//! | `state` | maintenance, known values and planned stops |
+//! | `samples` | timeline samples and recording gaps |
+
+pub(super) mod events;
+pub(super) mod plans;
+pub(super) mod samples;
+pub(super) mod state;
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
+use rta_shared::overview::{Health, InstanceId};
+use rta_shared::planned_stop::PlannedStop;
+
+use super::sql::{SqlSession, StoreError, values};
+use super::{HostOrInstance, UnfinishedPlan};
+
+/// Maximum length of the text of an event or a step, in bytes. The text of a failure contains the last log
+/// lines.
+const MAX_TEXT_BYTES: usize = 4096;
+/// Period that is searched for the last health changes: a record may be long.
+const HEALTH_CHANGE_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// State left by an earlier aggregator.
+#[derive(Debug, Default)]
+pub(crate) struct RecoveredState {
+    pub(crate) unfinished: Vec<UnfinishedPlan>,
+    pub(crate) maintenance: Vec<Maintenance>,
+    /// Hosts whose maintenance is recorded.
+    pub(crate) maintained_hosts: HashSet<Name>,
+    pub(crate) known_values: HashMap<HostOrInstance, String>,
+    pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
+    /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
+    pub(crate) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    /// Highest plan ID in use.
+    pub(crate) last_plan: u64,
+    /// Highest event ID in use or reserved.
+    pub(crate) last_event: u64,
+    /// Highest ID of an event that is in the database.
+    pub(crate) last_written_event: u64,
+    /// Last time at which an aggregator is known to have run; `None` if none has.
+    pub(crate) last_active: Option<Timestamp>,
+}
+
+/// Facts about the rows of the open database, which the writer remembers in order not to ask for them.
+#[derive(Debug, Default)]
+pub(crate) struct RowCache {
+    /// Highest ID of an event that is or was in the database.
+    pub(crate) last_event: u64,
+}
+
+impl RowCache {
+    /// Creates the cache for a database that holds this state.
+    pub(crate) fn new(recovered: &RecoveredState) -> Self {
+        Self { last_event: recovered.last_written_event }
+    }
+}
+
+/// Number that is kept under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoredNumber {
+    /// Highest reserved plan ID.
+    Plan,
+    /// Highest reserved event ID.
+    Event,
+    /// Last time at which the aggregator ran, in microseconds.
+    LastActive,
+}
+
+impl StoredNumber {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Event => "event",
+            Self::LastActive => "alive",
+        }
+    }
+}
+
+/// Reads the state left by an earlier aggregator.
+pub(crate) fn read_recovered_state(
+    session: &mut dyn SqlSession,
+    now: Timestamp,
+) -> Result<RecoveredState, StoreError> {
+    let last_plan = read_number(session, StoredNumber::Plan)?.unwrap_or(0);
+    let last_event = read_number(session, StoredNumber::Event)?.unwrap_or(0);
+    let last_written_event = events::read_last_id(session)?;
+    let from = now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN);
+    let last_active = read_number(session, StoredNumber::LastActive)?;
+    Ok(RecoveredState {
+        unfinished: plans::read_unfinished(session)?,
+        maintenance: state::read_maintenance(session)?,
+        maintained_hosts: events::read_maintained_hosts(session)?,
+        known_values: state::read_known_values(session)?,
+        planned_stops: state::read_planned_stops(session)?,
+        health_changes: events::read_health_changes(session, from)?,
+        last_plan: last_plan.max(plans::read_last_id(session)?).unsigned_abs(),
+        last_event: last_event.max(last_written_event).unsigned_abs(),
+        last_written_event: last_written_event.unsigned_abs(),
+        last_active: last_active.and_then(|at| Timestamp::from_microsecond(at).ok()),
+    })
+}
+
+/// Writes a number under its name.
+pub(crate) fn write_number(
+    session: &mut dyn SqlSession,
+    number: StoredNumber,
+    value: i64,
+) -> Result<(), StoreError> {
+    session.execute(
+        "INSERT INTO numbers (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        values![number.name(), value],
+    )?;
+    Ok(())
+}
+
+fn read_number(session: &mut dyn SqlSession, number: StoredNumber) -> Result<Option<i64>, StoreError> {
+    session.query_first("SELECT value FROM numbers WHERE name = ?1", values![number.name()], |row| {
+        row.integer(0)
+    })
+}
+
+/// Cuts a text to [`MAX_TEXT_BYTES`].
+pub(crate) fn truncate_text(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
+    format!("{} ...", &text[..end])
+}
