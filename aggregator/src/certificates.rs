@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rta_shared::impairment::{ImpairedPart, Impairment};
-use rta_shared::overview::EnvironmentOverview;
+use rta_shared::name::Name;
 use rta_shared::tls::certificate::{Certificate, WARN_DAYS, expires_soon, expiry_text};
 use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
@@ -47,16 +47,12 @@ pub(crate) fn own_impairments(certificates: &OwnCertificates, now: Timestamp) ->
 
 /// Returns the impairment for the agents' certificates that expire soon or have expired: one sentence, since
 /// they are often issued on one day.
-pub(crate) fn agent_impairment(environments: &[EnvironmentOverview], now: Timestamp) -> Option<Impairment> {
-    let hosts = environments
-        .iter()
-        .flat_map(|environment| environment.hosts.iter().map(move |host| (environment.name.as_str(), host)));
-    let ending: Vec<_> = hosts
-        .filter_map(|(environment, host)| {
-            let ends = host.agent.as_ref()?.certificate_ends?;
-            expires_soon(ends, now).then_some((ends, environment, &host.name))
-        })
-        .collect();
+/// `ends` are the end of each certificate with the environment and the host of the agent.
+pub(crate) fn agent_impairment<'h>(
+    ends: impl Iterator<Item = (Timestamp, &'h Name, &'h Name)>,
+    now: Timestamp,
+) -> Option<Impairment> {
+    let ending: Vec<_> = ends.filter(|(ends, ..)| expires_soon(*ends, now)).collect();
     let (ends, environment, host) = ending.iter().min()?;
     let first = expiry_text(*ends, now);
     let message = match ending.len() {
@@ -71,32 +67,26 @@ pub(crate) fn agent_impairment(environments: &[EnvironmentOverview], now: Timest
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::name::Name;
-
     use super::*;
-    use crate::sample_overview::{agent, sample};
 
     const DAY: i64 = 86_400;
 
     #[test]
     fn agents_whose_certificates_end_soon_are_told_in_one_sentence() {
-        let mut environments = sample().environments;
-        let ends_in = |environments: &mut Vec<EnvironmentOverview>, host: usize, days: i64| {
-            let ends = Timestamp::from_second(days * DAY + 60).unwrap();
-            let host = &mut environments[0].hosts[host];
-            host.name = Name::from(format!("h{days}").as_str());
-            host.agent =
-                Some(rta_shared::overview::AgentOverview { certificate_ends: Some(ends), ..agent() });
+        let environment = Name::from("DEV");
+        let impairment = |days: &[i64]| {
+            let host = |days: &i64| {
+                (Timestamp::from_second(days * DAY + 60).unwrap(), Name::from(format!("h{days}").as_str()))
+            };
+            let hosts: Vec<_> = days.iter().map(host).collect();
+            let ends = hosts.iter().map(|(ends, host)| (*ends, &environment, host));
+            agent_impairment(ends, Timestamp::UNIX_EPOCH).map(|impairment| impairment.message)
         };
-        let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(agent_impairment(&environments, now), None);
-        ends_in(&mut environments, 0, 31);
-        assert_eq!(agent_impairment(&environments, now), None);
-        ends_in(&mut environments, 1, 30);
-        let said = agent_impairment(&environments, now).unwrap().message;
+        assert_eq!(impairment(&[]), None);
+        assert_eq!(impairment(&[31]), None);
+        let said = impairment(&[31, 30]).unwrap();
         assert_eq!(said, "the certificate of the agent on DEV/h30 ends in 30 days; renew it");
-        ends_in(&mut environments, 0, -2);
-        let said = agent_impairment(&environments, now).unwrap().message;
+        let said = impairment(&[-2, 30]).unwrap();
         assert!(
             said.starts_with("certificates of 2 agents end") && said.contains("of DEV/h-2, ended 1 day ago"),
             "{said}"

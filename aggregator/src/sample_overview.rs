@@ -6,6 +6,7 @@ use rta_shared::overview::{
 };
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{State, WatchMode, WatchStatus};
+use rta_shared::snapshot::Snapshot;
 
 /// Returns an instance in this state; if it runs, with one process.
 pub(crate) fn instance(component: &str, state: Option<State>, health: Health) -> InstanceOverview {
@@ -57,14 +58,14 @@ pub(crate) fn sample() -> Overview {
         }),
         ..instance("novelty detector", Some(State::Running), Health::Degraded)
     };
-    let host = |name: &str, health, instances| HostOverview {
+    let host = |name: &str, health, instance: InstanceOverview| HostOverview {
         name: name.into(),
         role: Some("main-analytic".into()),
         health,
         reachable: true,
         scanned_at: Some(Timestamp::UNIX_EPOCH),
         error: None,
-        instances,
+        instances: vec![instance.into()],
         agent: None,
         usage: None,
         maintenance: None,
@@ -73,19 +74,19 @@ pub(crate) fn sample() -> Overview {
     let lost = HostOverview {
         reachable: false,
         error: Some("no connection".to_owned()),
-        ..host("c2t08979", Health::Unknown, vec![instance("cassandra", None, Health::Unknown)])
+        ..host("c2t08979", Health::Unknown, instance("cassandra", None, Health::Unknown))
     };
     Overview {
         generated_at: Timestamp::UNIX_EPOCH,
-        environments: vec![EnvironmentOverview {
+        environments: vec![Snapshot::new(EnvironmentOverview {
             name: "DEV".into(),
             health: Health::Down,
             hosts: vec![
-                host("c9t21193", Health::Down, vec![kafka]),
-                host("c2t08978", Health::Degraded, vec![detector]),
-                lost,
+                host("c9t21193", Health::Down, kafka).into(),
+                host("c2t08978", Health::Degraded, detector).into(),
+                lost.into(),
             ],
-        }],
+        })],
         config_digest: "abc".to_owned(),
         config_error: None,
         impairments: vec![],

@@ -1,11 +1,12 @@
 //! Resource usage of every instance over the last hour, in memory. Pure, apart from the lock around it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use rta_shared::config::Platform;
 use rta_shared::name::Name;
-use rta_shared::overview::{HostOverview, InstanceId, Overview};
+use rta_shared::overview::{HostOverview, InstanceId};
 use rta_shared::usage::UsageTotal;
 
 /// Minimum time between two samples; agents measure more often.
@@ -63,7 +64,6 @@ pub(crate) struct UsageHistory(Arc<Mutex<SamplesByHost>>);
 
 #[derive(Debug, Default)]
 struct SamplesByHost {
-    config_digest: String,
     hosts: HashMap<Name, HostSamples>,
 }
 
@@ -77,17 +77,16 @@ struct HostSamples {
 }
 
 impl UsageHistory {
-    /// Stores new measurements that are due; drops hosts and components that were removed from the
-    /// configuration.
-    pub(crate) fn record_usage(&self, overview: &Overview) {
+    /// Stores the measurements of these hosts that are new and due.
+    pub(crate) fn record_usage<'h>(&self, hosts: impl Iterator<Item = &'h HostOverview>, now: Timestamp) {
         // A panic while the lock is held leaves usable samples.
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if hosts.config_digest != overview.config_digest {
-            hosts.drop_removed(overview);
-        }
-        for host in overview.environments.iter().flat_map(|environment| &environment.hosts) {
-            hosts.note(host, overview.generated_at);
-        }
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.for_each(|host| samples.note(host, now));
+    }
+
+    /// Drops hosts and components that `platform` does not have.
+    pub(crate) fn follow_platform(&self, platform: &Platform) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).drop_removed(platform);
     }
 
     /// Returns an instance's samples of the hour before `now`, the oldest first. Times without a measurement
@@ -102,12 +101,12 @@ impl UsageHistory {
 }
 
 impl SamplesByHost {
-    fn drop_removed(&mut self, overview: &Overview) {
-        self.config_digest.clone_from(&overview.config_digest);
-        let there: HashSet<(&Name, &Name)> =
-            overview.instances().map(|located| (&located.host.name, &located.instance.component)).collect();
+    fn drop_removed(&mut self, platform: &Platform) {
+        let configured: HashMap<&Name, &[Name]> =
+            platform.hosts().map(|host| (&host.name, host.components.as_slice())).collect();
         self.hosts.retain(|name, host| {
-            host.components.retain(|component, _| there.contains(&(name, component)));
+            let components = configured.get(name).copied().unwrap_or_default();
+            host.components.retain(|component, _| components.contains(component));
             !host.components.is_empty()
         });
     }
@@ -142,6 +141,8 @@ impl SamplesByHost {
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::config::{Source, load_sources};
+    use rta_shared::overview::Overview;
     use rta_shared::process::{Process, ProcessId};
     use rta_shared::usage::{HostUsage, ProcessUsage};
 
@@ -176,6 +177,11 @@ mod tests {
         overview
     }
 
+    fn record(history: &UsageHistory, overview: &Overview) {
+        let hosts = overview.environments[0].hosts.iter().map(|host| &**host);
+        history.record_usage(hosts, overview.generated_at);
+    }
+
     fn detector() -> InstanceId {
         InstanceId {
             environment: "DEV".into(),
@@ -192,10 +198,10 @@ mod tests {
     fn samples_are_spaced_and_of_one_measurement_each() {
         let history = UsageHistory::default();
         for second in [0, 5, 14, 15, 20, 31] {
-            history.record_usage(&measured(second, 12.5));
+            record(&history, &measured(second, 12.5));
         }
         let again = measured(31, 12.5);
-        history.record_usage(&Overview { generated_at: at(100), ..again });
+        record(&history, &Overview { generated_at: at(100), ..again });
         assert_eq!(seconds(&history, 100), [0, 15, 31]);
         let first = history.instance_samples(&detector(), at(100))[0];
         assert_eq!((first.cpu_percent, first.resident_bytes), (12.5, 10_240_000));
@@ -204,14 +210,14 @@ mod tests {
     #[test]
     fn what_does_not_run_or_is_not_known_has_no_samples() {
         let history = UsageHistory::default();
-        history.record_usage(&measured(0, 1.0));
+        record(&history, &measured(0, 1.0));
         let mut lost = measured(20, 1.0);
         lost.environments[0].hosts[1].usage = None;
-        history.record_usage(&lost);
+        record(&history, &lost);
         let mut stopped = measured(40, 1.0);
         stopped.environments[0].hosts[1].instances[0].processes.clear();
-        history.record_usage(&stopped);
-        history.record_usage(&measured(60, 1.0));
+        record(&history, &stopped);
+        record(&history, &measured(60, 1.0));
         assert_eq!(seconds(&history, 60), [0, 60]);
     }
 
@@ -219,7 +225,7 @@ mod tests {
     fn an_hour_is_kept_and_never_more_than_the_memory_that_was_promised() {
         let history = UsageHistory::default();
         for second in (0..10_000).step_by(15) {
-            history.record_usage(&measured(second, 1.0));
+            record(&history, &measured(second, 1.0));
         }
         let kept = seconds(&history, 9_990);
         assert_eq!((kept.len(), kept.last()), (MAX_SAMPLES, Some(&9_990)));
@@ -231,7 +237,7 @@ mod tests {
     fn a_clock_that_is_set_back_begins_anew() {
         let history = UsageHistory::default();
         for second in [5_000, 5_020, 100, 120] {
-            history.record_usage(&measured(second, 1.0));
+            record(&history, &measured(second, 1.0));
         }
         assert_eq!(seconds(&history, 120), [100, 120]);
     }
@@ -239,11 +245,17 @@ mod tests {
     #[test]
     fn what_is_gone_from_the_configuration_is_forgotten() {
         let history = UsageHistory::default();
-        history.record_usage(&measured(0, 1.0));
-        let mut other = sample();
-        other.config_digest = "def".to_owned();
-        other.environments[0].hosts.remove(1);
-        history.record_usage(&other);
+        record(&history, &measured(0, 1.0));
+        let platform = |component: &str| {
+            let text = format!(
+                "[[component]]\nname = \"{component}\"\ncriteria = [{{ regex = 'x' }}]\n[[environment]]\n\
+                 name = \"DEV\"\nhost = [{{ name = \"c2t08978\", components = [\"{component}\"] }}]\n"
+            );
+            load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
+        };
+        history.follow_platform(&platform("novelty detector"));
+        assert_eq!(seconds(&history, 0), [0]);
+        history.follow_platform(&platform("another"));
         assert!(seconds(&history, 0).is_empty());
     }
 }

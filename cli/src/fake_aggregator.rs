@@ -293,16 +293,17 @@ pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
         reachable: true,
         scanned_at: None,
         error: None,
-        instances,
+        instances: instances.into_iter().map(Into::into).collect(),
         agent: None,
         usage: None,
         maintenance: None,
         impairments: vec![],
     };
-    let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
+    let environment =
+        EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host.into()] };
     Overview {
         generated_at: Timestamp::UNIX_EPOCH,
-        environments: vec![environment],
+        environments: vec![environment.into()],
         config_digest: String::new(),
         config_error: None,
         impairments: vec![],

@@ -31,7 +31,7 @@
 //! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | report of an agent about its host |
 //! | [`prerequisite`] | readiness of components that others need |
-//! | [`overview`] | state and health of the platform, as the aggregator concludes them |
+//! | [`overview`], [`snapshot`] | state and health of the platform, as the aggregator concludes them; its shared parts |
 //! | [`selector`] | names given for instances, and the only resolver of them |
 //! | [`root_cause`] | root causes in an overview, with the instances that each affects |
 //! | [`plan`] | ordered actions of one request, and their results |
@@ -89,6 +89,7 @@ pub mod root_cause;
 pub mod sanitize;
 pub mod selector;
 pub mod signal;
+pub mod snapshot;
 pub mod state;
 pub mod suggestion;
 pub mod template;

@@ -21,6 +21,7 @@ use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, WatchStatus, awaits_probe};
+use crate::snapshot::Snapshot;
 use crate::unit::UnitReport;
 use crate::usage::HostUsage;
 use crate::words::words;
@@ -267,7 +268,7 @@ pub struct HostOverview {
     /// Reason why the host is unknown, as a sentence.
     pub error: Option<String>,
     /// Instances of the host, in the configuration's order.
-    pub instances: Vec<InstanceOverview>,
+    pub instances: Vec<Snapshot<InstanceOverview>>,
     /// State of its agent; `None` before the first report.
     pub agent: Option<AgentOverview>,
     /// Resource usage; `None` before the first measurement, and while the host is unknown.
@@ -287,7 +288,7 @@ pub struct EnvironmentOverview {
     /// Worst health of its hosts.
     pub health: Health,
     /// Hosts of the environment, in the configuration's order.
-    pub hosts: Vec<HostOverview>,
+    pub hosts: Vec<Snapshot<HostOverview>>,
 }
 
 /// State and health of the whole platform at one moment.
@@ -296,7 +297,7 @@ pub struct Overview {
     /// Time of the overview, by the aggregator's clock.
     pub generated_at: Timestamp,
     /// Environments, in the configuration's order.
-    pub environments: Vec<EnvironmentOverview>,
+    pub environments: Vec<Snapshot<EnvironmentOverview>>,
     /// Digest of the aggregator's configuration.
     pub config_digest: String,
     /// Problems for which a newer configuration was rejected, one per line.
@@ -350,6 +351,26 @@ impl HealthCounts {
         }
     }
 
+    /// Counts one more with this health.
+    pub fn add(&mut self, health: Health) {
+        *self.of_mut(health) += 1;
+    }
+
+    /// Counts one less with this health.
+    pub fn remove(&mut self, health: Health) {
+        let count = self.of_mut(health);
+        *count = count.saturating_sub(1);
+    }
+
+    fn of_mut(&mut self, health: Health) -> &mut usize {
+        match health {
+            Health::Up => &mut self.up,
+            Health::Degraded => &mut self.degraded,
+            Health::Unknown => &mut self.unknown,
+            Health::Down => &mut self.down,
+        }
+    }
+
     /// Returns the sum over every health.
     pub fn total(&self) -> usize {
         Health::ALL.iter().map(|health| self.of(*health)).sum()
@@ -364,14 +385,7 @@ impl HealthCounts {
 impl FromIterator<Health> for HealthCounts {
     fn from_iter<I: IntoIterator<Item = Health>>(healths: I) -> Self {
         let mut counts = Self::default();
-        for health in healths {
-            match health {
-                Health::Up => counts.up += 1,
-                Health::Degraded => counts.degraded += 1,
-                Health::Unknown => counts.unknown += 1,
-                Health::Down => counts.down += 1,
-            }
-        }
+        healths.into_iter().for_each(|health| counts.add(health));
         counts
     }
 }
@@ -428,9 +442,13 @@ impl Overview {
             && self.impairments == other.impairments
             && self.environments.len() == other.environments.len()
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
-                a.name == b.name
-                    && a.hosts.len() == b.hosts.len()
-                    && a.hosts.iter().zip(&b.hosts).all(|(a, b)| a.equals_except_times(b))
+                let same_host = |(a, b): (&Snapshot<HostOverview>, &Snapshot<HostOverview>)| {
+                    Snapshot::ptr_eq(a, b) || a.equals_except_times(b)
+                };
+                Snapshot::ptr_eq(a, b)
+                    || a.name == b.name
+                        && a.hosts.len() == b.hosts.len()
+                        && a.hosts.iter().zip(&b.hosts).all(same_host)
             })
     }
 }
@@ -438,7 +456,7 @@ impl Overview {
 impl Overview {
     /// Returns the number of instances that plans stopped on purpose.
     pub fn planned_stops(&self) -> usize {
-        self.environments.iter().map(EnvironmentOverview::planned_stops).sum()
+        self.environments.iter().map(|environment| environment.planned_stops()).sum()
     }
 }
 
@@ -527,17 +545,17 @@ mod tests {
         };
         let overview = Overview {
             generated_at: Timestamp::UNIX_EPOCH,
-            environments: vec![EnvironmentOverview {
+            environments: vec![Snapshot::new(EnvironmentOverview {
                 name: "DEV".into(),
                 health: Health::Degraded,
-                hosts: vec![HostOverview {
+                hosts: vec![Snapshot::new(HostOverview {
                     name: "c9t21193".into(),
                     role: Some("main-analytic".into()),
                     health: Health::Degraded,
                     reachable: true,
                     scanned_at: Some(Timestamp::UNIX_EPOCH),
                     error: None,
-                    instances: vec![InstanceOverview {
+                    instances: vec![Snapshot::new(InstanceOverview {
                         state: Some(State::Running),
                         processes: vec![Process {
                             user: "spark".to_owned(),
@@ -561,7 +579,7 @@ mod tests {
                         has_log: true,
                         since: Some(Timestamp::UNIX_EPOCH),
                         ..InstanceOverview::new("processor gyroscope", Health::Degraded)
-                    }],
+                    })],
                     agent: Some(AgentOverview {
                         version: "0.1.0".to_owned(),
                         watch: WatchStatus {
@@ -604,8 +622,8 @@ mod tests {
                         by: Requester { user: "ann".to_owned(), address: String::new() },
                     }),
                     impairments: vec![Impairment::new(ImpairedPart::Clock, "2 h ahead")],
-                }],
-            }],
+                })],
+            })],
             config_digest: "abc".to_owned(),
             config_error: None,
             impairments: vec![Impairment::starting(

@@ -161,6 +161,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::action::Requester;
+    use crate::snapshot::Snapshot;
 
     pub(crate) fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
@@ -182,7 +183,7 @@ pub(crate) mod tests {
             reachable,
             scanned_at: None,
             error,
-            instances,
+            instances: instances.into_iter().map(Snapshot::new).collect(),
             agent: None,
             usage: None,
             maintenance: None,
@@ -191,10 +192,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn overview(hosts: Vec<HostOverview>) -> Overview {
+        let hosts = hosts.into_iter().map(Snapshot::new).collect();
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,
-            environments: vec![environment],
+            environments: vec![environment.into()],
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOverview};
+use rta_shared::snapshot::Snapshot;
 
 use super::{GraphLane, LanePlace};
 
@@ -50,7 +51,7 @@ pub(super) fn assign_lanes(environment: &EnvironmentOverview) -> LaneAssignment 
     LaneAssignment { lanes, lane_of: of }
 }
 
-fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> HealthCounts {
+fn counts<'o>(hosts: impl IntoIterator<Item = &'o Snapshot<HostOverview>>) -> HealthCounts {
     hosts.into_iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
 }
 
@@ -65,7 +66,7 @@ fn individual_hosts(environment: &EnvironmentOverview) -> Vec<bool> {
             *explained.entry(&cause.host).or_default() += 1;
         }
     }
-    let mut bad: Vec<(usize, &HostOverview)> =
+    let mut bad: Vec<(usize, &Snapshot<HostOverview>)> =
         environment.hosts.iter().enumerate().filter(|(_, host)| host.health != Health::Up).collect();
     bad.sort_by_key(|(_, host)| {
         (Reverse(explained.get(&host.name).copied().unwrap_or(0)), Reverse(host.health))

@@ -5,6 +5,7 @@ use rta_shared::config::{Source, load_sources};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::{HostOverview, InstanceOverview, Overview};
 use rta_shared::report::State;
+use rta_shared::snapshot::Snapshot;
 
 use super::*;
 use crate::sample_overview::{instance, sample};
@@ -70,13 +71,13 @@ pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
     for at in 0..hosts {
         let role = if at % 3 == 2 { "store" } else { "run" };
         let _ = write!(text, "[[environment.host]]\nname = \"h{at}\"\nrole = \"{role}\"\n");
-        let instances: Vec<InstanceOverview> = components(role)
+        let instances: Vec<Snapshot<InstanceOverview>> = components(role)
             .iter()
-            .map(|component| instance(component, Some(State::Running), Health::Up))
+            .map(|component| instance(component, Some(State::Running), Health::Up).into())
             .collect();
         let (name, role) = (format!("h{at}").as_str().into(), Some(role.into()));
-        let host = HostOverview { name, role, health: Health::Up, instances, ..pattern.clone() };
-        overview.environments[0].hosts.push(host);
+        let host = HostOverview { name, role, health: Health::Up, instances, ..(*pattern).clone() };
+        overview.environments[0].hosts.push(host.into());
     }
     (needs(&text), overview)
 }
@@ -101,13 +102,15 @@ pub(crate) fn entangled() -> (DependencyGraph, Overview) {
         let name = format!("{}{at}", "h".repeat(200));
         let _ = write!(text, "[[environment.host]]\nname = \"{name}\"\ncomponents = ['{bus}', '{app}']\n");
         let instances = [&bus, &app]
-            .map(|component| InstanceOverview {
-                reason: "r".repeat(200),
-                ..instance(component, Some(State::Running), Health::Degraded)
+            .map(|component| {
+                Snapshot::new(InstanceOverview {
+                    reason: "r".repeat(200),
+                    ..instance(component, Some(State::Running), Health::Degraded)
+                })
             })
             .to_vec();
-        let host = HostOverview { name: name.as_str().into(), instances, ..pattern.clone() };
-        overview.environments[0].hosts.push(host);
+        let host = HostOverview { name: name.as_str().into(), instances, ..(*pattern).clone() };
+        overview.environments[0].hosts.push(host.into());
     }
     let root = &overview.environments[0].hosts[0];
     let cause = InstanceId {
@@ -180,13 +183,13 @@ fn trouble_takes_the_whole_way_and_no_other() {
     };
     hosts[0].name = "a".into();
     hosts[0].instances = vec![
-        instance("bus", Some(State::Stopped), Health::Down),
-        because("reader"),
-        because("report"),
-        instance("disk", Some(State::Stopped), Health::Down),
+        instance("bus", Some(State::Stopped), Health::Down).into(),
+        because("reader").into(),
+        because("report").into(),
+        instance("disk", Some(State::Stopped), Health::Down).into(),
     ];
     hosts[1].name = "b".into();
-    hosts[1].instances = vec![instance("disk", Some(State::Running), Health::Up)];
+    hosts[1].instances = vec![instance("disk", Some(State::Running), Health::Up).into()];
     let graph = build_sample_graph(&needs, &overview);
     let troubled: Vec<_> = graph
         .edges
@@ -236,7 +239,9 @@ fn what_is_needed_of_another_environment_is_drawn_with_its_host() {
 fn an_overview_of_another_configuration_is_drawn_as_far_as_both_know() {
     let mut overview = sample();
     overview.environments[0].hosts.remove(0);
-    overview.environments[0].hosts[0].instances.push(instance("new", Some(State::Running), Health::Up));
+    overview.environments[0].hosts[0]
+        .instances
+        .push(instance("new", Some(State::Running), Health::Up).into());
     let graph = build_sample_graph(&sample_needs(), &overview);
     assert_eq!((graph.nodes.len(), graph.edges.len()), (3, 1));
     assert_eq!(

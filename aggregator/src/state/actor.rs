@@ -8,11 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::action::Requester;
 use rta_shared::config::Platform;
-use rta_shared::dependency::DependencyGraph;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::overview::{ComponentAliases, EnvironmentOverview, InstanceId, Overview};
+use rta_shared::overview::{ComponentAliases, InstanceId, Overview};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,14 +20,15 @@ use crate::agent_id::AgentId;
 use crate::certificates;
 use crate::clock::ClockPair;
 use crate::events::EventBus;
-use crate::state::evaluate::evaluate_platform;
-use crate::state::host_state::{AgentUpdate, HostStates};
+use crate::state::evaluate::platform_view::ViewChanges;
+use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
 };
 use crate::state::pending_replies::PendingReplies;
 use crate::state::planned_stops::PlannedStops;
-use crate::state::prerequisites::{PrerequisitesByHost, RemotePrerequisiteIndex};
+use crate::state::platform_state::PlatformState;
+use crate::state::prerequisites::PrerequisitesByHost;
 use crate::state::transitions::{StateChange, TransitionTracker, Transitions};
 use crate::store::{EventStoreHandle, HostOrInstance};
 use crate::usage::UsageHistory;
@@ -42,9 +42,11 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 const INBOX_CAPACITY: usize = 1024;
 /// Maximum number of messages that are handled before the next evaluation.
 const MAX_BATCH: usize = 256;
-/// Maximum pause between two overviews. A change is published at once, unless an overview was published just
-/// before: then it waits as long as that one took to make. The steps of a large plan share overviews in this
-/// way.
+/// Minimum time between two overviews. A change is published at once, unless an overview was published just
+/// before: many changes at once, such as the steps of a large plan, share overviews in this way.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum pause after an overview. It lasts as long as that one took to make, so that half of the time is
+/// left for the messages.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum time between two checks for ended maintenance: clocks can be set.
 const MAINTENANCE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -111,19 +113,20 @@ pub(crate) fn create_state_actor(
 ) -> (StateInbox, PublishedState, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
     let store = events.store().clone();
-    let graph = DependencyGraph::new(&platform);
     let now = ClockPair::now();
-    let mut state_actor = StateActor {
-        remote_prerequisites: RemotePrerequisiteIndex::new(&platform, &graph),
-        graph,
-        host_states: HostStates::for_agents(agents.into_iter()),
+    let state = PlatformState::new(
         platform,
+        agents,
+        ActiveMaintenance::new(store.maintenance(), store.maintained_hosts()),
+        PlannedStops::new(store.planned_stops()),
+        TransitionTracker::new(store.known_values(), store.health_changes()),
+    );
+    let mut state_actor = StateActor {
+        aliases: ComponentAliases::list(state.platform()),
+        state,
         config_error: None,
-        maintenance: ActiveMaintenance::new(store.maintenance(), store.maintained_hosts()),
         maintenance_sender: watch::Sender::default(),
         prerequisite_sender: watch::Sender::default(),
-        planned_stops: PlannedStops::new(store.planned_stops()),
-        transitions: TransitionTracker::new(store.known_values(), store.health_changes()),
         usage_history: UsageHistory::default(),
         store_error: store.watch_error(),
         store_error_since: None,
@@ -139,10 +142,10 @@ pub(crate) fn create_state_actor(
     state_actor.end_expired_maintenance(Timestamp::now());
     state_actor.publish_maintenance();
     let maintenance = state_actor.maintenance_sender.subscribe();
-    let (first, transitions) = state_actor.build_overview();
-    state_actor.publish_transitions(transitions, first.generated_at);
-    state_actor.publish_prerequisites(&first);
+    let (first, changes) = state_actor.build_overview();
+    let generated_at = first.generated_at;
     let (publisher, overview) = watch::channel(Arc::new(first));
+    state_actor.publish_changes(changes, generated_at);
     let usage = state_actor.usage_history.clone();
     let prerequisites = state_actor.prerequisite_sender.subscribe();
     (
@@ -153,17 +156,11 @@ pub(crate) fn create_state_actor(
 }
 
 struct StateActor {
-    platform: Arc<Platform>,
-    graph: DependencyGraph,
-    host_states: HostStates,
+    state: PlatformState,
+    aliases: Vec<ComponentAliases>,
     config_error: Option<String>,
-    maintenance: ActiveMaintenance,
     maintenance_sender: watch::Sender<MaintenanceSnapshot>,
-    /// Remote prerequisites that each agent needs to know.
-    remote_prerequisites: RemotePrerequisiteIndex,
     prerequisite_sender: watch::Sender<PrerequisitesByHost>,
-    planned_stops: PlannedStops,
-    transitions: TransitionTracker,
     usage_history: UsageHistory,
     events: EventBus,
     store: EventStoreHandle,
@@ -182,24 +179,18 @@ struct StateActor {
 
 impl StateActor {
     /// Returns the overview, and its differences from the one before.
-    fn build_overview(&mut self) -> (Overview, Transitions) {
-        let platform = Arc::clone(&self.platform);
+    fn build_overview(&mut self) -> (Overview, ViewChanges) {
         let now = self.check_clock();
-        let mut environments = evaluate_platform(&platform, &self.graph, self.host_states.hosts());
-        self.maintenance.apply_to(&mut environments);
-        let ended = self.planned_stops.apply_to(&mut environments, self.last_clock.at, now);
-        ended.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
-        let transitions = self.transitions.track(&mut environments, &platform.digest, now);
-        let impairments = self.collect_impairments(&environments, now);
+        let changes = self.state.update(self.last_clock);
         let overview = Overview {
             generated_at: now,
-            environments,
-            config_digest: platform.digest.clone(),
+            environments: self.state.view().environments().to_vec(),
+            config_digest: self.state.platform().digest.clone(),
             config_error: self.config_error.clone(),
-            impairments,
-            aliases: ComponentAliases::list(&platform),
+            impairments: self.collect_impairments(now),
+            aliases: self.aliases.clone(),
         };
-        (overview, transitions)
+        (overview, changes)
     }
 
     /// Reads the clock. If it was set since the last reading, shifts the stored times, so that ages stay the
@@ -208,9 +199,7 @@ impl StateActor {
         let now = ClockPair::now();
         if let Some(step) = self.last_clock.step_until(now) {
             tracing::warn!(seconds = step.as_secs(), "this host's clock was set");
-            self.host_states.shift_clock(step);
-            self.transitions.shift_clock(step, self.started_at);
-            self.planned_stops.shift_clock(step, self.started_at);
+            self.state.shift_clock(step, self.started_at);
             self.started_at = self.started_at.checked_add(step).unwrap_or(self.started_at);
         }
         self.last_clock = now;
@@ -218,11 +207,7 @@ impl StateActor {
     }
 
     /// Returns all impairments of the aggregator itself, the most severe first.
-    fn collect_impairments(
-        &mut self,
-        environments: &[EnvironmentOverview],
-        now: Timestamp,
-    ) -> Vec<Impairment> {
+    fn collect_impairments(&mut self, now: Timestamp) -> Vec<Impairment> {
         let mut all: Vec<Impairment> = self.impairments.values().flatten().cloned().collect();
         all.extend(self.own_impairments.all());
         let record_error = self.store_error.borrow().clone();
@@ -237,19 +222,16 @@ impl StateActor {
             let message = format!("the aggregator refused a new configuration: {first}");
             all.push(Impairment::new(ImpairedPart::Configuration, message));
         }
-        all.extend(certificates::agent_impairment(environments, now));
+        all.extend(certificates::agent_impairment(self.state.view().certificate_ends(), now));
         all.sort();
         all
     }
 
     fn replace_platform(&mut self, platform: Arc<Platform>, agents: Vec<AgentId>) {
-        let graph = DependencyGraph::new(&platform);
-        self.remote_prerequisites = RemotePrerequisiteIndex::new(&platform, &graph);
-        self.graph = graph;
-        self.host_states = std::mem::take(&mut self.host_states).with_agents(agents.into_iter());
-        self.platform = platform;
+        self.usage_history.follow_platform(&platform);
+        self.aliases = ComponentAliases::list(&platform);
+        self.state.replace_platform(platform, agents);
         self.config_error = None;
-        self.maintenance.follow_platform(&self.platform);
         self.drop_removed();
     }
 
@@ -259,16 +241,17 @@ impl StateActor {
         let changed = match change {
             MaintenanceChange::Begin(mut new) => {
                 // The configuration may have changed since the request was made.
-                new.retain(|one| is_configured(&self.platform, one));
-                self.maintenance.begin(&new);
+                new.retain(|one| is_configured(self.state.platform(), one));
+                self.state.begin_maintenance(&new);
                 new.iter().for_each(|one| self.events.publish(begin_event(one)));
                 new
             }
             MaintenanceChange::End(places, by) => {
-                let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
+                let ended =
+                    self.state.end_maintenance(|one| places.iter().any(|place| is_ended_by(one, place)));
                 let now = Timestamp::now();
                 ended.iter().for_each(|one| self.events.publish(end_event(one, now, "", Some(&by))));
-                is_settled = self.maintenance.mark_known(places.into_iter().map(|place| place.host));
+                is_settled = self.state.mark_maintenance_known(places.into_iter().map(|place| place.host));
                 ended
             }
         };
@@ -286,15 +269,15 @@ impl StateActor {
     /// Ends maintenance and planned stops of what was removed from the configuration: nobody could name it
     /// any more.
     fn drop_removed(&mut self) {
-        let removed = self.planned_stops.drop_removed(&self.graph);
+        let removed = self.state.drop_removed_stops();
         removed.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
-        let platform = Arc::clone(&self.platform);
+        let platform = Arc::clone(self.state.platform());
         let why = "it is not in the configuration any more";
         self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&platform, one));
     }
 
     fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
-        let ended = self.maintenance.end(is_it);
+        let ended = self.state.end_maintenance(is_it);
         ended.iter().for_each(|one| self.events.publish(end_event(one, now, why, None)));
         if !ended.is_empty() {
             self.publish_maintenance();
@@ -303,25 +286,14 @@ impl StateActor {
     }
 
     fn publish_maintenance(&self) {
-        let known = self.maintenance.known();
+        let known = self.state.maintenance().known();
         self.store.record_maintenance(known.all().to_vec());
         self.maintenance_sender.send_replace(Arc::new(known.clone()));
     }
 
-    fn publish_prerequisites(&self, overview: &Overview) {
-        let standing = self.remote_prerequisites.readiness(overview);
-        self.prerequisite_sender.send_if_modified(|told| {
-            let is_news = **told != standing;
-            if is_news {
-                *told = Arc::new(standing);
-            }
-            is_news
-        });
-    }
-
     /// Returns the time until the next check for ended maintenance, at most [`MAINTENANCE_CHECK_INTERVAL`].
     fn next_maintenance_check(&self) -> Option<Duration> {
-        let left = self.maintenance.next_end()?.duration_since(Timestamp::now());
+        let left = self.state.maintenance().next_end()?.duration_since(Timestamp::now());
         Some(Duration::try_from(left).unwrap_or_default().min(MAINTENANCE_CHECK_INTERVAL))
     }
 
@@ -333,7 +305,6 @@ impl StateActor {
         let mut scan_times = tokio::time::interval(SCAN_TIME_INTERVAL);
         scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        let mut only_times_changed = false;
         let mut pending = PendingReplies::default();
         let mut rest_until = Instant::now();
         let mut record_error = self.store_error.clone();
@@ -350,8 +321,8 @@ impl StateActor {
                     for message in batch.drain(..) {
                         match message {
                             StateMessage::AgentUpdate(agent, update) => {
-                                pending.changed |= self.host_states.apply_update(agent, update);
-                                only_times_changed = true;
+                                pending.changed |= self.state.apply_update(agent, update);
+                                pending.times_changed = true;
                             }
                             StateMessage::ReplacePlatform(platform, agents) => {
                                 self.replace_platform(platform, agents);
@@ -371,78 +342,78 @@ impl StateActor {
                             }
                             StateMessage::AddPlannedStop(id, stop, update) => {
                                 if let Some((agent, update)) = update {
-                                    self.host_states.apply_update(agent, update);
+                                    self.state.apply_update(agent, update);
                                 }
                                 self.store.record_planned_stop(id.clone(), Some(stop.clone()));
-                                self.planned_stops.add(id, stop);
+                                self.state.add_planned_stop(id, stop, ClockPair::now());
                                 pending.changed = true;
                             }
                             StateMessage::Flush(done) => pending.flush_replies.push(done),
                         }
                     }
-                    match pending.needs_overview(only_times_changed) {
+                    match pending.needs_overview() {
                         true if Instant::now() < rest_until => {}
-                        true => {
-                            rest_until = self.publish_and_pause(&publisher);
-                            only_times_changed = false;
-                            pending.send_replies();
-                        }
-                        false => pending.send_replies(),
+                        true => rest_until = self.publish_and_pause(&publisher, &mut pending),
+                        false => pending.send_flush_replies(),
                     }
                 }
-                () = tokio::time::sleep_until(rest_until), if pending.needs_overview(only_times_changed) => {
-                    rest_until = self.publish_and_pause(&publisher);
-                    only_times_changed = false;
-                    pending.send_replies();
+                () = tokio::time::sleep_until(rest_until), if pending.needs_overview() => {
+                    rest_until = self.publish_and_pause(&publisher, &mut pending);
                 }
                 Ok(()) = record_error.changed() => {
-                    self.publish(&publisher);
+                    rest_until = self.publish_and_pause(&publisher, &mut pending);
                     if self.store_error.borrow().is_none() {
                         // Changes may have been lost meanwhile; the current states are valid from now on.
-                        self.store.record_samples(Timestamp::now(), self.transitions.timeline_states());
+                        self.store.record_samples(Timestamp::now(), self.state.timeline_states());
                     }
                 }
-                Ok(()) = own_impairments.changed() => self.publish(&publisher),
+                Ok(()) = own_impairments.changed() => {
+                    rest_until = self.publish_and_pause(&publisher, &mut pending);
+                }
                 _ = beat.tick() => {
                     self.heartbeat.beat();
                     // A reader measures ages from the time of the overview, so it must be recent.
                     if self.last_clock.at.elapsed() >= HEARTBEAT_INTERVAL {
-                        self.publish(&publisher);
+                        rest_until = self.publish_and_pause(&publisher, &mut pending);
                     }
                 }
                 () = tokio::time::sleep(holds.unwrap_or(MAINTENANCE_CHECK_INTERVAL)), if holds.is_some() => {
                     if self.end_expired_maintenance(Timestamp::now()) {
-                        self.publish(&publisher);
+                        rest_until = self.publish_and_pause(&publisher, &mut pending);
                     }
                 }
-                _ = scan_times.tick(), if only_times_changed => {
-                    rest_until = self.publish_and_pause(&publisher);
-                    only_times_changed = false;
-                    pending.send_replies();
+                _ = scan_times.tick(), if pending.times_changed => {
+                    rest_until = self.publish_and_pause(&publisher, &mut pending);
                 }
             }
         }
     }
 
-    /// Publishes an overview. Returns the time until which the next one waits for further changes.
-    fn publish_and_pause(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
+    /// Publishes an overview and answers those who wait for it. Returns the time until which the next one waits
+    /// for further changes.
+    fn publish_and_pause(
+        &mut self,
+        publisher: &watch::Sender<Arc<Overview>>,
+        pending: &mut PendingReplies,
+    ) -> Instant {
         let began = Instant::now();
-        self.publish(publisher);
+        let (overview, changes) = self.build_overview();
+        let generated_at = overview.generated_at;
+        publisher.send_replace(Arc::new(overview));
+        self.publish_changes(changes, generated_at);
+        pending.send_replies();
         let ended = Instant::now();
-        ended + (ended - began).min(MAX_PAUSE)
+        (began + PUBLISH_INTERVAL).max(ended + (ended - began).min(MAX_PAUSE))
     }
 
-    fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {
-        let (overview, transitions) = self.build_overview();
-        let overview = Arc::new(overview);
-        publisher.send_replace(Arc::clone(&overview));
-        self.publish_prerequisites(&overview);
-        self.publish_transitions(transitions, overview.generated_at);
-        self.usage_history.record_usage(&overview);
-    }
-
-    /// Logs and records the differences of an overview that was made at this time.
-    fn publish_transitions(&self, transitions: Transitions, at: Timestamp) {
+    /// Publishes, logs and records the changes of an overview that was made at this time.
+    fn publish_changes(&mut self, changes: ViewChanges, at: Timestamp) {
+        let prerequisites = self.state.take_prerequisite_changes();
+        self.prerequisite_sender.send_if_modified(|known| prerequisites.apply_to(known));
+        let hosts = changes.hosts.iter().map(|host| self.state.view().host(*host));
+        self.usage_history.record_usage(hosts, at);
+        let ViewChanges { ended_stops, transitions, .. } = changes;
+        ended_stops.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
         let Transitions { changes, events, first_values, samples } = transitions;
         changes.iter().for_each(StateChange::log);
         events.into_iter().for_each(|event| self.events.publish(event));

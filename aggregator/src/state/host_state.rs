@@ -52,11 +52,11 @@ impl HostStates {
         after
     }
 
-    /// Applies an update; drops it if the agent's host was removed. Returns true if the update can affect
-    /// anything but times and usage.
-    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> bool {
-        let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
-        known.is_some_and(|known| known.apply_update(update))
+    /// Applies an update; drops it if the agent's host was removed. Returns the position of the host, and true
+    /// if the update can affect anything but times and usage.
+    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> Option<(usize, bool)> {
+        let at = *self.positions.get(&agent)?;
+        Some((at, self.hosts.get_mut(at)?.apply_update(update)))
     }
 
     /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
@@ -231,16 +231,29 @@ impl HostState {
         }
     }
 
-    /// Returns the agent's report of a component, or the reason why there is none as `Err`.
-    pub(crate) fn component_report(&self, host: &Name, component: &Name) -> Result<&ComponentReport, String> {
+    /// Returns the agent's report of a component, or the reason why there is none as `Err`. `at` is the position
+    /// of the component in the configuration, and with the same configuration in the report too.
+    pub(crate) fn component_report(
+        &self,
+        host: &Name,
+        component: &Name,
+        at: usize,
+    ) -> Result<&ComponentReport, String> {
         match (&self.freshness, &self.report) {
             (Freshness::Lost(_), _) => Err(format!("the agent on {host} does not answer")),
             (Freshness::NeverReported, _) | (_, None) => Err(format!("the agent on {host} has not answered yet")),
             (Freshness::Fresh, Some(report)) => match &report.components {
                 Err(_) => Err(format!("the agent on {host} cannot see its processes")),
-                Ok(components) => components.iter().find(|seen| seen.component == *component).ok_or_else(|| {
-                    format!("the agent on {host} does not know this component; its configuration is another one")
-                }),
+                Ok(components) => components
+                    .get(at)
+                    .into_iter()
+                    .chain(components)
+                    .find(|seen| seen.component == *component)
+                    .ok_or_else(|| {
+                        format!(
+                            "the agent on {host} does not know this component; its configuration is another one"
+                        )
+                    }),
             },
         }
     }
@@ -263,16 +276,16 @@ mod tests {
         let [a, b, c, replaced] = [(); 4].map(|()| AgentId::new_unique());
         let mut host_states = HostStates::for_agents([a, b, c].into_iter());
         for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
-            assert!(host_states.apply_update(agent, lost(reason)));
+            assert!(host_states.apply_update(agent, lost(reason)).is_some_and(|(_, is_new)| is_new));
         }
         // The host of a is removed, b gets another address, c moves to the front.
         let mut host_states = host_states.with_agents([c, replaced].into_iter());
         assert_eq!(errors(&host_states), [Some("c"), None]);
         for gone in [a, b] {
-            assert!(!host_states.apply_update(gone, lost("late")));
+            assert_eq!(host_states.apply_update(gone, lost("late")), None);
         }
         assert_eq!(errors(&host_states), [Some("c"), None]);
-        assert!(host_states.apply_update(replaced, lost("new")));
+        assert_eq!(host_states.apply_update(replaced, lost("new")), Some((1, true)));
         assert_eq!(errors(&host_states), [Some("c"), Some("new")]);
     }
 }

@@ -1,6 +1,6 @@
 //! Active maintenance. Pure: the state actor owns it, because the overview shows it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +9,6 @@ use rta_shared::config::Platform;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
-use rta_shared::overview::EnvironmentOverview;
 use rta_shared::selector::{HostRef, NameIndex, Purpose, Selector};
 use tonic::Code;
 
@@ -73,43 +72,52 @@ pub(crate) fn resolve_places(
 
 /// Maintenance that is active now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ActiveMaintenance(KnownMaintenance);
+pub(crate) struct ActiveMaintenance {
+    known: KnownMaintenance,
+    /// Positions in the known maintenance, by host.
+    by_host: HashMap<Name, Vec<usize>>,
+    next_end: Option<Timestamp>,
+}
 
 impl ActiveMaintenance {
     /// Creates the maintenance `all`; that of `hosts` is known.
     pub(crate) fn new(all: Vec<Maintenance>, hosts: HashSet<Name>) -> Self {
-        Self(KnownMaintenance { all, hosts })
+        let mut active = Self { known: KnownMaintenance { all, hosts }, ..Self::default() };
+        active.update_index();
+        active
     }
 
     pub(crate) fn known(&self) -> &KnownMaintenance {
-        &self.0
+        &self.known
     }
 
     /// Begins maintenance; each replaces that of the same instance or host.
     pub(crate) fn begin(&mut self, new: &[Maintenance]) {
         let same = |a: &Maintenance, b: &Maintenance| a.host == b.host && a.component == b.component;
-        self.0.all.retain(|old| !new.iter().any(|new| same(new, old)));
-        self.0.all.extend_from_slice(new);
-        self.0.hosts.extend(new.iter().map(|one| one.host.clone()));
+        self.known.all.retain(|old| !new.iter().any(|new| same(new, old)));
+        self.known.all.extend_from_slice(new);
+        self.known.hosts.extend(new.iter().map(|one| one.host.clone()));
+        self.update_index();
     }
 
     /// Ends and returns the maintenance for which `is_over` returns true.
     pub(crate) fn end(&mut self, is_over: impl Fn(&Maintenance) -> bool) -> Vec<Maintenance> {
-        let ended: Vec<Maintenance> = self.0.all.extract_if(.., |one| is_over(one)).collect();
-        self.0.hosts.extend(ended.iter().map(|one| one.host.clone()));
+        let ended: Vec<Maintenance> = self.known.all.extract_if(.., |one| is_over(one)).collect();
+        self.known.hosts.extend(ended.iter().map(|one| one.host.clone()));
+        self.update_index();
         ended
     }
 
     /// Marks the maintenance of these hosts as known. Returns true if that of any host was unknown.
     pub(crate) fn mark_known(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
-        let before = self.0.hosts.len();
-        self.0.hosts.extend(hosts);
-        self.0.hosts.len() > before
+        let before = self.known.hosts.len();
+        self.known.hosts.extend(hosts);
+        self.known.hosts.len() > before
     }
 
     /// Moves hosts to the environments that `platform` has them in.
     pub(crate) fn follow_platform(&mut self, platform: &Platform) {
-        for one in &mut self.0.all {
+        for one in &mut self.known.all {
             if let Some(host) = platform.hosts().find(|host| host.name == one.host) {
                 one.environment = host.environment.clone();
             }
@@ -118,25 +126,30 @@ impl ActiveMaintenance {
 
     /// Returns the next end by expiry.
     pub(crate) fn next_end(&self) -> Option<Timestamp> {
-        self.0.all.iter().filter_map(|one| one.until).min()
+        self.next_end
     }
 
-    /// Sets the maintenance in the overview: of an instance its own, or else that of its host.
-    pub(crate) fn apply_to(&self, environments: &mut [EnvironmentOverview]) {
-        let all = &self.0.all;
-        if all.is_empty() {
-            return;
+    /// Returns the maintenance of a whole host.
+    pub(crate) fn of_whole_host(&self, host: &Name) -> Option<&Maintenance> {
+        self.of_host(host).find(|one| one.component.is_none())
+    }
+
+    /// Returns the maintenance of an instance itself; that of its host applies too.
+    pub(crate) fn of_instance(&self, host: &Name, component: &Name) -> Option<&Maintenance> {
+        self.of_host(host).find(|one| one.component.as_ref() == Some(component))
+    }
+
+    fn of_host(&self, host: &Name) -> impl Iterator<Item = &Maintenance> {
+        let positions = self.by_host.get(host).into_iter().flatten();
+        positions.filter_map(|at| self.known.all.get(*at))
+    }
+
+    fn update_index(&mut self) {
+        self.by_host.clear();
+        for (at, one) in self.known.all.iter().enumerate() {
+            self.by_host.entry(one.host.clone()).or_default().push(at);
         }
-        for host in environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
-            host.maintenance =
-                all.iter().find(|one| one.host == host.name && one.component.is_none()).cloned();
-            for instance in &mut host.instances {
-                let own = all
-                    .iter()
-                    .find(|one| one.host == host.name && one.component.as_ref() == Some(&instance.component));
-                instance.maintenance = own.or(host.maintenance.as_ref()).cloned();
-            }
-        }
+        self.next_end = self.known.all.iter().filter_map(|one| one.until).min();
     }
 }
 
@@ -220,7 +233,6 @@ mod tests {
     use rta_shared::config::{Source, load_sources};
 
     use super::*;
-    use crate::sample_overview::sample;
 
     fn platform() -> Platform {
         let text = r#"
@@ -316,23 +328,21 @@ mod tests {
     }
 
     #[test]
-    fn the_overview_shows_an_instances_own_before_its_hosts() {
-        let mut environments = sample().environments;
+    fn maintenance_is_found_by_host_and_component() {
         let mut current = ActiveMaintenance::default();
         current.begin(&[maintenance("c9t21193", None, None)]);
         current.begin(&[maintenance("c2t08978", Some("Novelty Detector"), Some(5))]);
-        current.apply_to(&mut environments);
-        let told: Vec<_> = environments[0]
-            .hosts
+        let reason = |one: Option<&Maintenance>| one.map(|one| one.reason.clone());
+        let told: Vec<_> = [("c9t21193", "kafka"), ("c2t08978", "novelty detector"), ("c2t08978", "kafka")]
             .iter()
-            .map(|host| {
-                let reason = |one: &Option<Maintenance>| one.as_ref().map(|one| one.reason.clone());
-                (reason(&host.maintenance), reason(&host.instances[0].maintenance))
+            .map(|(host, component)| {
+                let (host, component) = ((*host).into(), (*component).into());
+                (reason(current.of_whole_host(&host)), reason(current.of_instance(&host, &component)))
             })
             .collect();
         let whole = Some("c9t21193 None".to_owned());
         let own = Some("c2t08978 Some(5)".to_owned());
-        assert_eq!(told, [(whole.clone(), whole), (None, own), (None, None)]);
+        assert_eq!(told, [(whole, None), (None, own), (None, None)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `actor` | the state actor |
 //! | `host_state` | the state of the hosts as reported |
+//! | `platform_state` | the state of the platform with its last evaluation |
 //! | `evaluate` | evaluation: the rules from reports to health |
 //! | `single_host` | the same rules on one host alone, for `rta local` |
 //! | `transitions` | the state before: what differs between two overviews, and the events to record of that |
@@ -19,7 +20,10 @@ pub(crate) mod host_state;
 pub(crate) mod maintenance;
 mod pending_replies;
 mod planned_stops;
+mod platform_state;
 pub(crate) mod prerequisites;
+#[cfg(test)]
+mod properties;
 pub(crate) mod single_host;
 mod state_since;
 mod transitions;

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 pub(crate) struct PendingReplies {
     /// True if anything but times changed.
     pub(crate) changed: bool,
+    /// True if times changed.
+    pub(crate) times_changed: bool,
     pub(crate) flush_replies: Vec<oneshot::Sender<()>>,
     /// Answers with the affected maintenance.
     pub(crate) maintenance_replies: Vec<(oneshot::Sender<Vec<Maintenance>>, Vec<Maintenance>)>,
@@ -15,16 +17,21 @@ pub(crate) struct PendingReplies {
 
 impl PendingReplies {
     /// Returns true if an overview has to be published before the callers are answered.
-    pub(crate) fn needs_overview(&self, only_times_changed: bool) -> bool {
-        self.changed || (only_times_changed && !self.flush_replies.is_empty())
+    pub(crate) fn needs_overview(&self) -> bool {
+        self.changed || (self.times_changed && !self.flush_replies.is_empty())
     }
 
-    /// Answers the waiting callers after the overview was published. Receivers may be gone.
-    pub(crate) fn send_replies(&mut self) {
-        self.changed = false;
+    /// Answers the callers of a flush: the published overview contains everything. Receivers may be gone.
+    pub(crate) fn send_flush_replies(&mut self) {
         for done in self.flush_replies.drain(..) {
             let _ = done.send(());
         }
+    }
+
+    /// Answers all waiting callers after an overview was published. Receivers may be gone.
+    pub(crate) fn send_replies(&mut self) {
+        (self.changed, self.times_changed) = (false, false);
+        self.send_flush_replies();
         for (done, what) in self.maintenance_replies.drain(..) {
             let _ = done.send(what);
         }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
-use rta_shared::overview::{EnvironmentOverview, InstanceId};
+use rta_shared::overview::{InstanceId, InstanceOverview};
 use rta_shared::planned_stop::PlannedStop;
 
 /// Time after a stop within which a report that does not show it may be older than the stop.
@@ -37,9 +37,9 @@ impl PlannedStops {
         stops
     }
 
-    /// Adds a stop of an instance by a plan.
-    pub(crate) fn add(&mut self, id: InstanceId, stop: PlannedStop) {
-        self.insert(id, stop, Some(Instant::now()));
+    /// Adds a stop of an instance by a plan, made at `now`.
+    pub(crate) fn add(&mut self, id: InstanceId, stop: PlannedStop, now: Instant) {
+        self.insert(id, stop, Some(now));
     }
 
     fn insert(&mut self, id: InstanceId, stop: PlannedStop, unseen_since: Option<Instant>) {
@@ -48,56 +48,46 @@ impl PlannedStops {
         of_host.push(TrackedStop { id, stop, unseen_since });
     }
 
-    /// Sets the stops in an evaluation made at `now`, which is `wall` by this host's clock. Returns the instances that
-    /// run or are being started again; their stops are removed.
+    /// Returns the hosts with stops that a report has yet to show: time alone can end these.
+    pub(crate) fn unseen_hosts(&self) -> impl Iterator<Item = &Name> {
+        let is_unseen = |of_host: &[TrackedStop]| of_host.iter().any(|held| held.unseen_since.is_some());
+        self.0.iter().filter(move |(_, of_host)| is_unseen(of_host)).map(|(host, _)| host)
+    }
+
+    /// Sets the stop of an instance that was evaluated at `now`, which is `wall` by this host's clock. If the
+    /// instance runs or is being started again, removes the stop and returns the instance.
     pub(crate) fn apply_to(
         &mut self,
-        environments: &mut [EnvironmentOverview],
+        id: &InstanceId,
+        instance: &mut InstanceOverview,
         now: Instant,
         wall: Timestamp,
-    ) -> Vec<InstanceId> {
-        let mut ended = Vec::new();
-        if self.0.is_empty() {
-            return ended;
-        }
-        for environment in environments {
-            for host in &mut environment.hosts {
-                let Some(of_host) = self.0.get_mut(&host.name) else { continue };
-                for instance in &mut host.instances {
-                    let is_it = |held: &TrackedStop| {
-                        held.id.component == instance.component && held.id.environment == environment.name
-                    };
-                    let Some(at) = of_host.iter().position(is_it) else { continue };
-                    let held = &mut of_host[at];
-                    let cause = instance.down_cause.as_ref();
-                    match instance.state {
-                        Some(state)
-                            if state.is_stopped()
-                                && cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall)) =>
-                        {
-                            ended.push(of_host.swap_remove(at).id);
-                        }
-                        Some(state) if state.is_stopped() => {
-                            held.unseen_since = None;
-                            let own =
-                                cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
-                            instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
-                            instance.stopped_by = Some(held.stop.clone());
-                        }
-                        Some(state) if state.is_started() => {
-                            let may_be_older = |since| now.saturating_duration_since(since) < REPORT_DELAY;
-                            if !held.unseen_since.is_some_and(may_be_older) {
-                                ended.push(of_host.swap_remove(at).id);
-                            }
-                        }
-                        // The state is unknown, or the instance is being stopped again.
-                        Some(_) | None => {}
-                    }
+    ) -> Option<InstanceId> {
+        let of_host = self.0.get_mut(&id.host)?;
+        let at = of_host.iter().position(|held| held.id == *id)?;
+        let held = &mut of_host[at];
+        let cause = instance.down_cause.as_ref();
+        let is_over = match instance.state {
+            Some(state) if state.is_stopped() => {
+                let is_over = cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall));
+                if !is_over {
+                    held.unseen_since = None;
+                    let own = cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
+                    instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
+                    instance.stopped_by = Some(held.stop.clone());
                 }
-                if of_host.is_empty() {
-                    self.0.remove(&host.name);
-                }
+                is_over
             }
+            Some(state) if state.is_started() => {
+                let may_be_older = |since| now.saturating_duration_since(since) < REPORT_DELAY;
+                !held.unseen_since.is_some_and(may_be_older)
+            }
+            // The state is unknown, or the instance is being stopped again.
+            Some(_) | None => false,
+        };
+        let ended = is_over.then(|| of_host.swap_remove(at).id);
+        if of_host.is_empty() {
+            self.0.remove(&id.host);
         }
         ended
     }
@@ -155,7 +145,7 @@ mod tests {
     use rta_shared::report::State;
 
     use super::*;
-    use crate::sample_overview::{instance, sample};
+    use crate::sample_overview::instance;
 
     /// A time after every stop of these tests.
     fn wall() -> Timestamp {
@@ -164,22 +154,13 @@ mod tests {
 
     #[test]
     fn stop_is_told_until_the_instance_runs_again() {
-        let mut environments = sample().environments;
-        let host = &mut environments[0].hosts[0];
-        let id = InstanceId {
-            environment: "DEV".into(),
-            host: host.name.clone(),
-            component: host.instances[0].component.clone(),
-        };
+        let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
         let noted = Instant::now();
         let show = |stops: &mut PlannedStops, state, health, now: Instant| {
-            let mut shown = environments.clone();
-            let instance = &mut shown[0].hosts[0].instances[0];
-            instance.state = Some(state);
-            instance.health = health;
-            instance.reason = "it is not running; it also lacks zoo".to_owned();
-            let ended = stops.apply_to(&mut shown, now, wall());
-            (shown[0].hosts[0].instances[0].clone(), ended)
+            let mut shown = instance("app", Some(state), health);
+            shown.reason = "it is not running; it also lacks zoo".to_owned();
+            let ended = stops.apply_to(&id, &mut shown, now, wall());
+            (shown, ended)
         };
         let stop = PlannedStop {
             plan: 5,
@@ -192,9 +173,9 @@ mod tests {
         assert_eq!(shown.reason, "stopped by ann (plan 5); it also lacks zoo");
         let later = Timestamp::from_second(120).unwrap();
         assert_eq!(shown.reason_at(later), "stopped by ann 2 min ago (plan 5); it also lacks zoo");
-        assert!(ended.is_empty());
+        assert_eq!(ended, None);
         let (shown, ended) = show(&mut stops, State::Running, Health::Up, noted);
-        assert_eq!((shown.stopped_by, ended), (None, vec![id]));
+        assert_eq!((shown.stopped_by, ended), (None, Some(id.clone())));
         // A later end by itself is no stop by the plan.
         let (shown, _) = show(&mut stops, State::Stopped, Health::Down, noted);
         assert_eq!(shown.stopped_by, None);
@@ -206,23 +187,17 @@ mod tests {
         let at = Timestamp::from_second(1_000).unwrap();
         let holds_at = |kind, seconds_later: i64, at| {
             let stop = PlannedStop { plan: 5, by: Requester::default(), at };
-            let mut environment = sample().environments.swap_remove(0);
-            environment.hosts.truncate(1);
-            environment.hosts[0].name = "h".into();
             let mut down = instance("app", Some(State::Stopped), Health::Down);
             let at = Timestamp::from_second(1_000 + seconds_later).unwrap();
             let cause = DownCause { at, kind, last_log_line: None };
             down.reason = format!("{cause}; it also lacks zoo");
             down.down_cause = Some(cause);
-            environment.hosts[0].instances = vec![down];
             let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
-            let mut environments = vec![environment];
-            let ended = stops.apply_to(&mut environments, Instant::now(), wall());
-            let instance = environments.remove(0).hosts.remove(0).instances.remove(0);
-            assert_eq!(ended.is_empty(), instance.stopped_by.is_some());
+            let ended = stops.apply_to(&id, &mut down, Instant::now(), wall());
+            assert_eq!(ended.is_none(), down.stopped_by.is_some());
             let reason = "stopped by somebody (plan 5); it also lacks zoo";
-            assert_eq!(instance.reason == reason, ended.is_empty(), "{}", instance.reason);
-            ended.is_empty()
+            assert_eq!(down.reason == reason, ended.is_none(), "{}", down.reason);
+            ended.is_none()
         };
         let holds = |kind, seconds_later| holds_at(kind, seconds_later, at);
         let killed = || DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
@@ -247,23 +222,21 @@ mod tests {
     fn report_from_before_the_stop_does_not_end_it() {
         let id = || InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
         let stop = PlannedStop { plan: 5, by: Requester::default(), at: Timestamp::UNIX_EPOCH };
-        let shown = |state| {
-            let mut environment = sample().environments.swap_remove(0);
-            environment.hosts.truncate(1);
-            environment.hosts[0].name = "h".into();
-            environment.hosts[0].instances = vec![instance("app", Some(state), Health::Up)];
-            vec![environment]
-        };
         let mut stops = PlannedStops::default();
-        stops.add(id(), stop);
         let now = Instant::now();
-        assert!(stops.apply_to(&mut shown(State::Running), now, wall()).is_empty());
-        let mut seen = shown(State::Stopped);
-        assert!(stops.apply_to(&mut seen, now, wall()).is_empty());
-        assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
-        assert_eq!(stops.apply_to(&mut shown(State::Starting), now, wall()), [id()]);
+        stops.add(id(), stop, now);
+        let show = |stops: &mut PlannedStops, state, now| {
+            let mut shown = instance("app", Some(state), Health::Up);
+            let ended = stops.apply_to(&id(), &mut shown, now, wall());
+            (ended, shown.stopped_by.is_some())
+        };
+        assert_eq!(show(&mut stops, State::Running, now), (None, false));
+        assert_eq!(stops.unseen_hosts().collect::<Vec<_>>(), ["h"]);
+        assert_eq!(show(&mut stops, State::Stopped, now), (None, true));
+        assert_eq!(stops.unseen_hosts().count(), 0);
+        assert_eq!(show(&mut stops, State::Starting, now), (Some(id()), false));
         // If no report shows the stop in time, an unobserved start followed it.
-        stops.add(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
-        assert_eq!(stops.apply_to(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
+        stops.add(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH }, now);
+        assert_eq!(show(&mut stops, State::Running, now + 2 * REPORT_DELAY), (Some(id()), false));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rta_shared::config::{Platform, RestartWhen};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::name::Name;
-use rta_shared::overview::Overview;
+use rta_shared::overview::{HostOverview, InstanceId, InstanceOverview};
 use rta_shared::prerequisite::{Readiness, RemotePrerequisite};
 
 /// Readiness of the remote prerequisites, for each host that has any.
@@ -15,15 +15,44 @@ pub(crate) type PrerequisitesByHost = Arc<HashMap<Name, Vec<RemotePrerequisite>>
 /// Remote prerequisites that each host's agent needs to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RemotePrerequisiteIndex {
-    /// Positions in the graph, for each host that has any.
-    by_host: Vec<(Name, Vec<usize>)>,
-    /// Union of all these positions.
-    positions: HashSet<usize>,
+    /// Prerequisites of each host that has any.
+    by_host: Vec<(Name, Vec<RemotePrerequisite>)>,
+    /// Places in these lists, by the instance's position in the graph.
+    places: HashMap<usize, Vec<(usize, usize)>>,
+    /// Hosts whose lists have changed; `None`: every host.
+    changed: Option<BTreeSet<usize>>,
+}
+
+/// Prerequisites of the hosts for which they have changed.
+#[derive(Debug)]
+pub(crate) struct PrerequisiteChanges {
+    /// True if `hosts` has every host that has any.
+    is_all: bool,
+    hosts: Vec<(Name, Vec<RemotePrerequisite>)>,
+}
+
+impl PrerequisiteChanges {
+    /// Applies the changes. Returns true if there were any.
+    pub(crate) fn apply_to(self, known: &mut PrerequisitesByHost) -> bool {
+        if self.is_all {
+            let all: HashMap<_, _> = self.hosts.into_iter().collect();
+            let is_new = **known != all;
+            if is_new {
+                *known = Arc::new(all);
+            }
+            return is_new;
+        }
+        let is_new = !self.hosts.is_empty();
+        if is_new {
+            Arc::make_mut(known).extend(self.hosts);
+        }
+        is_new
+    }
 }
 
 impl RemotePrerequisiteIndex {
     /// Collects the remote prerequisites of everything that agents start automatically; `graph` is that of
-    /// `platform`.
+    /// `platform`. Nothing is known of them yet.
     pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
         let restarted: HashSet<&Name> = platform
             .components
@@ -31,7 +60,7 @@ impl RemotePrerequisiteIndex {
             .filter(|component| component.start.is_some() && component.restart.when != RestartWhen::Never)
             .map(|component| &component.name)
             .collect();
-        let mut of_hosts: Vec<(Name, Vec<usize>)> = Vec::new();
+        let mut index = Self::default();
         let mut at = 0;
         for host in platform.hosts() {
             let mut needed = BTreeSet::new();
@@ -42,39 +71,53 @@ impl RemotePrerequisiteIndex {
                 }
                 at += 1;
             }
-            if !needed.is_empty() {
-                of_hosts.push((host.name.clone(), needed.into_iter().collect()));
+            if needed.is_empty() {
+                continue;
             }
+            for (within, position) in needed.iter().enumerate() {
+                index.places.entry(*position).or_default().push((index.by_host.len(), within));
+            }
+            let unknown = |position: &usize| {
+                let InstanceId { host, component, .. } = graph.id(*position).clone();
+                RemotePrerequisite { host, component, readiness: Readiness::Unknown }
+            };
+            index.by_host.push((host.name.clone(), needed.iter().map(unknown).collect()));
         }
-        let wanted = of_hosts.iter().flat_map(|(_, needed)| needed).copied().collect();
-        Self { by_host: of_hosts, positions: wanted }
+        index
     }
 
-    /// Returns their readiness by `overview`, which must be of the same platform.
-    pub(crate) fn readiness(&self, overview: &Overview) -> HashMap<Name, Vec<RemotePrerequisite>> {
-        if self.by_host.is_empty() {
-            return HashMap::new();
+    /// Updates the readiness of the instance at a position of the graph.
+    pub(crate) fn update(&mut self, at: usize, host: &HostOverview, instance: &InstanceOverview) {
+        let Some(places) = self.places.get(&at) else { return };
+        // The state of an unreachable host is out of date.
+        let state = instance.state.filter(|_| host.reachable);
+        let readiness = Readiness::from_state(state, instance.probe.as_ref());
+        for (list, within) in places {
+            let known = &mut self.by_host[*list].1[*within];
+            if known.readiness != readiness {
+                known.readiness = readiness;
+                self.changed.iter_mut().for_each(|changed| changed.extend([*list]));
+            }
         }
-        let instances = overview.instances().enumerate().filter(|(at, _)| self.positions.contains(at));
-        let known: HashMap<usize, RemotePrerequisite> = instances
-            .map(|(at, located)| {
-                let instance = located.instance;
-                // The state of an unreachable host is out of date.
-                let state = instance.state.filter(|_| located.host.reachable);
-                let readiness = Readiness::from_state(state, instance.probe.as_ref());
-                let (host, component) = (located.host.name.clone(), instance.component.clone());
-                (at, RemotePrerequisite { host, component, readiness })
-            })
-            .collect();
-        let of_host = |needed: &[usize]| needed.iter().filter_map(|at| known.get(at).cloned()).collect();
-        self.by_host.iter().map(|(host, needed)| (host.clone(), of_host(needed))).collect()
+    }
+
+    /// Returns the prerequisites of the hosts for which they have changed since the last time; of every host the
+    /// first time.
+    pub(crate) fn take_changes(&mut self) -> PrerequisiteChanges {
+        match self.changed.replace(BTreeSet::new()) {
+            None => PrerequisiteChanges { is_all: true, hosts: self.by_host.clone() },
+            Some(changed) => {
+                let hosts = changed.into_iter().map(|at| self.by_host[at].clone()).collect();
+                PrerequisiteChanges { is_all: false, hosts }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rta_shared::config::{Source, load_sources};
+    use rta_shared::overview::EnvironmentOverview;
     use rta_shared::report::State;
 
     use super::*;
@@ -113,31 +156,36 @@ mod tests {
         let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
         let platform = load_sources(&[source]).unwrap();
         let graph = DependencyGraph::new(&platform);
-        let needs = RemotePrerequisiteIndex::new(&platform, &graph);
+        let mut needs = RemotePrerequisiteIndex::new(&platform, &graph);
         let unheard = vec![HostState::default(); 3];
-        let mut overview = Overview {
-            generated_at: Timestamp::UNIX_EPOCH,
-            environments: evaluate_platform(&platform, &graph, &unheard),
-            config_digest: String::new(),
-            config_error: None,
-            impairments: vec![],
-            aliases: vec![],
-        };
-        let told = |overview: &Overview| {
-            let told = needs.readiness(overview);
-            assert_eq!(told.keys().collect::<Vec<_>>(), [&Name::from("w1")]);
+        let mut environment = evaluate_platform(&platform, &graph, &unheard).remove(0);
+        let told = |told: &[RemotePrerequisite]| {
             let one =
                 |one: &RemotePrerequisite| (one.host.to_string(), one.component.to_string(), one.readiness);
-            told["w1"].iter().map(one).collect::<Vec<_>>()
+            told.iter().map(one).collect::<Vec<_>>()
         };
         let kafka = |host: &str, readiness| (host.to_owned(), "kafka".to_owned(), readiness);
-        assert_eq!(told(&overview), [kafka("k1", Readiness::Unknown), kafka("k2", Readiness::Unknown)]);
+        let mut known = PrerequisitesByHost::default();
+        assert!(needs.take_changes().apply_to(&mut known));
+        assert_eq!(known.keys().collect::<Vec<_>>(), [&Name::from("w1")]);
+        assert_eq!(told(&known["w1"]), [kafka("k1", Readiness::Unknown), kafka("k2", Readiness::Unknown)]);
+        let mut update = |environment: &EnvironmentOverview| {
+            for (at, host) in [(3, 1), (5, 2)] {
+                let host = &environment.hosts[host];
+                needs.update(at, host, &host.instances[0]);
+            }
+            let is_new = needs.take_changes().apply_to(&mut known);
+            is_new.then(|| told(&known["w1"]))
+        };
+        assert_eq!(update(&environment), None);
         for (host, state) in [(1, State::Running), (2, State::Stopped)] {
-            overview.environments[0].hosts[host].reachable = true;
-            overview.environments[0].hosts[host].instances[0].state = Some(state);
+            environment.hosts[host].reachable = true;
+            environment.hosts[host].instances[0].state = Some(state);
         }
-        assert_eq!(told(&overview), [kafka("k1", Readiness::Ready), kafka("k2", Readiness::NotReady)]);
-        overview.environments[0].hosts[1].reachable = false;
-        assert_eq!(told(&overview)[0].2, Readiness::Unknown);
+        let seen = |first| Some(vec![kafka("k1", first), kafka("k2", Readiness::NotReady)]);
+        assert_eq!(update(&environment), seen(Readiness::Ready));
+        assert_eq!(update(&environment), None);
+        environment.hosts[1].reachable = false;
+        assert_eq!(update(&environment), seen(Readiness::Unknown));
     }
 }

@@ -36,9 +36,10 @@ impl HealthPeriod {
     }
 
     /// Applies the health of an evaluation made at `now`. Returns its start if known.
+    /// Another evaluation with the same health changes nothing.
     pub(super) fn update(&mut self, health: Health, now: Timestamp) -> Option<Timestamp> {
         let since = match (self.current, self.last_known) {
-            (Some((before, since)), _) if before == health => since,
+            (Some((before, since)), _) if before == health => return since,
             // The instance was unknown in between.
             (None | Some((Health::Unknown, _)), Some((known, since))) if known == health => Some(since),
             // The first known state may have begun long before.

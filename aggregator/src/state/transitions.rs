@@ -1,4 +1,4 @@
-//! Memory of the state before: compares each evaluation with the one before it. Pure.
+//! Memory of the state before: compares what is evaluated with its evaluation before. Pure.
 //!
 //! The log, the events, the time of the last health change and the timelines all follow from the comparison.
 //! Events alone do not suffice for a timeline: neither the first state of an instance is an event, nor a change
@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
 use rta_shared::sanitize::printable;
+use rta_shared::snapshot::Snapshot;
 
 use crate::state::state_since::HealthPeriod;
 use crate::store::HostOrInstance;
@@ -19,8 +20,6 @@ use crate::timeline::TimelineState;
 /// of the aggregator, so that a change in the meantime is recorded once, and an unchanged value is not recorded.
 #[derive(Debug, Default)]
 pub(crate) struct TransitionTracker {
-    /// Configuration of the last evaluation; `None` before the first.
-    config_digest: Option<String>,
     /// Hosts and instances in the configuration's order, which is that of an evaluation.
     hosts: Vec<TrackedHost>,
     instances: Vec<TrackedInstance>,
@@ -110,34 +109,32 @@ impl TransitionTracker {
         Self { absent: known.into_iter().map(earlier).collect(), earlier_changes, ..Self::default() }
     }
 
-    /// Compares an evaluation made at `now` under a configuration with the one before it. Sets the times of the
-    /// last health changes.
-    pub(crate) fn track(
+    /// Compares the host at a position with its last evaluation. This one was made at `now`.
+    pub(crate) fn track_host(
         &mut self,
-        environments: &mut [EnvironmentOverview],
-        config_digest: &str,
+        at: usize,
+        host: &HostOverview,
         now: Timestamp,
-    ) -> Transitions {
-        let mut transitions = Transitions::default();
-        // With an unchanged configuration the positions match. This shortcut matters, since every evaluation is
-        // compared.
-        if self.config_digest.as_deref() != Some(config_digest) {
-            self.follow_config(environments, &mut transitions);
-            self.config_digest = Some(config_digest.to_owned());
+        transitions: &mut Transitions,
+    ) {
+        if let Some(tracked) = self.hosts.get_mut(at) {
+            tracked.track(host, now, transitions);
         }
-        let hosts = environments.iter().flat_map(|environment| &environment.hosts);
-        for (tracked, host) in self.hosts.iter_mut().zip(hosts) {
-            tracked.track(host, now, &mut transitions);
+    }
+
+    /// Compares the instance at a position with its last evaluation. This one was made at `now`. Sets the time
+    /// of the last health change. To leave out an instance that has not changed makes no difference.
+    pub(crate) fn track_instance(
+        &mut self,
+        at: usize,
+        instance: &mut InstanceOverview,
+        is_host_known: bool,
+        now: Timestamp,
+        transitions: &mut Transitions,
+    ) {
+        if let Some(tracked) = self.instances.get_mut(at) {
+            tracked.track(instance, is_host_known, now, transitions);
         }
-        let hosts = environments.iter_mut().flat_map(|environment| &mut environment.hosts);
-        let instances = hosts.flat_map(|host| {
-            let is_host_known = host.reachable && host.error.is_none();
-            host.instances.iter_mut().map(move |instance| (instance, is_host_known))
-        });
-        for (tracked, (instance, is_host_known)) in self.instances.iter_mut().zip(instances) {
-            tracked.track(instance, is_host_known, now, &mut transitions);
-        }
-        transitions
     }
 
     /// Returns the timeline states of all instances.
@@ -150,8 +147,12 @@ impl TransitionTracker {
         self.instances.iter_mut().for_each(|tracked| tracked.period.shift_clock(step, began));
     }
 
-    /// Brings hosts and instances into the order of an evaluation under another configuration.
-    fn follow_config(&mut self, environments: &[EnvironmentOverview], transitions: &mut Transitions) {
+    /// Brings hosts and instances into the order of the evaluations under another configuration. Returns the
+    /// samples of the removed instances.
+    pub(crate) fn follow_config(
+        &mut self,
+        environments: &[Snapshot<EnvironmentOverview>],
+    ) -> Vec<(InstanceId, TimelineState)> {
         let hosts = std::mem::take(&mut self.hosts).into_iter();
         let mut hosts: HashMap<HostOrInstance, TrackedHost> =
             hosts.map(|tracked| (tracked.place.clone(), tracked)).collect();
@@ -185,10 +186,11 @@ impl TransitionTracker {
         }
         let hosts = hosts.into_values().filter_map(|tracked| Some((tracked.place, tracked.known?)));
         self.absent.extend(hosts);
-        for (id, tracked) in instances {
+        let removed = instances.into_iter().map(|(id, tracked)| {
             self.absent.extend(tracked.known.map(|known| (instance_place(&id), known)));
-            transitions.samples.push((id, TimelineState::NotRecorded));
-        }
+            (id, TimelineState::NotRecorded)
+        });
+        removed.collect()
     }
 }
 
@@ -363,8 +365,25 @@ mod tests {
     use crate::sample_overview::sample;
 
     fn track(tracker: &mut TransitionTracker, overview: &Overview) -> Transitions {
-        let mut environments = overview.environments.clone();
-        tracker.track(&mut environments, &overview.config_digest, Timestamp::UNIX_EPOCH)
+        track_at(tracker, &mut overview.clone(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn track_at(tracker: &mut TransitionTracker, overview: &mut Overview, now: Timestamp) -> Transitions {
+        let samples = tracker.follow_config(&overview.environments);
+        let mut transitions = Transitions { samples, ..Transitions::default() };
+        let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+        for (at, host) in hosts.enumerate() {
+            tracker.track_host(at, host, now, &mut transitions);
+        }
+        let hosts = overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts);
+        let mut at = 0..;
+        for host in hosts {
+            let is_host_known = host.reachable && host.error.is_none();
+            for (instance, at) in host.instances.iter_mut().zip(&mut at) {
+                tracker.track_instance(at, instance, is_host_known, now, &mut transitions);
+            }
+        }
+        transitions
     }
 
     /// Tracks an overview. Returns the first values and the events.
@@ -583,7 +602,7 @@ mod tests {
         let mut tracker = TransitionTracker::new(HashMap::new(), changes);
         let mut overview = sample();
         let mut since = |overview: &mut Overview| {
-            tracker.track(&mut overview.environments, "a", now);
+            track_at(&mut tracker, overview, now);
             overview.environments[0].hosts[0].instances[0].since
         };
         assert_eq!(since(&mut overview), Some(earlier));

@@ -147,6 +147,7 @@ mod tests {
     use rta_shared::probe::{ProbeReport, ProbeState};
     use rta_shared::process::{Process, ProcessId};
     use rta_shared::report::{State, WatchMode, WatchStatus};
+    use rta_shared::snapshot::Snapshot;
     use rta_shared::unit::UnitReport;
     use rta_shared::usage::ProcessUsage;
 
@@ -231,7 +232,7 @@ mod tests {
             reachable: true,
             scanned_at: Some(before(12)),
             error: None,
-            instances: vec![processor, quiet],
+            instances: vec![processor.into(), quiet.into()],
             agent: Some(agent),
             usage: Some(usage),
             maintenance: None,
@@ -239,11 +240,11 @@ mod tests {
         };
         Overview {
             generated_at: now(),
-            environments: vec![EnvironmentOverview {
+            environments: vec![Snapshot::new(EnvironmentOverview {
                 name: "DEV".into(),
                 health: Health::Degraded,
-                hosts: vec![host],
-            }],
+                hosts: vec![host.into()],
+            })],
             config_digest: "abc".to_owned(),
             config_error: None,
             impairments: vec![],

@@ -55,7 +55,7 @@ fn agent_warnings(overview: &Overview) -> Vec<String> {
     let mut lines = Vec::new();
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     let all: Vec<(&HostOverview, &Impairment)> =
-        hosts.flat_map(|host| host.impairments.iter().map(move |one| (host, one))).collect();
+        hosts.flat_map(|host| host.impairments.iter().map(move |one| (&**host, one))).collect();
     for part in ImpairedPart::ALL {
         let of_part: Vec<_> = all.iter().filter(|(_, one)| one.part == part && needs_warning(one)).collect();
         for (host, impairment) in of_part.iter().take(MAX_NAMED_HOSTS) {

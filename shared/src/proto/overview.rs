@@ -14,6 +14,7 @@ use crate::overview::{
 use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::Process;
+use crate::snapshot::Snapshot;
 use crate::usage::HostUsage;
 
 impl From<Health> for v1::Health {
@@ -164,7 +165,7 @@ impl From<&HostOverview> for v1::HostOverview {
             reachable: host.reachable,
             scanned_at: host.scanned_at.map(to_wire_time),
             error: host.error.clone().unwrap_or_default(),
-            instances: host.instances.iter().map(Into::into).collect(),
+            instances: host.instances.iter().map(|instance| (&**instance).into()).collect(),
             agent: host.agent.as_ref().map(Into::into),
             usage: host.usage.as_ref().map(Into::into),
             maintenance: host.maintenance.as_ref().map(Into::into),
@@ -187,7 +188,7 @@ impl TryFrom<v1::HostOverview> for HostOverview {
             instances: host
                 .instances
                 .into_iter()
-                .map(InstanceOverview::try_from)
+                .map(|instance| InstanceOverview::try_from(instance).map(Snapshot::new))
                 .collect::<Result<_, _>>()?,
             agent: host.agent.map(AgentOverview::try_from).transpose()?,
             usage: host.usage.map(HostUsage::try_from).transpose()?,
@@ -225,7 +226,7 @@ impl From<&Overview> for v1::Overview {
                 .map(|environment| v1::EnvironmentOverview {
                     name: environment.name.as_str().to_owned(),
                     health: v1::Health::from(environment.health).into(),
-                    hosts: environment.hosts.iter().map(Into::into).collect(),
+                    hosts: environment.hosts.iter().map(|host| v1::HostOverview::from(&**host)).collect(),
                 })
                 .collect(),
             config_digest: overview.config_digest.clone(),
@@ -241,11 +242,13 @@ impl TryFrom<v1::Overview> for Overview {
 
     fn try_from(overview: v1::Overview) -> Result<Self, ProtocolError> {
         let environments = overview.environments.into_iter().map(|environment| {
-            Ok(EnvironmentOverview {
+            let hosts =
+                environment.hosts.into_iter().map(|host| HostOverview::try_from(host).map(Snapshot::new));
+            Ok(Snapshot::new(EnvironmentOverview {
                 name: Name::from(environment.name),
                 health: health_from_wire(environment.health)?,
-                hosts: environment.hosts.into_iter().map(HostOverview::try_from).collect::<Result<_, _>>()?,
-            })
+                hosts: hosts.collect::<Result<_, _>>()?,
+            }))
         });
         Ok(Self {
             generated_at: from_wire_time(
@@ -310,7 +313,7 @@ mod tests {
             reachable: instance.state.is_some(),
             scanned_at: Some(Timestamp::UNIX_EPOCH),
             error: instance.state.is_none().then(|| "connection refused".to_owned()),
-            instances: vec![instance],
+            instances: vec![instance.into()],
             agent: Some(AgentOverview {
                 version: "0.1.0".to_owned(),
                 watch: WatchStatus {
@@ -334,11 +337,11 @@ mod tests {
         };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,
-            environments: vec![EnvironmentOverview {
+            environments: vec![Snapshot::new(EnvironmentOverview {
                 name: "DEV".into(),
                 health: Health::Unknown,
-                hosts: vec![host("c2t08978", running), host("c9t21193", unknown)],
-            }],
+                hosts: vec![host("c2t08978", running).into(), host("c9t21193", unknown).into()],
+            })],
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
             impairments: vec![Impairment::new(ImpairedPart::Store, "full")],

@@ -7,11 +7,11 @@ use rta_shared::action::{ActionKind, ActionLock, Requester};
 use rta_shared::autostart::Autostart;
 use rta_shared::config::{HostComponent, Part, ProcessCount, RestartRule, Source, StopRule, load_sources};
 use rta_shared::name::Name;
-use rta_shared::overview::Overview;
+use rta_shared::overview::{Health, HostOverview, Overview};
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{
-    ComponentContext, ConfigStatus, Report, ScanFigures, State, WatchMode, WatchStatus,
+    ComponentContext, ComponentReport, ConfigStatus, Report, ScanFigures, State, WatchMode, WatchStatus,
 };
 
 use super::*;
@@ -111,10 +111,10 @@ impl EvaluationFixture {
         (instance.health, instance.reason.clone(), instance.cause.as_ref().map(ToString::to_string))
     }
 
-    fn hosts(&self) -> Vec<HostOverview> {
+    fn hosts(&self) -> Vec<Snapshot<HostOverview>> {
         evaluate_platform(&self.platform, &self.graph, &self.host_states)
             .into_iter()
-            .flat_map(|environment| environment.hosts)
+            .flat_map(|environment| environment.hosts.clone())
             .collect()
     }
 }

@@ -82,10 +82,9 @@ pub(in crate::web) fn stopped_by(
     now: Timestamp,
 ) -> Option<Markup> {
     let root_causes = find_root_causes(overview);
-    let of_plan = |environment| {
-        planned_outages(environment, &root_causes).into_iter().find(|outage| outage.stop.plan == plan)
-    };
-    let outages: Vec<PlannedOutage<'_>> = overview.environments.iter().filter_map(of_plan).collect();
+    let environments = overview.environments.iter();
+    let planned = environments.flat_map(|environment| planned_outages(environment, &root_causes));
+    let outages: Vec<PlannedOutage<'_>> = planned.filter(|outage| outage.stop.plan == plan).collect();
     if outages.is_empty() {
         return None;
     }

@@ -85,14 +85,16 @@ fn find_environment<'o>(
     name: &str,
 ) -> Result<&'o EnvironmentOverview, OperationError> {
     if name.is_empty() {
-        let first = overview.environments.first();
+        let first = overview.environments.first().map(|environment| &**environment);
         return first.ok_or_else(|| not_found("the configuration names no environment yet".to_owned()));
     }
     let selector = Selector { environment: name.to_owned(), ..Selector::default() };
     let index = NameIndex::from(overview);
     let selected = selector.resolve(&index, Purpose::Reading)?.environment;
     let found = overview.environments.iter().find(|environment| selected == Some(&environment.name));
-    found.ok_or_else(|| not_found(format!("environment \"{}\" is not known", quoted_input(name))))
+    found
+        .map(|environment| &**environment)
+        .ok_or_else(|| not_found(format!("environment \"{}\" is not known", quoted_input(name))))
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ mod tests {
             ..instance("c", None, rta_shared::overview::Health::Up)
         };
         overview.environments[0].hosts.truncate(1);
-        overview.environments[0].hosts[0].instances = (0..250).map(component).collect();
+        overview.environments[0].hosts[0].instances = (0..250).map(component).map(Into::into).collect();
         let mut timelines = vec![of(TimelineState::Up, TimelineState::Up); 250];
         timelines[249] = of(TimelineState::Down, TimelineState::Up);
         let shown = HistoryFilter { host: "c9t21193".to_owned(), ..HistoryFilter::default() };

@@ -57,7 +57,7 @@ fn hosts(environment: &EnvironmentOverview, shown: &OverviewContext<'_>, id: &st
     let all: Vec<(&HostOverview, Vec<&InstanceOverview>)> = environment
         .hosts
         .iter()
-        .map(|host| (host, shown.selection.of(host)))
+        .map(|host| (&**host, shown.selection.of(host)))
         .filter(|(_, instances)| !instances.is_empty())
         .collect();
     let is_many = all.len() > MAX_CARDS;

@@ -79,7 +79,7 @@ impl Selection {
             };
             is_well && (is_host || contains(instance.component.as_str()))
         };
-        host.instances.iter().filter(is_shown).collect()
+        host.instances.iter().map(|instance| &**instance).filter(is_shown).collect()
     }
 
     /// Renders the form of the filter.

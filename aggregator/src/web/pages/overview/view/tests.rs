@@ -67,7 +67,7 @@ fn all_up_is_calm() {
     let mut overview = sample();
     let hosts = &mut overview.environments[0].hosts;
     hosts.truncate(1);
-    hosts[0].instances = vec![instance("kafka server", Some(State::Running), Health::Up)];
+    hosts[0].instances = vec![instance("kafka server", Some(State::Running), Health::Up).into()];
     let html = html_of(&overview);
     assert!(html.contains("<h1>Everything is up</h1>") && !html.contains("What is wrong"));
     assert!(!html.contains("http-equiv"));
@@ -171,9 +171,9 @@ fn thousand() -> Overview {
         cause: None,
         parts: vec![],
         probe: None,
-        ..one.clone()
+        ..(*one).clone()
     };
-    host.instances = (0..14).map(component).collect();
+    host.instances = (0..14).map(component).map(Into::into).collect();
     host.health = Health::Up;
     environment.hosts = (0..1000)
         .map(|at| {
@@ -275,7 +275,7 @@ fn failure_beside_a_planned_stop_is_loud() {
         reason: "it is not running".to_owned(),
         ..instance("raw writer", Some(State::Stopped), Health::Down)
     };
-    overview.environments[0].hosts[0].instances.push(failed);
+    overview.environments[0].hosts[0].instances.push(failed.into());
     let html = html_of(&overview);
     for expected in [
         "class=\"verdict down\"><h1>2 down, 1 degraded</h1>",
