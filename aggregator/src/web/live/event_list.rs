@@ -11,7 +11,8 @@ use crate::api::Operations;
 use crate::api::event_watch::EventWatchRequest;
 use crate::operation_error::OperationError;
 use crate::store::LiveEvent;
-use crate::web::pages::events::handler::{EventsQuery, MAX_LISTED};
+use crate::web::pages::events::handler::EventsQuery;
+use crate::web::pages::events::view::MAX_LISTED;
 
 /// Interval between two attempts to read events that cannot be read.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);

@@ -15,12 +15,9 @@ use super::view;
 use crate::api::Operations;
 use crate::api::history::{EventFilter, parse_since};
 use crate::operation_error::OperationError;
-use crate::web::pages::events::view::EventForm;
+use crate::web::pages::events::view::{EventForm, MAX_LISTED};
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
-
-/// Maximum number of events on the page.
-pub(crate) const MAX_LISTED: usize = 200;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]

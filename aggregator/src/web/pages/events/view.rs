@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::overview::{Health, Overview};
 
-use super::handler::MAX_LISTED;
 use crate::operation_error::OperationError;
 use crate::web::address::with_query;
 use crate::web::parts::health::{icon, text};
@@ -14,6 +13,8 @@ use crate::web::parts::layout::PageFrame;
 use crate::web::parts::{config, layout};
 use crate::web::request_context::RequestContext;
 
+/// Maximum number of events on the page.
+pub(in crate::web) const MAX_LISTED: usize = 200;
 /// Periods that the form offers, as parameter and as text.
 const PERIODS: [(&str, &str); 4] =
     [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
