@@ -344,15 +344,15 @@ impl Comparison {
             Step::Reload(index) => self.reload(Arc::clone(index.get(&self.platforms))),
             Step::SetClock(minutes) => {
                 let step = SignedDuration::from_mins(i64::from(*minutes));
-                self.now.wall = self.now.wall + step;
+                self.now.wall += step;
                 self.oracle.host_states.shift_clock(step);
                 self.oracle.transitions.shift_clock(step, self.began);
                 self.oracle.planned_stops.shift_clock(step, self.began);
                 self.state.shift_clock(step, self.began);
-                self.began = self.began + step;
+                self.began += step;
             }
             Step::Wait(seconds) => {
-                self.now.wall = self.now.wall + SignedDuration::from_secs(i64::from(*seconds));
+                self.now.wall += SignedDuration::from_secs(i64::from(*seconds));
                 self.now.at += Duration::from_secs(u64::from(*seconds));
             }
             Step::Compare => self.compare(),
