@@ -12,10 +12,12 @@ use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::ScanFigures;
 use rta_shared::timing::{MAX_AGENT_SILENCE, NOTICE_TIMEOUT, PREREQUISITES_INTERVAL};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
+use crate::state::flapping::STABLE_AFTER;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
 use crate::state::prerequisites::PrerequisitesByHost;
@@ -23,6 +25,15 @@ use crate::state::prerequisites::PrerequisitesByHost;
 /// Delays between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// Maximum delay before an agent is followed again that answers and is lost over and over.
+const MAX_FLAPPING_DELAY: Duration = Duration::from_secs(8);
+
+/// Returns the delay before an agent is followed again whose last `short_streams` streams ended soon: a first
+/// one may be a restart.
+fn flapping_delay(short_streams: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(short_streams.saturating_sub(1));
+    MIN_RECONNECT_DELAY.saturating_mul(doubled).min(MAX_FLAPPING_DELAY)
+}
 
 /// State that is sent to the agents, each the part of its own host.
 #[derive(Clone, Debug)]
@@ -51,15 +62,21 @@ impl AgentClient {
             .with_jitter()
             .without_max_times();
         let mut wait = waits.build();
+        let mut short_streams = 0;
         loop {
             let mut heard = false;
+            let began = Instant::now();
             let reason = self.receive_reports(&mut heard, &tell, notices).await;
             tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
             tell(AgentUpdate::Lost(reason)).await;
-            if heard {
+            let delay = if heard {
                 wait = waits.build();
-            }
-            tokio::time::sleep(wait.next().unwrap_or(MAX_RECONNECT_DELAY)).await;
+                short_streams = if began.elapsed() < STABLE_AFTER { short_streams + 1 } else { 1 };
+                flapping_delay(short_streams)
+            } else {
+                wait.next().unwrap_or(MAX_RECONNECT_DELAY)
+            };
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -222,5 +239,16 @@ impl AgentClient {
             Ok(Err(status)) => Err(self.describe_failure(&status)),
             Ok(Ok(_)) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agent_that_is_lost_over_and_over_is_followed_less_often() {
+        let delays = [1, 2, 3, 7, 8, 1000].map(|streams| flapping_delay(streams).as_millis());
+        assert_eq!(delays, [100, 200, 400, 6400, 8000, 8000]);
     }
 }

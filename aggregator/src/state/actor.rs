@@ -318,10 +318,11 @@ impl StateActor {
                     if taken == 0 {
                         return;
                     }
+                    let now = std::time::Instant::now();
                     for message in batch.drain(..) {
                         match message {
                             StateMessage::AgentUpdate(agent, update) => {
-                                pending.changed |= self.state.apply_update(agent, update);
+                                pending.changed |= self.state.apply_update(agent, update, now);
                                 pending.times_changed = true;
                             }
                             StateMessage::ReplacePlatform(platform, agents) => {
@@ -342,7 +343,7 @@ impl StateActor {
                             }
                             StateMessage::AddPlannedStop(id, stop, update) => {
                                 if let Some((agent, update)) = update {
-                                    self.state.apply_update(agent, update);
+                                    self.state.apply_update(agent, update, now);
                                 }
                                 self.store.record_planned_stop(id.clone(), Some(stop.clone()));
                                 self.state.add_planned_stop(id, stop, ClockPair::now());

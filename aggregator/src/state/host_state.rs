@@ -1,6 +1,7 @@
 //! State of the hosts as reported by their agents.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::impairment::{ImpairedPart, Impairment};
@@ -11,6 +12,7 @@ use rta_shared::usage::HostUsage;
 
 use crate::agent_id::AgentId;
 use crate::clock::{ClockSkew, MessageReceipt};
+use crate::state::flapping::{ContactHistory, FLAPPING_REASON};
 
 /// Update from one agent's task.
 #[derive(Clone, Debug)]
@@ -54,9 +56,14 @@ impl HostStates {
 
     /// Applies an update; drops it if the agent's host was removed. Returns the position of the host, and true
     /// if the update can affect anything but times and usage.
-    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> Option<(usize, bool)> {
+    pub(crate) fn apply_update(
+        &mut self,
+        agent: AgentId,
+        update: AgentUpdate,
+        now: Instant,
+    ) -> Option<(usize, bool)> {
         let at = *self.positions.get(&agent)?;
-        Some((at, self.hosts.get_mut(at)?.apply_update(update)))
+        Some((at, self.hosts.get_mut(at)?.apply_update_at(update, now)))
     }
 
     /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
@@ -79,9 +86,10 @@ pub(crate) struct HostState {
     skew: ClockSkew,
     freshness: Freshness,
     usage: Option<HostUsage>,
+    contact: ContactHistory,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Freshness {
     /// No answer and no failure yet.
     #[default]
@@ -93,6 +101,25 @@ enum Freshness {
 }
 
 impl HostState {
+    /// Applies an update that arrives at `now`. The host of a flapping agent is unknown all the time. Returns
+    /// true if the update can affect anything but times and usage.
+    fn apply_update_at(&mut self, update: AgentUpdate, now: Instant) -> bool {
+        match &update {
+            AgentUpdate::Report(..) | AgentUpdate::Scanned(..) | AgentUpdate::Heartbeat(..) => {
+                self.contact.note_answer();
+            }
+            AgentUpdate::Lost(_) => self.contact.note_loss(now),
+            AgentUpdate::Usage(_) => {}
+        }
+        let before = self.freshness.clone();
+        let is_changed = self.apply_update(update);
+        if !self.contact.update(now) {
+            return is_changed;
+        }
+        self.freshness = Freshness::Lost(FLAPPING_REASON.to_owned());
+        self.freshness != before
+    }
+
     /// Applies an update. Returns true if it can affect anything but times and usage.
     pub(crate) fn apply_update(&mut self, update: AgentUpdate) -> bool {
         match update {
@@ -261,6 +288,10 @@ impl HostState {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rta_shared::report::{ConfigStatus, WatchStatus};
+
     use super::*;
 
     fn lost(reason: &str) -> AgentUpdate {
@@ -275,17 +306,52 @@ mod tests {
     fn knowledge_moves_with_its_agent_and_late_news_reaches_nobody_else() {
         let [a, b, c, replaced] = [(); 4].map(|()| AgentId::new_unique());
         let mut host_states = HostStates::for_agents([a, b, c].into_iter());
+        let now = Instant::now();
         for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
-            assert!(host_states.apply_update(agent, lost(reason)).is_some_and(|(_, is_new)| is_new));
+            assert!(host_states.apply_update(agent, lost(reason), now).is_some_and(|(_, is_new)| is_new));
         }
         // The host of a is removed, b gets another address, c moves to the front.
         let mut host_states = host_states.with_agents([c, replaced].into_iter());
         assert_eq!(errors(&host_states), [Some("c"), None]);
         for gone in [a, b] {
-            assert_eq!(host_states.apply_update(gone, lost("late")), None);
+            assert_eq!(host_states.apply_update(gone, lost("late"), now), None);
         }
         assert_eq!(errors(&host_states), [Some("c"), None]);
-        assert_eq!(host_states.apply_update(replaced, lost("new")), Some((1, true)));
+        assert_eq!(host_states.apply_update(replaced, lost("new"), now), Some((1, true)));
         assert_eq!(errors(&host_states), [Some("c"), Some("new")]);
+    }
+
+    #[test]
+    fn host_of_a_flapping_agent_is_unknown_without_a_break() {
+        let agent = AgentId::new_unique();
+        let mut host_states = HostStates::for_agents([agent].into_iter());
+        let start = Instant::now();
+        let mut send = |update, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            host_states.apply_update(agent, update, now).is_some_and(|(_, is_new)| is_new)
+        };
+        let answer = || AgentUpdate::Report(Box::new(report()), MessageReceipt::now(None));
+        let changes: Vec<bool> =
+            (0..20).flat_map(|at| [send(answer(), at), send(lost("gone"), at)]).collect();
+        // Five losses, the last of which is told as flapping.
+        assert_eq!(changes.iter().filter(|is_new| **is_new).count(), 10);
+        assert!(changes[..10].iter().all(|is_new| *is_new));
+        assert!(!send(answer(), 21) && send(answer(), 30));
+        assert_eq!(errors(&host_states), [None]);
+    }
+
+    fn report() -> Report {
+        let at = Timestamp::UNIX_EPOCH;
+        Report {
+            host: "h".into(),
+            boot_id: String::new(),
+            scan: ScanFigures { scanned_at: at, duration: Duration::ZERO, processes_seen: 1, seen_at: at },
+            components: Ok(vec![]),
+            watch: WatchStatus::scans_only(),
+            config: ConfigStatus::default(),
+            agent_version: String::new(),
+            certificate_ends: None,
+            impairments: vec![],
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! | `actor` | the state actor |
 //! | `host_state` | the state of the hosts as reported |
 //! | `platform_state` | the state of the platform with its last evaluation |
+//! | `flapping` | agents that come and go over and over |
 //! | `evaluate` | evaluation: the rules from reports to health |
 //! | `single_host` | the same rules on one host alone, for `rta local` |
 //! | `transitions` | the state before: what differs between two overviews, and the events to record of that |
@@ -16,6 +17,7 @@
 
 pub(crate) mod actor;
 mod evaluate;
+pub(crate) mod flapping;
 pub(crate) mod host_state;
 pub(crate) mod maintenance;
 mod pending_replies;

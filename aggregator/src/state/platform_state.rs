@@ -1,6 +1,7 @@
 //! State of the platform and its evaluation. Pure: the state actor owns it and performs what follows from it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::config::Platform;
@@ -98,9 +99,10 @@ impl PlatformState {
         self.transitions.timeline_states()
     }
 
-    /// Applies an update of an agent. Returns true if it can affect anything but times and usage.
-    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> bool {
-        match self.host_states.apply_update(agent, update) {
+    /// Applies an update of an agent that arrives at `now`. Returns true if it can affect anything but times and
+    /// usage.
+    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate, now: Instant) -> bool {
+        match self.host_states.apply_update(agent, update, now) {
             None => false,
             Some((host, true)) => {
                 self.stale.add(host);

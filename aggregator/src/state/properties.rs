@@ -387,8 +387,8 @@ impl Comparison {
 
     fn send(&mut self, host: usize, update: &AgentUpdate) {
         let agent = self.agents[&self.host(host).name];
-        self.oracle.host_states.apply_update(agent, update.clone());
-        self.state.apply_update(agent, update.clone());
+        self.oracle.host_states.apply_update(agent, update.clone(), self.now.at);
+        self.state.apply_update(agent, update.clone(), self.now.at);
     }
 
     fn end_maintenance(&mut self, is_over: impl Fn(&Maintenance) -> bool) {
