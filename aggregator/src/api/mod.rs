@@ -4,13 +4,13 @@ pub(crate) mod event_watch;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;
+pub mod refresh;
 mod timelines;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult, Requester};
 use rta_shared::explain::ExplainedPart;
@@ -246,18 +246,12 @@ impl Operations {
         let _ = self.overview.clone().wait_for(|overview| is_ready(overview)).await;
     }
 
-    /// Makes every agent scan now; returns within 5 seconds.
-    pub async fn refresh(&self) -> Arc<Overview> {
-        let inventory = self.inventory();
-        join_all(inventory.agents.iter().map(|agent| self.refresh_host(agent))).await;
-        self.flushed_overview().await
-    }
-
-    async fn refresh_host(&self, agent: &AgentClient) {
-        if let Some(update) = request_scan(agent).await {
-            // The state actor ends only at shutdown.
-            let _ = self.inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await;
-        }
+    /// Makes an agent scan now. Returns true if it did.
+    async fn refresh_host(&self, agent: &AgentClient) -> bool {
+        let Some(update) = request_scan(agent).await else { return false };
+        // The state actor ends only at shutdown.
+        let _ = self.inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await;
+        true
     }
 
     /// Returns an overview that contains every update sent before.
@@ -423,7 +417,10 @@ impl Operations {
                 // One message, so that the same overview shows both.
                 let _ = self.inbox.send(StateMessage::AddPlannedStop(id.clone(), stop, update)).await;
             }
-            false => self.refresh_host(agent).await,
+            false => {
+                // The report that the plan asks for is sent by the stream, too.
+                let _ = self.refresh_host(agent).await;
+            }
         }
         self.flushed_overview().await;
         outcome

@@ -18,6 +18,7 @@ use crate::api::Operations;
 use crate::api::event_watch::EventWatchRequest;
 use crate::api::history::{EventFilter, MaintenanceRequest};
 use crate::api::logs::LogChunk;
+use crate::api::refresh::RefreshResult;
 use crate::auth::grpc::AuthenticatedCaller;
 use crate::operation_error::OperationError;
 use crate::plans::run::PlanRun;
@@ -68,8 +69,13 @@ impl AggregatorService for AggregatorGrpc {
     }
 
     async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
-        let overview = self.operations.refresh().await;
-        Ok(Response::new(v1::RefreshResponse { overview: Some(overview.as_ref().into()) }))
+        let RefreshResult { overview, missing } = self.operations.refresh().await;
+        let missing = missing.into_iter().map(|(environment, host)| v1::MissingHost {
+            environment: environment.as_str().to_owned(),
+            host: host.as_str().to_owned(),
+        });
+        let overview = Some(overview.as_ref().into());
+        Ok(Response::new(v1::RefreshResponse { overview, missing: missing.collect() }))
     }
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {

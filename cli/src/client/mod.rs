@@ -172,10 +172,13 @@ impl AggregatorClient {
         })))
     }
 
-    pub(crate) async fn refresh(&self) -> Result<Overview, CommandFailure> {
+    /// Makes every agent scan now. Returns the overview and the hosts that were not scanned, as
+    /// `ENVIRONMENT/HOST`.
+    pub(crate) async fn refresh(&self) -> Result<(Overview, Vec<String>), CommandFailure> {
         let mut calls = self.calls.clone();
         let response = self.await_response(RESPONSE_TIMEOUT, calls.refresh(v1::RefreshRequest {})).await?;
-        self.parse_overview(response.overview)
+        let missing = response.missing.iter().map(|one| format!("{}/{}", one.environment, one.host));
+        Ok((self.parse_overview(response.overview)?, missing.collect()))
     }
 
     /// Returns the plan for a request without executing it.

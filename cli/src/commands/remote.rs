@@ -18,7 +18,7 @@ use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE
 use crate::output::OutputStyle;
 use crate::output::host_details::host_details;
 use crate::output::instance_table::{instance_table, instance_table_with_users};
-use crate::output::summary::summary;
+use crate::output::summary::{missing_hosts, summary};
 use crate::overview_filter::filter_overview;
 use crate::plan_run::confirm_prompt::TerminalPrompt;
 use crate::plan_run::run_plan;
@@ -71,9 +71,10 @@ pub(crate) async fn run_remote(
         RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,
         RemoteCommand::Logs(arguments) => show_logs(arguments, client, out, &mut io::stderr()).await,
         RemoteCommand::Refresh => {
-            let overview = client.refresh().await?;
+            let (overview, missing) = client.refresh().await?;
             let now = overview.generated_at;
             write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
+            write!(out, "{}", missing_hosts(&missing))?;
             Ok(OK)
         }
     }

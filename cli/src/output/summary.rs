@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rta_shared::format::elapsed;
+use rta_shared::format::{counted, elapsed};
 use rta_shared::overview::{LocatedInstance, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::root_cause::{RootCause, affected_sentence, counts_sentence, find_root_causes};
@@ -34,6 +34,23 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
         let _ = writeln!(text, "To start again {what} plan {plan} stopped: rta start --stopped-by {plan}");
     }
     text + &warnings(overview)
+}
+
+/// Maximum number of hosts that are named as not scanned.
+const MAX_NAMED_HOSTS: usize = 5;
+
+/// Formats the hosts that a refresh did not scan; empty if there are none.
+pub(crate) fn missing_hosts(missing: &[String]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let named: Vec<_> = missing.iter().take(MAX_NAMED_HOSTS).map(|host| printable(host)).collect();
+    let more = match missing.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let hosts = counted(missing.len(), "host");
+    format!("No fresh scan of {hosts}, of which the last known state is shown: {}{more}\n", named.join(", "))
 }
 
 fn cause_line(trouble: &RootCause<'_>, now: Timestamp) -> String {
@@ -68,5 +85,21 @@ fn short_name(other: &LocatedInstance<'_>, trouble: &RootCause<'_>) -> String {
     match other.host.name == trouble.host.name {
         true => component.into_owned(),
         false => format!("{component} on {}", printable(other.host.name.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_were_not_scanned_are_counted_and_some_are_named() {
+        assert_eq!(missing_hosts(&[]), "");
+        let hosts: Vec<String> = (1..=7).map(|at| format!("DEV/h{at}")).collect();
+        assert_eq!(
+            missing_hosts(&hosts),
+            "No fresh scan of 7 hosts, of which the last known state is shown: \
+             DEV/h1, DEV/h2, DEV/h3, DEV/h4, DEV/h5 and 2 more\n"
+        );
     }
 }
