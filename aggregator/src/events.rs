@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::plans::plan_events::PlanEvents;
     use crate::plans::run::tests::plan_begin;
-    use crate::store::{EventQuery, EventStore, LiveEvent, StoreOptions};
+    use crate::store::{EventQuery, EventStore, LiveEvent, StoreLocation, StoreOptions};
 
     fn event(text: &str) -> Event {
         Event::new(Timestamp::now(), EventKind::Aggregator, text.to_owned())
@@ -150,7 +150,10 @@ mod tests {
     #[tokio::test]
     async fn numbers_continue_after_a_restart_and_are_not_reused_after_a_kill() {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+        let options = StoreOptions {
+            location: StoreLocation::Folder(folder.path().to_owned()),
+            ..StoreOptions::default()
+        };
         let record = EventStore::open(&options);
         let bus = EventBus::new(record.handle());
         (1..=3).for_each(|number| bus.publish(event(&number.to_string())));
@@ -173,7 +176,10 @@ mod tests {
     #[tokio::test]
     async fn plan_and_its_events_are_recorded_together() {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+        let options = StoreOptions {
+            location: StoreLocation::Folder(folder.path().to_owned()),
+            ..StoreOptions::default()
+        };
         let record = EventStore::open(&options);
         let bus = EventBus::new(record.handle());
         let mut subscription = bus.subscribe();

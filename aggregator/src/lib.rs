@@ -55,6 +55,9 @@ pub use config_manager::ConfigSource;
 pub use events::EventBus;
 pub use server::{WebOptions, serve};
 pub use state::single_host::evaluate_host;
-pub use store::{EventStore, EventStoreHandle, StoreOptions, UnfinishedPlan};
+pub use store::{
+    CopiedTable, EventStore, EventStoreHandle, PostgresLocation, StoreLocation, StoreOptions, UnfinishedPlan,
+    copy_store, hide_password,
+};
 pub use tls_configs::TlsConfigs;
 pub use web::IpNetwork;

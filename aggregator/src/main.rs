@@ -9,7 +9,10 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::auth::AccessControl;
-use rta_aggregator::{ConfigSource, EventStore, IpNetwork, StoreOptions, TlsConfigs, WebOptions, open_files};
+use rta_aggregator::{
+    ConfigSource, EventStore, IpNetwork, StoreLocation, StoreOptions, TlsConfigs, WebOptions, hide_password,
+    open_files,
+};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
@@ -48,10 +51,14 @@ struct Arguments {
     /// rta/aggregator.sock in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "PATH|none")]
     socket: Option<PathBuf>,
-    /// Data folder for events, maintenance and plans, created if missing. Without it they are kept in memory,
-    /// and lost when the aggregator ends
+    /// Data folder for events, maintenance and plans, created if missing; the same as --store sqlite:DIR.
+    /// Without it they are kept in memory, and lost when the aggregator ends
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Store for events, maintenance and plans: sqlite:DIR, or postgres://USER@HOST/DATABASE. Put a password
+    /// into the variable PGPASSWORD or the file that PGPASSFILE names
+    #[arg(long, value_name = "STORE", conflicts_with = "data", env = "RTA_STORE", hide_env_values = true)]
+    store: Option<String>,
     /// Retention time of events, at least 1h
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_retention)]
     keep: SignedDuration,
@@ -75,7 +82,7 @@ struct Arguments {
     /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Serve a page without buttons. If another aggregator uses the data folder, keep events in memory
+    /// Serve a page without buttons. If another aggregator uses the store, keep events in memory
     /// instead of refusing to start
     #[arg(long)]
     read_only: bool,
@@ -110,6 +117,10 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = hide_password() {
+        print_error(&error);
+        return ExitCode::FAILURE;
+    }
     logging::init(arguments.log_format, "info");
     let shutdown = CancellationToken::new();
     if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
@@ -156,6 +167,7 @@ fn end_now() {
 /// Configuration that is complete before anything is served.
 struct ServerSetup {
     platform: Platform,
+    store: StoreLocation,
     tls_configs: TlsConfigs,
     access: AccessControl,
 }
@@ -183,7 +195,12 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
         // Every client, which may be any user of this host, would act without a name.
         None => AccessControl::without_users(arguments.read_only || !arguments.insecure),
     };
-    Ok(ServerSetup { platform, tls_configs: load_tls_configs(arguments)?, access })
+    let store = match (&arguments.store, &arguments.data) {
+        (Some(store), _) => StoreLocation::parse(store).map_err(|why| format!("--store: {why}"))?,
+        (None, Some(data)) => StoreLocation::Folder(data.clone()),
+        (None, None) => StoreLocation::Memory,
+    };
+    Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access })
 }
 
 fn load_tls_configs(arguments: &Arguments) -> Result<TlsConfigs, String> {
@@ -207,7 +224,7 @@ async fn run(
     prepared: ServerSetup,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerSetup { platform, tls_configs, access } = prepared;
+    let ServerSetup { platform, store, tls_configs, access } = prepared;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
@@ -227,12 +244,12 @@ async fn run(
     let grpc_address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
     let socket = SocketChoice::from(arguments.socket.clone());
     let socket = socket.bind("aggregator").await.map_err(anyhow::Error::msg)?;
-    let options = StoreOptions { data: arguments.data.clone(), retention: arguments.keep };
+    let options = StoreOptions { location: store, retention: arguments.keep };
     let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
     if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
         anyhow::bail!(
-            "{used}. Two aggregators would act and record apart from each other: end that one, give this one a folder of \
-             its own with --data, or start it with --read-only"
+            "{used}. Two aggregators would act and record apart from each other: end that one, give this one a store of \
+             its own with --store, or start it with --read-only"
         );
     }
     // Before readiness is announced, since a signal may follow at once.

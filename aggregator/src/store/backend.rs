@@ -74,6 +74,9 @@ pub(crate) trait Backend: fmt::Debug + Send {
     /// Returns the interval between two calls of [`Backend::is_in_place`]; `None`: none is needed.
     fn check_interval(&self) -> Option<Duration>;
 
+    /// Returns the time until the next attempt to write, after this number of failed ones.
+    fn retry_interval(&self, failures: usize) -> Duration;
+
     /// Returns true if the database is lost when the aggregator ends.
     fn is_in_memory(&self) -> bool;
 }

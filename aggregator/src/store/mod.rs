@@ -2,25 +2,31 @@
 //! plans, active maintenance, planned stops and the last known value of every instance and host.
 //!
 //! One thread owns the database. Callers put commands into a queue and return at once, so that a slow, full
-//! or broken disk delays nobody. The overview shows a failure of the store.
+//! or broken disk, or a server that is lost, delays nobody. The overview shows a failure of the store.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `backend` | the seam between the thread and a database |
 //! | `sqlite` | the backend SQLite |
+//! | `postgres` | the backend PostgreSQL |
+//! | `location` | the location of a database, as an operator writes it |
+//! | `copy` | copying a whole database into an empty one |
 //! | `migrations` | the tables, and their versions |
 //! | `sql` | values, rows and the session that runs a statement |
 //! | `rows` | reads and writes of rows |
-//! | `query` | the filter for events |
+//! | `query` | queries for events and timelines |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `writer` | the thread |
 
 mod backend;
+mod copy;
 mod event_feed;
+mod location;
 mod migrations;
 mod pending_writes;
+mod postgres;
 mod query;
 mod rows;
 mod samples;
@@ -32,7 +38,6 @@ mod writer;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -48,9 +53,11 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
+pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
-pub(crate) use query::{EventQuery, MAX_EVENTS};
-pub(crate) use samples::TimelineRows;
+pub use location::StoreLocation;
+pub use postgres::{PostgresLocation, hide_password};
+pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
 use writer::{StoreCommand, StoreWriter};
 
 use crate::timeline::TimelineState;
@@ -59,7 +66,7 @@ use crate::timeline::TimelineState;
 /// once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is never
 /// rejected: it is small, and made by operators.
 const QUEUE_CAPACITY: usize = 10_000;
-/// Time limit for an answer of the thread: a disk that hangs never answers.
+/// Time limit for an answer of the thread: a disk or server that hangs never answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Plan IDs that are reserved ahead, so that none is used twice if the aggregator is killed.
 const RESERVED_IDS: u64 = 100;
@@ -67,8 +74,8 @@ const RESERVED_IDS: u64 = 100;
 /// Location and retention time of the event store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Data folder, created if missing. `None`: the database is in memory, and lost when the aggregator ends.
-    pub data: Option<PathBuf>,
+    /// Location of the database.
+    pub location: StoreLocation,
     /// Retention time of events.
     pub retention: SignedDuration,
 }
@@ -76,7 +83,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     /// Keeps events in memory, for 90 days.
     fn default() -> Self {
-        Self { data: None, retention: SignedDuration::from_hours(90 * 24) }
+        Self { location: StoreLocation::Memory, retention: SignedDuration::from_hours(90 * 24) }
     }
 }
 
@@ -179,7 +186,7 @@ impl EventStore {
         match tokio::time::timeout(ANSWER_TIMEOUT, closing).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => tracing::error!("the record's thread failed"),
-            Err(_) => tracing::error!("the record could not be written to its end: its disk hangs"),
+            Err(_) => tracing::error!("the record could not be written to its end: its database hangs"),
         }
     }
 }
@@ -355,7 +362,7 @@ impl EventStoreHandle {
         since: Timestamp,
         instance: Option<InstanceId>,
     ) -> Result<TimelineRows, String> {
-        let query = Box::new(samples::TimelineQuery { since, instance });
+        let query = Box::new(query::TimelineQuery { since, instance });
         self.query_thread("times past", |answer| StoreCommand::QueryTimeline(query, answer)).await
     }
 
@@ -373,7 +380,7 @@ impl EventStoreHandle {
             Ok(Ok(found)) => found,
             Ok(Err(_)) => Err(format!("{what} cannot be read: the record has ended")),
             Err(_) => Err(format!(
-                "{what} could not be read within {} s: the disk is slow",
+                "{what} could not be read within {} s: the database is slow",
                 ANSWER_TIMEOUT.as_secs()
             )),
         }
@@ -402,7 +409,7 @@ impl EventStoreHandle {
             let is_new = error.is_none();
             if is_new {
                 let since = Timestamp::now().strftime("%H:%M UTC");
-                *error = Some(format!("events are lost since {since}: the disk is too slow"));
+                *error = Some(format!("events are lost since {since}: the database is too slow"));
             }
             is_new
         });
@@ -430,7 +437,7 @@ impl PlanWritten {
         match tokio::time::timeout(ANSWER_TIMEOUT, self.0).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
-            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
         }
     }
 }

@@ -213,7 +213,7 @@ impl PendingWrites {
         if self.last_event.is_dirty {
             write_number(session, StoredNumber::Event, to_number(self.last_event.value))?;
         }
-        self.samples.write_all(session)?;
+        self.samples.write_all(session, cache)?;
         Ok(last_event)
     }
 

@@ -1,8 +1,13 @@
-//! Filter for events.
+//! Queries for events and timelines.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
+use rta_shared::overview::InstanceId;
+
+use crate::timeline::{RecordingGap, TimelineSample};
 
 /// Maximum number of events in an answer.
 pub(crate) const MAX_EVENTS: usize = 10_000;
@@ -54,4 +59,20 @@ impl EventQuery {
             && fits(self.component.as_ref(), event.component.as_ref())
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
     }
+}
+
+/// Query for the samples needed to reconstruct the state since a moment.
+#[derive(Clone, Debug)]
+pub(crate) struct TimelineQuery {
+    pub(crate) since: Timestamp,
+    /// `None`: all instances.
+    pub(crate) instance: Option<InstanceId>,
+}
+
+/// Recorded samples and gaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TimelineRows {
+    /// Samples of each instance since the requested moment, and the last one before, in recording order.
+    pub(crate) samples: HashMap<InstanceId, Vec<TimelineSample>>,
+    pub(crate) gaps: Vec<RecordingGap>,
 }

@@ -1,11 +1,12 @@
-//! Timeline samples and recording gaps that are pending, and what is asked of them.
+//! Timeline samples and recording gaps that are pending.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::overview::InstanceId;
 
-use super::rows::samples as rows;
+use super::query::{TimelineQuery, TimelineRows};
+use super::rows::{RowCache, samples as rows};
 use super::sql::{SqlSession, StoreError};
 use crate::timeline::{RecordingGap, TimelineSample, TimelineState};
 
@@ -13,22 +14,6 @@ use crate::timeline::{RecordingGap, TimelineSample, TimelineState};
 const MAX_PENDING_SAMPLES: usize = 50_000;
 /// Maximum number of pending gaps while they cannot be written.
 const MAX_PENDING_GAPS: usize = 100;
-
-/// Query for the samples needed to reconstruct the state since a moment.
-#[derive(Clone, Debug)]
-pub(crate) struct TimelineQuery {
-    pub(crate) since: Timestamp,
-    /// `None`: all instances.
-    pub(crate) instance: Option<InstanceId>,
-}
-
-/// Recorded samples and gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TimelineRows {
-    /// Samples of each instance since the requested moment, and the last one before, in recording order.
-    pub(crate) samples: HashMap<InstanceId, Vec<TimelineSample>>,
-    pub(crate) gaps: Vec<RecordingGap>,
-}
 
 /// Pending samples and gaps, and the last state of each instance.
 #[derive(Debug, Default)]
@@ -80,9 +65,13 @@ impl PendingSamples {
     }
 
     /// Writes everything within the caller's transaction.
-    pub(crate) fn write_all(&self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
+    pub(crate) fn write_all(
+        &self,
+        session: &mut dyn SqlSession,
+        cache: &mut RowCache,
+    ) -> Result<(), StoreError> {
         for (instance, sample) in &self.samples {
-            rows::write_sample(session, instance, *sample)?;
+            rows::write_sample(session, cache, instance, *sample)?;
         }
         for gap in &self.gaps {
             rows::write_gap(session, *gap)?;

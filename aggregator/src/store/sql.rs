@@ -15,6 +15,8 @@ pub(crate) enum FailureKind {
     DiskFull,
     /// The database itself is damaged.
     Corrupt,
+    /// The connection with the database is lost.
+    Disconnected,
     /// Any other failure.
     Other,
 }
@@ -139,6 +141,10 @@ pub(crate) type RowSink<'a> = &'a mut dyn FnMut(&dyn SqlRow) -> Result<bool, Sto
 pub(crate) trait SqlSession {
     /// Runs a statement, which is prepared once. Returns the number of rows that it changed.
     fn execute(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<u64, StoreError>;
+
+    /// Runs a statement whose count does not matter, at the latest before the next other call returns. Its
+    /// failure may be returned by that call.
+    fn queue(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<(), StoreError>;
 
     /// Runs a query, which is prepared once, and hands each row to `sink`.
     fn query(&mut self, sql: &str, values: &[SqlValue<'_>], sink: RowSink<'_>) -> Result<(), StoreError>;

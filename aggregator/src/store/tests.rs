@@ -14,7 +14,10 @@ use tokio::sync::watch;
 use super::*;
 use crate::plans::plan_events::PlanEvents;
 
+mod database;
+mod every_backend;
 mod noted;
+mod postgres;
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -29,10 +32,15 @@ struct TestStore {
 }
 
 fn open(data: Option<&Path>) -> TestStore {
+    let location = data.map_or(StoreLocation::Memory, |path| StoreLocation::Folder(path.to_owned()));
+    open_at(location, 1000)
+}
+
+/// Opens a store that keeps one day.
+fn open_at(location: StoreLocation, seconds: i64) -> TestStore {
     let (told, error) = watch::channel(None);
-    let keep = SignedDuration::from_hours(24);
-    let options = StoreOptions { data: data.map(Path::to_owned), retention: keep };
-    let (writer, recovered) = StoreWriter::open(&options, told, at(1000));
+    let options = StoreOptions { location, retention: SignedDuration::from_hours(24) };
+    let (writer, recovered) = StoreWriter::open(&options, told, at(seconds));
     TestStore { writer, recovered, error }
 }
 
@@ -85,53 +93,16 @@ fn files_aside(folder: &TempDir) -> Vec<String> {
     names
 }
 
-#[test]
-fn events_come_back_newest_first_over_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("deep/below");
-    let mut opened = open(Some(&data));
-    let event = Event {
-        by: Some(Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
-        from: Some("up".to_owned()),
-        plan: Some(7),
-        ..health(1, "Kafka  Server", "down")
-    };
-    opened.apply(StoreCommand::AppendEvent(Arc::new(event.clone())));
-    opened.append(2, "later");
-    drop(opened);
-
-    use std::os::unix::fs::PermissionsExt as _;
-    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
-    let mut opened = open(Some(&data));
-    assert_eq!(opened.error(), None);
-    let events = opened.writer.query_events(&EventQuery::default()).unwrap();
-    assert_eq!(events[1], Event { id: 1, ..event });
-    assert_eq!(events[1].component.as_ref().unwrap().as_str(), "Kafka  Server");
-    assert_eq!(texts(events), ["later", "Kafka  Server is down"]);
-}
-
 async fn begin_plan(record: &EventStore) -> Result<(), String> {
     let event = Arc::new(PlanEvents::new(begun(7)).begin_event());
     record.handle().record_plan_begin(&begun(7), &event).wait().await
 }
 
 #[tokio::test]
-async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
-    let record = EventStore::open(&options);
-    assert_eq!(begin_plan(&record).await, Ok(()));
-    // Nothing is closed yet, and another connection sees the plan.
-    let plans = Connection::open(file(&folder)).unwrap();
-    let user: String = plans.query_row("SELECT user FROM plans WHERE id = 7", [], |row| row.get(0)).unwrap();
-    assert_eq!(user, begun(7).by.user);
-    record.close().await;
-}
-
-#[tokio::test]
 async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+    let options =
+        StoreOptions { location: StoreLocation::Folder(folder.path().to_owned()), ..StoreOptions::default() };
     let record = EventStore::open(&options);
     record.handle().flush().await;
     // Makes every write fail.
@@ -141,7 +112,8 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     assert!(why.contains("no such table"), "{why}");
     record.close().await;
 
-    let nowhere = StoreOptions { data: Some("/proc/nowhere".into()), ..StoreOptions::default() };
+    let nowhere =
+        StoreOptions { location: StoreLocation::Folder("/proc/nowhere".into()), ..StoreOptions::default() };
     let record = EventStore::open(&nowhere);
     let why = begin_plan(&record).await.unwrap_err();
     assert!(why.starts_with("events are kept in memory only: "), "{why}");
@@ -151,78 +123,6 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     let record = EventStore::in_memory();
     assert_eq!(begin_plan(&record).await, Ok(()));
     record.close().await;
-}
-
-#[test]
-fn queries_narrow_and_page() {
-    let mut opened = open(None);
-    for (seconds, component) in [(1, "kafka"), (2, "spark"), (3, "kafka"), (4, "kafka")] {
-        opened.apply(StoreCommand::AppendEvent(Arc::new(health(seconds, component, "down"))));
-    }
-    opened.append(5, "own");
-    let mut ask = |query: EventQuery| -> Vec<u64> {
-        opened.writer.query_events(&query).unwrap().iter().map(|event| event.id).collect()
-    };
-    let all = EventQuery::default;
-    assert_eq!(ask(all()), [5, 4, 3, 2, 1]);
-    assert_eq!(ask(EventQuery { component: Some("KAFKA".into()), ..all() }), [4, 3, 1]);
-    assert_eq!(ask(EventQuery { host: Some("h1".into()), before: Some(4), limit: 2, ..all() }), [3, 2]);
-    assert_eq!(ask(EventQuery { environment: Some("other".into()), ..all() }), [] as [u64; 0]);
-    assert_eq!(ask(EventQuery { since: Some(at(3)), ..all() }), [5, 4, 3]);
-    assert_eq!(ask(EventQuery { since: Some(at(6)), ..all() }), [] as [u64; 0]);
-    assert_eq!(ask(EventQuery { kinds: vec![EventKind::Aggregator, EventKind::Plan], ..all() }), [5]);
-}
-
-#[test]
-fn an_answer_stays_below_what_a_message_may_hold() {
-    let mut opened = open(None);
-    for _ in 0..1500 {
-        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(START, "x".repeat(1 << 16)))));
-    }
-    opened.writer.write_pending(START);
-    let events =
-        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
-    let size: usize = events.iter().map(|event| event.text.len()).sum();
-    assert!((1..1500).contains(&events.len()) && size < 4 << 20, "{} events, {size}", events.len());
-    assert!(events[0].text.ends_with("x ..."));
-}
-
-#[test]
-fn the_database_itself_refuses_to_change_events() {
-    let folder = tempfile::tempdir().unwrap();
-    open(Some(folder.path())).append(1, "so it was");
-    let database = Connection::open(file(&folder)).unwrap();
-    for forgery in [
-        "UPDATE events SET text = 'otherwise'",
-        "DELETE FROM events",
-        "INSERT OR REPLACE INTO events (id, at, kind, text) VALUES (1, 1, 'aggregator', 'otherwise')",
-    ] {
-        let refused = database.execute(forgery, []).unwrap_err().to_string();
-        assert!(refused.contains("an event is "), "{refused}");
-    }
-    let text: String = database.query_row("SELECT text FROM events", [], |row| row.get(0)).unwrap();
-    assert_eq!(text, "so it was");
-}
-
-#[test]
-fn what_is_older_than_it_is_kept_is_forgotten_piece_by_piece_and_the_rest_is_not() {
-    let mut opened = open(None);
-    for seconds in 0..2500 {
-        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(seconds), "old".to_owned()))));
-    }
-    opened.append(90_000, "new");
-    // One day is kept: at 88,500 s, everything before 2,100 s is too old.
-    let now = at(86_400 + 2100);
-    assert!(opened.writer.delete_batch(now));
-    assert!(opened.writer.delete_batch(now));
-    assert!(!opened.writer.delete_batch(now));
-    let events =
-        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
-    assert_eq!((events.len(), events.last().unwrap().at), (401, at(2100)));
-    // IDs continue.
-    while opened.writer.delete_batch(at(1_000_000)) {}
-    opened.append(1_000_001, "next");
-    assert_eq!(opened.writer.query_events(&EventQuery::default()).unwrap()[0].id, 2502);
 }
 
 fn begun(id: u64) -> PlanStart {
@@ -256,66 +156,6 @@ fn change(step: usize, before: (StepState, &str), state: StepState, text: &str) 
     StoreCommand::ChangeStep(7, Box::new(change), event.map(Arc::new))
 }
 
-#[test]
-fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut opened = open(Some(folder.path()));
-    opened.apply(begin_command());
-    opened.apply(change(0, (StepState::Waiting, ""), StepState::UnderWay, ""));
-    opened.apply(change(0, (StepState::UnderWay, ""), StepState::UnderWay, "SIGTERM was sent"));
-    opened.apply(change(0, (StepState::UnderWay, ""), StepState::Done, "stopped in 1.0 s"));
-    opened.writer.write_pending(at(2));
-    opened.apply(change(1, (StepState::Waiting, ""), StepState::UnderWay, ""));
-    opened.writer.write_pending(at(3));
-    drop(opened);
-
-    let mut opened = open(Some(folder.path()));
-    let found = &opened.recovered.unfinished[0];
-    assert_eq!((opened.recovered.unfinished.len(), &found.begun), (1, &begun(7)));
-    let waiting = || (StepState::Waiting, String::new());
-    assert_eq!(
-        found.states,
-        [(StepState::Done, "stopped in 1.0 s".to_owned()), (StepState::UnderWay, String::new()), waiting()]
-    );
-    assert!(opened.recovered.last_plan >= 7);
-    opened.apply(change(1, (StepState::UnderWay, ""), StepState::Interrupted, "it is being looked at"));
-    opened.apply(change(
-        1,
-        (StepState::Interrupted, "it is being looked at"),
-        StepState::Interrupted,
-        "it is stopped now",
-    ));
-    let end = PlanEnd { at: at(4), done: 1, failed: 0, skipped: 1, interrupted: 1, cancelled: false };
-    opened.apply(StoreCommand::EndPlan(7, end.clone(), Arc::new(PlanEvents::new(begun(7)).end_event(&end))));
-    opened.writer.write_pending(at(4));
-    let told: Vec<String> = opened
-        .writer
-        .query_events(&EventQuery::default())
-        .unwrap()
-        .into_iter()
-        .rev()
-        .map(|event| {
-            let component = event.component.map(|name| name.to_string()).unwrap_or_default();
-            let by = event.by.unwrap().user;
-            format!("{by} {component} {}: {}", event.to.unwrap(), event.text)
-        })
-        .collect();
-    assert_eq!(
-        told,
-        [
-            "ann kafka server under way: stop of kafka server on h1: 3 steps",
-            "ann detector under way: stop of detector on h1: under way",
-            "ann detector done: stop of detector on h1: done: stopped in 1.0 s",
-            "ann writer under way: stop of writer on h1: under way",
-            "ann writer interrupted: stop of writer on h1: interrupted: it is being looked at",
-            "ann writer interrupted: stop of writer on h1: interrupted: it is stopped now",
-            "ann kafka server interrupted: stop of kafka server on h1: 1 step done, 1 skipped, 1 interrupted",
-        ]
-    );
-    drop(opened);
-    assert!(open(Some(folder.path())).recovered.unfinished.is_empty());
-}
-
 fn maintenance() -> Maintenance {
     Maintenance {
         environment: "DEV".into(),
@@ -330,42 +170,6 @@ fn maintenance() -> Maintenance {
 
 fn kafka() -> HostOrInstance {
     HostOrInstance { environment: "DEV".into(), host: "h1".into(), component: Some("kafka".into()) }
-}
-
-#[test]
-fn maintenance_and_what_was_known_outlive_the_aggregator() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut opened = open(Some(folder.path()));
-    opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
-    let host = HostOrInstance { component: None, ..kafka() };
-    opened.apply(StoreCommand::SetKnown(vec![
-        (kafka(), "up".to_owned()),
-        (host.clone(), "reachable".to_owned()),
-    ]));
-    opened.apply(StoreCommand::AppendEvent(Arc::new(health(2, "Kafka", "down"))));
-    opened.writer.write_pending(at(3));
-    drop(opened);
-    let recovered = open(Some(folder.path())).recovered;
-    assert_eq!(recovered.maintenance, [maintenance()]);
-    let expected = HashMap::from([(kafka(), "down".to_owned()), (host, "reachable".to_owned())]);
-    assert_eq!(recovered.known_values, expected);
-}
-
-#[tokio::test]
-async fn no_plan_ever_has_the_number_of_another_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
-    let record = EventStore::open(&options);
-    let store = record.handle();
-    let ids: Vec<u64> = (0..300).map(|_| store.next_plan_id()).collect();
-    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
-    record.close().await;
-    let record = EventStore::open(&options);
-    // IDs are assigned without a gap; none of these was written as a plan.
-    assert_eq!(record.handle().next_plan_id(), 301);
-    record.handle().flush().await;
-    record.abandon();
-    assert!(EventStore::open(&options).handle().next_plan_id() > 301);
 }
 
 #[test]
@@ -412,7 +216,8 @@ fn a_file_that_is_damaged_in_its_middle_is_found_out_when_it_is_opened() {
     drop(open_filled(&folder));
     corrupt_file(&folder);
     let mut opened = open(Some(folder.path()));
-    assert_eq!((opened.error(), files_aside(&folder).len()), (None, 1));
+    assert_eq!(opened.error(), None);
+    assert_eq!(files_aside(&folder).iter().filter(|name| !name.ends_with("-wal")).count(), 1);
     opened.append(3001, "after");
     assert_eq!(opened.texts().len(), 2);
 }
@@ -444,7 +249,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 3"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 4"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -586,7 +391,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
             Ok(_) | Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert!(events.contains(&"2 events could not be recorded: the disk was too slow".to_owned()));
+    assert!(events.contains(&"2 events could not be recorded: the database was too slow".to_owned()));
     assert!(!events.contains(&"y".to_owned()));
     drop(store);
     thread.join().unwrap();
@@ -659,12 +464,62 @@ fn data_folder_that_cannot_be_made_again_is_reported_and_loses_nothing() {
 }
 
 #[test]
-fn second_aggregator_learns_who_has_the_folder() {
-    let data = tempfile::tempdir().unwrap();
-    let first = open(Some(data.path()));
-    let second = open(Some(data.path()));
-    let used = second.writer.used_by_another.clone().unwrap();
-    let holder = format!("another rta-aggregator (pid {}) records there", std::process::id());
-    assert!(used.ends_with(&holder), "{used}");
-    assert_eq!(first.writer.used_by_another, None);
+fn space_of_deleted_rows_is_returned_to_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = open(Some(folder.path()));
+    for seconds in 0..900 {
+        let text = format!("{seconds} {}", "x".repeat(4000));
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(seconds), text))));
+    }
+    opened.writer.write_pending(at(1000));
+    opened.writer.checkpoint();
+    let size = || fs::metadata(file(&folder)).unwrap().len();
+    let before = size();
+    // Texts are kept a week longer than the events.
+    for batch in 0..4 {
+        opened.writer.delete_batch(at(9 * 86_400 + batch));
+    }
+    opened.writer.checkpoint();
+    assert!(before > 3_600_000 && size() < before / 10, "{before} {}", size());
+}
+
+/// Creates a file as version 3 of the schema left it, with an event and a sample.
+fn write_version_3(folder: &TempDir) {
+    let database = Connection::open(file(folder)).unwrap();
+    for step in &crate::store::migrations::MIGRATIONS[..3] {
+        database.execute_batch(step.sqlite).unwrap();
+    }
+    database
+        .execute_batch(
+            "PRAGMA application_id = 0x72746131; PRAGMA user_version = 3;
+             INSERT INTO events VALUES (5, 1000000, 'health', 'DEV', 'dev', 'H1', 'h1', 'Kafka', 'kafka', 'up', 'down',
+                 'Kafka on H1 is down', 'ann', '10.0.0.7', 7);
+             INSERT INTO events (id, at, kind, text) VALUES (6, 2000000, 'aggregator', 'own');
+             INSERT INTO places VALUES (3, 'dev', 'h1', 'kafka');
+             INSERT INTO marks VALUES (4, 3, 1000000, 'down');",
+        )
+        .unwrap();
+}
+
+#[test]
+fn file_of_an_earlier_version_is_migrated_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    write_version_3(&folder);
+    let mut opened = open(Some(folder.path()));
+    assert_eq!(opened.error(), None);
+    let found = opened.writer.query_events(&EventQuery::default()).unwrap();
+    let by = Some(Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() });
+    let first = Event { id: 5, from: Some("up".to_owned()), plan: Some(7), by, ..health(1, "Kafka", "down") };
+    let own = Event { id: 6, ..aggregator_event(at(2), "own".to_owned()) };
+    assert_eq!(found, [own, Event { text: "Kafka on H1 is down".to_owned(), ..first }]);
+    let instance = InstanceId { environment: "dev".into(), host: "h1".into(), component: "kafka".into() };
+    let query = query::TimelineQuery { since: at(0), instance: None };
+    let rows = opened.writer.query_timeline(&query).unwrap();
+    assert_eq!(rows.samples[&instance][0].at, at(1));
+    // Later rows refer to the same names and words.
+    opened.apply(StoreCommand::AppendEvent(Arc::new(health(3, "Kafka", "up"))));
+    opened.writer.write_pending(at(3));
+    let query = EventQuery { component: Some("kafka".into()), ..EventQuery::default() };
+    assert_eq!(opened.writer.query_events(&query).unwrap().len(), 2);
+    assert_eq!(opened.recovered.health_changes[&instance].1, at(1));
 }

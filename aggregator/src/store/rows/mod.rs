@@ -2,11 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `dictionary` | names, words and texts that rows refer to by number |
 //! | `events` | events |
 //! | `plans` | plans and their steps |
 //! | `state` | maintenance, known values and planned stops |
 //! | `samples` | timeline samples and recording gaps |
 
+pub(super) mod dictionary;
 pub(super) mod events;
 pub(super) mod plans;
 pub(super) mod samples;
@@ -19,6 +21,8 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
 use rta_shared::planned_stop::PlannedStop;
+
+use dictionary::Dictionary;
 
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
@@ -44,8 +48,6 @@ pub(crate) struct RecoveredState {
     pub(crate) last_plan: u64,
     /// Highest event ID in use or reserved.
     pub(crate) last_event: u64,
-    /// Highest ID of an event that is in the database.
-    pub(crate) last_written_event: u64,
     /// Last time at which an aggregator is known to have run; `None` if none has.
     pub(crate) last_active: Option<Timestamp>,
 }
@@ -55,12 +57,18 @@ pub(crate) struct RecoveredState {
 pub(crate) struct RowCache {
     /// Highest ID of an event that is or was in the database.
     pub(crate) last_event: u64,
+    last_sample: i64,
+    pub(crate) dictionary: Dictionary,
 }
 
 impl RowCache {
-    /// Creates the cache for a database that holds this state.
-    pub(crate) fn new(recovered: &RecoveredState) -> Self {
-        Self { last_event: recovered.last_written_event }
+    /// Reads the facts.
+    pub(crate) fn read(session: &mut dyn SqlSession, is_in_memory: bool) -> Result<Self, StoreError> {
+        Ok(Self {
+            last_event: read_greatest(session, "events")?.unsigned_abs(),
+            last_sample: read_greatest(session, "marks")?,
+            dictionary: Dictionary::read(session, is_in_memory)?,
+        })
     }
 }
 
@@ -92,7 +100,6 @@ pub(crate) fn read_recovered_state(
 ) -> Result<RecoveredState, StoreError> {
     let last_plan = read_number(session, StoredNumber::Plan)?.unwrap_or(0);
     let last_event = read_number(session, StoredNumber::Event)?.unwrap_or(0);
-    let last_written_event = events::read_last_id(session)?;
     let from = now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN);
     let last_active = read_number(session, StoredNumber::LastActive)?;
     Ok(RecoveredState {
@@ -102,11 +109,16 @@ pub(crate) fn read_recovered_state(
         known_values: state::read_known_values(session)?,
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,
-        last_plan: last_plan.max(plans::read_last_id(session)?).unsigned_abs(),
-        last_event: last_event.max(last_written_event).unsigned_abs(),
-        last_written_event: last_written_event.unsigned_abs(),
+        last_plan: last_plan.max(read_greatest(session, "plans")?).unsigned_abs(),
+        last_event: last_event.max(read_greatest(session, "events")?).unsigned_abs(),
         last_active: last_active.and_then(|at| Timestamp::from_microsecond(at).ok()),
     })
+}
+
+/// Returns the highest ID in a table; 0 if it is empty.
+fn read_greatest(session: &mut dyn SqlSession, table: &str) -> Result<i64, StoreError> {
+    let sql = format!("SELECT max(id) FROM {table}");
+    Ok(session.query_first(&sql, &[], |row| row.optional_integer(0))?.flatten().unwrap_or(0))
 }
 
 /// Writes a number under its name.
@@ -115,11 +127,10 @@ pub(crate) fn write_number(
     number: StoredNumber,
     value: i64,
 ) -> Result<(), StoreError> {
-    session.execute(
+    session.queue(
         "INSERT INTO numbers (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         values![number.name(), value],
-    )?;
-    Ok(())
+    )
 }
 
 fn read_number(session: &mut dyn SqlSession, number: StoredNumber) -> Result<Option<i64>, StoreError> {

@@ -16,7 +16,7 @@ pub(crate) fn write_plan(session: &mut dyn SqlSession, begun: &PlanStart) -> Res
     let plan = serde_json::to_string(&begun.plan).map_err(|error| {
         StoreError::other(format!("plan {} cannot be written as JSON: {error}", begun.id))
     })?;
-    session.execute(
+    session.queue(
         "INSERT INTO plans (id, at, \"user\", address, plan, ended) VALUES (?1, ?2, ?3, ?4, ?5, NULL) \
          ON CONFLICT (id) DO UPDATE SET at = excluded.at, \"user\" = excluded.\"user\", \
          address = excluded.address, plan = excluded.plan, ended = NULL",
@@ -32,7 +32,7 @@ pub(crate) fn write_step(
     step: usize,
     (state, text): &(StepState, String),
 ) -> Result<(), StoreError> {
-    session.execute(
+    session.queue(
         "INSERT INTO steps (plan, step, state, text) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (plan, step) DO UPDATE SET state = excluded.state, text = excluded.text",
         values![plan, step, state.word(), &truncate_text(text)],
@@ -46,7 +46,7 @@ pub(crate) fn write_plan_end(
     plan: u64,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    session.execute("UPDATE plans SET ended = ?1 WHERE id = ?2", values![at, plan])?;
+    session.queue("UPDATE plans SET ended = ?1 WHERE id = ?2", values![at, plan])?;
     Ok(())
 }
 
@@ -58,12 +58,6 @@ pub(crate) fn delete_ended(session: &mut dyn SqlSession, cutoff: Timestamp) -> R
         &[],
     )?;
     Ok(())
-}
-
-/// Returns the highest ID of a plan in the database; 0 if there is none.
-pub(super) fn read_last_id(session: &mut dyn SqlSession) -> Result<i64, StoreError> {
-    let last = session.query_first("SELECT max(id) FROM plans", &[], |row| row.optional_integer(0))?;
-    Ok(last.flatten().unwrap_or(0))
 }
 
 /// Reads the plans without an end. One that cannot be read is logged and left out.

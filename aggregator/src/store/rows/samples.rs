@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rta_shared::overview::InstanceId;
 
-use crate::store::samples::{TimelineQuery, TimelineRows};
+use super::RowCache;
+use super::dictionary::Dictionary;
+use crate::store::query::{TimelineQuery, TimelineRows};
 use crate::store::sql::{SqlSession, SqlValue, StoreError, values};
 use crate::timeline::{RecordingGap, TimelineSample, TimelineState};
 
@@ -15,37 +17,36 @@ const MAX_ROWS: i64 = 1_000_000;
 /// Writes a sample.
 pub(crate) fn write_sample(
     session: &mut dyn SqlSession,
+    cache: &mut RowCache,
     instance: &InstanceId,
     sample: TimelineSample,
 ) -> Result<(), StoreError> {
     let InstanceId { environment, host, component } = instance;
-    let (environment, host, component) = (environment.folded(), host.folded(), component.folded());
-    session.execute(
-        "INSERT INTO places (environment_key, host_key, component_key) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        values![environment, host, component],
-    )?;
-    session.execute(
-        "INSERT INTO marks (place, at, state) SELECT id, ?1, ?2 FROM places \
-         WHERE environment_key = ?3 AND host_key = ?4 AND component_key = ?5",
-        values![sample.at, sample.state.word(), environment, host, component],
-    )?;
-    Ok(())
+    let place = cache.dictionary.write_place(session, [environment, host, component].map(Some))?;
+    let state = cache.dictionary.write_word(session, sample.state.word())?;
+    let at = sample.at.as_microsecond();
+    let id = at.max(cache.last_sample + 1);
+    cache.last_sample = id;
+    session.queue(
+        "INSERT INTO marks (id, place, state, late) VALUES (?1, ?2, ?3, ?4)",
+        values![id, place, state, id - at],
+    )
 }
 
 /// Writes a recording gap.
 pub(crate) fn write_gap(session: &mut dyn SqlSession, gap: RecordingGap) -> Result<(), StoreError> {
-    session.execute("INSERT INTO gaps (since, until) VALUES (?1, ?2)", values![gap.since, gap.until])?;
-    Ok(())
+    session.queue("INSERT INTO gaps (since, until) VALUES (?1, ?2)", values![gap.since, gap.until])
 }
 
 /// Reads the written samples and gaps.
 pub(crate) fn read_timeline(
     session: &mut dyn SqlSession,
+    dictionary: &Dictionary,
     query: &TimelineQuery,
 ) -> Result<TimelineRows, StoreError> {
     let mut since = query.since.as_microsecond();
     let oldest = session.query_first(
-        "SELECT at FROM marks WHERE at >= ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2",
+        "SELECT id - late FROM marks WHERE id >= ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2",
         values![since, MAX_ROWS],
         |row| row.integer(0),
     )?;
@@ -55,45 +56,49 @@ pub(crate) fn read_timeline(
     }
     let mut found = Vec::new();
     // By ID, not time: if the clock was set back, the sample written last is valid.
-    let last_before = "(SELECT id FROM marks WHERE place = places.id AND at < ?1 ORDER BY id DESC LIMIT 1)";
-    let of = "marks.id, environment_key, host_key, component_key, at, state \
-              FROM marks JOIN places ON places.id = marks.place";
+    let last_before =
+        "(SELECT id FROM marks WHERE place = places.id AND id - late < ?1 ORDER BY id DESC LIMIT 1)";
     match &query.instance {
         // In two parts, each with its own index; a single query would scan the whole table.
         None => {
             let sql = format!(
-                "SELECT {of} WHERE at >= ?1 UNION ALL \
-                 SELECT {of} WHERE marks.id IN (SELECT {last_before} FROM places)"
+                "SELECT id, place, id - late, state FROM marks WHERE id >= ?1 AND id - late >= ?1 UNION ALL \
+                 SELECT id, place, id - late, state FROM marks WHERE id IN (SELECT {last_before} FROM places)"
             );
             read_samples(session, &sql, values![since], &mut found)?;
         }
-        Some(InstanceId { environment, host, component }) => {
-            let sql = format!(
-                "SELECT {of} WHERE environment_key = ?2 AND host_key = ?3 AND component_key = ?4 \
-                 AND (at >= ?1 OR marks.id = {last_before})"
-            );
-            let names = (environment.folded(), host.folded(), component.folded());
-            read_samples(session, &sql, values![since, names.0, names.1, names.2], &mut found)?;
+        Some(instance) => {
+            if let Some(place) = dictionary.find_place(instance) {
+                let sql = format!(
+                    "SELECT marks.id, place, marks.id - late, state FROM marks JOIN places ON places.id = place \
+                     WHERE places.id = ?2 AND (marks.id - late >= ?1 OR marks.id = {last_before})"
+                );
+                read_samples(session, &sql, values![since, place], &mut found)?;
+            }
         }
     }
     found.sort_unstable_by_key(|(id, ..)| *id);
     let mut rows = TimelineRows { samples: HashMap::new(), gaps: read_gaps(session)? };
-    for (_, instance, sample) in found {
-        rows.samples.entry(instance).or_default().push(sample);
+    for (_, place, at, state) in found {
+        let state =
+            TimelineState::from_word(dictionary.word(state)?).ok_or_else(|| StoreError::invalid_value(3))?;
+        let samples = rows.samples.entry(dictionary.instance(place)?).or_default();
+        samples.push(TimelineSample { at, state });
     }
     Ok(rows)
 }
+
+/// ID, place, time and state of a sample.
+type SampleRow = (i64, i64, Timestamp, i64);
 
 fn read_samples(
     session: &mut dyn SqlSession,
     sql: &str,
     values: &[SqlValue<'_>],
-    found: &mut Vec<(i64, InstanceId, TimelineSample)>,
+    found: &mut Vec<SampleRow>,
 ) -> Result<(), StoreError> {
     session.query(sql, values, &mut |row| {
-        let instance = InstanceId { environment: row.name(1)?, host: row.name(2)?, component: row.name(3)? };
-        let state = TimelineState::from_word(&row.text(5)?).ok_or_else(|| StoreError::invalid_value(5))?;
-        found.push((row.integer(0)?, instance, TimelineSample { at: row.time(4)?, state }));
+        found.push((row.integer(0)?, row.integer(1)?, row.time(2)?, row.integer(3)?));
         Ok(true)
     })
 }
@@ -110,7 +115,7 @@ pub(crate) fn sample_cutoff(
     session: &mut dyn SqlSession,
     rows: i64,
 ) -> Result<Option<Timestamp>, StoreError> {
-    session.query_first("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?1", values![rows], |row| {
+    session.query_first("SELECT id FROM marks ORDER BY id DESC LIMIT 1 OFFSET ?1", values![rows], |row| {
         row.time(0)
     })
 }
@@ -119,23 +124,28 @@ pub(crate) fn sample_cutoff(
 /// state at that time, unless a gap ended that state. Returns true if there may be more.
 pub(crate) fn delete_samples(
     session: &mut dyn SqlSession,
+    dictionary: &mut Dictionary,
     cutoff: Timestamp,
     most: u64,
 ) -> Result<bool, StoreError> {
+    // No row has the number 0.
+    let not_recorded = dictionary.find_word(TimelineState::NotRecorded.word()).unwrap_or(0);
     let deleted = session.execute(
-        "DELETE FROM marks WHERE id IN (SELECT id FROM marks AS mark WHERE at < ?1 AND (\
-         at <= coalesce((SELECT max(since) FROM gaps WHERE until < ?1), -1) OR state = 'not recorded' \
-         OR EXISTS (SELECT 1 FROM marks WHERE place = mark.place AND id > mark.id AND at < ?1)) LIMIT ?2)",
-        values![cutoff, most],
+        "DELETE FROM marks WHERE id IN (SELECT id FROM marks AS mark WHERE id < ?1 AND (\
+         id - late <= coalesce((SELECT max(since) FROM gaps WHERE until < ?1), -1) OR state = ?3 \
+         OR EXISTS (SELECT 1 FROM marks WHERE place = mark.place AND id > mark.id AND id - late < ?1)) LIMIT ?2)",
+        values![cutoff, most, not_recorded],
     )?;
     let is_more = deleted >= most;
     if !is_more {
         // Older samples may remain, and the gaps say that those are no longer valid.
         session.execute("DELETE FROM gaps WHERE until < ?1", values![cutoff])?;
         session.execute(
-            "DELETE FROM places WHERE NOT EXISTS (SELECT 1 FROM marks WHERE place = places.id)",
+            "DELETE FROM places WHERE NOT EXISTS (SELECT 1 FROM marks WHERE place = places.id) \
+             AND NOT EXISTS (SELECT 1 FROM events WHERE place = places.id)",
             &[],
         )?;
+        dictionary.read_places(session)?;
     }
     Ok(is_more)
 }

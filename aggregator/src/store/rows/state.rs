@@ -14,9 +14,9 @@ use crate::store::sql::{SqlSession, StoreError, values};
 
 /// Replaces the recorded maintenance.
 pub(crate) fn write_maintenance(session: &mut dyn SqlSession, all: &[Maintenance]) -> Result<(), StoreError> {
-    session.execute("DELETE FROM maintenance", &[])?;
+    session.queue("DELETE FROM maintenance", &[])?;
     for one in all {
-        session.execute(
+        session.queue(
             "INSERT INTO maintenance (environment, host, component, since, until, reason, \"user\", address) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             values![
@@ -63,7 +63,7 @@ pub(crate) fn write_known_value(
 ) -> Result<(), StoreError> {
     let HostOrInstance { environment, host, component } = place;
     let component = component.as_ref().map_or("", Name::folded);
-    session.execute(
+    session.queue(
         "INSERT INTO known (environment_key, host_key, component_key, value) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (environment_key, host_key, component_key) DO UPDATE SET value = excluded.value",
         values![environment.folded(), host.folded(), component, value],
@@ -95,18 +95,17 @@ pub(crate) fn write_planned_stop(
 ) -> Result<(), StoreError> {
     let [environment, host, component] = [&id.environment, &id.host, &id.component].map(Name::folded);
     match stop {
-        Some(PlannedStop { plan, by, at }) => session.execute(
+        Some(PlannedStop { plan, by, at }) => session.queue(
             "INSERT INTO planned_stops (environment, host, component, plan, at, \"user\", address) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (environment, host, component) DO UPDATE \
              SET plan = excluded.plan, at = excluded.at, \"user\" = excluded.\"user\", address = excluded.address",
             values![environment, host, component, *plan, *at, &by.user, &by.address],
-        )?,
-        None => session.execute(
+        ),
+        None => session.queue(
             "DELETE FROM planned_stops WHERE environment = ?1 AND host = ?2 AND component = ?3",
             values![environment, host, component],
-        )?,
-    };
-    Ok(())
+        ),
+    }
 }
 
 /// Reads the planned stops.

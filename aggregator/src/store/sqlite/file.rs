@@ -33,7 +33,9 @@ impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error.kind {
             FailureKind::Corrupt => Self::Corrupt(error.reason),
-            FailureKind::DiskFull | FailureKind::Other => Self::Refused(error.reason),
+            FailureKind::DiskFull | FailureKind::Disconnected | FailureKind::Other => {
+                Self::Refused(error.reason)
+            }
         }
     }
 }

@@ -27,6 +27,8 @@ use super::sql::{FailureKind, SqlSession, StoreError};
 /// Minimum time between two replacements of a damaged database: if it is damaged sooner, the disk itself is
 /// broken.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(600);
+/// Interval between retries after a failed write.
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Interval between two checks that the file is still in place.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -180,12 +182,17 @@ impl Backend for SqliteBackend {
     }
 
     fn release_space(&mut self) -> Result<(), StoreError> {
-        let Some(database) = &self.database else { return Ok(()) };
-        Ok(database.execute_batch("PRAGMA incremental_vacuum(500)")?)
+        let Some(database) = &mut self.database else { return Ok(()) };
+        // Each row is a page; `execute_batch` would stop after the first.
+        database.query("PRAGMA incremental_vacuum(500)", &[], &mut |_| Ok(true))
     }
 
     fn check_interval(&self) -> Option<Duration> {
         self.folder.is_some().then_some(FILE_CHECK_INTERVAL)
+    }
+
+    fn retry_interval(&self, _: usize) -> Duration {
+        RETRY_INTERVAL
     }
 
     fn is_in_memory(&self) -> bool {

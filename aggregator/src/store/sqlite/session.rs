@@ -11,6 +11,10 @@ impl SqlSession for Connection {
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
+    fn queue(&mut self, sql: &str, values: &[SqlValue<'_>]) -> Result<(), StoreError> {
+        self.execute(sql, values).map(drop)
+    }
+
     fn query(&mut self, sql: &str, values: &[SqlValue<'_>], sink: RowSink<'_>) -> Result<(), StoreError> {
         let mut statement = self.prepare_cached(sql)?;
         let mut rows = statement.query(params_from_iter(values))?;

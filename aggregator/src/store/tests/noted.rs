@@ -6,12 +6,20 @@ use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::overview::InstanceId;
 
+use super::database::{TestDatabase, on_every_backend};
 use super::*;
 use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::state::actor::create_state_actor;
-use crate::store::samples::{TimelineQuery, TimelineRows};
+use crate::store::query::{TimelineQuery, TimelineRows};
 use crate::timeline::{RecordingGap, Timeline, TimelineSample, TimelineState};
+
+on_every_backend! {
+    time_without_an_aggregator_is_not_recorded,
+    old_samples_are_deleted_except_the_last_of_an_instance,
+    samples_that_a_gap_ended_are_deleted_before_the_gap,
+    timeline_of_all_is_that_of_each,
+}
 
 fn id(component: &str) -> InstanceId {
     InstanceId { environment: "DEV".into(), host: "H1".into(), component: component.into() }
@@ -45,23 +53,13 @@ impl TestStore {
     }
 }
 
-fn open_at(folder: &TempDir, seconds: i64) -> TestStore {
-    let (told, error) = watch::channel(None);
-    let options =
-        StoreOptions { data: Some(folder.path().to_owned()), retention: SignedDuration::from_hours(24) };
-    let (writer, recovered) = StoreWriter::open(&options, told, at(seconds));
-    TestStore { writer, recovered, error }
-}
-
-#[test]
-fn a_time_without_an_aggregator_is_not_recorded_however_the_last_one_ended() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut opened = open_at(&folder, 100);
+fn time_without_an_aggregator_is_not_recorded(database: &TestDatabase) {
+    let mut opened = database.open_at(100);
     opened.sample(100, "Kafka", TimelineState::Up);
     // The last write shows that the aggregator ran until then.
     opened.append(400, "something else");
     drop(opened);
-    let mut opened = open_at(&folder, 500);
+    let mut opened = database.open_at(500);
     assert_eq!(opened.strip(50, 600), ["50-100 not recorded", "100-400 up", "400-600 not recorded"]);
     opened.sample(500, "kafka", TimelineState::Unknown);
     opened.sample(502, "kafka", TimelineState::Down);
@@ -71,7 +69,7 @@ fn a_time_without_an_aggregator_is_not_recorded_however_the_last_one_ended() {
 #[test]
 fn what_cannot_be_written_is_told_all_the_same_and_what_is_lost_is_not_recorded() {
     let folder = tempfile::tempdir().unwrap();
-    let mut opened = open_at(&folder, 100);
+    let mut opened = open_at(StoreLocation::Folder(folder.path().to_owned()), 100);
     opened.sample(100, "kafka", TimelineState::Up);
     opened.writer.limit_pages(1);
     opened.sample(200, "kafka", TimelineState::Down);
@@ -111,9 +109,8 @@ fn a_record_that_is_begun_anew_begins_with_how_everything_is() {
     assert!(told[0].ends_with("not recorded") && told[1].ends_with("-3200 up"), "{told:?}");
 }
 
-#[test]
-fn what_is_old_goes_but_for_what_tells_how_it_was() {
-    let mut opened = open(None);
+fn old_samples_are_deleted_except_the_last_of_an_instance(database: &TestDatabase) {
+    let mut opened = database.open();
     opened.apply(StoreCommand::AddSamples(
         at(0),
         vec![(id("gone"), TimelineState::Up), (id("kafka"), TimelineState::Down)],
@@ -132,15 +129,29 @@ fn what_is_old_goes_but_for_what_tells_how_it_was() {
     assert_eq!(opened.strip(50_000, 100_000), ["50000-90000 up", "90000-100000 down"]);
 }
 
-#[test]
-fn what_a_gap_ended_goes_before_the_gap() {
-    let folder = tempfile::tempdir().unwrap();
-    open_at(&folder, 100).sample(100, "kafka", TimelineState::Up);
-    let mut opened = open_at(&folder, 200);
+fn samples_that_a_gap_ended_are_deleted_before_the_gap(database: &TestDatabase) {
+    database.open_at(100).sample(100, "kafka", TimelineState::Up);
+    let mut opened = database.open_at(200);
     opened.writer.write_pending(at(200));
     assert_eq!(opened.rows(0, None).gaps, [RecordingGap { since: at(100), until: at(200) }]);
     opened.writer.delete_batch(at(1_000_000));
     assert_eq!(opened.rows(0, None), TimelineRows::default());
+}
+
+fn timeline_of_all_is_that_of_each(database: &TestDatabase) {
+    let mut opened = database.open();
+    for seconds in 0..40 {
+        let state = if seconds % 3 == 0 { TimelineState::Down } else { TimelineState::Up };
+        opened.sample(seconds, &format!("c{}", seconds % 4), state);
+    }
+    let all = opened.rows(20, None);
+    assert_eq!(all.samples.len(), 4);
+    for component in 0..4 {
+        let instance = id(&format!("C{component}"));
+        // The last sample before the moment, and five later ones.
+        assert_eq!(all.samples[&instance].len(), 6);
+        assert_eq!(opened.rows(20, Some(instance.clone())).samples[&instance], all.samples[&instance]);
+    }
 }
 
 fn noting() -> impl Strategy<Value = (i64, usize, TimelineState)> {

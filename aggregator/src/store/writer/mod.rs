@@ -19,19 +19,16 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
-use super::query::EventQuery;
+use super::query::{EventQuery, TimelineQuery, TimelineRows};
 use super::{EventFeed, HostOrInstance, aggregator_event};
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RowCache, StoredNumber, write_number};
-use crate::store::samples::{TimelineQuery, TimelineRows};
 use crate::store::sql::StoreError;
 use crate::timeline::{RecordingGap, TimelineState};
 
 /// Maximum number of commands that are written at once.
 const MAX_BATCH: usize = 2000;
-/// Interval between retries after a failed write.
-const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Interval between two writes of the time of last activity, which shows afterwards until when a killed
 /// aggregator ran.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
@@ -70,6 +67,8 @@ struct WriteFailure {
     since: Timestamp,
     reason: String,
     retry_at: Instant,
+    /// Number of attempts that failed.
+    attempts: usize,
 }
 
 /// State of the thread.
@@ -77,6 +76,8 @@ struct WriteFailure {
 pub(crate) struct StoreWriter {
     backend: Box<dyn Backend>,
     cache: RowCache,
+    /// True after a failed transaction, until the cache is read again.
+    is_cache_stale: bool,
     /// Sentence that names the other aggregator that has the folder.
     pub(crate) used_by_another: Option<String>,
     pub(crate) pending: PendingWrites,
@@ -250,7 +251,7 @@ impl StoreWriter {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
-            let text = format!("{count} could not be recorded: the disk was too slow");
+            let text = format!("{count} could not be recorded: the database was too slow");
             tracing::error!("{text}");
             self.add_own_event(now, text);
             self.pending.samples.add_gap(RecordingGap { since: self.lost_checked_at.min(now), until: now });
@@ -273,14 +274,18 @@ impl StoreWriter {
         if self.backend.session().is_none() {
             let opened = self.backend.open(now);
             self.record_notes(now);
-            let recovered = opened.map_err(OpenFailure::reason)?;
-            self.cache = RowCache::new(&recovered);
+            opened.map_err(OpenFailure::reason)?;
+            self.read_cache()?;
             self.pending.mark_all_dirty(now);
         }
         if !self.backend.is_in_place() {
             let restored = self.backend.restore(now);
             self.record_notes(now);
             restored?;
+            self.is_cache_stale = true;
+        }
+        if self.is_cache_stale {
+            self.read_cache()?;
         }
         // An intent must survive a loss of power before it is acted on; other writes may lose the last
         // moment.
@@ -313,16 +318,32 @@ impl StoreWriter {
         let Some(session) = self.backend.session() else {
             return Err(StoreError::other("it is not open"));
         };
-        let last_before = cache.last_event;
         let written = session.in_transaction(|session| {
             let last_event = pending.write_all(session, cache)?;
             write_number(session, StoredNumber::LastActive, now.as_microsecond())?;
             Ok(last_event)
         });
-        if written.is_err() {
-            cache.last_event = last_before;
-        }
+        // What a failed transaction added is not in the database.
+        self.is_cache_stale = written.is_err();
         written
+    }
+
+    /// Reads what the writer remembers of the open database.
+    fn read_cache(&mut self) -> Result<(), String> {
+        let is_in_memory = self.backend.is_in_memory();
+        let Some(session) = self.backend.session() else { return Err("it is not open".to_owned()) };
+        match RowCache::read(session, is_in_memory) {
+            Ok(read) => {
+                self.cache = read;
+                self.is_cache_stale = false;
+                Ok(())
+            }
+            Err(error) => {
+                let told = self.backend.describe_failure(&error);
+                self.backend.close_after(&error);
+                Err(told)
+            }
+        }
     }
 
     /// Records the events about the database itself.
@@ -334,15 +355,18 @@ impl StoreWriter {
 
     fn note_failure(&mut self, why: String, now: Timestamp) {
         self.pending.drop_excess();
-        let again_at = Instant::now() + RETRY_INTERVAL;
+        let failures = self.failure.as_ref().map_or(0, |failure| failure.attempts);
+        let again_at = Instant::now() + self.backend.retry_interval(failures);
         match &mut self.failure {
             Some(failure) => {
                 failure.reason = why;
                 failure.retry_at = again_at;
+                failure.attempts += 1;
             }
             None => {
                 tracing::error!(why, "events cannot be recorded; monitoring goes on");
-                self.failure = Some(WriteFailure { since: now, reason: why, retry_at: again_at });
+                self.failure =
+                    Some(WriteFailure { since: now, reason: why, retry_at: again_at, attempts: 1 });
             }
         }
         self.publish_error();
@@ -392,6 +416,9 @@ impl StoreWriter {
 
     /// Limits the size of the database, to simulate a full disk.
     pub(crate) fn limit_pages(&mut self, pages: u32) {
+        // Free pages would be room.
+        let session = self.backend.session().unwrap();
+        session.query("PRAGMA incremental_vacuum", &[], &mut |_| Ok(true)).unwrap();
         self.run_sql(&format!("PRAGMA max_page_count = {pages}"));
     }
 }

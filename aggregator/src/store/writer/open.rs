@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::StoreWriter;
-use crate::store::backend::{Backend, OpenFailure};
+use crate::store::backend::OpenFailure;
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RecoveredState, RowCache};
 use crate::store::sqlite::SqliteBackend;
@@ -22,13 +22,10 @@ impl StoreWriter {
         told: watch::Sender<Option<String>>,
         now: Timestamp,
     ) -> (Self, RecoveredState) {
-        let backend: Box<dyn Backend> = match &options.data {
-            None => Box::new(SqliteBackend::in_memory()),
-            Some(path) => Box::new(SqliteBackend::in_folder(path.clone())),
-        };
         let mut writer = Self {
-            backend,
+            backend: options.location.backend(),
             cache: RowCache::default(),
+            is_cache_stale: false,
             used_by_another: None,
             pending: PendingWrites::default(),
             feed: EventFeed::default(),
@@ -45,7 +42,9 @@ impl StoreWriter {
             plan_begin_replies: Vec::new(),
         };
         let recovered = writer.open_first(now);
-        writer.cache = RowCache::new(&recovered);
+        if let Err(why) = writer.read_cache() {
+            writer.note_failure(why, now);
+        }
         writer.feed.continue_after(recovered.last_event);
         writer.pending = std::mem::take(&mut writer.pending).with_recovered(&recovered);
         if let Some(since) = recovered.last_active {

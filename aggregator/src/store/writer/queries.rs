@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use rta_shared::event::Event;
 
 use super::StoreWriter;
-use crate::store::query::EventQuery;
+use crate::store::query::{EventQuery, TimelineQuery, TimelineRows};
 use crate::store::rows::{events, samples};
-use crate::store::samples::{TimelineQuery, TimelineRows};
 use crate::store::sql::{FailureKind, StoreError};
 
 impl StoreWriter {
@@ -20,7 +19,7 @@ impl StoreWriter {
         let closed = self.closed_message("events");
         let session = self.backend.session().ok_or(closed)?;
         let written = EventQuery { limit: query.limit.saturating_sub(found.len()), ..query.clone() };
-        match events::read_events(session, &written) {
+        match events::read_events(session, &self.cache.dictionary, &written) {
             Ok(written) => {
                 found.extend(written);
                 Ok(found)
@@ -33,7 +32,7 @@ impl StoreWriter {
     pub(in crate::store) fn query_timeline(&mut self, query: &TimelineQuery) -> Result<TimelineRows, String> {
         let closed = self.closed_message("times past");
         let session = self.backend.session().ok_or(closed)?;
-        match samples::read_timeline(session, query) {
+        match samples::read_timeline(session, &self.cache.dictionary, query) {
             Ok(mut rows) => {
                 self.pending.samples.add_pending_to(&mut rows, query);
                 Ok(rows)
@@ -52,10 +51,10 @@ impl StoreWriter {
         format!("{what} cannot be read: {why}")
     }
 
-    /// Closes the database if it is damaged. Returns the failure as a sentence.
+    /// Closes the database if it is damaged or its connection is lost. Returns the failure as a sentence.
     pub(super) fn note_read_failure(&mut self, error: &StoreError, now: Timestamp) -> String {
         let why = self.backend.describe_failure(error);
-        if error.kind == FailureKind::Corrupt {
+        if matches!(error.kind, FailureKind::Corrupt | FailureKind::Disconnected) {
             self.backend.close_after(error);
             self.note_failure(why.clone(), now);
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::StoreWriter;
+use crate::store::rows::dictionary::Dictionary;
 use crate::store::rows::{events, plans, samples};
 use crate::store::sql::{SqlSession, StoreError};
 
@@ -36,8 +37,9 @@ impl StoreWriter {
     pub(in crate::store) fn delete_batch(&mut self, now: Timestamp) -> bool {
         let by_age = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
         let is_in_memory = self.backend.is_in_memory();
+        let dictionary = &mut self.cache.dictionary;
         let Some(session) = self.backend.session() else { return false };
-        let deleted = session.in_transaction(|session| delete_old(session, by_age, is_in_memory));
+        let deleted = session.in_transaction(|session| delete_old(session, dictionary, by_age, is_in_memory));
         let deleted = deleted.and_then(|is_more| self.backend.release_space().map(|()| is_more));
         deleted.unwrap_or_else(|error| {
             let why = self.note_read_failure(&error, now);
@@ -51,6 +53,7 @@ impl StoreWriter {
 /// Returns true if there are more.
 fn delete_old(
     session: &mut dyn SqlSession,
+    dictionary: &mut Dictionary,
     by_age: Timestamp,
     is_in_memory: bool,
 ) -> Result<bool, StoreError> {
@@ -62,8 +65,9 @@ fn delete_old(
         ),
     };
     let cutoff = |by_number: Option<Timestamp>| by_number.map_or(by_age, |at| at.max(by_age));
-    let is_more_events = events::delete_events(session, cutoff(by_events), MAX_DELETED_EVENTS)?;
+    let is_more_events = events::delete_events(session, dictionary, cutoff(by_events), MAX_DELETED_EVENTS)?;
     plans::delete_ended(session, cutoff(by_events))?;
-    let is_more_samples = samples::delete_samples(session, cutoff(by_samples), MAX_DELETED_SAMPLES)?;
+    let is_more_samples =
+        samples::delete_samples(session, dictionary, cutoff(by_samples), MAX_DELETED_SAMPLES)?;
     Ok(is_more_events || is_more_samples)
 }

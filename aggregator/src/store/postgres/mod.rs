@@ -1,0 +1,160 @@
+//! PostgreSQL.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `location` | the address, as an operator writes it |
+//! | `command_line` | hiding a password that is on the command line |
+//! | `password_file` | libpq's password file |
+//! | `tls` | TLS to the server |
+//! | `session` | the connection, its statements and rows |
+//! | `lock` | the lock that lets one aggregator write |
+//! | `schema` | the version of the tables |
+
+mod command_line;
+mod location;
+mod lock;
+mod password_file;
+mod schema;
+pub(super) mod session;
+mod tls;
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use session::PostgresSession;
+
+use super::backend::{Backend, Durability, OpenFailure};
+use super::rows::{self, RecoveredState};
+use super::sql::{FailureKind, SqlSession, StoreError};
+
+pub use command_line::hide_password;
+pub use location::PostgresLocation;
+pub(super) use location::redact_url;
+
+/// Interval between two checks of an idle connection.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// Time limit for the answer to a check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time until the next attempt to connect, by the number of those that failed.
+const RETRY_INTERVALS: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
+/// Settings of every session. The server gives up a connection whose other end is gone within 25 s, and releases
+/// its lock.
+const SETTINGS: &str = "\
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
+
+/// Database on a server.
+#[derive(Debug)]
+pub(super) struct PostgresBackend {
+    location: PostgresLocation,
+    /// Name of this aggregator's sessions.
+    name: String,
+    /// `None` after a failure: the connection has to be made again.
+    session: Option<PostgresSession>,
+    /// Time of the last answer of the server.
+    checked_at: Instant,
+}
+
+impl PostgresBackend {
+    /// Creates a backend for the database at this address.
+    pub(super) fn new(location: PostgresLocation) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let mut nonce = [0; 2];
+        // Without chance, two aggregators with the same host name and process ID have the same name.
+        if let Err(error) = getrandom::fill(&mut nonce) {
+            tracing::warn!(%error, "no random number for the name of the database session");
+        }
+        let name = lock::session_name(&host, std::process::id(), u16::from_ne_bytes(nonce));
+        Self { location, name, session: None, checked_at: Instant::now() }
+    }
+
+    fn unusable(&self, error: &StoreError) -> OpenFailure {
+        OpenFailure::Unusable(self.describe_failure(error))
+    }
+}
+
+impl Backend for PostgresBackend {
+    fn open(&mut self, now: Timestamp) -> Result<RecoveredState, OpenFailure> {
+        self.session = None;
+        let mut session =
+            PostgresSession::connect(&self.location, &self.name).map_err(|error| self.unusable(&error))?;
+        session.execute_batch(SETTINGS).map_err(|error| self.unusable(&error))?;
+        lock::take_lock(&mut session, &self.name, &self.location.to_string())?;
+        let mut read = || {
+            schema::migrate(&mut session)?;
+            rows::read_recovered_state(&mut session, now)
+        };
+        let recovered = read().map_err(|error| self.unusable(&error))?;
+        self.session = Some(session);
+        self.checked_at = Instant::now();
+        Ok(recovered)
+    }
+
+    fn session(&mut self) -> Option<&mut dyn SqlSession> {
+        self.session.as_mut().map(|session| session as &mut dyn SqlSession)
+    }
+
+    fn set_durability(&mut self, _: Durability) -> Result<(), StoreError> {
+        // The server's `synchronous_commit` holds for every commit.
+        Ok(())
+    }
+
+    fn is_in_place(&mut self) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        if self.checked_at.elapsed() < CHECK_INTERVAL {
+            return true;
+        }
+        let answers = session.answers(CHECK_TIMEOUT);
+        self.checked_at = Instant::now();
+        if !answers {
+            self.session = None;
+        }
+        answers
+    }
+
+    fn restore(&mut self, now: Timestamp) -> Result<(), String> {
+        self.open(now).map(drop).map_err(OpenFailure::reason)
+    }
+
+    fn describe_failure(&self, error: &StoreError) -> String {
+        format!("{}: {error}", self.location)
+    }
+
+    fn close_after(&mut self, error: &StoreError) {
+        if error.kind == FailureKind::Disconnected {
+            self.session = None;
+        }
+    }
+
+    fn replaces_database(&self) -> bool {
+        false
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn release_space(&mut self) -> Result<(), StoreError> {
+        // The server's autovacuum does that.
+        Ok(())
+    }
+
+    fn check_interval(&self) -> Option<Duration> {
+        Some(CHECK_INTERVAL)
+    }
+
+    fn retry_interval(&self, failures: usize) -> Duration {
+        RETRY_INTERVALS[failures.min(RETRY_INTERVALS.len() - 1)]
+    }
+
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+}

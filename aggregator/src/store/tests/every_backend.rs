@@ -1,0 +1,274 @@
+//! Tests that run on every backend: SQLite, and PostgreSQL if it is installed.
+
+use std::sync::Arc;
+
+use super::database::{TestDatabase, on_every_backend};
+use super::*;
+
+on_every_backend! {
+    events_come_back_newest_first_over_a_restart,
+    plan_is_on_disk_before_its_beginning_is_confirmed,
+    queries_narrow_and_page,
+    answer_stays_below_the_size_of_a_message,
+    database_itself_refuses_to_change_events,
+    old_rows_are_deleted_in_batches_and_ids_continue,
+    unfinished_plan_is_found_with_the_state_of_each_step,
+    maintenance_and_known_values_outlive_the_aggregator,
+    plan_ids_are_never_used_twice,
+    repeated_event_is_written_once_and_a_different_one_under_a_new_id,
+    texts_and_names_are_stored_once,
+    second_aggregator_learns_who_has_the_store,
+    zero_byte_and_long_text_are_recorded,
+}
+
+fn events_come_back_newest_first_over_a_restart(database: &TestDatabase) {
+    let mut opened = database.open();
+    let event = Event {
+        by: Some(Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
+        from: Some("up".to_owned()),
+        plan: Some(7),
+        ..health(1, "Kafka  Server", "down")
+    };
+    opened.apply(StoreCommand::AppendEvent(Arc::new(event.clone())));
+    opened.append(2, "later");
+    drop(opened);
+
+    let mut opened = database.open();
+    assert_eq!(opened.error(), None);
+    let events = opened.writer.query_events(&EventQuery::default()).unwrap();
+    assert_eq!(events[1], Event { id: 1, ..event });
+    assert_eq!(events[1].component.as_ref().unwrap().as_str(), "Kafka  Server");
+    assert_eq!(texts(events), ["later", "Kafka  Server is down"]);
+}
+
+fn plan_is_on_disk_before_its_beginning_is_confirmed(database: &TestDatabase) {
+    let record = EventStore::open(&database.options());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    assert_eq!(runtime.block_on(begin_plan(&record)), Ok(()));
+    // Nothing is closed yet, and another connection sees the plan.
+    let user =
+        database.connect().query_first("SELECT \"user\" FROM plans WHERE id = 7", &[], |row| row.text(0));
+    assert_eq!(user, Ok(Some(begun(7).by.user)));
+    runtime.block_on(record.close());
+}
+
+fn queries_narrow_and_page(database: &TestDatabase) {
+    let mut opened = database.open();
+    for (seconds, component) in [(1, "kafka"), (2, "spark"), (3, "kafka"), (4, "kafka")] {
+        opened.apply(StoreCommand::AppendEvent(Arc::new(health(seconds, component, "down"))));
+    }
+    opened.append(5, "own");
+    let mut ask = |query: EventQuery| -> Vec<u64> {
+        opened.writer.query_events(&query).unwrap().iter().map(|event| event.id).collect()
+    };
+    let all = EventQuery::default;
+    assert_eq!(ask(all()), [5, 4, 3, 2, 1]);
+    assert_eq!(ask(EventQuery { component: Some("KAFKA".into()), ..all() }), [4, 3, 1]);
+    assert_eq!(ask(EventQuery { host: Some("h1".into()), before: Some(4), limit: 2, ..all() }), [3, 2]);
+    assert_eq!(ask(EventQuery { environment: Some("other".into()), ..all() }), [] as [u64; 0]);
+    assert_eq!(ask(EventQuery { since: Some(at(3)), ..all() }), [5, 4, 3]);
+    assert_eq!(ask(EventQuery { since: Some(at(6)), ..all() }), [] as [u64; 0]);
+    assert_eq!(ask(EventQuery { kinds: vec![EventKind::Aggregator, EventKind::Plan], ..all() }), [5]);
+}
+
+fn answer_stays_below_the_size_of_a_message(database: &TestDatabase) {
+    let mut opened = database.open();
+    for _ in 0..1500 {
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(START, "x".repeat(1 << 16)))));
+    }
+    opened.writer.write_pending(START);
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
+    let size: usize = events.iter().map(|event| event.text.len()).sum();
+    assert!((1..1500).contains(&events.len()) && size < 4 << 20, "{} events, {size}", events.len());
+    assert!(events[0].text.ends_with("x ..."));
+}
+
+fn database_itself_refuses_to_change_events(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.append(1, "so it was");
+    let mut other = database.connect();
+    for forgery in [
+        "UPDATE events SET plan = 7",
+        "UPDATE texts SET text = 'otherwise'",
+        "DELETE FROM events",
+        "DELETE FROM texts",
+        "INSERT INTO events (id, at, kind, place, text) VALUES (1, 1, 1, 0, 1)",
+    ] {
+        let refused = other.execute(forgery, &[]).unwrap_err().to_string();
+        assert!(refused.contains("an event is ") || refused.contains("duplicate key"), "{refused}");
+    }
+    assert_eq!(opened.texts(), ["so it was"]);
+}
+
+fn old_rows_are_deleted_in_batches_and_ids_continue(database: &TestDatabase) {
+    let mut opened = database.open();
+    for seconds in 0..2500 {
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(seconds), "old".to_owned()))));
+    }
+    opened.append(90_000, "new");
+    // One day is kept: at 88,500 s, everything before 2,100 s is too old.
+    let now = at(86_400 + 2100);
+    assert!(opened.writer.delete_batch(now));
+    assert!(opened.writer.delete_batch(now));
+    assert!(!opened.writer.delete_batch(now));
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
+    assert_eq!((events.len(), events.last().unwrap().at), (401, at(2100)));
+    // IDs continue.
+    while opened.writer.delete_batch(at(1_000_000)) {}
+    opened.append(1_000_001, "next");
+    assert_eq!(opened.writer.query_events(&EventQuery::default()).unwrap()[0].id, 2502);
+}
+
+fn unfinished_plan_is_found_with_the_state_of_each_step(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.apply(begin_command());
+    opened.apply(change(0, (StepState::Waiting, ""), StepState::UnderWay, ""));
+    opened.apply(change(0, (StepState::UnderWay, ""), StepState::UnderWay, "SIGTERM was sent"));
+    opened.apply(change(0, (StepState::UnderWay, ""), StepState::Done, "stopped in 1.0 s"));
+    opened.writer.write_pending(at(2));
+    opened.apply(change(1, (StepState::Waiting, ""), StepState::UnderWay, ""));
+    opened.writer.write_pending(at(3));
+    drop(opened);
+
+    let mut opened = database.open();
+    let found = &opened.recovered.unfinished[0];
+    assert_eq!((opened.recovered.unfinished.len(), &found.begun), (1, &begun(7)));
+    let waiting = || (StepState::Waiting, String::new());
+    assert_eq!(
+        found.states,
+        [(StepState::Done, "stopped in 1.0 s".to_owned()), (StepState::UnderWay, String::new()), waiting()]
+    );
+    assert!(opened.recovered.last_plan >= 7);
+    opened.apply(change(1, (StepState::UnderWay, ""), StepState::Interrupted, "it is being looked at"));
+    opened.apply(change(
+        1,
+        (StepState::Interrupted, "it is being looked at"),
+        StepState::Interrupted,
+        "it is stopped now",
+    ));
+    let end = PlanEnd { at: at(4), done: 1, failed: 0, skipped: 1, interrupted: 1, cancelled: false };
+    opened.apply(StoreCommand::EndPlan(7, end.clone(), Arc::new(PlanEvents::new(begun(7)).end_event(&end))));
+    opened.writer.write_pending(at(4));
+    let told: Vec<String> = opened
+        .writer
+        .query_events(&EventQuery::default())
+        .unwrap()
+        .into_iter()
+        .rev()
+        .map(|event| {
+            let component = event.component.map(|name| name.to_string()).unwrap_or_default();
+            let by = event.by.unwrap().user;
+            format!("{by} {component} {}: {}", event.to.unwrap(), event.text)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "ann kafka server under way: stop of kafka server on h1: 3 steps",
+            "ann detector under way: stop of detector on h1: under way",
+            "ann detector done: stop of detector on h1: done: stopped in 1.0 s",
+            "ann writer under way: stop of writer on h1: under way",
+            "ann writer interrupted: stop of writer on h1: interrupted: it is being looked at",
+            "ann writer interrupted: stop of writer on h1: interrupted: it is stopped now",
+            "ann kafka server interrupted: stop of kafka server on h1: 1 step done, 1 skipped, 1 interrupted",
+        ]
+    );
+    drop(opened);
+    assert!(database.open().recovered.unfinished.is_empty());
+}
+
+fn maintenance_and_known_values_outlive_the_aggregator(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
+    let host = HostOrInstance { component: None, ..kafka() };
+    opened.apply(StoreCommand::SetKnown(vec![
+        (kafka(), "up".to_owned()),
+        (host.clone(), "reachable".to_owned()),
+    ]));
+    opened.apply(StoreCommand::AppendEvent(Arc::new(health(2, "Kafka", "down"))));
+    opened.writer.write_pending(at(3));
+    drop(opened);
+    let recovered = database.open().recovered;
+    assert_eq!(recovered.maintenance, [maintenance()]);
+    let expected = HashMap::from([(kafka(), "down".to_owned()), (host, "reachable".to_owned())]);
+    assert_eq!(recovered.known_values, expected);
+}
+
+fn plan_ids_are_never_used_twice(database: &TestDatabase) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let record = EventStore::open(&database.options());
+    let store = record.handle();
+    let ids: Vec<u64> = (0..300).map(|_| store.next_plan_id()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    drop(store);
+    runtime.block_on(record.close());
+    let record = EventStore::open(&database.options());
+    // IDs are assigned without a gap; none of these was written as a plan.
+    assert_eq!(record.handle().next_plan_id(), 301);
+    assert!(runtime.block_on(record.handle().flush()));
+    record.abandon();
+    assert!(EventStore::open(&database.options()).handle().next_plan_id() > 301);
+}
+
+/// Whether a transaction was committed is not known if the connection is lost meanwhile.
+fn repeated_event_is_written_once_and_a_different_one_under_a_new_id(database: &TestDatabase) {
+    let mut opened = database.open();
+    let event = |id, text: &str| Arc::new(Event { id, ..aggregator_event(at(1), text.to_owned()) });
+    for event in [event(7, "first"), event(8, "second"), event(7, "first"), event(7, "another")] {
+        opened.apply(StoreCommand::AppendEvent(event));
+        opened.writer.write_pending(at(1));
+    }
+    let found = opened.writer.query_events(&EventQuery::default()).unwrap();
+    let found: Vec<(u64, &str)> = found.iter().map(|event| (event.id, event.text.as_str())).collect();
+    assert_eq!(found, [(9, "another"), (8, "second"), (7, "first")]);
+}
+
+fn texts_and_names_are_stored_once(database: &TestDatabase) {
+    let mut opened = database.open();
+    for seconds in 0..10 {
+        opened.apply(StoreCommand::AppendEvent(Arc::new(health(seconds, "kafka", "down"))));
+    }
+    opened.writer.write_pending(at(10));
+    // Another spelling is the same name, and is shown from now on.
+    opened.apply(StoreCommand::AppendEvent(Arc::new(health(11, "Kafka", "down"))));
+    opened.writer.write_pending(at(11));
+    let mut other = database.connect();
+    let mut count = |table: &str| {
+        other
+            .query_first(&format!("SELECT count(*) FROM {table}"), &[], |row| row.integer(0))
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!([count("events"), count("texts"), count("names")], [11, 2, 3]);
+    let shown = opened.writer.query_events(&EventQuery::default()).unwrap();
+    assert!(shown.iter().all(|event| event.component.as_ref().unwrap().as_str() == "Kafka"));
+    // A text is used again for a week at most, and is deleted after the events that refer to it.
+    let later = 8 * 86_400;
+    opened.apply(StoreCommand::AppendEvent(Arc::new(health(later, "kafka", "down"))));
+    opened.writer.write_pending(at(later));
+    assert_eq!(count("texts"), 3);
+    while opened.writer.delete_batch(at(later + 86_400)) {}
+    assert_eq!([count("events"), count("texts")], [1, 1]);
+    assert_eq!(opened.texts(), ["kafka is down"]);
+}
+
+fn second_aggregator_learns_who_has_the_store(database: &TestDatabase) {
+    let first = database.open();
+    let second = database.open();
+    let used = second.writer.used_by_another.clone().unwrap();
+    let holder = format!("pid {}) records there", std::process::id());
+    assert!(used.contains("another rta-aggregator (") && used.ends_with(&holder), "{used}");
+    assert_eq!(first.writer.used_by_another, None);
+    drop(first);
+    assert_eq!(database.open().error(), None);
+}
+
+fn zero_byte_and_long_text_are_recorded(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.append(1, &format!("before\0after {}", "x".repeat(10_000)));
+    assert_eq!(opened.error(), None);
+    let texts = opened.texts();
+    assert!(texts[0].starts_with("before") && texts[0].contains("after x"), "{texts:?}");
+}
