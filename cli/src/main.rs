@@ -32,7 +32,7 @@ use crate::args::{CliArgs, CliCommand, ConfigCommand, RemoteConfigCommand};
 use crate::client::AggregatorClient;
 use crate::commands::{completions, config_check, explain, pki, remote};
 #[cfg(feature = "standalone")]
-use crate::commands::{demo, discover, learn, local, user};
+use crate::commands::{demo, discover, learn, local, store, user};
 use crate::exit::{CommandFailure, CommandResult, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 
@@ -119,6 +119,8 @@ fn run(arguments: &CliArgs) -> CommandResult {
         }
         CliCommand::Pki(arguments) => return pki::run_pki(arguments, out),
         #[cfg(feature = "standalone")]
+        CliCommand::Store(arguments) => return store::run_store(arguments, out),
+        #[cfg(feature = "standalone")]
         CliCommand::User(arguments) => return user::run_user(arguments, out, &mut io::stderr()),
         CliCommand::Completions { shell } => return completions::write_script(*shell, out),
         _ => {}
@@ -146,9 +148,11 @@ fn run(arguments: &CliArgs) -> CommandResult {
         #[cfg(feature = "standalone")]
         CliCommand::Demo { web, socket } => runtime.block_on(demo::run_demo(*web, socket.clone(), out)),
         #[cfg(feature = "standalone")]
-        CliCommand::Local { .. } | CliCommand::Learn(_) | CliCommand::Discover(_) | CliCommand::User(_) => {
-            Ok(OK)
-        }
+        CliCommand::Local { .. }
+        | CliCommand::Learn(_)
+        | CliCommand::Discover(_)
+        | CliCommand::User(_)
+        | CliCommand::Store(_) => Ok(OK),
         CliCommand::Check(_)
         | CliCommand::Completions { .. }
         | CliCommand::Pki(_)

@@ -6,6 +6,8 @@ mod operate;
 mod pki;
 mod remote;
 #[cfg(feature = "standalone")]
+mod store;
+#[cfg(feature = "standalone")]
 mod user;
 
 #[cfg(feature = "standalone")]
@@ -23,6 +25,8 @@ pub(crate) use self::operate::{
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
 pub(crate) use self::remote::{PlaceArgs, RemoteCommand, TargetArgs};
+#[cfg(feature = "standalone")]
+pub(crate) use self::store::StoreCommand;
 #[cfg(feature = "standalone")]
 pub(crate) use self::user::{UserCommand, UserEntryArgs};
 
@@ -141,6 +145,10 @@ pub(crate) enum CliCommand {
     #[cfg(feature = "standalone")]
     #[command(subcommand)]
     User(UserCommand),
+    /// Work on the aggregator's store while no aggregator uses it
+    #[cfg(feature = "standalone")]
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Run the whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
     #[cfg(feature = "standalone")]
     Demo {

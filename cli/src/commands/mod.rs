@@ -35,4 +35,6 @@ pub(crate) mod maintenance;
 pub(crate) mod pki;
 pub(crate) mod remote;
 #[cfg(feature = "standalone")]
+pub(crate) mod store;
+#[cfg(feature = "standalone")]
 pub(crate) mod user;

@@ -254,6 +254,11 @@ fn add_local_exit_codes(platform: &Platform, note: &mut impl FnMut(&str, &str, i
         ("discover", "", &["discover"]),
         ("completions bash", "", &["completions", "bash"]),
         ("user token", "", &["user", "token", "--name", "job"]),
+        (
+            "store migrate",
+            "there is no record",
+            &["store", "migrate", "--from", "sqlite:/nonexistent", "--to", "sqlite:/nonexistent/too"],
+        ),
         ("pki show", "there is no CA", &["pki", "show", "--dir", "/nonexistent"]),
         ("pki host", "there is no CA", &["pki", "host", "h1", "--dir", "/nonexistent"]),
     ] {
@@ -327,6 +332,7 @@ fn add_usage_errors(note: &mut impl FnMut(&str, &str, i32)) {
         &["pki", "show"],
         &["user", "hash"],
         &["user", "token"],
+        &["store", "migrate"],
         &["demo"],
     ];
     for arguments in REMOTE.iter().chain(&local) {
