@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::desired_state::DesiredStateStore;
+use crate::host::cpu_times::CpuTimes;
 use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
 use crate::host::usage::UsageSampler;
 use crate::probe::Probes;
@@ -478,7 +479,7 @@ async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
 ) {
-    let mut sampler = UsageSampler::new();
+    let (mut sampler, mut cpu_times) = (UsageSampler::new(), CpuTimes::default());
     let mut pace = tokio::time::interval(USAGE_INTERVAL);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     if reports.wait_for(Option::is_some).await.is_err() {
@@ -487,21 +488,28 @@ async fn sample_usage(
     loop {
         let mut used = sampler;
         pace.tick().await;
-        let pids: Vec<u32> = match reports.borrow().as_deref().map(|report| &report.components) {
-            Some(Ok(components)) => components
-                .iter()
-                .flat_map(|component| component.processes.iter().map(|process| process.id.pid))
-                .collect(),
-            _ => Vec::new(),
+        let components = match reports.borrow().as_deref().map(|report| &report.components) {
+            Some(Ok(components)) => Some(process_ids(components)),
+            _ => None,
         };
-        let (used, usage) = run_blocking(move || {
-            let usage = used.measure(&pids);
-            (used, usage)
+        let (used, times, usage) = run_blocking(move || {
+            let all = components.iter().flatten().flat_map(|(_, processes)| processes);
+            let mut usage = used.measure(&all.map(|id| id.pid).collect::<Vec<_>>());
+            if let Some(components) = components {
+                usage.cpu_times = cpu_times.add(&components, |pid| used.cpu_seconds(pid));
+            }
+            (used, cpu_times, usage)
         })
         .await;
-        sampler = used;
+        (sampler, cpu_times) = (used, times);
         publisher.send_replace(Some(Arc::new(usage)));
     }
+}
+
+/// Returns the matched processes of each component.
+fn process_ids(components: &[ComponentReport]) -> Vec<(Name, Vec<ProcessId>)> {
+    let ids = |component: &ComponentReport| component.processes.iter().map(|process| process.id).collect();
+    components.iter().map(|component| (component.component.clone(), ids(component))).collect()
 }
 
 fn read_boot_id() -> String {

@@ -88,11 +88,7 @@ impl ClockSkew {
             self.samples.pop_front();
         }
         self.samples.push_back(receipt.received.duration_since(sent));
-        let least = self.samples.iter().min().copied().unwrap_or_default();
-        if self.samples.len() < MIN_SAMPLES {
-            return false;
-        }
-        let skew = -least;
+        let Some(skew) = self.measured_ahead() else { return false };
         let difference = (skew - self.reported).abs();
         let new = match (self.reported.is_zero(), skew.abs()) {
             (true, size) if size > MIN_REPORTED_SKEW => skew,
@@ -114,6 +110,13 @@ impl ClockSkew {
     /// tolerated.
     pub(crate) fn skew_ahead(&self) -> SignedDuration {
         self.reported
+    }
+
+    /// Returns how far the host's clock is ahead according to the last messages, however little; `None` if
+    /// there are too few.
+    pub(crate) fn measured_ahead(&self) -> Option<SignedDuration> {
+        let least = self.samples.iter().min().filter(|_| self.samples.len() >= MIN_SAMPLES)?;
+        Some(-*least)
     }
 
     /// Converts a time of the host's clock to the aggregator's.

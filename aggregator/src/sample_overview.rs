@@ -39,6 +39,7 @@ pub(crate) fn agent() -> AgentOverview {
         config_differs: false,
         certificate_ends: None,
         boot_id: "b".to_owned(),
+        clock_ahead_millis: Some(-12),
     }
 }
 

@@ -173,6 +173,7 @@ mod tests {
                 threads: 1,
                 open_files: None,
             }],
+            cpu_times: Vec::new(),
         });
         overview
     }

@@ -12,6 +12,9 @@ pub struct Autostart {
     pub why: String,
     /// Number of restarts within the configured time window.
     pub restarts: u32,
+    /// Number of automatic starts since the agent began, failed ones included. It never decreases while the
+    /// agent runs.
+    pub restarts_total: u64,
     /// Time of the next attempt, by the host's clock.
     pub next_at: Option<Timestamp>,
     /// True if the component ended too often, and is not restarted until an operator starts it.

@@ -238,6 +238,9 @@ pub struct AgentOverview {
     pub certificate_ends: Option<Timestamp>,
     /// Boot ID of its host: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
+    /// How far the host's clock is ahead of the aggregator's, in milliseconds; negative if it is behind. The
+    /// delay of messages is part of it. `None` before the first measurement.
+    pub clock_ahead_millis: Option<i64>,
 }
 
 impl AgentOverview {
@@ -596,6 +599,7 @@ mod tests {
                         config_differs: false,
                         certificate_ends: None,
                         boot_id: "b".to_owned(),
+                        clock_ahead_millis: Some(-12),
                     }),
                     usage: Some(HostUsage {
                         measured_at: Timestamp::UNIX_EPOCH,
@@ -611,6 +615,7 @@ mod tests {
                             threads: 30,
                             open_files: Some(7),
                         }],
+                        cpu_times: Vec::new(),
                     }),
                     maintenance: Some(Maintenance {
                         environment: "DEV".into(),

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::name::Name;
+
 /// Resource usage of one matched process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ProcessUsage {
@@ -35,6 +37,18 @@ pub struct HostUsage {
     pub booted_at: Option<Timestamp>,
     /// Usage of the matched processes, sorted by PID.
     pub processes: Vec<ProcessUsage>,
+    /// CPU time of the components, in the configuration's order; empty if the agent does not report it.
+    pub cpu_times: Vec<ComponentCpuTime>,
+}
+
+/// CPU time that a component's processes have used since its agent began to watch them. It never decreases
+/// while the agent runs, also if processes end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ComponentCpuTime {
+    /// Name of the component.
+    pub component: Name,
+    /// User and system time, in seconds.
+    pub cpu_seconds: f64,
 }
 
 /// Sum of the resource usage of one component's processes.
@@ -65,6 +79,12 @@ impl HostUsage {
         })
     }
 
+    /// Returns the CPU time of a component in seconds; `None` if it is not reported.
+    pub fn cpu_seconds(&self, component: &Name) -> Option<f64> {
+        let found = self.cpu_times.iter().find(|one| one.component == *component)?;
+        Some(found.cpu_seconds)
+    }
+
     /// Returns the usage of one process.
     pub fn of(&self, pid: u32) -> Option<&ProcessUsage> {
         let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
@@ -93,6 +113,7 @@ mod tests {
             memory_available_bytes: 0,
             booted_at: None,
             processes: vec![process(1, Some(3)), process(2, Some(4)), process(3, None)],
+            cpu_times: Vec::new(),
         };
         let two = UsageTotal { cpu_percent: 3.0, resident_bytes: 20, threads: 4, open_files: Some(7) };
         assert_eq!(usage.total_of([1, 2, 9]), Some(two));

@@ -11,6 +11,7 @@
 //! | `command_lines` | command lines of matched processes for display, with secrets masked |
 //! | [`process_inventory`] | every process with its command line and listening sockets, for learning |
 //! | `cgroup`, `cgroup_mount` | control groups of components; mount points, and frozen groups |
+//! | `cpu_times` | CPU time of components, over processes that come and go; pure |
 //! | `child_setup` | setup of child processes, which inherit nothing of the agent's state |
 //! | `safe_open` | opening files in folders that other users can change |
 //! | `sockets` | listening TCP sockets of a process |
@@ -24,6 +25,7 @@ pub(crate) mod cgroup;
 pub(crate) mod cgroup_mount;
 pub(crate) mod child_setup;
 pub(crate) mod command_lines;
+pub(crate) mod cpu_times;
 pub(crate) mod machine;
 pub(crate) mod process_attributes;
 pub mod process_inventory;

@@ -1,6 +1,7 @@
 //! Resource usage of the host and the matched processes.
 
 use std::fs;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::usage::{HostUsage, ProcessUsage};
@@ -48,7 +49,14 @@ impl UsageSampler {
             memory_available_bytes: host.map_or(0, System::available_memory),
             booted_at: booted_at.and_then(|second| Timestamp::from_second(second).ok()),
             processes: requested.iter().filter_map(|pid| process_usage(host?.process(*pid)?)).collect(),
+            cpu_times: Vec::new(),
         }
+    }
+
+    /// Returns the user and system time of a process at the last measurement, in seconds.
+    pub(crate) fn cpu_seconds(&self, pid: u32) -> Option<f64> {
+        let process = self.system.as_ref()?.process(Pid::from_u32(pid))?;
+        Some(Duration::from_millis(process.accumulated_cpu_time()).as_secs_f64())
     }
 
     fn tracked_pids(&self) -> impl Iterator<Item = &Pid> {
@@ -98,7 +106,6 @@ fn parse_thread_count(stat: &[u8]) -> Option<u32> {
 mod tests {
     use std::fs::File;
     use std::process::{Child, Command};
-    use std::time::Duration;
 
     use super::*;
 
@@ -165,6 +172,10 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             usage = sampler.measure(&pids);
         }
+        while sampler.cpu_seconds(busy.pid()).unwrap() == 0.0 {
+            sampler.measure(&pids);
+        }
+        assert!(sampler.cpu_seconds(u32::MAX).is_none());
         // A momentary figure may be rounded up, but never exceeds all cores.
         let most = 100.0 * f64::from(usage.cpus);
         assert!(usage.of(busy.pid()).unwrap().cpu_percent <= most);

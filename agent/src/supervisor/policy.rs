@@ -116,6 +116,8 @@ pub(crate) struct RestartPolicy {
     uncounted_starts: u32,
     /// True if the last start counts against the limit.
     is_counted: bool,
+    /// Number of starts that were made, whatever became of them.
+    starts_total: u64,
 }
 
 /// Last end of the component, or its last failed start.
@@ -154,6 +156,7 @@ impl RestartPolicy {
             unknown_since: None,
             uncounted_starts: 0,
             is_counted: false,
+            starts_total: 0,
         }
     }
 
@@ -285,12 +288,14 @@ impl RestartPolicy {
     /// no report shows that.
     pub(crate) fn record_started(&mut self) {
         self.was_running = Some(true);
+        self.starts_total += 1;
     }
 
     /// Records that the start requested by [`RestartDecision::Start`] failed, with the reason.
     pub(crate) fn record_failed(&mut self, now: TimePoint, reason: String) {
         let end = Some(RunEnd { is_well: false, how: reason });
         self.last_end = Some(LastEnd { at: now.wall, is_start: true, end });
+        self.starts_total += 1;
         self.uncount_start();
     }
 
@@ -321,6 +326,7 @@ impl RestartPolicy {
             wanted,
             why: self.explain(window),
             restarts: u32::try_from(self.starts.len()).unwrap_or(u32::MAX),
+            restarts_total: self.starts_total,
             next_at: self.next_start.filter(|_| window.is_none() && !is_blocked).map(|due| due.wall),
             given_up: self.given_up,
             flapping: self.starts.len() >= FLAPPING_RESTARTS

@@ -77,6 +77,22 @@ fn ended_component_is_restarted_after_its_backoff() {
 }
 
 #[test]
+fn total_of_restarts_counts_each_start_that_was_made_and_never_decreases() {
+    let clock = TestClock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    let total = |keeper: &RestartPolicy| keeper.report(None).restarts_total;
+    keeper.observe(clock.at(10), &ended(0), false);
+    assert_eq!(keeper.observe(clock.at(11), &ended(0), false), RestartDecision::Start);
+    keeper.record_not_begun();
+    assert_eq!(total(&keeper), 0);
+    keeper.record_failed(clock.at(12), "no such file".to_owned());
+    keeper.record_started();
+    assert_eq!(total(&keeper), 2);
+    keeper.observe(clock.at(100_000), &ObservedState::Running, false);
+    assert_eq!((keeper.report(None).restarts, total(&keeper)), (0, 2));
+}
+
+#[test]
 fn delay_doubles_up_to_the_maximum_until_it_is_given_up() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);

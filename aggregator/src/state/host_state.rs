@@ -197,6 +197,10 @@ impl HostState {
             config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
             certificate_ends: report.certificate_ends,
             boot_id: report.boot_id.clone(),
+            clock_ahead_millis: self
+                .skew
+                .measured_ahead()
+                .map(|skew| i64::try_from(skew.as_millis()).unwrap_or_default()),
         })
     }
 

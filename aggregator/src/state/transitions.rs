@@ -495,6 +495,7 @@ mod tests {
                 given_up,
                 flapping: false,
                 last_end: "it was ended by SIGKILL".to_owned(),
+                restarts_total: 7,
                 waiting_for: String::new(),
             });
             overview

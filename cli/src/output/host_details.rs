@@ -209,6 +209,7 @@ mod tests {
             config_differs: false,
             certificate_ends: Some(before(-40 * 86_400)),
             boot_id: "b".to_owned(),
+            clock_ahead_millis: Some(-12),
         };
         let usage = HostUsage {
             measured_at: now(),
@@ -224,6 +225,7 @@ mod tests {
                 threads: 30,
                 open_files: Some(1),
             }],
+            cpu_times: Vec::new(),
         };
         let host = HostOverview {
             name: "h".into(),

@@ -77,6 +77,7 @@ mod tests {
             given_up: false,
             flapping: true,
             last_end: "exit status 1".to_owned(),
+            restarts_total: 7,
             waiting_for: String::new(),
         };
         assert_eq!(
@@ -92,6 +93,7 @@ mod tests {
             given_up: true,
             flapping: false,
             last_end: String::new(),
+            restarts_total: 7,
             waiting_for: String::new(),
         };
         assert_eq!(autostart_note(&given_up, now), "autostart has given up until somebody starts it");

@@ -133,6 +133,7 @@ impl From<&AgentOverview> for v1::AgentOverview {
             config_differs: agent.config_differs,
             certificate_ends: agent.certificate_ends.map(to_wire_time),
             boot_id: agent.boot_id.clone(),
+            clock_ahead_millis: agent.clock_ahead_millis,
         }
     }
 }
@@ -152,6 +153,7 @@ impl TryFrom<v1::AgentOverview> for AgentOverview {
             config_differs: agent.config_differs,
             certificate_ends: agent.certificate_ends.map(from_wire_time).transpose()?,
             boot_id: agent.boot_id,
+            clock_ahead_millis: agent.clock_ahead_millis,
         })
     }
 }
@@ -330,6 +332,7 @@ mod tests {
                 config_differs: true,
                 certificate_ends: Some(Timestamp::UNIX_EPOCH),
                 boot_id: "boot".to_owned(),
+                clock_ahead_millis: Some(-12),
             }),
             usage: None,
             maintenance: None,

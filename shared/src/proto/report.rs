@@ -355,6 +355,7 @@ mod tests {
                     given_up: true,
                     flapping: true,
                     last_end: "exit status 1".to_owned(),
+                    restarts_total: 7,
                     waiting_for: "kafka on k1".to_owned(),
                 }),
                 down_cause: Some(crate::down_cause::DownCause {

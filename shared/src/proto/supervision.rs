@@ -29,6 +29,7 @@ impl From<&Autostart> for v1::Autostart {
             wanted: autostart.wanted,
             why: autostart.why.clone(),
             restarts: autostart.restarts,
+            restarts_total: autostart.restarts_total,
             next_at: autostart.next_at.map(to_wire_time),
             given_up: autostart.given_up,
             flapping: autostart.flapping,
@@ -42,9 +43,18 @@ impl TryFrom<v1::Autostart> for Autostart {
     type Error = ProtocolError;
 
     fn try_from(autostart: v1::Autostart) -> Result<Self, ProtocolError> {
-        let v1::Autostart { wanted, why, restarts, next_at, given_up, flapping, last_end, waiting_for } =
-            autostart;
+        let v1::Autostart {
+            wanted,
+            why,
+            restarts,
+            next_at,
+            given_up,
+            flapping,
+            last_end,
+            waiting_for,
+            restarts_total,
+        } = autostart;
         let next_at = next_at.map(from_wire_time).transpose()?;
-        Ok(Self { wanted, why, restarts, next_at, given_up, flapping, last_end, waiting_for })
+        Ok(Self { wanted, why, restarts, restarts_total, next_at, given_up, flapping, last_end, waiting_for })
     }
 }

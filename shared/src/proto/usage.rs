@@ -1,7 +1,7 @@
 //! Conversions of resource usage.
 
 use super::{ProtocolError, from_wire_time, to_wire_time, v1};
-use crate::usage::{HostUsage, ProcessUsage};
+use crate::usage::{ComponentCpuTime, HostUsage, ProcessUsage};
 
 impl From<&HostUsage> for v1::Usage {
     fn from(usage: &HostUsage) -> Self {
@@ -16,6 +16,7 @@ impl From<&HostUsage> for v1::Usage {
             memory_available_bytes: usage.memory_available_bytes,
             booted_at: usage.booted_at.map(to_wire_time),
             processes: usage.processes.iter().map(Into::into).collect(),
+            cpu_times: usage.cpu_times.iter().map(Into::into).collect(),
         }
     }
 }
@@ -34,6 +35,7 @@ impl TryFrom<v1::Usage> for HostUsage {
             memory_available_bytes: usage.memory_available_bytes,
             booted_at: usage.booted_at.map(from_wire_time).transpose()?,
             processes,
+            cpu_times: usage.cpu_times.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -49,6 +51,18 @@ impl From<v1::ProcessUsage> for ProcessUsage {
     fn from(process: v1::ProcessUsage) -> Self {
         let v1::ProcessUsage { pid, cpu_percent, resident_bytes, threads, open_files } = process;
         Self { pid, cpu_percent, resident_bytes, threads, open_files }
+    }
+}
+
+impl From<&ComponentCpuTime> for v1::ComponentCpuTime {
+    fn from(time: &ComponentCpuTime) -> Self {
+        Self { component: time.component.as_str().to_owned(), cpu_seconds: time.cpu_seconds }
+    }
+}
+
+impl From<v1::ComponentCpuTime> for ComponentCpuTime {
+    fn from(time: v1::ComponentCpuTime) -> Self {
+        Self { component: time.component.into(), cpu_seconds: time.cpu_seconds }
     }
 }
 
@@ -72,6 +86,7 @@ mod tests {
                 threads: 2,
                 open_files: None,
             }],
+            cpu_times: vec![ComponentCpuTime { component: "kafka server".into(), cpu_seconds: 12.5 }],
         };
         assert_eq!(HostUsage::try_from(v1::Usage::from(&usage)), Ok(usage));
     }

@@ -264,6 +264,7 @@ mod tests {
             given_up: false,
             flapping: false,
             last_end: "it ended with exit status 1 at 09:30:00 UTC".into(),
+            restarts_total: 7,
             waiting_for: String::new(),
         };
         let with = |state, autostart: &Autostart| {

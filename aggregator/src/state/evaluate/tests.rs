@@ -277,6 +277,7 @@ fn root_is_named_once_where_the_agent_waits_for_it() {
                 given_up: false,
                 flapping: false,
                 last_end: String::new(),
+                restarts_total: 7,
                 waiting_for: awaited.to_owned(),
             });
         });

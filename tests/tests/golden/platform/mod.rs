@@ -149,6 +149,10 @@ impl Platform {
                 .iter()
                 .all(|one| !find_instance(overview, one)["state"].is_null())
         });
+        // It takes a few messages to measure a clock.
+        self.await_overview("the clocks", |overview| {
+            only_hosts(overview).all(|host| is_lost(host) || host["agent"]["clock_ahead_millis"].is_i64())
+        });
 
         self.await_overview("the dependent of a stopped component", |overview| {
             find_instance(overview, "follower")["health"] == "degraded"

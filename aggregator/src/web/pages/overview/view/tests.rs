@@ -100,6 +100,7 @@ fn told() -> Overview {
             threads: 3,
             open_files: None,
         }],
+        cpu_times: Vec::new(),
     });
     let part = |name: &str, running| PartReport {
         name: Some(name.into()),
