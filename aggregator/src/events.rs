@@ -25,6 +25,11 @@ impl EventBus {
         &self.store
     }
 
+    /// Returns the number of events of each kind since the aggregator began.
+    pub(crate) fn counts(&self) -> Vec<(EventKind, u64)> {
+        self.feed.counts()
+    }
+
     /// Subscribes to all later events.
     pub(crate) fn subscribe(&self) -> EventSubscription {
         self.feed.subscribe()

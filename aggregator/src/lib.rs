@@ -14,6 +14,7 @@
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `inventory` | the platform with its agents |
+//! | `metrics` | metrics for Prometheus |
 //! | [`open_files`] | the limit of open files and connections |
 //! | [`operation_error`] | reasons why an operation was not done |
 //! | `plans` | planning and execution of actions |
@@ -37,6 +38,7 @@ mod events;
 mod graph;
 mod grpc;
 mod inventory;
+mod metrics;
 pub mod open_files;
 pub mod operation_error;
 mod plans;
@@ -53,7 +55,7 @@ pub mod web;
 pub use api::history::parse_length;
 pub use config_manager::ConfigSource;
 pub use events::EventBus;
-pub use server::{WebOptions, serve};
+pub use server::{WebListeners, WebOptions, serve};
 pub use state::single_host::evaluate_host;
 pub use store::{
     CopiedTable, EventStore, EventStoreHandle, PostgresLocation, StoreLocation, StoreOptions, UnfinishedPlan,

@@ -10,8 +10,8 @@ use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::auth::AccessControl;
 use rta_aggregator::{
-    ConfigSource, EventStore, IpNetwork, StoreLocation, StoreOptions, TlsConfigs, WebOptions, hide_password,
-    open_files,
+    ConfigSource, EventStore, IpNetwork, StoreLocation, StoreOptions, TlsConfigs, WebListeners, WebOptions,
+    hide_password, open_files,
 };
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
@@ -43,6 +43,10 @@ struct Arguments {
     /// Address of the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     web: SocketAddr,
+    /// Further address for metrics alone, for example 0.0.0.0:9464; the page has them at /metrics too. Certificate,
+    /// users and tokens are those of the page
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
     /// Address for the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the
     /// local socket is served]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -186,6 +190,13 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
              --web-key, or add --insecure to serve it there all the same"
         ));
     }
+    let metrics = arguments.metrics_listen.filter(|address| !address.ip().is_loopback());
+    if let Some(metrics) = metrics.filter(|_| arguments.web_cert.is_none() && !arguments.insecure) {
+        return Err(format!(
+            "{metrics} is beyond loopback, where metrics and tokens would not be encrypted; give --web-cert and \
+             --web-key, or add --insecure to serve them there all the same"
+        ));
+    }
     if let Some(grpc) = grpc.filter(|_| !arguments.insecure && arguments.tls_cert.is_none()) {
         return Err(missing_certificate("--grpc", grpc, "aggregator"));
     }
@@ -237,6 +248,11 @@ async fn run(
         );
     }
     let web = listen(arguments.web).await?;
+    let metrics = match arguments.metrics_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     let tcp = match arguments.grpc {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -256,6 +272,7 @@ async fn run(
     let asked = signal(SignalKind::hangup())?;
     tracing::info!(
         web = %web.local_addr()?,
+        metrics = metrics_address.map(|address| address.to_string()),
         grpc = grpc_address.map(|address| address.to_string()),
         socket = socket.as_ref().map(|socket| socket.path().display().to_string()),
         hosts = platform.hosts().count(),
@@ -266,5 +283,6 @@ async fn run(
     let page =
         WebOptions { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
+    let web = WebListeners { page: web, metrics };
     rta_aggregator::serve(configuration, record, web, grpc, tls_configs, page, shutdown).await
 }

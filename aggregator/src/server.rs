@@ -25,7 +25,7 @@ use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
-use crate::web::{HostPolicy, IpNetwork, router};
+use crate::web::{HostPolicy, IpNetwork, metrics_router, router};
 
 /// Time limit for open answers at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,6 +44,22 @@ pub struct WebOptions {
     pub proxies: Vec<IpNetwork>,
 }
 
+/// Listeners of the HTTP servers.
+#[derive(Debug)]
+pub struct WebListeners {
+    /// Listener of the page, which has the metrics too.
+    pub page: TcpListener,
+    /// Listener that serves metrics alone; `None`: there is none.
+    pub metrics: Option<TcpListener>,
+}
+
+impl From<TcpListener> for WebListeners {
+    /// Creates the listener of the page alone.
+    fn from(page: TcpListener) -> Self {
+        Self { page, metrics: None }
+    }
+}
+
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
 /// until `shutdown`. Events are stored in `record`. `tls_configs` configures TLS of the servers and the agent
 /// client, and `page` the access to the page.
@@ -53,14 +69,18 @@ pub struct WebOptions {
 pub async fn serve(
     configuration: ConfigSource,
     record: EventStore,
-    web: TcpListener,
+    web: WebListeners,
     grpc: Listeners,
     tls_configs: TlsConfigs,
     page: WebOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let hosts =
-        HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?, &page.names);
+    let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
+        let address = listener.local_addr().context("a web listener has no address")?;
+        Ok(HostPolicy::for_listener(address, &page.names))
+    };
+    let hosts = policy(&web.page)?;
+    let metrics_hosts = web.metrics.as_ref().map(policy).transpose()?;
     let access = page.access;
     // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
@@ -86,7 +106,11 @@ pub async fn serve(
     tasks.spawn("the watch over certificates", expiry);
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
-    let page = crate::web::server::serve(web, tls_configs.web, pages, shutdown.clone());
+    let metrics = web.metrics.zip(metrics_hosts).map(|(listener, hosts)| {
+        let routes = metrics_router(operations.clone(), hosts, access.clone(), &page.proxies);
+        crate::web::server::serve(listener, tls_configs.web.clone(), routes, shutdown.clone())
+    });
+    let page = crate::web::server::serve(web.page, tls_configs.web, pages, shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<AggregatorGrpc>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -114,19 +138,25 @@ pub async fn serve(
         anyhow::ensure!(shutdown.is_cancelled(), "the page's server ended unexpectedly");
         Ok(())
     };
+    let metrics = async {
+        let Some(metrics) = metrics else { return Ok(()) };
+        metrics.await;
+        anyhow::ensure!(shutdown.is_cancelled(), "the server of the metrics ended unexpectedly");
+        Ok(())
+    };
     let calls = async {
         calls.await.context("the gRPC server failed")?;
         anyhow::ensure!(shutdown.is_cancelled(), "the gRPC server ended unexpectedly");
         Ok(())
     };
-    let both = async { tokio::try_join!(page, calls).map(|((), ())| ()) };
+    let all = async { tokio::try_join!(page, metrics, calls).map(|((), (), ())| ()) };
     tasks.watch(impairments).context("the aggregator's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
     };
     let outcome = tokio::select! {
-        result = both => result,
+        result = all => result,
         () = grace => {
             tracing::warn!("connections were still open after {} s and are cut", SHUTDOWN_TIMEOUT.as_secs());
             Ok(())

@@ -35,6 +35,7 @@ use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
 use crate::events::EventBus;
 use crate::inventory::{ConfiguredInstance, Inventory};
+use crate::metrics::PlatformFigures;
 use crate::operation_error::OperationError;
 use crate::plans::confirmation;
 use crate::plans::executor::{StepFailure, run_plan};
@@ -75,6 +76,8 @@ pub struct Operations {
     /// Tasks of the aggregator itself.
     tasks: OwnedTasks,
     shutdown: CancellationToken,
+    /// Time at which the aggregator began.
+    started_at: Timestamp,
 }
 
 /// Plan, and the request target of each step.
@@ -168,6 +171,7 @@ impl Operations {
             plan_tasks: TaskTracker::new(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
+            started_at: Timestamp::now(),
         };
         let unfinished = operations.reopen_unfinished_plans();
         let plans = operations.clone().end_unfinished_plans(unfinished);
@@ -442,6 +446,16 @@ impl Operations {
         self.plan_registry.all()
     }
 
+    /// Returns everything that metrics are made of.
+    pub(crate) fn figures(&self) -> PlatformFigures {
+        PlatformFigures {
+            overview: self.overview(),
+            event_counts: self.events.counts(),
+            running_plans: self.plan_runs().iter().filter(|plan_run| plan_run.is_under_way()).count(),
+            started_at: self.started_at,
+        }
+    }
+
     /// Returns a receiver that is notified of every change of [`Operations::plan_runs`].
     pub(crate) fn watch_plans(&self) -> watch::Receiver<()> {
         self.plan_registry.changes().subscribe()
@@ -587,6 +601,7 @@ impl Operations {
             plan_tasks: TaskTracker::new(),
             tasks: OwnedTasks::new(CancellationToken::new()),
             shutdown: CancellationToken::new(),
+            started_at: Timestamp::UNIX_EPOCH,
         }
     }
 }

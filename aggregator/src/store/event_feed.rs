@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rta_shared::event::Event;
+use rta_shared::event::{Event, EventKind};
 use tokio::sync::broadcast;
 
+use super::event_counts::EventCounts;
 use super::rows::truncate_text;
 
 /// Number of events that a subscriber may lag behind before it misses some. The outage of a large platform
@@ -22,6 +23,7 @@ struct FeedState {
     /// Sequence number of the last event.
     last_id: Mutex<u64>,
     live: broadcast::Sender<Arc<Event>>,
+    counts: EventCounts,
 }
 
 /// Receiver of the events after a certain one.
@@ -44,7 +46,11 @@ pub(crate) enum LiveEvent {
 
 impl Default for EventFeed {
     fn default() -> Self {
-        Self(Arc::new(FeedState { last_id: Mutex::new(0), live: broadcast::Sender::new(MAX_LAG) }))
+        Self(Arc::new(FeedState {
+            last_id: Mutex::new(0),
+            live: broadcast::Sender::new(MAX_LAG),
+            counts: EventCounts::default(),
+        }))
     }
 }
 
@@ -57,6 +63,7 @@ impl EventFeed {
         let at = Timestamp::from_microsecond(event.at.as_microsecond()).unwrap_or(event.at);
         let event = Arc::new(Event { id: *last_id, at, text: truncate_text(&event.text), ..event });
         let recorded = record(&event);
+        self.0.counts.count(event.kind);
         // There may be no subscriber at this moment.
         let _ = self.0.live.send(event);
         recorded
@@ -71,6 +78,11 @@ impl EventFeed {
     /// Returns the sequence number of the last event.
     pub(crate) fn last_id(&self) -> u64 {
         *self.lock()
+    }
+
+    /// Returns the number of events of each kind since the program began.
+    pub(crate) fn counts(&self) -> Vec<(EventKind, u64)> {
+        self.0.counts.all()
     }
 
     /// Continues after `id` if the sequence has not reached it yet.

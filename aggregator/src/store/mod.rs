@@ -15,6 +15,7 @@
 //! | `sql` | values, rows and the session that runs a statement |
 //! | `rows` | reads and writes of rows |
 //! | `query` | queries for events and timelines |
+//! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
@@ -22,6 +23,7 @@
 
 mod backend;
 mod copy;
+mod event_counts;
 mod event_feed;
 mod location;
 mod migrations;

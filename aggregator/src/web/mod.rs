@@ -12,6 +12,7 @@
 //! | `live` | live changes of open pages |
 //! | `problem` | errors of the API, as JSON |
 //! | `fallback` | answers to requests without a route |
+//! | `metrics` | metrics for Prometheus |
 //! | `router`, `server` | routing table, and the HTTP server of the page |
 //! | `theme` | light or dark colours |
 //! | `request_context` | the user of a request and their rights |
@@ -23,6 +24,7 @@ mod assets;
 mod fallback;
 mod instance_query;
 mod live;
+mod metrics;
 mod middleware;
 mod pages;
 mod parts;
@@ -35,4 +37,5 @@ mod theme;
 pub use middleware::client_origin::IpNetwork;
 pub(crate) use middleware::client_origin::SecureConnection;
 pub use middleware::host_origin::HostPolicy;
+pub(crate) use router::metrics_router;
 pub use router::router;

@@ -18,7 +18,7 @@ use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::fallback::{not_found, wrong_method};
 use super::live::Subscriptions;
 use super::problem::convert_errors;
-use super::{live, pages, theme};
+use super::{live, metrics, pages, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
 use crate::web::middleware::auth::authenticate;
@@ -38,7 +38,8 @@ pub fn router(
     access: AccessControl,
     proxies: &[IpNetwork],
 ) -> Router {
-    pages::routes()
+    let routes = pages::routes()
+        .merge(metrics::routes())
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
         .route("/live/instance", get(live::instance))
@@ -52,7 +53,29 @@ pub fn router(
         .route(&STYLE.path, get(async || asset(&STYLE)))
         .route(&MORPH.path, get(async || asset(&MORPH)))
         .route(&SCRIPT.path, get(async || asset(&SCRIPT)))
-        .route(&ICON.path, get(async || asset(&ICON)))
+        .route(&ICON.path, get(async || asset(&ICON)));
+    protect(routes, operations, hosts, access, proxies)
+}
+
+/// Creates the routes of a server for metrics alone. The same rights apply as on the page's server.
+pub(crate) fn metrics_router(
+    operations: Operations,
+    hosts: HostPolicy,
+    access: AccessControl,
+    proxies: &[IpNetwork],
+) -> Router {
+    protect(metrics::routes(), operations, hosts, access, proxies)
+}
+
+/// Adds the checks that come before every handler, and the answers to requests without a route.
+fn protect(
+    routes: Router<Operations>,
+    operations: Operations,
+    hosts: HostPolicy,
+    access: AccessControl,
+    proxies: &[IpNetwork],
+) -> Router {
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -173,7 +196,8 @@ mod tests {
         let of_router = include_str!("router.rs").split_once("pub fn router").unwrap().1;
         let of_router = of_router.split_once(".fallback(").unwrap().0;
         let of_pages = include_str!("pages/mod.rs").split_once("pub(crate) fn routes").unwrap().1;
-        let routes = [of_router, of_pages].concat();
+        let of_metrics = include_str!("metrics.rs").split_once("pub(super) fn routes").unwrap().1;
+        let routes = [of_router, of_pages, of_metrics].concat();
         let actions = ActionKind::ALL.map(|kind| format!("/{kind}"));
         let mut named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

@@ -111,6 +111,7 @@ const PAGE_ROUTES: &[RouteRule] = &[
     get("/api/v1/events", Right::View),
     get("/history", Right::View),
     get("/api/v1/history", Right::View),
+    get("/metrics", Right::View),
     get("/healthz", Right::Open),
     get("/readyz", Right::Open),
     post("/refresh", Right::View),

@@ -36,7 +36,7 @@ pub(crate) async fn authenticate(
     let path = request.uri().path().to_owned();
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
     let theme = Theme::from_headers(request.headers());
-    let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
+    let for_programs = ["/api/", "/live", "/metrics"].iter().any(|prefix| path.starts_with(prefix));
     let client = request.extensions().get().copied().unwrap_or(ClientOrigin::UNKNOWN);
     let address = if client == ClientOrigin::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut context = RequestContext { theme, address, ..RequestContext::anonymous(&here) };

@@ -114,7 +114,7 @@ async fn serve_demo(
     servers.push(tokio::spawn(rta_aggregator::serve(
         ConfigSource::Fixed(platform),
         EventStore::in_memory(),
-        web,
+        web.into(),
         Listeners { tcp: None, socket: Some(socket) },
         rta_aggregator::TlsConfigs { agents, ..rta_aggregator::TlsConfigs::without_tls() },
         rta_aggregator::WebOptions {

@@ -1,0 +1,68 @@
+//! Metric families of the aggregator itself.
+
+use rta_shared::impairment::ImpairedPart;
+
+use super::family::{MetricFamily, MetricKind, count_value, time_value, truth_value};
+
+/// Families, in the order in which they are written.
+pub(super) const FAMILIES: &[MetricFamily] = &[
+    MetricFamily {
+        name: "rta_build_info",
+        kind: MetricKind::Gauge,
+        help: "1; the label version is the version of the aggregator.",
+        labels: &["version"],
+        collect: |_, samples| samples.add(&[env!("CARGO_PKG_VERSION")], 1.0),
+    },
+    MetricFamily {
+        name: "rta_start_time_seconds",
+        kind: MetricKind::Gauge,
+        help: "Start of the aggregator, in seconds since 1970.",
+        labels: &[],
+        collect: |figures, samples| samples.add(&[], time_value(figures.started_at)),
+    },
+    MetricFamily {
+        name: "rta_config_info",
+        kind: MetricKind::Gauge,
+        help: "1; the label digest identifies the configuration that the aggregator uses.",
+        labels: &["digest"],
+        collect: |figures, samples| samples.add(&[figures.overview.config_digest.as_str()], 1.0),
+    },
+    MetricFamily {
+        name: "rta_config_rejected",
+        kind: MetricKind::Gauge,
+        help: "1 if the aggregator rejected a newer configuration.",
+        labels: &[],
+        collect: |figures, samples| samples.add(&[], truth_value(figures.overview.config_error.is_some())),
+    },
+    MetricFamily {
+        name: "rta_impaired",
+        kind: MetricKind::Gauge,
+        help: "1 if this part of the aggregator is impaired, for example store: events are not recorded.",
+        labels: &["part"],
+        collect: |figures, samples| {
+            ImpairedPart::ALL.into_iter().try_for_each(|part| {
+                let is_impaired = figures.overview.impairments.iter().any(|one| one.part == part);
+                samples.add(&[part.word()], truth_value(is_impaired))
+            })
+        },
+    },
+    MetricFamily {
+        name: "rta_events",
+        kind: MetricKind::Counter,
+        help: "Number of events since the aggregator began, by kind.",
+        labels: &["kind"],
+        collect: |figures, samples| {
+            let mut counts = figures.event_counts.iter();
+            counts.try_for_each(|(kind, count)| samples.add(&[kind.word()], count_value(*count)))
+        },
+    },
+    MetricFamily {
+        name: "rta_plans_running",
+        kind: MetricKind::Gauge,
+        help: "Number of plans that have not ended.",
+        labels: &[],
+        collect: |figures, samples| {
+            samples.add(&[], count_value(u64::try_from(figures.running_plans).unwrap_or_default()))
+        },
+    },
+];
