@@ -52,7 +52,7 @@ pub struct ComponentCpuTime {
 }
 
 /// Sum of the resource usage of one component's processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct UsageTotal {
     /// CPU usage in percent of one core.
     pub cpu_percent: f64,

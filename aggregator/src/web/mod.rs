@@ -4,6 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `address` | addresses of pages |
+//! | `api` | HTTP API for programs |
 //! | `middleware` | checks of host, origin and rights before every handler |
 //! | `assets` | stylesheets, scripts and the icon, named by their content |
 //! | `pages` | pages: handler and view of each |
@@ -20,6 +21,7 @@
 
 mod action_subject;
 mod address;
+mod api;
 mod assets;
 mod fallback;
 mod instance_query;

@@ -2,11 +2,15 @@
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
+use tonic::Code;
+
+use crate::operation_error::OperationError;
 
 /// Media type of problem details.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -18,6 +22,10 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 pub(super) struct ApiProblem {
     status: StatusCode,
     detail: String,
+    /// Seconds after which the client may try again.
+    retry_after: Option<u64>,
+    /// Further members.
+    members: Map<String, Value>,
 }
 
 /// Members of RFC 9457, section 3.1.
@@ -28,25 +36,75 @@ struct ProblemMembers<'p> {
     title: &'static str,
     status: u16,
     detail: &'p str,
+    #[serde(flatten)]
+    members: &'p Map<String, Value>,
 }
 
 impl ApiProblem {
     /// Creates a problem with this status, and a sentence that explains it.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), retry_after: None, members: Map::new() }
+    }
+
+    /// Creates the problem of a client that asks too often.
+    pub(super) fn too_many(detail: impl Into<String>, retry_seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_seconds)
+    }
+
+    /// Sets the seconds after which the client may try again.
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Adds the members of an object (RFC 9457, section 3.2).
+    pub(super) fn with_members(self, object: &impl Serialize) -> Self {
+        match serde_json::to_value(object) {
+            Ok(Value::Object(members)) => Self { members, ..self },
+            // Serialization of the types in use cannot fail.
+            _ => self,
+        }
+    }
+}
+
+/// Seconds after which a request may succeed that a part of rta could not answer at the moment.
+const RETRY_SECONDS: u64 = 5;
+
+impl From<OperationError> for ApiProblem {
+    fn from(error: OperationError) -> Self {
+        let OperationError { code, message } = error;
+        match code {
+            Code::NotFound => Self::new(StatusCode::NOT_FOUND, message),
+            Code::InvalidArgument => Self::new(StatusCode::BAD_REQUEST, message),
+            Code::FailedPrecondition => Self::new(StatusCode::CONFLICT, message),
+            Code::PermissionDenied => Self::new(StatusCode::FORBIDDEN, message),
+            Code::ResourceExhausted => Self::too_many(message, RETRY_SECONDS),
+            Code::Unimplemented => Self::new(StatusCode::NOT_IMPLEMENTED, message),
+            Code::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_SECONDS),
+        }
     }
 }
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let Self { status, detail } = self;
+        let Self { status, detail, retry_after, members } = self;
         let title = status.canonical_reason().unwrap_or("Error");
-        let members =
-            ProblemMembers { r#type: "about:blank", title, status: status.as_u16(), detail: &detail };
+        let status_code = status.as_u16();
+        let members = ProblemMembers {
+            r#type: "about:blank",
+            title,
+            status: status_code,
+            detail: &detail,
+            members: &members,
+        };
         // Serialization of strings and a number cannot fail.
         let body = serde_json::to_vec(&members).unwrap_or_default();
         let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-        (status, headers, body).into_response()
+        let mut response = (status, headers, body).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -106,6 +164,33 @@ mod tests {
         let (head, body) = response.into_parts();
         let body = String::from_utf8(to_bytes(body, MAX_TEXT_BYTES).await.unwrap().to_vec()).unwrap();
         (Response::from_parts(head, Body::empty()), body)
+    }
+
+    #[test]
+    fn failure_of_an_operation_is_told_with_status_and_waiting_time() {
+        let rows = [
+            (Code::NotFound, 404, None),
+            (Code::InvalidArgument, 400, None),
+            (Code::FailedPrecondition, 409, None),
+            (Code::ResourceExhausted, 429, Some("5")),
+            (Code::Unavailable, 503, Some("5")),
+            (Code::Unimplemented, 501, None),
+            (Code::Internal, 500, None),
+        ];
+        for (code, status, retry_after) in rows {
+            let response = ApiProblem::from(OperationError::new(code, "so")).into_response();
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), header), (status, retry_after), "{code:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn members_stand_beside_those_of_every_problem() {
+        let members = serde_json::json!({ "to_confirm": ["a"] });
+        let response = ApiProblem::new(StatusCode::CONFLICT, "so").with_members(&members).into_response();
+        let body = to_bytes(response.into_body(), MAX_TEXT_BYTES).await.unwrap();
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&json["detail"], &json["to_confirm"][0]), (&"so".into(), &"a".into()));
     }
 
     #[tokio::test]

@@ -5,7 +5,13 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use rta_shared::action::Requester;
+
 use super::theme::Theme;
+use crate::api::new_requester;
+
+/// User that is recorded for actions without sign-in.
+const ANONYMOUS_USER: &str = "page";
 
 /// User for whom a page is rendered, and their rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +44,11 @@ impl RequestContext {
             here: here.to_owned(),
             theme: Theme::Auto,
         }
+    }
+
+    /// Returns the requester that is recorded for what the user does.
+    pub(crate) fn requester(&self) -> Requester {
+        new_requester(self.name.as_deref().unwrap_or(ANONYMOUS_USER), self.address.clone())
     }
 
     /// Returns the name or the address, to count open pages by user.

@@ -8,17 +8,18 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router, middleware};
+use axum::{Extension, Router, middleware};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use super::api::StreamLimit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::fallback::{not_found, wrong_method};
 use super::live::Subscriptions;
 use super::problem::convert_errors;
-use super::{live, metrics, pages, theme};
+use super::{api, live, metrics, pages, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
 use crate::web::middleware::auth::authenticate;
@@ -40,7 +41,7 @@ pub fn router(
 ) -> Router {
     let routes = pages::routes()
         .merge(metrics::routes())
-        .route("/api/v1/overview", get(overview_json))
+        .merge(api::routes())
         .route("/live", get(live::overview))
         .route("/live/instance", get(live::instance))
         .route("/live/graph", get(live::graph))
@@ -89,12 +90,9 @@ fn protect(
         .layer(CompressionLayer::new())
         .layer(Extension(LastRefresh::default()))
         .layer(Extension(Subscriptions::new(operations.clone())))
+        .layer(Extension(StreamLimit::default()))
         .layer(Extension(access))
         .with_state(operations)
-}
-
-async fn overview_json(State(operations): State<Operations>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-store")], Json(operations.overview().as_ref().clone()))
 }
 
 async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
@@ -197,8 +195,11 @@ mod tests {
         let of_router = of_router.split_once(".fallback(").unwrap().0;
         let of_pages = include_str!("pages/mod.rs").split_once("pub(crate) fn routes").unwrap().1;
         let of_metrics = include_str!("metrics.rs").split_once("pub(super) fn routes").unwrap().1;
-        let routes = [of_router, of_pages, of_metrics].concat();
-        let actions = ActionKind::ALL.map(|kind| format!("/{kind}"));
+        let of_api = include_str!("api/mod.rs").split_once("pub(super) fn routes").unwrap().1;
+        let routes = [of_router, of_pages, of_metrics, of_api].concat();
+        let actions = ActionKind::ALL.into_iter();
+        let actions: Vec<String> =
+            actions.flat_map(|kind| [format!("/{kind}"), format!("/api/v1/{kind}")]).collect();
         let mut named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         named.extend(actions.iter().map(String::as_str));

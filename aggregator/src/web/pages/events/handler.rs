@@ -101,18 +101,27 @@ pub(crate) async fn events_page(
 #[derive(Serialize)]
 struct EventList {
     events: Vec<Event>,
+    /// Value of `before` for the next page; `None` if there are no older events.
+    next_before: Option<u64>,
 }
 
-/// Answers `GET /api/v1/events`.
+/// Answers `GET /api/v1/events`, the newest first.
 pub(crate) async fn events_json(
     State(operations): State<Operations>,
     Query(query): Query<EventsQuery>,
-) -> Response {
-    let found = async { operations.list_events(&query.to_filter(Timestamp::now())?).await };
-    match found.await {
-        Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(EventList { events })).into_response(),
-        Err(error) => ApiProblem::new(error_status(&error), error.message).into_response(),
-    }
+) -> Result<Response, ApiProblem> {
+    let filter = query.to_filter(Timestamp::now())?;
+    let events = operations.list_events(&filter).await?;
+    // The store may answer with fewer than were requested, to limit the size of the answer.
+    let next_before = match events.last() {
+        Some(last) => {
+            let older = EventFilter { before: Some(last.id), limit: 1, ..filter };
+            let is_more = !operations.list_events(&older).await?.is_empty();
+            is_more.then_some(last.id)
+        }
+        None => None,
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(EventList { events, next_before })).into_response())
 }
 
 pub(crate) fn error_status(error: &OperationError) -> StatusCode {

@@ -128,18 +128,10 @@ struct InstanceHistory<'f> {
 pub(crate) async fn history_json(
     State(operations): State<Operations>,
     Query(query): Query<HistoryQuery>,
-) -> Response {
-    let told =
-        |error: &OperationError| ApiProblem::new(error_status(error), error.message.clone()).into_response();
-    let (selector, timelines) = match load_timelines(&operations, &query).await {
-        Ok(made) => made,
-        Err(error) => return told(&error),
-    };
+) -> Result<Response, ApiProblem> {
+    let (selector, timelines) = load_timelines(&operations, &query).await?;
     let overview = operations.overview();
-    let located = match select_instances(&selector, &overview) {
-        Ok(located) => located,
-        Err(error) => return told(&error),
-    };
+    let located = select_instances(&selector, &overview)?;
     let instances: Vec<InstanceHistory<'_>> = located
         .into_iter()
         .filter_map(|located| {
@@ -160,7 +152,7 @@ pub(crate) async fn history_json(
         to: any.map(|timeline| timeline.to),
         instances,
     };
-    ([(CACHE_CONTROL, "no-store")], Json(found)).into_response()
+    Ok(([(CACHE_CONTROL, "no-store")], Json(found)).into_response())
 }
 
 #[cfg(test)]

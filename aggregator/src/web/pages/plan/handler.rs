@@ -14,14 +14,11 @@ use serde::Deserialize;
 use tonic::Code;
 
 use super::view;
-use crate::api::{BeginPlanError, Operations, new_requester};
+use crate::api::{BeginPlanError, Operations};
 use crate::operation_error::OperationError;
 use crate::web::action_subject::ActionSubject;
 use crate::web::parts::{layout, planned};
 use crate::web::request_context::RequestContext;
-
-/// User that is recorded for actions without sign-in.
-const ANONYMOUS_USER: &str = "page";
 
 /// Title of a page that says why nothing was done.
 const REFUSAL_TITLE: &str = "Nothing was done";
@@ -99,8 +96,7 @@ async fn handle_action(
     };
     let request = ActionRequest { no_dependencies: alone, ..subject.to_request() };
     let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
-    let by = new_requester(context.name.as_deref().unwrap_or(ANONYMOUS_USER), context.address.clone());
-    match operations.begin_plan(kind, &request, options, by).await {
+    match operations.begin_plan(kind, &request, options, context.requester()).await {
         Ok(plan_run) => redirect_to_plan(plan_run.begun().id),
         Err(BeginPlanError::Unconfirmed { plan, .. }) => {
             ([(CACHE_CONTROL, "no-store")], view::confirmation(&context, &subject, &plan)).into_response()
