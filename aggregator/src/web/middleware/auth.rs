@@ -23,6 +23,11 @@ use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
 use crate::web::theme::Theme;
 
+/// Header with the session's token, for requests without a form.
+const CSRF_HEADER: &str = "x-csrf-token";
+/// Sentence about a request without the session's token.
+const FOREIGN_FORM: &str =
+    "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n";
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -135,8 +140,18 @@ fn forbidden(access: &AccessControl, context: &RequestContext) -> Response {
 }
 
 /// Returns the request if its form carries the session's token, which a foreign page does not know.
+///
+/// A request of the API has no form, and carries the token in the header [`CSRF_HEADER`].
 async fn check_form_token(request: Request, token: &str) -> Result<Request, Box<Response>> {
     let refused = |status: StatusCode, text: &'static str| Box::new((status, text).into_response());
+    let mut headers = request.headers().get_all(CSRF_HEADER).iter();
+    if let Some(given) = headers.next() {
+        let is_right = given.to_str().is_ok_and(|given| matches_masked(given, token));
+        return match is_right && headers.next().is_none() {
+            true => Ok(request),
+            false => Err(refused(StatusCode::FORBIDDEN, FOREIGN_FORM)),
+        };
+    }
     let (head, body) = request.into_parts();
     let body = tokio::time::timeout(FORM_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await;
     let body =
@@ -148,10 +163,7 @@ async fn check_form_token(request: Request, token: &str) -> Result<Request, Box<
         fields.iter().filter(|(key, _)| key == "csrf").map(|(_, value)| value.as_str()).collect();
     match given.as_slice() {
         [given] if matches_masked(given, token) => Ok(Request::from_parts(head, Body::from(body))),
-        _ => Err(refused(
-            StatusCode::FORBIDDEN,
-            "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n",
-        )),
+        _ => Err(refused(StatusCode::FORBIDDEN, FOREIGN_FORM)),
     }
 }
 
