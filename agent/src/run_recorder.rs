@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::config::{HostComponent, HostConfig, ProbeMethod};
 use rta_shared::name::Name;
+use rta_shared::probe::ProbeState;
 use rta_shared::process::ProcessId;
 use rta_shared::report::ComponentReport;
 use tokio::task::{Id, JoinSet};
@@ -81,6 +82,18 @@ impl RunRecorder {
         if report.state.is_stopped() {
             report.down_cause = self.history.cause(name);
         }
+        if let Some(pattern) = searched_pattern(component)
+            && report.probe.as_ref().is_some_and(|probe| probe.state == ProbeState::Passing)
+        {
+            self.history.record_found_line(name, &pattern);
+        }
+    }
+
+    /// Returns true if this agent or an earlier one found the line that the probe of `component` searches in the
+    /// log, written by the run whose oldest process is `oldest`.
+    pub(crate) fn is_line_found(&self, component: &HostComponent, oldest: ProcessId) -> bool {
+        let pattern = searched_pattern(component);
+        pattern.is_some_and(|pattern| self.history.is_line_found(&component.name, oldest, &pattern))
     }
 
     /// Returns the processes of `component` that matched last. They may have ended.
@@ -123,5 +136,13 @@ impl RunRecorder {
         if self.history.take_change() {
             self.desired_state.set_runs(self.history.records());
         }
+    }
+}
+
+/// Returns the regex that the probe of a component searches in its log, as text.
+fn searched_pattern(component: &HostComponent) -> Option<String> {
+    match &component.probe.as_ref()?.question {
+        ProbeMethod::Log(pattern) => Some(pattern.to_string()),
+        ProbeMethod::Tcp(_) | ProbeMethod::Http(_) | ProbeMethod::Command(_) => None,
     }
 }

@@ -459,14 +459,20 @@ impl AgentStateActor {
             // The oldest process represents the run: children come and go. While an action is running, or
             // while not all processes can be seen, the probe continues and keeps its result; otherwise a
             // start of an already running component would discard it.
-            let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
-            let state = report.state;
+            let oldest = report.processes.iter().min_by_key(|process| process.id.start_ticks);
+            let oldest = oldest.map(|process| (process.id, process.started_at));
+            let (name, state) = (&component.name, report.state);
             if oldest.is_none() || (state.is_known() && !state.is_running() && !state.is_transient()) {
-                self.probes.set_running(&component.name, None);
+                self.probes.set_running(name, None);
             } else if state.is_running() {
-                self.probes.set_running(&component.name, oldest);
+                // The line that an earlier agent found may not be in the log any more.
+                let id = oldest.map(|(id, _)| id).filter(|id| self.probes.is_new_run(name, *id));
+                if let Some(id) = id.filter(|id| self.runs.is_line_found(component, *id)) {
+                    self.probes.record_passed(name, &[id.pid]);
+                }
+                self.probes.set_running(name, oldest);
             }
-            report.set_probe(self.probes.report(&component.name).filter(|_| state.is_running()));
+            report.set_probe(self.probes.report(name).filter(|_| state.is_running()));
             self.runs.observe(component, &mut report);
             report
         };

@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use regex::bytes::Regex;
-use rta_shared::config::{HostConfig, Part, ProbeMethod, Source, StopSignal, load_folder, load_sources};
+use rta_shared::config::{
+    HostConfig, HttpProbe, Part, ProbeMethod, Source, StopSignal, load_folder, load_sources,
+};
 use rta_shared::criterion::Criterion;
 
 const SOUND: &str = r#"
@@ -482,7 +484,7 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
     let probe = |text: &str| SOUND.replace("[[role]]", &format!("probe = {{ {text} }}\n[[role]]"));
     let rule = |text: &str| host_config(&probe(text)).find("app").unwrap().probe.clone().unwrap();
     let tcp = rule("tcp = \"${ip}:9092\"");
-    assert_eq!(tcp.question, ProbeMethod::Tcp("192.0.2.7:9092".to_owned()));
+    assert_eq!(tcp.question, ProbeMethod::tcp("192.0.2.7:9092"));
     assert_eq!(
         (tcp.interval.as_secs(), tcp.timeout.as_secs(), tcp.failures, tcp.grace.as_secs()),
         (10, 5, 3, 30)
@@ -490,17 +492,20 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
     let http = rule(
         "http = \"http://127.0.0.1:3000/api/health\", status = 204, interval = \"2s\", timeout = \"1s\", failures = 1, grace = \"0s\"",
     );
-    assert!(matches!(http.question, ProbeMethod::Http { status: 204, .. }), "{http:?}");
+    let ProbeMethod::Http(HttpProbe { status, .. }) = &http.question else { panic!("{http:?}") };
+    assert_eq!(status.to_string(), "204");
     assert_eq!(
         (http.interval.as_secs(), http.timeout.as_secs(), http.failures, http.grace.as_secs()),
         (2, 1, 1, 0)
     );
     let command = rule("command = [\"nodetool\", \"-h\", \"${hostname}\", \"status\"]");
-    let words = ["nodetool", "-h", "h1", "status"].map(str::to_owned);
-    assert_eq!(command.question, ProbeMethod::Command(words.into()));
+    assert_eq!(command.question, ProbeMethod::command(["nodetool", "-h", "h1", "status"]));
 
     let rows = [
-        ("tcp = \"a:1\", http = \"http://h\"", "probe: it asks one thing: \"tcp\", \"http\" or \"command\""),
+        (
+            "tcp = \"a:1\", http = \"http://h\"",
+            "probe: it asks one thing: \"tcp\", \"http\", \"command\" or \"log\"",
+        ),
         ("interval = \"1s\"", "it asks one thing"),
         ("tcp = \"9092\"", "\"9092\" is no address to connect to"),
         ("tcp = \"h:99999\"", "\"h:99999\" has a port that is no number from 1 to 65535; write for example"),
@@ -513,10 +518,22 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
         ),
         ("http = \"http://h/x#y\"", "has a fragment"),
         ("command = [\"bin/probe\"]", "its program \"bin/probe\" is relative"),
-        ("http = \"https://h/\"", "asks for TLS, which probes do not have"),
         ("http = \"h/x\"", "is no URL"),
         ("tcp = \"h:1\", status = 200", "key \"status\" belongs to \"http\""),
         ("http = \"http://h\", status = 99", "key \"status\" is an HTTP status"),
+        ("http = \"http://h\", status = [200, \"300-250\"]", "key \"status\" is an HTTP status"),
+        ("http = \"http://h\", status = []", "key \"status\" is an HTTP status"),
+        ("command = [\"x\"], body = 'x'", "key \"body\" belongs to \"http\""),
+        ("tcp = \"h:1\", without = 'x'", "key \"without\" belongs to \"http\" or \"command\""),
+        ("tcp = \"h:1\", send = \"ruok\"", "key \"send\" needs \"expect\""),
+        ("tcp = \"h:1\", expect = '('", "key \"expect\": not a regex: unclosed group"),
+        ("http = \"http://h\", json = \"aliveworkers >= 1\"", "is no comparison of a value in the answer"),
+        ("http = \"http://h\", json = \"/a >= x\"", "\"/a >= x\": only a number can be compared by >="),
+        ("http = \"http://h\", ca = \"/ca.pem\"", "need an https:// URL"),
+        ("http = \"https://h\", ca = \"ca.pem\"", "probe: ca: \"ca.pem\" is no absolute path"),
+        ("http = \"https://h\", server_name = \"a b\"", "server_name: \"a b\" is no name or address"),
+        ("http = \"https://h\", certificate_days = 0", "key \"certificate_days\" is at least 1"),
+        ("log = 'started'", "key \"log\": the component has no log; set its \"log\""),
         ("tcp = \"h:1\", failures = 0", "key \"failures\" is at least 1"),
         ("tcp = \"h:1\", interval = \"0s\"", "is no time between 1s and 24h"),
         ("command = []", "key \"command\" needs at least a program"),

@@ -200,7 +200,7 @@ mod tests {
 
     fn probe() -> ProbeRule {
         let url = "http://ann:secret@127.0.0.1:1/up".parse().unwrap();
-        let question = ProbeMethod::Http { url, status: 200 };
+        let question = ProbeMethod::http(url);
         ProbeRule { question, interval: SECOND, timeout: SECOND, failures: 1, grace: Duration::ZERO }
     }
 

@@ -9,8 +9,36 @@ use super::{LogBatch, LogPath};
 
 /// Maximum length read back from the end, and maximum length of a single read of added lines.
 const WINDOW: u64 = 1 << 20;
-/// Maximum lag of a reader; beyond it the lines in between are skipped.
+/// Maximum lag of a reader that shows lines to people, and part of a log in which the end of one is searched.
 const MAX_LAG: u64 = 8 * WINDOW;
+
+/// Position in a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogPosition {
+    /// Device and inode of the file; `None`: not known, or there was no file.
+    file: Option<(u64, u64)>,
+    /// Number of bytes before the position.
+    offset: u64,
+}
+
+impl LogPosition {
+    /// Creates the position `offset` of whatever file is there.
+    pub(crate) fn at(offset: u64) -> Self {
+        Self { file: None, offset }
+    }
+
+    /// Returns the end of the log `path` as it is now; the beginning if there is none. Blocking.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be read.
+    pub(crate) fn end_of(path: &LogPath) -> io::Result<Self> {
+        match path.open_to_read().and_then(|file| file.metadata()) {
+            Ok(found) => Ok(Self { file: Some((found.dev(), found.ino())), offset: found.len() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::at(0)),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// Log file that is read from its end on.
 #[derive(Debug)]
@@ -20,6 +48,8 @@ pub(super) struct LogFile {
     /// Position up to which the file was read.
     position: u64,
     lines: LineSplitter,
+    /// Maximum lag; beyond it the lines in between are skipped.
+    max_lag: u64,
 }
 
 impl LogFile {
@@ -49,8 +79,36 @@ impl LogFile {
             .then(|| format!("these are the last {} KiB of the log", WINDOW / 1024));
         let skip = whole.len().saturating_sub(lines);
         let position = from + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let log = Self { path, file, position, lines: splitter };
+        let log = Self { path, file, position, lines: splitter, max_lag: MAX_LAG };
         Ok((log, LogBatch { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
+    }
+
+    /// Opens the log to read each line from `from` on. If another file is there, or a shorter one, that is read
+    /// from its beginning.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be opened.
+    pub(super) fn resume(path: LogPath, from: LogPosition) -> io::Result<Self> {
+        let file = path.open_to_read()?;
+        let found = file.metadata()?;
+        let is_same = from.file.is_none_or(|known| known == (found.dev(), found.ino()));
+        let position = if is_same && found.len() >= from.offset { from.offset } else { 0 };
+        Ok(Self { path, file, position, lines: LineSplitter::default(), max_lag: u64::MAX })
+    }
+
+    /// Opens the log to read each line of its last part, and what follows.
+    ///
+    /// # Errors
+    /// Returns an error if the log cannot be opened.
+    pub(super) fn near_end(path: LogPath) -> io::Result<Self> {
+        let mut log = Self::resume(path, LogPosition::at(0))?;
+        log.position = log.file.metadata()?.len().saturating_sub(MAX_LAG);
+        Ok(log)
+    }
+
+    /// Returns the lines added since the last call as they are, with secrets.
+    pub(super) fn read_lines(&mut self) -> io::Result<LogBatch> {
+        self.try_read_added()
     }
 
     /// Returns the lines added since the last call. A rotated log is read to its end before the new one is
@@ -71,7 +129,7 @@ impl LogFile {
             batch.notice = Some("the log was emptied; it is read from its beginning".to_owned());
             batch.lines.extend(self.lines.finish());
             self.position = 0;
-        } else if end - self.position > MAX_LAG {
+        } else if end - self.position > self.max_lag {
             let skipped = end - WINDOW - self.position;
             batch.notice = Some(format!("the log grew too fast: {skipped} bytes are left out"));
             self.lines = LineSplitter::default();

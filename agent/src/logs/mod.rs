@@ -5,13 +5,17 @@
 //! | `lines` | splitting bytes into lines, long ones cut; pure |
 //! | `log_path` | path of a component's log, with its expected owner |
 //! | `file` | log file: its end, new lines, rotation |
+//! | `run_log` | lines of one run, and the search for one of them |
+//! | `line_time` | times of lines, as these say; pure |
 //! | `tail` | last lines since a launch |
 //! | `journal` | journal of a systemd unit as the log of its component |
 
 mod journal;
+mod line_time;
 mod lines;
 mod log_file;
 mod log_path;
+mod run_log;
 mod tail;
 
 use std::path::Path;
@@ -25,7 +29,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use self::journal::UnitJournal;
 use self::log_file::LogFile;
+pub(crate) use self::log_file::LogPosition;
 pub(crate) use self::log_path::LogPath;
+pub(crate) use self::run_log::{NotedPosition, RunLog, note_end, noted};
 pub(crate) use self::tail::{last_line, log_length, log_tail};
 
 /// Maximum number of lines that are read back.

@@ -91,7 +91,7 @@ mod tests {
 
     fn rule(failures: u32, grace: u64) -> ProbeRule {
         ProbeRule {
-            question: ProbeMethod::Tcp("127.0.0.1:1".to_owned()),
+            question: ProbeMethod::tcp("127.0.0.1:1"),
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             failures,

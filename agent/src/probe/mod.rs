@@ -11,7 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use rta_shared::config::{HostComponent, ProbeRule};
+use rta_shared::config::{HostComponent, ProbeMethod, ProbeRule};
 use rta_shared::name::Name;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::ProcessId;
@@ -23,6 +23,7 @@ use self::history::ProbeHistory;
 pub use self::once::probe_all;
 pub(crate) use self::prober::{Prober, format_question};
 use self::reasons::shorten;
+use crate::logs::{LogPath, NotedPosition, RunLog, note_end};
 
 /// Maximum number of queued results. A task whose result finds no room waits, and so probes less often.
 const MAX_QUEUED_RESULTS: usize = 64;
@@ -43,6 +44,10 @@ struct ProbedComponent {
     /// `None`: running is sufficient.
     rule: Option<ProbeRule>,
     run: Option<ProbedRun>,
+    /// Log of the component.
+    log: Option<LogPath>,
+    /// End of the log while the component does not run, if its probe searches the log.
+    log_end: Option<NotedPosition>,
     /// PIDs for which the start has seen the probe pass.
     passed: Vec<u32>,
 }
@@ -52,6 +57,10 @@ struct ProbedRun {
     id: ProcessId,
     /// Time at which the run was first seen, on a clock that never steps.
     seen: Instant,
+    /// Start of the process, if it is known.
+    started_at: Option<Timestamp>,
+    /// Beginning of the run's lines in the log; `None` if the run was not seen to begin.
+    log_start: Option<NotedPosition>,
     series: Option<ProbeSeries>,
 }
 
@@ -60,6 +69,13 @@ struct ProbeSeries {
     number: u64,
     history: ProbeHistory,
     task: AbortHandle,
+}
+
+impl ProbedComponent {
+    /// Returns true if the probe searches the component's log.
+    fn searches_log(&self) -> bool {
+        self.rule.as_ref().is_some_and(|rule| matches!(rule.question, ProbeMethod::Log(_)))
+    }
 }
 
 impl Drop for ProbeSeries {
@@ -91,34 +107,57 @@ impl Probes {
     pub(crate) fn configure(&mut self, components: &[HostComponent]) {
         self.components.retain(|name, _| components.iter().any(|component| component.name == *name));
         for component in components {
-            let rule = component.probe.clone();
+            let (rule, log) = (component.probe.clone(), LogPath::from_component(component));
             match self.components.get_mut(&component.name) {
-                Some(probed) if probed.rule == rule => {}
+                Some(probed) if probed.rule == rule && probed.log == log => {}
                 Some(probed) => {
+                    let is_moved = probed.log != log;
                     probed.rule = rule;
+                    probed.log = log;
+                    // What was noted is of another log, or was not noted at all.
+                    if is_moved {
+                        probed.log_end = None;
+                        probed.run.iter_mut().for_each(|run| run.log_start = None);
+                    }
                     probed.passed.clear();
                     self.begin_series(&component.name);
                 }
-                None => {
-                    drop(self.components.insert(
-                        component.name.clone(),
-                        ProbedComponent { rule, run: None, passed: Vec::new() },
-                    ))
-                }
+                None => drop(self.components.insert(
+                    component.name.clone(),
+                    ProbedComponent { rule, run: None, log, log_end: None, passed: Vec::new() },
+                )),
             }
         }
     }
 
-    /// Sets the process that represents the component's run; `None` if it does not run. Probing begins with a
-    /// new process, restarts with a different one, and ends with `None`; an unchanged process has no effect.
-    /// Must be called within a runtime.
-    pub(crate) fn set_running(&mut self, component: &Name, running: Option<ProcessId>) {
+    /// Sets the process that represents the component's run, with its start; `None` if it does not run. Probing
+    /// begins with a new process, restarts with a different one, and ends with `None`; an unchanged process has
+    /// no effect. Must be called within a runtime.
+    pub(crate) fn set_running(&mut self, component: &Name, running: Option<(ProcessId, Option<Timestamp>)>) {
         let Some(probed) = self.components.get_mut(component) else { return };
-        if probed.run.as_ref().map(|run| run.id) == running {
+        if running.is_none() && probed.log_end.is_none() && probed.searches_log() {
+            probed.log_end = probed.log.clone().map(note_end);
+        }
+        if probed.run.as_ref().map(|run| run.id) == running.map(|(id, _)| id) {
             return;
         }
-        probed.run = running.map(|id| ProbedRun { id, seen: Instant::now(), series: None });
+        // A process that takes the place of another has no noted beginning.
+        let log_start = if running.is_some() { probed.log_end.take() } else { None };
+        let log_start = log_start.filter(|_| probed.run.is_none());
+        probed.run = running.map(|(id, started_at)| ProbedRun {
+            id,
+            seen: Instant::now(),
+            started_at,
+            log_start,
+            series: None,
+        });
         self.begin_series(component);
+    }
+
+    /// Returns true if this process does not represent the current run of the component.
+    pub(crate) fn is_new_run(&self, component: &Name, id: ProcessId) -> bool {
+        let run = self.components.get(component).and_then(|probed| probed.run.as_ref());
+        run.is_none_or(|run| run.id != id)
     }
 
     /// Records that the start of these processes has seen the component's probe pass: their probes begin as
@@ -144,7 +183,9 @@ impl Probes {
         run.series = probed.rule.clone().map(|rule| {
             self.series += 1;
             let (component, results) = (component.clone(), self.results.clone());
-            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, results };
+            let log = RunLog::new(probed.log.clone(), run.log_start.clone(), run.started_at);
+            let log = log.with_found(has_passed);
+            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, log, results };
             let now = Timestamp::now();
             ProbeSeries {
                 number: self.series,
@@ -214,12 +255,13 @@ struct SeriesTask {
     series: u64,
     rule: ProbeRule,
     seen: Instant,
+    log: RunLog,
     results: mpsc::Sender<AttemptResult>,
 }
 
 impl SeriesTask {
     async fn run(self) {
-        let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout);
+        let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout, self.log);
         loop {
             let running = self.seen.elapsed();
             let result = prober.run_attempt().await;

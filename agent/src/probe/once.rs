@@ -9,6 +9,7 @@ use rta_shared::report::ComponentReport;
 
 use super::history::ProbeHistory;
 use super::prober::Prober;
+use crate::logs::{LogPath, RunLog};
 
 /// Pause between two attempts: shorter than an agent's interval, since the caller waits.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,16 +22,17 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn probe_all(components: &[HostComponent], reports: &mut [ComponentReport]) {
     let asked = components.iter().zip(reports).filter_map(|(component, report)| {
         let rule = component.probe.clone()?;
-        report.state.is_running().then(|| probe_component(rule, report))
+        report.state.is_running().then(|| probe_component(component, rule, report))
     });
     join_all(asked).await;
 }
 
-async fn probe_component(rule: ProbeRule, report: &mut ComponentReport) {
-    let mut prober = Prober::new(rule.question.clone(), rule.timeout);
+async fn probe_component(component: &HostComponent, rule: ProbeRule, report: &mut ComponentReport) {
     let mut history = ProbeHistory::new(Timestamp::now());
     // The oldest process represents the run, as it does for an agent.
     let began = report.processes.iter().filter_map(|process| process.started_at).min();
+    let log = RunLog::new(LogPath::from_component(component), None, began);
+    let mut prober = Prober::new(rule.question.clone(), rule.timeout, log);
     for attempt in 0..rule.failures.max(1) {
         if attempt > 0 {
             tokio::time::sleep(RETRY_INTERVAL).await;

@@ -17,7 +17,7 @@ fn rule(question: ProbeMethod) -> ProbeRule {
 }
 
 fn shell(script: &str) -> ProbeMethod {
-    ProbeMethod::Command(["sh", "-c", script].map(str::to_owned).into())
+    ProbeMethod::command(["sh", "-c", script])
 }
 
 fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
@@ -62,13 +62,13 @@ async fn probe_fails_and_recovers_while_component_runs() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     let mut probes = Probes::new();
-    let tcp = ProbeMethod::Tcp(address.to_string());
+    let tcp = ProbeMethod::tcp(address.to_string());
     probes.configure(&[component("kafka", Some(rule(tcp))), component("plain", None)]);
     let name = Name::from("Kafka");
     assert_eq!(probes.report(&name), None);
-    probes.set_running(&name, Some(ID));
-    probes.set_running(&"plain".into(), Some(ID));
-    probes.set_running(&"unknown".into(), Some(ID));
+    probes.set_running(&name, Some((ID, None)));
+    probes.set_running(&"plain".into(), Some((ID, None)));
+    probes.set_running(&"unknown".into(), Some((ID, None)));
     assert_eq!(state(&probes, "kafka"), Some(ProbeState::Pending));
     assert_eq!((state(&probes, "plain"), state(&probes, "unknown")), (None, None));
 
@@ -76,7 +76,7 @@ async fn probe_fails_and_recovers_while_component_runs() {
     assert_eq!(failing.reason, format!("tcp {address}: connection refused"));
     let listener = socket.listen(8).unwrap();
     // An unchanged process has no effect.
-    probes.set_running(&name, Some(ID));
+    probes.set_running(&name, Some((ID, None)));
     assert_eq!(probes.report(&name), Some(failing));
     let passing = reach(&mut probes, "kafka", ProbeState::Passing).await;
     assert_eq!(passing.reason, "");
@@ -92,9 +92,9 @@ async fn restart_begins_new_series_and_old_results_are_ignored() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("exit 1"))))]);
     let name = Name::from("app");
-    probes.set_running(&name, Some(ID));
+    probes.set_running(&name, Some((ID, None)));
     reach(&mut probes, "app", ProbeState::Failing).await;
-    probes.set_running(&name, Some(RESTARTED));
+    probes.set_running(&name, Some((RESTARTED, None)));
     assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
 
     // Results that were queued when the new series began.
@@ -125,7 +125,7 @@ async fn new_configuration_restarts_only_changed_probes() {
         component("bare", None),
     ]);
     for name in ["kept", "changed", "bare"] {
-        probes.set_running(&name.into(), Some(ID));
+        probes.set_running(&name.into(), Some((ID, None)));
     }
     let before = reach(&mut probes, "kept", ProbeState::Passing).await;
     reach(&mut probes, "changed", ProbeState::Passing).await;
@@ -157,7 +157,7 @@ async fn dropped_probes_leave_no_task_and_no_process() {
     let mut probes = Probes::new();
     let hanging = shell(&format!("echo $$ > '{}'; exec sleep 1000", file.display()));
     probes.configure(&[component("app", Some(rule(hanging)))]);
-    probes.set_running(&"app".into(), Some(ID));
+    probes.set_running(&"app".into(), Some((ID, None)));
     let pause = Duration::from_millis(5);
     let pid: u32 = loop {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -177,7 +177,7 @@ async fn failures_in_the_grace_do_not_count() {
     let mut probes = Probes::new();
     let minute = Duration::from_secs(60);
     let rule = ProbeRule {
-        question: ProbeMethod::Tcp("127.0.0.1:0".to_owned()),
+        question: ProbeMethod::tcp("127.0.0.1:0"),
         interval: Duration::from_secs(7),
         timeout: Duration::from_secs(5),
         failures: 3,
@@ -185,7 +185,7 @@ async fn failures_in_the_grace_do_not_count() {
     };
     probes.configure(&[component("app", Some(rule))]);
     let began = Instant::now();
-    probes.set_running(&"app".into(), Some(ID));
+    probes.set_running(&"app".into(), Some((ID, None)));
     while state(&probes, "app") != Some(ProbeState::Failing) {
         probes.changed().await;
     }
@@ -199,7 +199,7 @@ async fn panicked_task_fails_its_probe() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     let name = Name::from("app");
-    probes.set_running(&name, Some(ID));
+    probes.set_running(&name, Some((ID, None)));
     reach(&mut probes, "app", ProbeState::Passing).await;
     let task = probes.tasks.spawn(async { panic!("oh") });
     let series = probes.components.get_mut(&name).unwrap().run.as_mut().unwrap().series.as_mut().unwrap();
@@ -213,7 +213,7 @@ async fn ended_tasks_are_removed() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     for start_ticks in 0..100 {
-        probes.set_running(&"app".into(), Some(ProcessId { pid: 1, start_ticks }));
+        probes.set_running(&"app".into(), Some((ProcessId { pid: 1, start_ticks }, None)));
     }
     reach(&mut probes, "app", ProbeState::Passing).await;
     while probes.tasks.len() > 1 {

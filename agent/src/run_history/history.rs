@@ -61,6 +61,9 @@ struct RecordedRun {
     /// Oldest process of the run.
     oldest: ProcessId,
     started_at: Option<Timestamp>,
+    /// Regex that the probe searched in the log, and found in a line of this run.
+    #[serde(default)]
+    found_line: Option<String>,
 }
 
 /// Current boot of the host.
@@ -207,6 +210,23 @@ impl RunHistory {
         last.filter(|run| run.boot_id == self.boot.id).map(|run| run.processes.clone()).unwrap_or_default()
     }
 
+    /// Records that the current run of `component` wrote a line to its log that `pattern` finds.
+    pub(crate) fn record_found_line(&mut self, component: &Name, pattern: &str) {
+        let run = self.records.get_mut(component).and_then(|record| record.run.as_mut());
+        if let Some(run) = run.filter(|run| run.found_line.as_deref() != Some(pattern)) {
+            run.found_line = Some(pattern.to_owned());
+            self.is_changed = true;
+        }
+    }
+
+    /// Returns true if that was recorded for the run whose oldest process is `oldest`.
+    pub(crate) fn is_line_found(&self, component: &Name, oldest: ProcessId, pattern: &str) -> bool {
+        let run = self.records.get(component).and_then(|record| record.run.as_ref());
+        run.is_some_and(|run| {
+            run.boot_id == self.boot.id && run.oldest == oldest && run.found_line.as_deref() == Some(pattern)
+        })
+    }
+
     /// Removes the components for which `is_kept` is false.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
         let before = self.records.len();
@@ -255,7 +275,7 @@ fn record_running(
     if record.run.as_ref().is_none_or(|run| run.oldest != oldest || run.boot_id != boot.id) {
         let started_at = processes.iter().find(|process| process.id == oldest);
         let started_at = started_at.and_then(|process| process.started_at);
-        record.run = Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at });
+        record.run = Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at, found_line: None });
     }
 }
 

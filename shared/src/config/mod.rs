@@ -21,9 +21,10 @@ pub use diff::{host_changes, platform_changes};
 pub use host::{HostComponent, HostConfig, Prerequisite};
 pub use load::{load_folder, load_sources};
 pub use model::{
-    CommandRule, EnvironmentFile, LimitedResource, Part, ProbeMethod, ProbeRule, ProcessCount,
-    ProcessSettings, ResourceLimit, RestartRule, RestartWhen, StartEngine, StartRule, StopRule, StopScope,
-    StopSignal, SuccessExitStatus, same_parts,
+    AnswerTest, CommandProbe, CommandRule, Comparison, EnvironmentFile, HttpProbe, JsonTest, LimitedResource,
+    Part, Pattern, ProbeMethod, ProbeRule, ProcessCount, ProcessSettings, RangeInText, ResourceLimit,
+    RestartRule, RestartWhen, StartEngine, StartRule, StatusSet, StopRule, StopScope, StopSignal,
+    SuccessExitStatus, TcpProbe, TlsCheck, same_parts,
 };
 pub use platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
 pub use source::{LoadError, Problem, Source};

@@ -124,7 +124,8 @@ impl Certificate {
     }
 }
 
-fn days_left(ends: Timestamp, now: Timestamp) -> i64 {
+/// Returns the number of whole days from `now` until `ends`; negative after that.
+pub fn days_left(ends: Timestamp, now: Timestamp) -> i64 {
     (ends.as_second() - now.as_second()).div_euclid(DAY)
 }
 

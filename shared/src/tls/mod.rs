@@ -8,6 +8,7 @@
 //! | [`connection`] | one connection, and its limits |
 //! | [`acceptor`] | server side |
 //! | [`connect`] | client side |
+//! | [`server_check`] | client side, for servers that are not rta's own |
 //! | [`error_text`] | TLS errors as sentences |
 
 pub mod acceptor;
@@ -16,6 +17,7 @@ pub mod connect;
 pub mod connection;
 pub mod error_text;
 pub mod files;
+pub mod server_check;
 pub mod verify;
 
 pub use acceptor::{ClientPolicy, ConnectionAcceptor};

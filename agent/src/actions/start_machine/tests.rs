@@ -22,7 +22,7 @@ fn command() -> CommandRule {
 pub(super) fn machine(has_probe: bool, began: Instant) -> StartMachine {
     let second = Duration::from_secs(1);
     let probe = ProbeRule {
-        question: ProbeMethod::Command(vec!["/opt/app/ready".to_owned()]),
+        question: ProbeMethod::command(["/opt/app/ready"]),
         interval: second,
         timeout: second,
         failures: 1,

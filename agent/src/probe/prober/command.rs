@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rta_shared::config::{AnswerTest, CommandProbe};
 use rta_shared::redact::redact_text;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -12,26 +13,30 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
+use super::answer::check_answer;
 use crate::host::child_setup::{ChildSetup, UserAccount};
 use crate::probe::reasons::{io_reason, shorten, timeout_reason};
 
 /// Number of bytes kept from the end of the output.
-const MAX_TAIL_LENGTH: usize = 4 * 1024;
+const MAX_TAIL_LENGTH: usize = 64 * 1024;
+/// Number of bytes that are read at once.
+const READ_LENGTH: usize = 4 * 1024;
 /// Default capacity of a pipe (pipe(7)): the maximum that can be left in it when the command has ended.
 const PIPE_CAPACITY: usize = 64 * 1024;
 /// Time limit for a killed command to end. One in uninterruptible sleep may take longer.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs the command of `words`. A killed command that does not end is left in `stuck`; while it is there, no
+/// Runs the command. A killed command that does not end is left in `stuck`; while it is there, no
 /// other is run.
 ///
 /// # Errors
 /// Returns an error if the probe does not pass; the reason is a part of a sentence.
 pub(crate) async fn run_probe_command(
-    words: &[String],
+    probe: &CommandProbe,
     timeout: Duration,
     stuck: &mut Option<Child>,
 ) -> Result<(), String> {
+    let CommandProbe { command, output } = probe;
     if let Some(child) = stuck
         && let (Ok(None), Some(pid)) = (child.try_wait(), child.id())
     {
@@ -40,7 +45,7 @@ pub(crate) async fn run_probe_command(
         ));
     }
     *stuck = None;
-    let mut run = ProbeCommand::new(words)?;
+    let mut run = ProbeCommand::new(command)?;
     let ended = tokio::time::timeout(timeout, run.read_until_exit()).await;
     // The child has not been waited for, so its process group cannot have been reused. Remaining processes of
     // the group are killed too.
@@ -51,7 +56,7 @@ pub(crate) async fn run_probe_command(
     };
     ended.unwrap_or_else(|_| Err(timeout_reason(timeout)))?;
     match status {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => run.tail.check(output),
         Ok(status) => Err(format!("{}{}", format_exit_status(status), run.tail.last_line())),
         Err(error) => Err(wait_failed_reason(&error)),
     }
@@ -110,7 +115,7 @@ impl ProbeCommand {
 
     /// Reads the output until the command has ended. Does not wait for the child yet.
     async fn read_until_exit(&mut self) -> Result<(), String> {
-        let mut buffer = [0; MAX_TAIL_LENGTH];
+        let mut buffer = [0; READ_LENGTH];
         let mut open = true;
         loop {
             tokio::select! {
@@ -131,7 +136,7 @@ impl ProbeCommand {
             }
         }
         // Reads only what is left in the pipe: another process may still write to it.
-        for _ in 0..PIPE_CAPACITY.div_ceil(MAX_TAIL_LENGTH) {
+        for _ in 0..PIPE_CAPACITY.div_ceil(READ_LENGTH) {
             match rustix::io::read(self.output.as_fd(), &mut buffer) {
                 Ok(0) => break,
                 Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
@@ -184,17 +189,32 @@ fn format_exit_status(status: ExitStatus) -> String {
 
 /// The last [`MAX_TAIL_LENGTH`] bytes of an output.
 #[derive(Default)]
-struct OutputTail(Vec<u8>);
+struct OutputTail {
+    bytes: Vec<u8>,
+    /// True if bytes before them were dropped.
+    is_cut: bool,
+}
 
 impl OutputTail {
     fn push(&mut self, output: &[u8]) {
-        self.0.extend_from_slice(output);
-        self.0.drain(..self.0.len().saturating_sub(MAX_TAIL_LENGTH));
+        self.bytes.extend_from_slice(output);
+        let surplus = self.bytes.len().saturating_sub(MAX_TAIL_LENGTH);
+        self.is_cut |= surplus > 0;
+        self.bytes.drain(..surplus);
+    }
+
+    /// Tests the output. One of which only the end is known passes no test that something is not in it.
+    fn check(&self, test: &AnswerTest) -> Result<(), String> {
+        check_answer(test, &self.bytes, "the output")?;
+        match self.is_cut && test.without.is_some() {
+            true => Err(format!("the output is longer than {} KiB", MAX_TAIL_LENGTH / 1024)),
+            false => Ok(()),
+        }
     }
 
     /// Returns `: <the last line>`, or an empty text if there is none.
     fn last_line(&self) -> String {
-        let text = String::from_utf8_lossy(&self.0);
+        let text = String::from_utf8_lossy(&self.bytes);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
         line.map(|line| format!(": {}", shorten(&redact_text(line)))).unwrap_or_default()
     }
@@ -204,19 +224,25 @@ impl OutputTail {
 mod tests {
     use std::path::Path;
 
+    use rta_shared::config::ProbeMethod;
     use tokio::time::{advance, pause, resume, sleep};
 
+    use super::super::tests::question;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    fn shell(script: &str) -> Vec<String> {
-        ["sh", "-c", script].map(str::to_owned).into()
+    fn probe(command: impl Into<Vec<String>>) -> CommandProbe {
+        CommandProbe { command: command.into(), output: AnswerTest::default() }
     }
 
-    async fn asked(words: &[String]) -> Result<(), String> {
+    fn shell(script: &str) -> CommandProbe {
+        probe(["sh", "-c", script].map(str::to_owned))
+    }
+
+    async fn asked(probe: &CommandProbe) -> Result<(), String> {
         let mut stuck = None;
-        let result = run_probe_command(words, PATIENCE, &mut stuck).await;
+        let result = run_probe_command(probe, PATIENCE, &mut stuck).await;
         assert!(stuck.is_none());
         result
     }
@@ -268,9 +294,9 @@ mod tests {
     #[tokio::test]
     async fn unusable_command_has_a_reason() {
         let words = ["/does/not/exist".to_owned()];
-        assert_eq!(asked(&words).await, Err("it cannot be run: no such file or directory".to_owned()));
+        assert_eq!(asked(&probe(words)).await, Err("it cannot be run: no such file or directory".to_owned()));
         let words = ["/dev/null".to_owned()];
-        assert_eq!(asked(&words).await, Err("it cannot be run: permission denied".to_owned()));
+        assert_eq!(asked(&probe(words)).await, Err("it cannot be run: permission denied".to_owned()));
     }
 
     #[tokio::test]
@@ -281,6 +307,26 @@ mod tests {
         let reason = asked(&shell(script)).await.unwrap_err();
         assert!(reason.starts_with("exit status 1: xxx") && reason.ends_with("x…"), "{reason}");
         assert!(reason.len() < 300, "{}", reason.len());
+    }
+
+    #[tokio::test]
+    async fn output_decides_after_the_exit_status() {
+        let rows = [
+            ("echo UN  10.0.0.1", "output = '^UN '", Ok(())),
+            ("echo DN  10.0.0.1", "output = '^UN '", Err("the output has no '^UN ': \"DN 10.0.0.1\"")),
+            ("echo UN; echo DN 2 >&2", "without = '(?m)^DN'", Err("the output has '(?m)^DN': \"DN 2\"")),
+            ("true", "output = '^$'", Ok(())),
+            ("true", "output = 'x'", Err("the output is empty, 'x' is right")),
+            ("echo UN; exit 2", "output = 'UN'", Err("exit status 2: UN")),
+            // The beginning is not known any more, and may have what must not be there.
+            ("yes | head -c 200000", "without = 'DN'", Err("the output is longer than 64 KiB")),
+            ("yes | head -c 200000; echo end", "output = 'end'", Ok(())),
+        ];
+        for (script, keys, expected) in rows {
+            let question = question(&format!("command = ['sh', '-c', '{script}'], {keys}"));
+            let ProbeMethod::Command(probe) = question else { panic!("{question}") };
+            assert_eq!(asked(&probe).await, expected.map_err(str::to_owned), "{script} {keys}");
+        }
     }
 
     #[tokio::test]
@@ -309,7 +355,7 @@ mod tests {
     }
 
     /// Returns a command that hangs, with a child that hangs too; both PIDs are written to `file`.
-    fn hanging(file: &Path) -> Vec<String> {
+    fn hanging(file: &Path) -> CommandProbe {
         let file = file.display();
         shell(&format!("trap '' TERM; echo $$ >> '{file}'; sleep 1000 & echo $! >> '{file}'; wait"))
     }
@@ -364,7 +410,7 @@ mod tests {
         assert_eq!(tail.last_line(), "");
         for line in 0..10_000 {
             tail.push(format!("line {line}\r\n \n").as_bytes());
-            assert!(tail.0.len() <= MAX_TAIL_LENGTH);
+            assert!(tail.bytes.len() <= MAX_TAIL_LENGTH);
         }
         assert_eq!(tail.last_line(), ": line 9999");
     }

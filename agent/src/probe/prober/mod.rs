@@ -1,30 +1,38 @@
 //! Single attempt of a probe: success, or the reason of the failure as a sentence.
 
+mod answer;
 mod command;
 mod http;
+mod json;
 mod tcp;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::time::Duration;
 
-use rta_shared::config::ProbeMethod;
+use rta_shared::config::{CommandProbe, HttpProbe, ProbeMethod};
 use rta_shared::redact::{redact_command_line, redact_text};
 use tokio::process::Child;
 
+use self::answer::quote;
 use super::reasons::{shorten, timeout_reason};
+use crate::logs::RunLog;
 
-/// Runs the attempts of one probe.
+/// Runs the attempts of one probe on one run of its component.
 #[derive(Debug)]
 pub(crate) struct Prober {
     question: ProbeMethod,
     timeout: Duration,
+    /// Log of the run.
+    log: RunLog,
     /// Killed command of an earlier attempt that has not ended. While there is one, no other is run: with a
     /// disk that hangs, each attempt would leave one more process.
     stuck: Option<Child>,
 }
 
 impl Prober {
-    pub(crate) fn new(question: ProbeMethod, timeout: Duration) -> Self {
-        Self { question, timeout, stuck: None }
+    pub(crate) fn new(question: ProbeMethod, timeout: Duration, log: RunLog) -> Self {
+        Self { question, timeout, log, stuck: None }
     }
 
     /// Runs one attempt. If the future is dropped, nothing of the attempt remains.
@@ -32,14 +40,23 @@ impl Prober {
     /// # Errors
     /// Returns an error if the attempt fails; the sentence begins with the question.
     pub(crate) async fn run_attempt(&mut self) -> Result<(), String> {
+        let timeout = self.timeout;
         let result = match &self.question {
-            ProbeMethod::Tcp(address) => with_timeout(self.timeout, tcp::probe_tcp(address)).await,
-            ProbeMethod::Http { url, status } => {
-                with_timeout(self.timeout, http::probe_http(url, *status)).await
+            ProbeMethod::Tcp(probe) => {
+                let mut seen = Vec::new();
+                let result = with_timeout(timeout, tcp::probe_tcp(probe, &mut seen)).await;
+                match seen.is_empty() {
+                    true => result,
+                    // What came tells more than that the rest did not.
+                    false => result.map_err(|reason| match reason == timeout_reason(timeout) {
+                        true => format!("{reason} but {}", quote(&seen)),
+                        false => reason,
+                    }),
+                }
             }
-            ProbeMethod::Command(words) => {
-                command::run_probe_command(words, self.timeout, &mut self.stuck).await
-            }
+            ProbeMethod::Http(probe) => with_timeout(timeout, http::probe_http(probe)).await,
+            ProbeMethod::Command(probe) => command::run_probe_command(probe, timeout, &mut self.stuck).await,
+            ProbeMethod::Log(pattern) => with_timeout(timeout, self.log.find(pattern)).await,
         };
         result.map_err(|reason| format!("{}: {reason}", format_question(&self.question)))
     }
@@ -55,41 +72,17 @@ async fn with_timeout(
 /// Returns the question for display: one line, and without the password that a URL may contain.
 pub(crate) fn format_question(question: &ProbeMethod) -> String {
     match question {
-        ProbeMethod::Http { url, .. } => {
+        ProbeMethod::Http(HttpProbe { url, .. }) => {
             let authority = url.authority().map_or("", |authority| authority.as_str());
             let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
             let path = url.path_and_query().map_or("/", |path| path.as_str());
-            shorten(&redact_text(&format!("GET http://{place}{path}")))
+            let scheme = url.scheme_str().unwrap_or("http");
+            shorten(&redact_text(&format!("GET {scheme}://{place}{path}")))
         }
-        ProbeMethod::Command(words) => {
-            let words = redact_command_line(words.iter().map(String::as_str));
+        ProbeMethod::Command(CommandProbe { command, .. }) => {
+            let words = redact_command_line(command.iter().map(String::as_str));
             shorten(&format!("command {words}"))
         }
-        question @ ProbeMethod::Tcp(_) => shorten(&question.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::reasons::MAX_TEXT_LENGTH;
-    use super::*;
-
-    #[test]
-    fn questions_are_shown_on_one_short_line_without_passwords() {
-        let http = |url: &str| ProbeMethod::Http { url: url.parse().unwrap(), status: 200 };
-        let command = |words: &[&str]| ProbeMethod::Command(words.iter().map(ToString::to_string).collect());
-        let rows = [
-            (ProbeMethod::Tcp("127.0.0.1:9092".to_owned()), "tcp 127.0.0.1:9092"),
-            (http("http://127.0.0.1:3000/api/health?x=1"), "GET http://127.0.0.1:3000/api/health?x=1"),
-            (http("http://admin:secret@[::1]"), "GET http://[::1]/"),
-            (http("http://127.0.0.1/x?token=s3cret&y=1"), "GET http://127.0.0.1/x?token=***&y=1"),
-            (command(&["nodetool", "a\nb"]), r"command nodetool a\nb"),
-            (command(&["nodetool", "-pw", "s3cret", "status"]), "command nodetool -pw *** status"),
-        ];
-        for (question, expected) in rows {
-            assert_eq!(format_question(&question), expected);
-        }
-        let long = format_question(&command(&[&"é".repeat(5_000)]));
-        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_TEXT_LENGTH + 1, true));
+        question @ (ProbeMethod::Tcp(_) | ProbeMethod::Log(_)) => shorten(&question.to_string()),
     }
 }

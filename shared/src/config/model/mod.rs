@@ -7,6 +7,7 @@
 mod exit;
 mod part;
 mod probe;
+mod probe_answer;
 mod process_settings;
 mod restart;
 mod start;
@@ -14,7 +15,8 @@ mod stop;
 
 pub use self::exit::SuccessExitStatus;
 pub use self::part::{Part, ProcessCount, same_parts};
-pub use self::probe::{ProbeMethod, ProbeRule};
+pub use self::probe::{CommandProbe, HttpProbe, ProbeMethod, ProbeRule, TcpProbe, TlsCheck};
+pub use self::probe_answer::{AnswerTest, Comparison, JsonTest, Pattern, RangeInText, StatusSet};
 pub use self::process_settings::{LimitedResource, ProcessSettings, ResourceLimit};
 pub use self::restart::{RestartRule, RestartWhen};
 pub use self::start::{CommandRule, EnvironmentFile, StartEngine, StartRule};

@@ -5,6 +5,7 @@ mod component;
 mod control;
 mod criterion;
 mod probe;
+mod probe_http;
 mod process;
 mod texts;
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::super::fields::TableReader;
-use super::super::model::{ProbeMethod, ProbeRule};
+use super::super::model::{AnswerTest, CommandProbe, Pattern, ProbeMethod, ProbeRule, TcpProbe};
 use super::super::source::Problems;
-use super::texts::parse_template;
+use super::probe_http::parse_http;
+use super::texts::{parse_regex, parse_template};
 use crate::template::{Located, Template, Templated};
 
 /// Default values of the durations.
@@ -14,8 +15,22 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(30);
 /// Default number of consecutive failures that count.
 const FAILURES: u32 = 3;
-/// Default of the expected status code.
-const FOUND: u16 = 200;
+
+/// Checks, of which a probe has one.
+const METHODS: [&str; 4] = ["tcp", "http", "command", "log"];
+/// Keys that are valid only beside certain checks.
+const DETAILS: [(&str, &[&str]); 10] = [
+    ("send", &["tcp"]),
+    ("expect", &["tcp"]),
+    ("status", &["http"]),
+    ("body", &["http"]),
+    ("json", &["http"]),
+    ("ca", &["http"]),
+    ("server_name", &["http"]),
+    ("certificate_days", &["http"]),
+    ("output", &["command"]),
+    ("without", &["http", "command"]),
+];
 
 /// Reads the probe, and returns it with the start of its table.
 pub(super) fn parse_probe(
@@ -23,36 +38,23 @@ pub(super) fn parse_probe(
     problems: &mut Problems<'_>,
 ) -> Option<Located<ProbeRule<Templated>>> {
     let owner = fields.owner.clone();
-    let kinds = ["tcp", "http", "command"].into_iter().filter(|kind| fields.has(kind)).count();
-    if kinds != 1 {
-        let message = format!("{owner}: it asks one thing: \"tcp\", \"http\" or \"command\"");
+    if METHODS.into_iter().filter(|method| fields.has(method)).count() != 1 {
+        let message = format!("{owner}: it asks one thing: \"tcp\", \"http\", \"command\" or \"log\"");
         problems.report(fields.place, message);
     }
-    let mut text = |key: &'static str, fields: &mut TableReader<'_, '_>| -> Option<Located<Template>> {
-        let text = fields.text(key, problems)?;
-        parse_template(text, &owner, key, problems)
-    };
-    let tcp = text("tcp", &mut fields).map(ProbeMethod::Tcp);
-    let url = text("http", &mut fields);
-    let status_at = fields.value("status").map(|value| value.place);
-    let status = fields.integer("status", problems);
-    if let Some(place) = status_at {
-        if !fields.has("http") {
-            problems.report(place, format!("{owner}: key \"status\" belongs to \"http\""));
-        }
-        if status.is_some_and(|status| !(100..600).contains(&status)) {
-            problems.report(place, format!("{owner}: key \"status\" is an HTTP status, 100 to 599"));
+    for (key, methods) in DETAILS {
+        if let Some(value) = fields.value(key)
+            && !methods.iter().any(|method| fields.has(method))
+        {
+            let methods = methods.join("\" or \"");
+            problems.report(value.place, format!("{owner}: key \"{key}\" belongs to \"{methods}\""));
         }
     }
-    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(FOUND);
-    let http = url.map(|url| ProbeMethod::Http { url, status });
-    let words = fields.texts("command", problems);
-    if fields.has("command") && words.first().is_none_or(|program| program.value.is_empty()) {
-        problems.report(fields.place, format!("{owner}: key \"command\" needs at least a program"));
-    }
-    let words: Vec<_> =
-        words.into_iter().filter_map(|word| parse_template(word, &owner, "command", problems)).collect();
-    let command = (!words.is_empty()).then_some(ProbeMethod::Command(words));
+    let without = pattern(&mut fields, "without", problems);
+    let tcp = parse_tcp(&mut fields, problems).map(ProbeMethod::Tcp);
+    let http = parse_http(&mut fields, without.clone(), problems).map(ProbeMethod::Http);
+    let command = parse_command(&mut fields, without, problems).map(ProbeMethod::Command);
+    let log = pattern(&mut fields, "log", problems).map(ProbeMethod::Log);
     let second = Duration::from_secs(1);
     let interval = fields.duration("interval", second, problems).unwrap_or(INTERVAL);
     let timeout = fields.duration("timeout", second, problems).unwrap_or(TIMEOUT);
@@ -65,6 +67,56 @@ pub(super) fn parse_probe(
     let place = fields.place;
     fields.finish(problems);
     let failures = failures.and_then(Result::ok).unwrap_or(FAILURES);
-    let question = tcp.or(http).or(command)?;
+    let question = tcp.or(http).or(command).or(log)?;
     Some(Located { value: ProbeRule { question, interval, timeout, failures, grace }, place })
+}
+
+fn parse_tcp(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<TcpProbe<Templated>> {
+    let address = template(fields, "tcp", problems);
+    let send_at = fields.value("send").map(|value| value.place);
+    let send = template(fields, "send", problems);
+    let expect = pattern(fields, "expect", problems);
+    if let Some(place) = send_at
+        && !fields.has("expect")
+    {
+        let owner = &fields.owner;
+        problems.report(place, format!("{owner}: key \"send\" needs \"expect\", the answer that is right"));
+    }
+    Some(TcpProbe { address: address?, send, expect })
+}
+
+fn parse_command(
+    fields: &mut TableReader<'_, '_>,
+    without: Option<Pattern<Templated>>,
+    problems: &mut Problems<'_>,
+) -> Option<CommandProbe<Templated>> {
+    let owner = fields.owner.clone();
+    let words = fields.texts("command", problems);
+    if fields.has("command") && words.first().is_none_or(|program| program.value.is_empty()) {
+        problems.report(fields.place, format!("{owner}: key \"command\" needs at least a program"));
+    }
+    let command: Vec<_> =
+        words.into_iter().filter_map(|word| parse_template(word, &owner, "command", problems)).collect();
+    let output = AnswerTest { with: pattern(fields, "output", problems), without };
+    (!command.is_empty()).then_some(CommandProbe { command, output })
+}
+
+/// Reads a text with variables.
+pub(super) fn template(
+    fields: &mut TableReader<'_, '_>,
+    key: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<Located<Template>> {
+    let text = fields.text(key, problems)?;
+    parse_template(text, &fields.owner, key, problems)
+}
+
+/// Reads a regex that is searched for.
+pub(super) fn pattern(
+    fields: &mut TableReader<'_, '_>,
+    key: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<Pattern<Templated>> {
+    let text = fields.text(key, problems)?;
+    parse_regex(text, &fields.owner, key, problems).map(Pattern)
 }

@@ -1,7 +1,7 @@
 //! Reads texts that may contain variables.
 
 use super::super::source::Problems;
-use crate::template::{Located, Template};
+use crate::template::{Located, RegexTemplate, Template};
 
 pub(super) fn parse_template(
     text: Located<String>,
@@ -15,6 +15,21 @@ pub(super) fn parse_template(
         false => Template::parse(&text.value),
     };
     match parsed {
+        Ok(value) => Some(Located { value, place: text.place }),
+        Err(reason) => {
+            problems.report(text.place, format!("{owner}: key \"{key}\": {reason}"));
+            None
+        }
+    }
+}
+
+pub(super) fn parse_regex(
+    text: Located<String>,
+    owner: &str,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Located<RegexTemplate>> {
+    match RegexTemplate::parse(&text.value) {
         Ok(value) => Some(Located { value, place: text.place }),
         Err(reason) => {
             problems.report(text.place, format!("{owner}: key \"{key}\": {reason}"));

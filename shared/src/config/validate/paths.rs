@@ -1,5 +1,6 @@
 //! Validates paths: rejects relative ones, folders in place of files, and devices.
 
+use super::super::model::ProbeMethod;
 use super::super::platform::{Component, Host, Platform};
 use super::super::source::Problems;
 use super::super::variables::NULL_DEVICE;
@@ -12,8 +13,8 @@ enum PathUse {
     Log,
     /// Working directory of a command.
     Directory,
-    /// File with environment variables.
-    EnvironmentFile,
+    /// File that is read: with environment variables, or certificates.
+    ReadFile,
     /// Program; `has_directory`: a relative path is resolved against an absolute directory.
     Program { has_directory: bool },
 }
@@ -57,10 +58,13 @@ fn paths(component: &Component) -> Vec<(&'static str, PathUse, &Located<Template
         paths.extend(command.directory.as_ref().map(|at| ("start: directory", PathUse::Directory, at)));
         paths.extend(command.log.as_ref().map(|at| ("start: log", PathUse::Log, at)));
         let files = command.environment_files.iter();
-        paths.extend(files.map(|file| ("start: environment_file", PathUse::EnvironmentFile, &file.path)));
+        paths.extend(files.map(|file| ("start: environment_file", PathUse::ReadFile, &file.path)));
     }
     paths.extend(component.stop.command.first().map(|at| ("stop: command", program, at)));
     paths.extend(component.log.as_ref().map(|at| ("log", PathUse::Log, at)));
+    if let Some(ProbeMethod::Http(http)) = component.probe.as_ref().map(|probe| &probe.question) {
+        paths.extend(http.tls.ca.as_ref().map(|at| ("probe: ca", PathUse::ReadFile, at)));
+    }
     paths
 }
 
@@ -74,7 +78,7 @@ fn problem(path: &str, purpose: PathUse) -> Option<&'static str> {
             ),
         PathUse::Directory if !is_absolute => Some("is no absolute path"),
         PathUse::Directory => None,
-        PathUse::EnvironmentFile => (!is_absolute).then_some("is no absolute path"),
+        PathUse::ReadFile => (!is_absolute).then_some("is no absolute path"),
         PathUse::Log if !is_absolute => Some("is no absolute path"),
         PathUse::Log if path == NULL_DEVICE => None,
         PathUse::Log if path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..") => {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::host::HostComponent;
-use super::super::model::ProbeMethod;
+use super::super::model::{CommandProbe, ProbeMethod};
 use super::super::parse::RawConfig;
 use super::super::platform::Platform;
 use super::super::source::Problems;
@@ -36,7 +36,13 @@ pub(super) fn check_probes(platform: &Platform, raw: &RawConfig, problems: &mut 
                 }
             };
             let question = config.probe.as_ref().map(|probe| &probe.question);
-            if let Some(ProbeMethod::Command(command)) = question
+            if let Some(ProbeMethod::Log(_)) = question
+                && config.log.is_none()
+            {
+                let sentence = format!("{owner}: key \"log\": the component has no log; set its \"log\"");
+                problems.report(probe.place, sentence);
+            }
+            if let Some(ProbeMethod::Command(CommandProbe { command, .. })) = question
                 && let Some(program) = command.first().filter(|program| is_relative(program))
             {
                 let shown = printable(program);
@@ -45,7 +51,7 @@ pub(super) fn check_probes(platform: &Platform, raw: &RawConfig, problems: &mut 
                     format!("{owner}: its program \"{shown}\" is relative; write an absolute path, or a name for PATH"),
                 );
             }
-            if let Some(ProbeMethod::Command(command)) = question
+            if let Some(ProbeMethod::Command(CommandProbe { command, .. })) = question
                 && may_be_taken_for(&config, &CommandLine::from_arguments(command))
             {
                 problems.report(

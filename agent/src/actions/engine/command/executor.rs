@@ -18,13 +18,14 @@ use crate::actions::failed_start_cleanup;
 use crate::actions::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
 use crate::actions::marked_processes::find_marked_processes;
 use crate::actions::start_machine::{CommandState, StartEffect, StartMachine, StartObservation, StartScan};
-use crate::actions::start_probe::RepeatedProbe;
+use crate::actions::start_probe::{RepeatedProbe, note_log_end};
 use crate::actions::stop_machine::{
     CommandEnd, StopEffect, StopFailure, StopMachine, StopObservation, StopScan,
 };
 use crate::actions::stop_targets::{RemainingProcesses, StopTargets, describe_processes};
 use crate::host::process_tree::ProcessTree;
 use crate::host::procfs::ProcFs;
+use crate::logs::{LogPath, LogPosition, NotedPosition, noted};
 
 /// Maximum number of processes whose origin is read.
 const MAX_ORIGINS: usize = 20;
@@ -191,11 +192,13 @@ pub(super) struct StartExecutor<'a> {
     /// True if the members of the session of an ended command are known.
     knows_members: bool,
     probe: Option<RepeatedProbe>,
+    /// Beginning of the run's lines in the component's log, if its probe searches them.
+    log_start: Option<NotedPosition>,
 }
 
 impl<'a> StartExecutor<'a> {
     pub(super) fn new(context: &'a ActionContext, rule: &'a StartRule, command: &'a CommandRule) -> Self {
-        Self { context, rule, command, launched: None, knows_members: false, probe: None }
+        Self { context, rule, command, launched: None, knows_members: false, probe: None, log_start: None }
     }
 
     /// Starts the component.
@@ -208,6 +211,10 @@ impl<'a> StartExecutor<'a> {
     pub(super) async fn run_adopted(mut self, launch: &LaunchedSession) -> Result<ActionResult, ActionError> {
         let machine = self.machine();
         let (leader, id) = (launch.leader, launch.id.clone());
+        let own = LogPath::from_component(&self.context.component);
+        let log =
+            launch.logs.iter().find(|(path, _)| own.as_ref().is_some_and(|own| own.path() == path.path()));
+        self.log_start = log.map(|(_, length)| noted(LogPosition::at(*length)));
         let (known, tasks) = (launch.clone(), self.context.tasks.clone());
         let (launched, members) = run_blocking_step(move || {
             let launched = LaunchedCommand::adopt(&known, &tasks)?;
@@ -284,7 +291,7 @@ impl<'a> StartExecutor<'a> {
                 StartObservation::Failed(self.finish_failed_start(error, end_launch).await)
             }
             StartEffect::StartProbe => {
-                self.probe = context.component.probe.as_ref().map(RepeatedProbe::start);
+                self.probe = RepeatedProbe::start(&context.component, self.log_start.clone());
                 return Ok(None);
             }
             StartEffect::RecordMatched(ids) => {
@@ -302,6 +309,7 @@ impl<'a> StartExecutor<'a> {
     /// Launches the start command; returns its PID.
     async fn launch_command(&mut self) -> Result<u32, ActionError> {
         let (context, component) = (self.context, &self.context.component);
+        self.log_start = note_log_end(component).await;
         let launched = launch(LaunchRequest {
             rule: self.command.clone(),
             group: context.cgroup.clone(),

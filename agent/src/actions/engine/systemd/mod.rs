@@ -15,6 +15,7 @@ use crate::actions::component_view::{ComponentView, format_pids, pids};
 use crate::actions::context::ActionContext;
 use crate::actions::error::{ActionError, run_blocking_step};
 use crate::actions::progress::ProgressSender;
+use crate::actions::start_probe::note_log_end;
 use crate::host::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 use crate::logs::{LogPath, log_length, log_tail};
 
@@ -137,6 +138,7 @@ impl<'a> SystemdEngine<'a> {
     ) -> Result<ActionResult, ActionError> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
+        let log_start = note_log_end(self.component).await;
         let before = match operation {
             UnitOperation::Restart => self.view.quick_check().await?.processes,
             UnitOperation::Start | UnitOperation::Stop => Vec::new(),
@@ -147,7 +149,7 @@ impl<'a> SystemdEngine<'a> {
             return Err(self.with_last_log_lines(error, written).await);
         }
         self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
-        let stable = self.wait_until_stable(deadline).await;
+        let stable = self.wait_until_stable(deadline, log_start).await;
         let pids = match stable {
             Ok(pids) => pids,
             Err(error) => return Err(self.with_last_log_lines(error, written).await),

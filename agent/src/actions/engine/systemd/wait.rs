@@ -14,6 +14,7 @@ use crate::actions::error::ActionError;
 use crate::actions::stable_wait::{CHECK_INTERVAL, StableCheck, StableLimit, StableVerdict, StableWait};
 use crate::actions::start_machine::StartScan;
 use crate::actions::start_probe::RepeatedProbe;
+use crate::logs::NotedPosition;
 
 /// Number of checks, while nothing matches, after which one is a full scan and queries systemd too.
 const FULL_SCAN_EVERY: u32 = 5;
@@ -21,8 +22,13 @@ const FULL_SCAN_EVERY: u32 = 5;
 const FINAL_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl SystemdEngine<'_> {
-    /// Waits until the component is stable; returns the PIDs of its processes.
-    pub(super) async fn wait_until_stable(&self, deadline: Instant) -> Result<Vec<u32>, ActionError> {
+    /// Waits until the component is stable; returns the PIDs of its processes. Its run writes its log from
+    /// `log_start` on.
+    pub(super) async fn wait_until_stable(
+        &self,
+        deadline: Instant,
+        log_start: Option<NotedPosition>,
+    ) -> Result<Vec<u32>, ActionError> {
         let now = Instant::now();
         let (probe, left) = (self.component.probe.clone(), deadline.saturating_duration_since(now));
         let mut wait = StableWait::new(self.rule, probe, now.into_std(), left);
@@ -49,7 +55,7 @@ impl SystemdEngine<'_> {
                 StableVerdict::Stable => return Ok(wait.pids()),
                 StableVerdict::ProbeFailed(error) => return Err(error),
                 StableVerdict::ProbeDue => {
-                    repeated_probe = self.component.probe.as_ref().map(RepeatedProbe::start);
+                    repeated_probe = RepeatedProbe::start(self.component, log_start.clone());
                 }
                 StableVerdict::Matched => {
                     let text = "its criteria match; it has to last";
