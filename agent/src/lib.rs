@@ -18,6 +18,7 @@
 //! | `run_recorder` | feeds the run history from the reports |
 //! | `maintenance` | maintenance windows, in which nothing is started automatically |
 //! | `prerequisites` | readiness of components on other hosts, as received from the aggregator |
+//! | `limits` | limits of what components use |
 //! | `logs` | reading the components' own logs for display |
 //! | `certificate_expiry` | expiry of the agent's certificate |
 //! | [`lock`] | keeping a second agent from the same host and state folder |
@@ -27,6 +28,7 @@ mod authorization;
 mod certificate_expiry;
 mod desired_state;
 pub mod host;
+mod limits;
 pub mod lock;
 mod logs;
 mod maintenance;

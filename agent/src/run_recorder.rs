@@ -82,6 +82,7 @@ impl RunRecorder {
         if report.state.is_stopped() {
             report.down_cause = self.history.cause(name);
         }
+        report.exceeded_limits.extend(self.history.exceeded_restarts(component, Timestamp::now()));
         if let Some(pattern) = searched_pattern(component)
             && report.probe.as_ref().is_some_and(|probe| probe.state == ProbeState::Passing)
         {

@@ -11,6 +11,7 @@ use rta_shared::autostart::Autostart;
 use rta_shared::config::{HostComponent, HostConfig, host_changes};
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
+use rta_shared::limit::LimitKind;
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
@@ -23,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::desired_state::DesiredStateStore;
 use crate::host::cpu_times::CpuTimes;
 use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
-use crate::host::usage::UsageSampler;
+use crate::host::usage::{UsageSampler, open_file_limit};
+use crate::limits::{LimitReports, LimitTracker, MeasuredUsage};
 use crate::probe::Probes;
 use crate::run_history::LaunchedExits;
 use crate::run_history::{ExitStatuses, FailedStart};
@@ -102,6 +104,7 @@ impl AgentState {
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
+        let (limits_publisher, limits) = watch::channel(LimitReports::new());
         let (units_publisher, units) = watch::channel(UnitReports::new());
         let (exits, statuses) = (LaunchedExits::new(), ExitStatuses::new());
         let (watcher, snapshots) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
@@ -119,6 +122,7 @@ impl AgentState {
             autostarts,
             certificate_ends,
             impairments,
+            limits,
             runs: RunRecorder::new(desired_state, exits.clone(), statuses, &boot_id),
             heartbeat,
             snapshot: None,
@@ -127,7 +131,8 @@ impl AgentState {
             publisher,
             started_at: Instant::now(),
         };
-        let measuring = sample_usage(reports.clone(), usage_publisher);
+        let measuring =
+            sample_usage(reports.clone(), config_reader.clone(), usage_publisher, limits_publisher);
         let (systemd, unit_refresh) = (SystemdClient::default(), Arc::new(Notify::new()));
         let following =
             poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&unit_refresh), units_publisher);
@@ -276,6 +281,7 @@ struct AgentStateActor {
     certificate_ends: watch::Receiver<Option<Timestamp>>,
     impairments: ImpairmentList,
     runs: RunRecorder,
+    limits: watch::Receiver<LimitReports>,
     heartbeat: Heartbeat,
     snapshot: Option<Arc<WatchSnapshot>>,
     /// Heartbeats since the last snapshot of the watcher.
@@ -317,6 +323,7 @@ impl AgentStateActor {
                 },
                 () = self.probes.changed() => {}
                 Ok(()) = self.units.changed() => {}
+                Ok(()) = self.limits.changed() => {}
                 Ok(()) = self.autostarts.changed() => {}
                 Ok(()) = self.certificate_ends.changed() => {}
                 Ok(()) = impaired.changed() => {}
@@ -473,6 +480,7 @@ impl AgentStateActor {
                 self.probes.set_running(name, oldest);
             }
             report.set_probe(self.probes.report(name).filter(|_| state.is_running()));
+            report.exceeded_limits = self.limits.borrow().get(name).cloned().unwrap_or_default();
             self.runs.observe(component, &mut report);
             report
         };
@@ -480,12 +488,15 @@ impl AgentStateActor {
     }
 }
 
-/// Measures resource usage every few seconds.
+/// Measures resource usage every few seconds, and compares it with the limits of the components.
 async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
+    config: watch::Receiver<Arc<HostConfig>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
+    limits: watch::Sender<LimitReports>,
 ) {
     let (mut sampler, mut cpu_times) = (UsageSampler::new(), CpuTimes::default());
+    let (mut tracker, began) = (LimitTracker::default(), Instant::now());
     let mut pace = tokio::time::interval(USAGE_INTERVAL);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     if reports.wait_for(Option::is_some).await.is_err() {
@@ -494,20 +505,40 @@ async fn sample_usage(
     loop {
         let mut used = sampler;
         pace.tick().await;
-        let components = match reports.borrow().as_deref().map(|report| &report.components) {
-            Some(Ok(components)) => Some(process_ids(components)),
-            _ => None,
-        };
-        let (used, times, usage) = run_blocking(move || {
-            let all = components.iter().flatten().flat_map(|(_, processes)| processes);
-            let mut usage = used.measure(&all.map(|id| id.pid).collect::<Vec<_>>());
-            if let Some(components) = components {
+        let (config, report) = (Arc::clone(&config.borrow()), reports.borrow().clone());
+        let seen = report.as_deref().and_then(|report| report.components.as_ref().ok());
+        let all = seen.map(|seen| process_ids(seen));
+        let seen = seen.map(Vec::as_slice).unwrap_or_default();
+        let find = |name: &Name| config.components.iter().find(|component| component.name == *name);
+        // A report of the configuration before may have other components.
+        let known: Vec<(&HostComponent, &ComponentReport)> =
+            seen.iter().filter_map(|report| Some((find(&report.component)?, report))).collect();
+        let limited = known.iter().filter(|(component, _)| component.limits.has_open_files_share());
+        let limited: Vec<u32> =
+            limited.flat_map(|(_, report)| report.processes.iter().map(|process| process.id.pid)).collect();
+        let (used, times, usage, open_file_limits) = run_blocking(move || {
+            let processes = all.iter().flatten().flat_map(|(_, processes)| processes);
+            let mut usage = used.measure(&processes.map(|id| id.pid).collect::<Vec<_>>());
+            if let Some(components) = all {
                 usage.cpu_times = cpu_times.add(&components, |pid| used.cpu_seconds(pid));
             }
-            (used, cpu_times, usage)
+            let open: HashMap<u32, u64> =
+                limited.into_iter().filter_map(|pid| Some((pid, open_file_limit(pid)?))).collect();
+            (used, cpu_times, usage, open)
         })
         .await;
         (sampler, cpu_times) = (used, times);
+        let measured =
+            MeasuredUsage { usage: &usage, open_file_limits: &open_file_limits, at: began.elapsed() };
+        let exceeded = tracker.measure(known, measured);
+        limits.send_if_modified(|current| {
+            let is_changed = *current != exceeded;
+            if is_changed {
+                log_limits(current, &exceeded);
+                *current = exceeded;
+            }
+            is_changed
+        });
         publisher.send_replace(Some(Arc::new(usage)));
     }
 }
@@ -516,6 +547,23 @@ async fn sample_usage(
 fn process_ids(components: &[ComponentReport]) -> Vec<(Name, Vec<ProcessId>)> {
     let ids = |component: &ComponentReport| component.processes.iter().map(|process| process.id).collect();
     components.iter().map(|component| (component.component.clone(), ids(component))).collect()
+}
+
+/// Logs each limit that begins or ends to be exceeded.
+fn log_limits(before: &LimitReports, after: &LimitReports) {
+    let has = |reports: &LimitReports, component: &Name, kind: LimitKind| {
+        reports.get(component).is_some_and(|limits| limits.iter().any(|limit| limit.kind == kind))
+    };
+    for (component, limit) in after.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
+        if !has(before, component, limit.kind) {
+            tracing::warn!(%component, limit = %limit.kind, reason = limit.reason, "a limit is exceeded");
+        }
+    }
+    for (component, limit) in before.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
+        if !has(after, component, limit.kind) {
+            tracing::info!(%component, limit = %limit.kind, "a limit is not exceeded any more");
+        }
+    }
 }
 
 fn read_boot_id() -> String {

@@ -27,6 +27,7 @@
 //! | [`timing`] | time limits that an agent and the aggregator must agree on |
 //! | [`maintenance`] | maintenance windows of hosts and instances |
 //! | [`signal`], [`down_cause`] | names of signals; why a component does not run |
+//! | [`limit`] | limits that a component exceeds |
 //! | [`mod@unit`], [`autostart`] | state of systemd units; automatic restarts by the agent |
 //! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | report of an agent about its host |
@@ -67,6 +68,7 @@ pub mod inspection;
 pub mod keyed_semaphore;
 pub mod learn;
 pub mod lifecycle;
+pub mod limit;
 pub mod local_socket;
 pub mod logging;
 pub mod maintenance;

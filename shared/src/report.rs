@@ -11,6 +11,7 @@ use crate::autostart::Autostart;
 use crate::config::{HostComponent, Part, ProcessCount};
 use crate::down_cause::DownCause;
 use crate::impairment::Impairment;
+use crate::limit::ExceededLimit;
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
@@ -110,6 +111,8 @@ pub struct ComponentReport {
     pub autostart: Option<Autostart>,
     /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
     pub down_cause: Option<DownCause>,
+    /// Limits that it exceeds.
+    pub exceeded_limits: Vec<ExceededLimit>,
 }
 
 /// State of a component besides its processes, as its agent knows it.
@@ -160,6 +163,7 @@ impl ComponentReport {
             unit,
             autostart,
             down_cause: None,
+            exceeded_limits: Vec::new(),
         };
         report.set_probe(probe);
         report
@@ -301,7 +305,7 @@ mod tests {
     use crate::action::ActionKind;
     use crate::action::Requester;
     use crate::attributes::tests::user;
-    use crate::config::{RestartRule, StopRule};
+    use crate::config::{LimitRules, RestartRule, StopRule};
     use crate::criterion::Criterion;
     use crate::process::ProcessId;
 
@@ -323,6 +327,7 @@ mod tests {
             start: None,
             stop: StopRule::default(),
             probe: None,
+            limits: LimitRules::default(),
             log: None,
             restart: RestartRule::default(),
             wanted: false,

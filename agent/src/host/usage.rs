@@ -93,6 +93,18 @@ fn process_usage(process: &Process) -> Option<ProcessUsage> {
     })
 }
 
+/// Returns the soft limit of open files of a process; `None` if it has ended, is not readable, or may open any
+/// number. Reads a file of /proc, so it may block.
+pub(crate) fn open_file_limit(pid: u32) -> Option<u64> {
+    parse_open_file_limit(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
+}
+
+/// Returns the soft limit of open files in /proc/PID/limits (proc_pid_limits(5)).
+fn parse_open_file_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Returns field 20 of /proc/PID/stat (proc_pid_stat(5)).
 fn parse_thread_count(stat: &[u8]) -> Option<u32> {
     // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
@@ -138,6 +150,18 @@ mod tests {
         let stat = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 17 0 987654 1 1 1\n";
         assert_eq!(parse_thread_count(stat), Some(17));
         assert_eq!(parse_thread_count(b"42 (sh) S 7"), None);
+    }
+
+    #[test]
+    fn open_file_limit_is_the_soft_one() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max cpu time              unlimited            unlimited            seconds   \n\
+                      Max open files            1024                 524288               files     \n";
+        assert_eq!(parse_open_file_limit(limits), Some(1024));
+        assert_eq!(parse_open_file_limit(&limits.replace("1024", "unlimited")), None);
+        let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        assert_eq!(open_file_limit(std::process::id()), own);
+        assert_eq!(open_file_limit(u32::MAX), None);
     }
 
     #[test]

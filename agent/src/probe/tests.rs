@@ -1,6 +1,6 @@
 //! Tests of probes on real sockets and processes. They wait for changes; none depends on timing.
 
-use rta_shared::config::{Part, ProbeMethod, ProcessCount, RestartRule, StopRule};
+use rta_shared::config::{LimitRules, Part, ProbeMethod, ProcessCount, RestartRule, StopRule};
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -28,6 +28,7 @@ fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
         start: None,
         stop: StopRule::default(),
         probe,
+        limits: LimitRules::default(),
         log: None,
         restart: RestartRule::default(),
         wanted: false,

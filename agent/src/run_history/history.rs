@@ -6,9 +6,11 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::action::{ActionKind, ActionLock};
+use rta_shared::action::{ActionKind, ActionLock, Requester};
 use rta_shared::config::HostComponent;
 use rta_shared::down_cause::{DownCause, DownKind};
+use rta_shared::format::{counted, rough_duration};
+use rta_shared::limit::{ExceededLimit, LimitKind};
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::sanitize::{printable, truncated};
@@ -23,6 +25,8 @@ use crate::logs::LogPath;
 const RELATED_END_WINDOW: Duration = Duration::from_secs(5);
 /// Maximum number of processes remembered for that.
 const MAX_GONE: usize = 64;
+/// Maximum number of restarts remembered: one more than a limit can allow.
+const MAX_RESTARTS: usize = 61;
 /// Maximum length of the reason of a failed start, in bytes.
 const MAX_REASON_LENGTH: usize = 300;
 
@@ -38,6 +42,9 @@ pub(crate) struct RunRecord {
     /// Its last run, with the processes that matched last; `None` if it runs, or never ran.
     #[serde(default)]
     last_run: Option<LastRun>,
+    /// Times of its last restarts, the oldest first, without those that operators asked for.
+    #[serde(default)]
+    restarts: Vec<Timestamp>,
 }
 
 /// A run that is over, since nothing matches any more. Its processes may still exist.
@@ -50,7 +57,7 @@ struct LastRun {
 impl RunRecord {
     /// Creates the record of a component that is watched from this moment on.
     pub(crate) fn new(watched_since: Timestamp) -> Self {
-        Self { watched_since, run: None, cause: None, last_run: None }
+        Self { watched_since, run: None, cause: None, last_run: None, restarts: Vec::new() }
     }
 }
 
@@ -142,7 +149,7 @@ impl RunHistory {
         let mut after = record.clone();
         let inquiry = match seen.processes.is_empty() {
             false => {
-                record_running(&mut after, live, seen.processes, &self.boot, now);
+                record_running(&mut after, live, seen, &self.boot, now);
                 None
             }
             true => match after.run.take() {
@@ -198,6 +205,23 @@ impl RunHistory {
         let record = self.records.get(component)?;
         let never = || DownCause { at: record.watched_since, kind: DownKind::NeverSeen, last_log_line: None };
         Some(record.cause.clone().unwrap_or_else(never))
+    }
+
+    /// Returns the limit of restarts of `component`, if it is exceeded at `now`.
+    pub(crate) fn exceeded_restarts(
+        &self,
+        component: &HostComponent,
+        now: Timestamp,
+    ) -> Option<ExceededLimit> {
+        let limit = component.limits.restarts?;
+        let begin = now.checked_sub(limit.within).unwrap_or(now);
+        let restarts = &self.records.get(&component.name)?.restarts;
+        let recent: Vec<Timestamp> = restarts.iter().copied().filter(|at| *at > begin).collect();
+        // The first restart that was one too many.
+        let since = *recent.get(usize::try_from(limit.most).ok()?)?;
+        let (times, within) = (counted(recent.len(), "time"), rough_duration(limit.within.as_secs()));
+        let reason = format!("was restarted {times} within {within}, more often than {}", limit.most);
+        Some(ExceededLimit { kind: LimitKind::Restarts, reason, since })
     }
 
     /// Returns the processes of `component` that matched last, in this boot. They may have ended.
@@ -261,10 +285,14 @@ impl LiveState {
 fn record_running(
     record: &mut RunRecord,
     live: &mut LiveState,
-    processes: &[Process],
+    seen: &ComponentObservation<'_>,
     boot: &HostBoot,
     now: Timestamp,
 ) {
+    let processes = seen.processes;
+    if is_restart(record, live, seen, boot) {
+        record_restart(&mut record.restarts, now);
+    }
     live.ended = None;
     live.note_gone(|id| !processes.iter().any(|process| process.id == *id), now);
     live.processes = processes.iter().map(|process| process.id).collect();
@@ -277,6 +305,30 @@ fn record_running(
         let started_at = started_at.and_then(|process| process.started_at);
         record.run = Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at, found_line: None });
     }
+}
+
+/// Returns true if the component runs again after an earlier run of this boot, and not since an operator asked.
+fn is_restart(
+    record: &RunRecord,
+    live: &LiveState,
+    seen: &ComponentObservation<'_>,
+    boot: &HostBoot,
+) -> bool {
+    let is_known = |id: ProcessId| live.processes.contains(&id);
+    let is_again = match (&record.run, &record.last_run) {
+        (Some(run), _) => {
+            let stays = seen.processes.iter().any(|process| process.id == run.oldest || is_known(process.id));
+            run.boot_id == boot.id && !stays
+        }
+        (None, Some(last)) => last.boot_id == boot.id,
+        (None, None) => false,
+    };
+    is_again && seen.hold.is_none_or(|hold| hold.by == Requester::autostart())
+}
+
+fn record_restart(restarts: &mut Vec<Timestamp>, at: Timestamp) {
+    restarts.push(at);
+    restarts.drain(..restarts.len().saturating_sub(MAX_RESTARTS));
 }
 
 /// Updates the record of a component that has just ended.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rta_shared::action::ActionKind;
 use rta_shared::config::{
-    Component, Dependency, DependencyPlace, Environment, Host, Platform, RestartRule, StopRule,
+    Component, Dependency, DependencyPlace, Environment, Host, LimitRules, Platform, RestartRule, StopRule,
 };
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::Health;
@@ -54,6 +54,7 @@ fn platform(shape: &PlatformShape) -> Platform {
         start: None,
         stop: StopRule::default(),
         probe: None,
+        limits: LimitRules::default(),
         log: None,
         restart: RestartRule::default(),
         wanted: false,

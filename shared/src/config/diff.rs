@@ -24,6 +24,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop && old.stop_command() == new.stop_command()),
             ("probe", old.probe == new.probe),
+            ("limits", old.limits == new.limits),
             ("log", old.log == new.log),
             ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])
@@ -43,6 +44,7 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
             ("probe", old.probe == new.probe),
+            ("limits", old.limits == new.limits),
             ("log", old.log == new.log),
             ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])

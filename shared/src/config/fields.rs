@@ -12,7 +12,7 @@ use crate::suggestion::did_you_mean;
 use crate::template::{Located, SourceLocation};
 
 /// Maximum duration in a configuration; longer ones are taken for mistakes.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// TOML value with its position.
 pub(super) type TomlValue<'t, 'i> = Located<&'t DeValue<'i>>;

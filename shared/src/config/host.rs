@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::model::{CommandRule, Part, ProbeRule, RestartRule, StartRule, StopRule};
+use super::model::{CommandRule, LimitRules, Part, ProbeRule, RestartRule, StartRule, StopRule};
 use crate::attributes::{AttributeCriterion, ProcessAttributes};
 use crate::criterion::{Criterion, arguments_match, test_arguments};
 use crate::name::Name;
@@ -56,6 +56,8 @@ pub struct HostComponent {
     pub stop: StopRule,
     /// Health probe; `None`: a running component counts as healthy.
     pub probe: Option<ProbeRule>,
+    /// Limits of what it may use.
+    pub limits: LimitRules,
     /// Log file of the component, the only file that users may read. If the configuration has no `log` for
     /// it, the log of its start command.
     pub log: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::model::{Part, ProbeRule, RestartRule, StartEngine, StartRule, StopRule};
+use super::model::{LimitRules, Part, ProbeRule, RestartRule, StartEngine, StartRule, StopRule};
 use super::variables::Variables;
 use crate::name::{Name, find_host};
 use crate::template::{Located, Template, Templated};
@@ -38,6 +38,8 @@ pub struct Component {
     pub stop: StopRule<Templated>,
     /// Health probe; `None`: a running component counts as healthy.
     pub probe: Option<ProbeRule<Templated>>,
+    /// Limits of what it may use.
+    pub limits: LimitRules,
     /// See [`HostComponent::log`](super::HostComponent::log).
     pub log: Option<Located<Template>>,
     /// See [`HostComponent::restart`](super::HostComponent::restart).

@@ -53,7 +53,8 @@ impl Component {
         let variables = &host.variables(addresses);
         let told =
             |error: &dyn fmt::Display| format!("component \"{}\" on host {}: {error}", self.name, host.name);
-        let Self { name, aliases, parts, depends_on: _, start, stop, probe, log: _, restart, wanted } = self;
+        let Self { name, aliases, parts, depends_on: _, start, stop, probe, limits, log: _, restart, wanted } =
+            self;
         let command = start.as_ref().and_then(|start| start.engine.command());
         let user = command.and_then(|command| command.user.as_deref());
         let parts = parts.iter().map(|part| part.resolve(user, variables));
@@ -65,6 +66,7 @@ impl Component {
             parts: parts.collect::<Result<_, _>>().map_err(|error| told(&error))?,
             start: start.map_err(|error| told(&error))?,
             stop: stop.resolve(variables).map_err(|error| told(&error))?,
+            limits: *limits,
             probe: probe.map_err(|error| told(&format!("probe: {error}")))?,
             log: variables.log(self.readable_log()).map_err(|error| told(&error))?,
             restart: *restart,
@@ -83,6 +85,7 @@ impl Component {
             start,
             stop,
             probe,
+            limits: _,
             log,
             restart: _,
             wanted: _,

@@ -7,6 +7,7 @@ use super::{ProtocolError, down_cause, from_wire_time, optional, optional_name, 
 use crate::action::ActionLock;
 use crate::autostart::Autostart;
 use crate::config::ProcessCount;
+use crate::limit::{ExceededLimit, LimitKind};
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::process::{Process, ProcessId, Suspension};
@@ -171,6 +172,24 @@ impl TryFrom<v1::Watch> for WatchStatus {
     }
 }
 
+impl From<&ExceededLimit> for v1::ExceededLimit {
+    fn from(limit: &ExceededLimit) -> Self {
+        let ExceededLimit { kind, reason, since } = limit;
+        Self { kind: kind.word().to_owned(), reason: reason.clone(), since: Some(to_wire_time(*since)) }
+    }
+}
+
+impl TryFrom<v1::ExceededLimit> for ExceededLimit {
+    type Error = ProtocolError;
+
+    fn try_from(limit: v1::ExceededLimit) -> Result<Self, ProtocolError> {
+        let v1::ExceededLimit { kind, reason, since } = limit;
+        let since = from_wire_time(since.ok_or(ProtocolError::Missing("exceeded_limit.since"))?)?;
+        // The reason says what it is, also of a kind that only a later version knows.
+        Ok(Self { kind: LimitKind::from_word(&kind).unwrap_or(LimitKind::Other), reason, since })
+    }
+}
+
 impl From<&ComponentReport> for v1::ComponentReport {
     fn from(report: &ComponentReport) -> Self {
         Self {
@@ -185,6 +204,7 @@ impl From<&ComponentReport> for v1::ComponentReport {
             unit: report.unit.as_ref().map(Into::into),
             autostart: report.autostart.as_ref().map(Into::into),
             down_cause: report.down_cause.as_ref().map(Into::into),
+            exceeded_limits: report.exceeded_limits.iter().map(Into::into).collect(),
         }
     }
 }
@@ -205,6 +225,11 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
             unit: report.unit.map(Into::into),
             autostart: report.autostart.map(Autostart::try_from).transpose()?,
             down_cause: down_cause::from_wire(report.down_cause)?,
+            exceeded_limits: report
+                .exceeded_limits
+                .into_iter()
+                .map(ExceededLimit::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -363,6 +388,11 @@ mod tests {
                     kind: crate::down_cause::DownKind::Unknown,
                     last_log_line: None,
                 }),
+                exceeded_limits: vec![ExceededLimit {
+                    kind: LimitKind::OpenFiles,
+                    reason: "pid 3 has 900 open files, above 80 % of 1024".to_owned(),
+                    since: "2026-11-24T09:29:59Z".parse().unwrap(),
+                }],
             }]),
             watch: WatchStatus {
                 mode: WatchMode::Scans,

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use rta_shared::config::{Part, ProbeMethod, RestartRule, StartEngine, StopRule};
+use rta_shared::config::{LimitRules, Part, ProbeMethod, RestartRule, StartEngine, StopRule};
 
 use super::*;
 
@@ -35,6 +35,7 @@ pub(super) fn machine(has_probe: bool, began: Instant) -> StartMachine {
         start: None,
         stop: StopRule::default(),
         probe: has_probe.then_some(probe),
+        limits: LimitRules::default(),
         log: None,
         restart: RestartRule::default(),
         wanted: false,

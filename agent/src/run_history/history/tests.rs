@@ -1,7 +1,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use rta_shared::action::Requester;
-use rta_shared::config::{RestartRule, StopRule};
+use rta_shared::config::{LimitRules, RestartLimit, RestartRule, StopRule};
 
 use super::*;
 
@@ -40,6 +40,7 @@ impl HistoryFixture {
             start: None,
             stop: StopRule::default(),
             probe: None,
+            limits: LimitRules::default(),
             log: None,
             restart: RestartRule::default(),
             wanted: false,
@@ -136,6 +137,74 @@ fn exit_has_its_time_and_is_kept_for_the_next_agent() {
     world.next_agent("c");
     world.see(&[]);
     assert!(matches!(world.cause().kind, DownKind::Exited { status: 7, .. }));
+}
+
+#[test]
+fn line_found_in_the_log_is_of_its_run_only() {
+    let id = |pid| ProcessId { pid, start_ticks: u64::from(pid) };
+    let mut world = HistoryFixture::new();
+    let app = "app".into();
+    world.history.record_found_line(&app, "'up'");
+    world.see(&[7]);
+    assert!(!world.history.is_line_found(&app, id(7), "'up'"), "nothing ran then");
+    world.history.record_found_line(&app, "'up'");
+    world.see(&[7]);
+    assert!(world.history.is_line_found(&app, id(7), "'up'"));
+    assert!(!world.history.is_line_found(&app, id(7), "'ready'"), "another regex");
+    world.next_agent("b");
+    assert!(world.history.is_line_found(&app, id(7), "'up'"));
+    world.see(&[8]);
+    assert!(
+        !world.history.is_line_found(&app, id(8), "'up'")
+            && !world.history.is_line_found(&app, id(7), "'up'")
+    );
+    world.history.record_found_line(&app, "'up'");
+    world.next_agent("c");
+    assert!(!world.history.is_line_found(&app, id(8), "'up'"), "the same PID of another boot");
+}
+
+#[test]
+fn restarts_count_but_those_of_operators() {
+    let mut world = HistoryFixture::new();
+    let within = Duration::from_secs(60);
+    world.component.limits.restarts = Some(RestartLimit { most: 1, within });
+    let exceeded = |world: &HistoryFixture| world.history.exceeded_restarts(&world.component, world.now);
+    // The first start is none, and neither is the end of one process of several.
+    world.see(&[]);
+    world.see(&[7, 8]);
+    world.see(&[8, 9]);
+    world.see(&[9, 10]);
+    // One after an end, which is allowed, and one between two observations.
+    world.see(&[]);
+    world.see(&[11]);
+    assert_eq!(exceeded(&world), None);
+    world.see(&[12]);
+    let since = world.now;
+    let expected = ExceededLimit {
+        kind: LimitKind::Restarts,
+        reason: "was restarted 2 times within 1 min, more often than 1".to_owned(),
+        since,
+    };
+    assert_eq!(exceeded(&world), Some(expected.clone()));
+    // Those of operators are no sign of trouble; the agent's own are.
+    world.hold(ActionKind::Restart);
+    world.see(&[]);
+    world.see(&[13]);
+    assert_eq!(exceeded(&world), Some(expected.clone()));
+    world.next_agent("b");
+    assert_eq!(exceeded(&world), Some(expected));
+    world.hold = Some(ActionLock { kind: ActionKind::Start, by: Requester::autostart(), since: world.now });
+    world.see(&[]);
+    world.see(&[14]);
+    let reason = exceeded(&world).unwrap().reason;
+    assert!(reason.starts_with("was restarted 3 times"), "{reason}");
+    // A reboot is no restart, and what is long ago does not count.
+    world.next_agent("c");
+    world.see(&[15]);
+    assert_eq!(exceeded(&world).unwrap().reason, reason);
+    world.now = time(since.as_second() + 61);
+    world.see(&[15]);
+    assert_eq!(exceeded(&world), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use rta_shared::autostart::Autostart;
 use rta_shared::down_cause::DownKind;
+use rta_shared::limit::ExceededLimit;
 use rta_shared::overview::Health;
 use rta_shared::probe::ProbeState;
 use rta_shared::process::Suspension;
@@ -42,6 +43,7 @@ pub(crate) fn local_health(seen: &ComponentReport) -> (Health, String) {
                 reasons
                     .push(format!("it was restarted {} lately (flapping)", format_times(autostart.restarts)));
             }
+            reasons.extend(seen.exceeded_limits.iter().map(ExceededLimit::sentence));
             // An idle unit alone is no problem: the process does its work, no matter what started it.
             if let Some(unit) = seen.unit.as_ref().filter(|unit| !reasons.is_empty() && is_idle(unit)) {
                 reasons.push(format!("its unit {unit}"));
@@ -118,6 +120,7 @@ fn format_restarts(restarts: u32) -> String {
 mod tests {
     use jiff::Timestamp;
     use rta_shared::config::ProcessCount;
+    use rta_shared::limit::LimitKind;
     use rta_shared::probe::ProbeReport;
     use rta_shared::process::{Process, ProcessId};
 
@@ -141,6 +144,7 @@ mod tests {
             unit: None,
             down_cause: None,
             autostart: None,
+            exceeded_limits: vec![],
             probe: None,
         }
     }
@@ -200,6 +204,21 @@ mod tests {
         }];
         let reason = "pid 4242 is stopped by a signal (SIGSTOP); resume it with kill -CONT 4242";
         assert_eq!(local_health(&report), (Health::Degraded, reason.to_owned()));
+    }
+
+    #[test]
+    fn exceeded_limit_degrades_with_its_figure() {
+        let mut report = seen(State::Running);
+        report.exceeded_limits = vec![ExceededLimit {
+            kind: LimitKind::Memory,
+            reason: "uses 4.3 GiB of memory, above 4 GiB".to_owned(),
+            since: "2026-11-24T09:29:59Z".parse().unwrap(),
+        }];
+        let reason = "it uses 4.3 GiB of memory, above 4 GiB since 09:29:59 UTC";
+        assert_eq!(local_health(&report), (Health::Degraded, reason.to_owned()));
+        // What does not run uses nothing.
+        report.state = State::Stopped;
+        assert_eq!(local_health(&report), (Health::Down, "it is not running".to_owned()));
     }
 
     fn unit(active: &str, sub: &str, result: &str) -> Option<UnitReport> {

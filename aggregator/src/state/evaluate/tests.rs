@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::action::{ActionKind, ActionLock, Requester};
 use rta_shared::autostart::Autostart;
-use rta_shared::config::{HostComponent, Part, ProcessCount, RestartRule, Source, StopRule, load_sources};
+use rta_shared::config::{
+    HostComponent, LimitRules, Part, ProcessCount, RestartRule, Source, StopRule, load_sources,
+};
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, HostOverview, Overview};
 use rta_shared::probe::{ProbeReport, ProbeState};
@@ -132,6 +134,7 @@ fn component_report(name: &Name, processes: Vec<Process>, action: Option<ActionL
         start: None,
         stop: StopRule::default(),
         probe: None,
+        limits: LimitRules::default(),
         log: None,
         restart: RestartRule::default(),
         wanted: false,

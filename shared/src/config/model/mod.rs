@@ -5,6 +5,7 @@
 //! with a new text, it does not compile until the text is resolved and listed.
 
 mod exit;
+mod limits;
 mod part;
 mod probe;
 mod probe_answer;
@@ -14,6 +15,7 @@ mod start;
 mod stop;
 
 pub use self::exit::SuccessExitStatus;
+pub use self::limits::{ByteAmount, ByteUnit, LimitRules, OpenFilesLimit, RestartLimit, SustainedLimit};
 pub use self::part::{Part, ProcessCount, same_parts};
 pub use self::probe::{CommandProbe, HttpProbe, ProbeMethod, ProbeRule, TcpProbe, TlsCheck};
 pub use self::probe_answer::{AnswerTest, Comparison, JsonTest, Pattern, RangeInText, StatusSet};

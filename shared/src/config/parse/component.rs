@@ -5,6 +5,7 @@ use super::super::model::{Part, ProcessCount};
 use super::super::source::Problems;
 use super::control::{parse_restart, parse_start, parse_stop, wanted};
 use super::criterion::parse_criteria;
+use super::limits::parse_limits;
 use super::probe::parse_probe;
 use super::texts::parse_template;
 use super::{RawComponent, RawDependency, named};
@@ -29,6 +30,7 @@ pub(super) fn parse_component(
     let stop = fields.table("stop", problems).map(|table| parse_stop(table, problems));
     let (stop, stop_by_agent) = stop.unwrap_or_default();
     let probe = fields.table("probe", problems).and_then(|table| parse_probe(table, problems));
+    let limits = fields.table("limits", problems).map(|table| parse_limits(table, problems));
     let log = fields.text("log", problems);
     let log = log.and_then(|text| parse_template(text, &fields.owner, "log", problems));
     let restart = parse_restart(&mut fields, problems);
@@ -43,6 +45,7 @@ pub(super) fn parse_component(
         stop,
         stop_by_agent,
         probe,
+        limits: limits.unwrap_or_default(),
         log,
         restart,
         wanted,

@@ -4,6 +4,7 @@
 mod component;
 mod control;
 mod criterion;
+mod limits;
 mod probe;
 mod probe_http;
 mod process;
@@ -12,7 +13,7 @@ mod texts;
 use toml::de::DeTable;
 
 use super::fields::TableReader;
-use super::model::{Part, ProbeRule, RestartRule, StartRule, StopRule};
+use super::model::{LimitRules, Part, ProbeRule, RestartRule, StartRule, StopRule};
 use super::source::{Problems, Source};
 use crate::sanitize::printable;
 use crate::template::{Located, SourceLocation, Template, Templated};
@@ -39,6 +40,7 @@ pub(super) struct RawComponent {
     pub(super) stop_by_agent: Option<SourceLocation>,
     /// Probe, with the start of its table.
     pub(super) probe: Option<Located<ProbeRule<Templated>>>,
+    pub(super) limits: LimitRules,
     pub(super) log: Option<Located<Template>>,
     pub(super) restart: Option<Located<RestartRule>>,
     /// Position of `wanted = "running"`.

@@ -98,6 +98,7 @@ fn component(raw: &RawComponent, names: &NameTables, problems: &mut Problems<'_>
         start: raw.start.clone(),
         stop: raw.stop.clone(),
         probe: raw.probe.as_ref().map(|probe| probe.value.clone()),
+        limits: raw.limits,
         log: raw.log.clone(),
         restart: raw.restart.as_ref().map(|restart| restart.value).unwrap_or_default(),
         wanted: raw.wanted.is_some(),
