@@ -252,6 +252,8 @@ mod tests {
             agent: format!("http://{}", listener.local_addr().unwrap()),
             ip: vec![],
             variables: std::collections::BTreeMap::new(),
+            owner: None,
+            labels: std::collections::BTreeMap::new(),
         };
         let routes = match status.map(Arc::new) {
             Some(status) => Routes::from(Router::new().route(

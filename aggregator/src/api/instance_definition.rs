@@ -2,7 +2,7 @@
 //! lines of its processes.
 
 use rta_shared::attributes::CriterionKind;
-use rta_shared::config::Platform;
+use rta_shared::config::{ComponentNotes, Platform};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::overview::{Health, InstanceId, Overview};
@@ -19,6 +19,8 @@ pub(crate) struct InstanceDefinition {
     pub(crate) criteria: Vec<ConfiguredCriterion>,
     pub(crate) needs: Vec<ConfiguredRequirement>,
     pub(crate) dependents: Vec<InstanceId>,
+    /// What people should know of it.
+    pub(crate) notes: ComponentNotes,
 }
 
 /// Criterion as configured.
@@ -120,7 +122,16 @@ fn build_definition(platform: &Platform, graph: &DependencyGraph, id: &InstanceI
             })
             .chain(implied)
     });
-    InstanceDefinition { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
+    let host = platform.find_host(id.host.as_str());
+    // The links were checked when the configuration was loaded.
+    let notes = component.zip(host).and_then(|(component, host)| component.notes_on(host).ok());
+    InstanceDefinition {
+        criteria: criteria.collect(),
+        needs: needs.collect(),
+        dependents,
+        notes: notes.unwrap_or_default(),
+        id: id.clone(),
+    }
 }
 
 /// Returns the health of an instance in the overview; `None` if it is not in it.

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rta_shared::action::ActionKind;
 use rta_shared::config::{
-    Component, Dependency, DependencyPlace, Environment, Host, LimitRules, Platform, RestartRule, StopRule,
+    Component, ComponentNotes, Dependency, DependencyPlace, Environment, Host, LimitRules, Platform,
+    RestartRule, StopRule,
 };
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::Health;
@@ -55,6 +56,7 @@ fn platform(shape: &PlatformShape) -> Platform {
         stop: StopRule::default(),
         probe: None,
         limits: LimitRules::default(),
+        notes: ComponentNotes::default(),
         log: None,
         restart: RestartRule::default(),
         wanted: false,
@@ -67,11 +69,18 @@ fn platform(shape: &PlatformShape) -> Platform {
         agent: String::new(),
         ip: vec![],
         variables: BTreeMap::new(),
+        owner: None,
+        labels: BTreeMap::new(),
     });
     Platform {
         components: components.collect(),
         roles: vec![],
-        environments: vec![Environment { name: "E".into(), hosts: hosts.collect() }],
+        environments: vec![Environment {
+            name: "E".into(),
+            hosts: hosts.collect(),
+            owner: None,
+            labels: BTreeMap::new(),
+        }],
         digest: String::new(),
     }
 }

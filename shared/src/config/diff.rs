@@ -45,6 +45,7 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
             ("stop", old.stop == new.stop),
             ("probe", old.probe == new.probe),
             ("limits", old.limits == new.limits),
+            ("notes", old.notes == new.notes),
             ("log", old.log == new.log),
             ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])
@@ -54,7 +55,9 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
         carried(&old.components, &new.components).into_iter().map(|(_, sentence)| sentence).collect()
     });
     let environments = NamedDiff::new(&old.environments, &new.environments, |environment| &environment.name);
-    environments.tell("environment", &mut changes, |_: &Environment, _: &Environment| Vec::new());
+    environments.tell("environment", &mut changes, |old: &Environment, new: &Environment| {
+        fields(&[("owner", old.owner == new.owner), ("labels", old.labels == new.labels)])
+    });
     host_lines(&roles, old, new, &mut changes);
     if changes.is_empty() && old.digest != new.digest {
         changes
@@ -92,6 +95,7 @@ fn host_fields(old: &Host, new: &Host, roles: &NamedDiff<'_, Role>) -> Vec<Strin
     if old.agent != new.agent {
         changes.push(format!("agent address {} -> {}", old.agent, new.agent));
     }
+    changes.extend(fields(&[("owner", old.owner == new.owner), ("labels", old.labels == new.labels)]));
     if old.ip != new.ip {
         changes.push("ip changed".to_owned());
     }

@@ -21,11 +21,11 @@ pub use diff::{host_changes, platform_changes};
 pub use host::{HostComponent, HostConfig, Prerequisite};
 pub use load::{load_folder, load_sources};
 pub use model::{
-    AnswerTest, ByteAmount, ByteUnit, CommandProbe, CommandRule, Comparison, EnvironmentFile, HttpProbe,
-    JsonTest, LimitRules, LimitedResource, OpenFilesLimit, Part, Pattern, ProbeMethod, ProbeRule,
-    ProcessCount, ProcessSettings, RangeInText, ResourceLimit, RestartLimit, RestartRule, RestartWhen,
-    StartEngine, StartRule, StatusSet, StopRule, StopScope, StopSignal, SuccessExitStatus, SustainedLimit,
-    TcpProbe, TlsCheck, same_parts,
+    AnswerTest, ByteAmount, ByteUnit, CommandProbe, CommandRule, Comparison, ComponentNotes, EnvironmentFile,
+    HttpProbe, JsonTest, Labels, LimitRules, LimitedResource, NamedLink, OpenFilesLimit, Part, Pattern,
+    ProbeMethod, ProbeRule, ProcessCount, ProcessSettings, RangeInText, ResourceLimit, RestartLimit,
+    RestartRule, RestartWhen, StartEngine, StartRule, StatusSet, StopRule, StopScope, StopSignal,
+    SuccessExitStatus, SustainedLimit, TcpProbe, TlsCheck, same_parts,
 };
 pub use platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
 pub use source::{LoadError, Problem, Source};

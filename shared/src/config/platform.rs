@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::model::{LimitRules, Part, ProbeRule, RestartRule, StartEngine, StartRule, StopRule};
+use super::model::{
+    ComponentNotes, Labels, LimitRules, Part, ProbeRule, RestartRule, StartEngine, StartRule, StopRule,
+};
 use super::variables::Variables;
 use crate::name::{Name, find_host};
 use crate::template::{Located, Template, Templated};
@@ -40,6 +42,8 @@ pub struct Component {
     pub probe: Option<ProbeRule<Templated>>,
     /// Limits of what it may use.
     pub limits: LimitRules,
+    /// What people should know of it, see [`notes_on`](Self::notes_on).
+    pub notes: ComponentNotes<Templated>,
     /// See [`HostComponent::log`](super::HostComponent::log).
     pub log: Option<Located<Template>>,
     /// See [`HostComponent::restart`](super::HostComponent::restart).
@@ -49,6 +53,18 @@ pub struct Component {
 }
 
 impl Component {
+    /// Returns what people should know of the component on `host`: labels of the environment, the host and the
+    /// component, the later ones first; the owner of the component, or else of the host.
+    ///
+    /// # Errors
+    /// Returns a sentence if a link is no URL on that host, which the check of the configuration excludes.
+    pub fn notes_on(&self, host: &Host) -> Result<ComponentNotes, String> {
+        let own = self.notes.resolve(&host.variables(&[]))?;
+        let mut labels = host.labels.clone();
+        labels.extend(own.labels);
+        Ok(ComponentNotes { labels, owner: own.owner.or_else(|| host.owner.clone()), ..own })
+    }
+
     /// Returns true if `name` is the component's name or an alias.
     pub fn is_called(&self, name: &Name) -> bool {
         self.name == *name || self.aliases.contains(name)
@@ -105,6 +121,10 @@ pub struct Environment {
     pub name: Name,
     /// Hosts, in the order of the file.
     pub hosts: Vec<Host>,
+    /// Person or team that is responsible.
+    pub owner: Option<String>,
+    /// Labels.
+    pub labels: Labels,
 }
 
 /// Machine that carries components.
@@ -125,6 +145,10 @@ pub struct Host {
     /// Variables of the host. Default values are overridden by those of the environment, and these by the
     /// host's own.
     pub variables: BTreeMap<String, String>,
+    /// Person or team that is responsible: the host's own, or else the environment's.
+    pub owner: Option<String>,
+    /// Labels of the environment, overridden by the host's own.
+    pub labels: Labels,
 }
 
 impl Host {

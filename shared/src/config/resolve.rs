@@ -53,8 +53,20 @@ impl Component {
         let variables = &host.variables(addresses);
         let told =
             |error: &dyn fmt::Display| format!("component \"{}\" on host {}: {error}", self.name, host.name);
-        let Self { name, aliases, parts, depends_on: _, start, stop, probe, limits, log: _, restart, wanted } =
-            self;
+        let Self {
+            name,
+            aliases,
+            parts,
+            depends_on: _,
+            start,
+            stop,
+            probe,
+            limits,
+            notes: _,
+            log: _,
+            restart,
+            wanted,
+        } = self;
         let command = start.as_ref().and_then(|start| start.engine.command());
         let user = command.and_then(|command| command.user.as_deref());
         let parts = parts.iter().map(|part| part.resolve(user, variables));
@@ -86,6 +98,7 @@ impl Component {
             stop,
             probe,
             limits: _,
+            notes,
             log,
             restart: _,
             wanted: _,
@@ -94,6 +107,7 @@ impl Component {
         templates.extend(start.iter().flat_map(StartRule::templates));
         templates.extend(stop.templates());
         templates.extend(log.iter().map(Located::as_ref));
+        templates.extend(notes.templates());
         templates.extend(probe.iter().flat_map(ProbeRule::templates));
         templates
     }

@@ -6,6 +6,7 @@
 
 mod exit;
 mod limits;
+mod notes;
 mod part;
 mod probe;
 mod probe_answer;
@@ -16,6 +17,7 @@ mod stop;
 
 pub use self::exit::SuccessExitStatus;
 pub use self::limits::{ByteAmount, ByteUnit, LimitRules, OpenFilesLimit, RestartLimit, SustainedLimit};
+pub use self::notes::{ComponentNotes, Labels, NamedLink};
 pub use self::part::{Part, ProcessCount, same_parts};
 pub use self::probe::{CommandProbe, HttpProbe, ProbeMethod, ProbeRule, TcpProbe, TlsCheck};
 pub use self::probe_answer::{AnswerTest, Comparison, JsonTest, Pattern, RangeInText, StatusSet};

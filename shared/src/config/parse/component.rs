@@ -6,6 +6,7 @@ use super::super::source::Problems;
 use super::control::{parse_restart, parse_start, parse_stop, wanted};
 use super::criterion::parse_criteria;
 use super::limits::parse_limits;
+use super::notes::parse_notes;
 use super::probe::parse_probe;
 use super::texts::parse_template;
 use super::{RawComponent, RawDependency, named};
@@ -33,6 +34,7 @@ pub(super) fn parse_component(
     let limits = fields.table("limits", problems).map(|table| parse_limits(table, problems));
     let log = fields.text("log", problems);
     let log = log.and_then(|text| parse_template(text, &fields.owner, "log", problems));
+    let notes = parse_notes(&mut fields, problems);
     let restart = parse_restart(&mut fields, problems);
     let wanted = wanted(&mut fields, problems);
     fields.finish(problems);
@@ -46,6 +48,7 @@ pub(super) fn parse_component(
         stop_by_agent,
         probe,
         limits: limits.unwrap_or_default(),
+        notes,
         log,
         restart,
         wanted,

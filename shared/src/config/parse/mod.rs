@@ -5,6 +5,7 @@ mod component;
 mod control;
 mod criterion;
 mod limits;
+mod notes;
 mod probe;
 mod probe_http;
 mod process;
@@ -13,7 +14,7 @@ mod texts;
 use toml::de::DeTable;
 
 use super::fields::TableReader;
-use super::model::{LimitRules, Part, ProbeRule, RestartRule, StartRule, StopRule};
+use super::model::{ComponentNotes, Labels, LimitRules, Part, ProbeRule, RestartRule, StartRule, StopRule};
 use super::source::{Problems, Source};
 use crate::sanitize::printable;
 use crate::template::{Located, SourceLocation, Template, Templated};
@@ -41,6 +42,7 @@ pub(super) struct RawComponent {
     /// Probe, with the start of its table.
     pub(super) probe: Option<Located<ProbeRule<Templated>>>,
     pub(super) limits: LimitRules,
+    pub(super) notes: ComponentNotes<Templated>,
     pub(super) log: Option<Located<Template>>,
     pub(super) restart: Option<Located<RestartRule>>,
     /// Position of `wanted = "running"`.
@@ -64,6 +66,8 @@ pub(super) struct RawEnvironment {
     pub(super) name: Located<String>,
     pub(super) variables: Vec<(Located<String>, Located<String>)>,
     pub(super) hosts: Vec<RawHost>,
+    pub(super) owner: Option<String>,
+    pub(super) labels: Labels,
 }
 
 #[derive(Debug)]
@@ -76,6 +80,8 @@ pub(super) struct RawHost {
     /// Position of `ip`, which may list no address.
     pub(super) ip_given: Option<SourceLocation>,
     pub(super) variables: Vec<(Located<String>, Located<String>)>,
+    pub(super) owner: Option<String>,
+    pub(super) labels: Labels,
 }
 
 impl RawConfig {
@@ -137,8 +143,9 @@ fn environment(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> 
         problems.report(fields.place, format!("{}: it has no [[environment.host]]", fields.owner));
     }
     let hosts = tables.into_iter().filter_map(|table| host(table, problems)).collect();
+    let (owner, labels) = notes::parse_owner_and_labels(&mut fields, problems);
     fields.finish(problems);
-    Some(RawEnvironment { name: name?, variables, hosts })
+    Some(RawEnvironment { name: name?, variables, hosts, owner, labels })
 }
 
 fn host(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<RawHost> {
@@ -149,6 +156,7 @@ fn host(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<
     let ip_given = fields.value("ip").map(|value| value.place);
     let ip = fields.texts("ip", problems);
     let variables = fields.text_map("variables", problems);
+    let (owner, labels) = notes::parse_owner_and_labels(&mut fields, problems);
     fields.finish(problems);
-    Some(RawHost { name: name?, role, components, agent, ip, ip_given, variables })
+    Some(RawHost { name: name?, role, components, agent, ip, ip_given, variables, owner, labels })
 }

@@ -3,6 +3,7 @@
 mod control;
 mod cycle;
 mod names;
+mod notes;
 mod paths;
 mod probes;
 mod requirements;
@@ -64,6 +65,7 @@ pub(super) fn validate(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform
     variables::check_variables(&platform, problems);
     variables::check_overrides(&platform, raw, problems);
     paths::check_paths(&platform, problems);
+    notes::check_notes(&platform, problems);
     probes::check_probes(&platform, raw, problems);
     requirements::check_requirements(&platform, raw, problems);
     platform
@@ -99,6 +101,7 @@ fn component(raw: &RawComponent, names: &NameTables, problems: &mut Problems<'_>
         stop: raw.stop.clone(),
         probe: raw.probe.as_ref().map(|probe| probe.value.clone()),
         limits: raw.limits,
+        notes: raw.notes.clone(),
         log: raw.log.clone(),
         restart: raw.restart.as_ref().map(|restart| restart.value).unwrap_or_default(),
         wanted: raw.wanted.is_some(),
@@ -161,9 +164,14 @@ fn environment(
     let owner = format!("environment \"{}\"", printable(&raw.name.value));
     let mut variables = defaults.clone();
     variables.extend(variables::declared_variables(&raw.variables, &owner, problems));
-    let hosts =
-        raw.hosts.iter().map(|raw| host(raw, &name, &variables, roles, names, agents, problems)).collect();
-    Environment { name, hosts }
+    let hosts = raw.hosts.iter().map(|raw| host(raw, &name, &variables, roles, names, agents, problems));
+    let mut hosts: Vec<Host> = hosts.collect();
+    for host in &mut hosts {
+        host.owner = host.owner.take().or_else(|| raw.owner.clone());
+        let own = std::mem::replace(&mut host.labels, raw.labels.clone());
+        host.labels.extend(own);
+    }
+    Environment { name, hosts, owner: raw.owner.clone(), labels: raw.labels.clone() }
 }
 
 fn host(
@@ -219,6 +227,8 @@ fn host(
         agent,
         ip: addresses(raw, &owner, problems),
         variables,
+        owner: raw.owner.clone(),
+        labels: raw.labels.clone(),
         name,
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::attributes::CriterionKind;
+use rta_shared::config::{ComponentNotes, NamedLink};
 use rta_shared::format::{memory, percent};
 use rta_shared::overview::{Health, InstanceId, LocatedInstance, Overview};
 use rta_shared::process::Process;
@@ -55,6 +56,9 @@ pub(in crate::web) fn parts(
             vec![HtmlNode::leaf("gone", &gone)]
         }
     };
+    if !detail.notes.is_empty() {
+        parts.push(notes(&detail.notes));
+    }
     parts.push(relations(detail, overview));
     parts.push(details.past(&detail.id));
     parts.push(details.command_lines());
@@ -178,6 +182,26 @@ fn processes(located: LocatedInstance<'_>, now: Timestamp) -> HtmlNode {
     HtmlNode::leaf("processes", &element)
 }
 
+/// Renders what people should know of the instance.
+fn notes(notes: &ComponentNotes) -> HtmlNode {
+    let link = |name: &str, url: &str| html! { a href=(url) rel="noopener noreferrer" { (text(name)) } };
+    let element = html! {
+        section #notes.panel {
+            h2 { "Notes" }
+            @for line in notes.notes.iter().flat_map(|notes| notes.lines()) { p { (text(line)) } }
+            dl.standing-facts {
+                @if let Some(owner) = &notes.owner { (fact("Owner", &html! { (text(owner)) })) }
+                @if let Some(url) = &notes.runbook { (fact("Runbook", &link(url, url))) }
+                @for NamedLink { name, url } in &notes.links { (fact("Link", &link(name, url))) }
+                @for (name, value) in &notes.labels {
+                    (fact("Label", &html! { (text(name)) "=" (text(value)) }))
+                }
+            }
+        }
+    };
+    HtmlNode::leaf("notes", &element)
+}
+
 fn relations(detail: &InstanceDefinition, overview: &Overview) -> HtmlNode {
     let one = |id: &InstanceId| {
         let health = find_health(overview, id).unwrap_or(Health::Unknown);
@@ -271,6 +295,13 @@ mod tests {
                 providers: vec![id("c9t21193", "kafka server")],
             }],
             dependents: vec![],
+            notes: ComponentNotes {
+                notes: Some("First line <b>\nsecond line".to_owned()),
+                owner: Some("data team".to_owned()),
+                labels: [("tier".to_owned(), "gold".to_owned())].into(),
+                runbook: Some("https://wiki.example/detector?a=1&b=2#restart".to_owned()),
+                links: vec![NamedLink { name: "Dash".to_owned(), url: "http://c2t08978:3000/".to_owned() }],
+            },
         };
         let details = InstanceDetails {
             processes: Ok(vec![InspectedProcess {
@@ -299,6 +330,11 @@ mod tests {
             "<h1>novelty detector</h1><span class=\"health degraded\">",
             "href=\"/instance?environment=DEV&amp;host=c9t21193&amp;component=kafka+server\">kafka server on c9t21193 is down</a>",
             " on c9t21193 is down</span>",
+            "<p>First line &lt;b&gt;</p><p>second line</p>",
+            "<dt>Owner</dt><dd>data team</dd>",
+            "<a href=\"https://wiki.example/detector?a=1&amp;b=2#restart\" rel=\"noopener noreferrer\">",
+            "<a href=\"http://c2t08978:3000/\" rel=\"noopener noreferrer\">Dash</a>",
+            "<dd>tier=gold</dd>",
             "argument -1 matches <code>&lt;detector&gt;</code>",
             "the user is <code>kafka</code>",
             "<td>4242 <strong class=\"suspended\">stopped by a signal</strong></td><td>kafka</td>",
