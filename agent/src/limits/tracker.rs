@@ -194,6 +194,7 @@ mod tests {
             let processes = vec![Process::new(id(7), 1), Process::new(id(8), 7)];
             let report = ComponentReport::new(&self.component, &[processes], ComponentContext::default());
             let usage = HostUsage {
+                cpu_times: Vec::new(),
                 measured_at: Timestamp::from_second(i64::try_from(1000 + at).unwrap()).unwrap(),
                 cpus: 2,
                 load: [0.0; 3],

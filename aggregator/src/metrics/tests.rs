@@ -63,7 +63,7 @@ fn figures() -> PlatformFigures {
         waiting_for: String::new(),
     });
     let odd = instance("odd \"name\" \\ back", Some(State::Running), Health::Up);
-    host.instances.push(odd);
+    host.instances.push(odd.into());
     overview.environments[0].hosts[0].maintenance = Some(Maintenance {
         environment: "DEV".into(),
         host: "c9t21193".into(),

@@ -100,12 +100,16 @@ fn platform(shape: &PlatformShape, digest: usize) -> Platform {
         agent: String::new(),
         ip: vec![],
         variables: BTreeMap::new(),
+        owner: None,
+        labels: BTreeMap::new(),
     };
     // With the shape, hosts move from one environment to the other.
     let split = 2 + digest % 3;
     let environment = |name: &str, hosts: std::ops::Range<usize>| Environment {
         name: name.into(),
         hosts: hosts.map(|at| host(at, name)).collect(),
+        owner: None,
+        labels: BTreeMap::new(),
     };
     platform.environments = vec![environment("E", 0..split), environment("F", split..HOSTS)];
     platform.digest = digest.to_string();
@@ -152,6 +156,7 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
         unit: None,
         autostart: None,
         down_cause: None,
+        exceeded_limits: Vec::new(),
     };
     let probe = |state| Some(ProbeReport { state, since: at, reason: "refused".to_owned() });
     let cause = |kind| Some(DownCause { at, kind, last_log_line: None });
@@ -160,6 +165,7 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
             wanted: true,
             why: String::new(),
             restarts,
+            restarts_total: 0,
             next_at: Some(at),
             given_up: restarts > 1,
             flapping: restarts == 1,
@@ -304,6 +310,7 @@ impl Comparison {
                     memory_available_bytes: 1,
                     booted_at: None,
                     processes: vec![],
+                    cpu_times: vec![],
                 };
                 self.send(*host, &AgentUpdate::Usage(usage));
             }
