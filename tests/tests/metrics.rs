@@ -11,6 +11,7 @@ use rta_tests::{ChildProcesses, OutputReader, TestCluster, TestConfig, WebClient
 use serde_json::Value;
 
 /// Returns true if Prometheus and its tool are installed.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn has_prometheus() -> bool {
     let has = |program: &str| {
         Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -20,7 +21,7 @@ fn has_prometheus() -> bool {
     }
     let why = "prometheus and promtool are not installed: apt-get install prometheus";
     assert!(std::env::var_os("RTA_GATE").is_none(), "{why}");
-    eprintln!("skipped: {why}");
+    eprintln!("SKIPPED: {why}");
     false
 }
 

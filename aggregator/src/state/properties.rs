@@ -171,6 +171,7 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
             flapping: restarts == 1,
             last_end: String::new(),
             waiting_for: waiting_for.to_owned(),
+            restarts_total: u64::from(restarts),
         })
     };
     match kind {

@@ -48,7 +48,7 @@ pub(super) struct MaintenanceBody {
 }
 
 impl MaintenanceBody {
-    fn to_request(self) -> Result<MaintenanceRequest, OperationError> {
+    fn into_request(self) -> Result<MaintenanceRequest, OperationError> {
         let Self { on, environment, host, component, all, length, reason } = self;
         let length = length.as_deref().map(parse_length).transpose();
         let length = length.map_err(|message| OperationError::new(Code::InvalidArgument, message))?;
@@ -75,6 +75,6 @@ pub(super) async fn set(
     context: RequestContext,
     ApiBody(body): ApiBody<MaintenanceBody>,
 ) -> Result<Response, ApiProblem> {
-    let changed = operations.set_maintenance(body.to_request()?, context.requester()).await?;
+    let changed = operations.set_maintenance(body.into_request()?, context.requester()).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(ChangedMaintenance { changed })).into_response())
 }
