@@ -90,8 +90,8 @@ impl RunRecorder {
         }
     }
 
-    /// Returns true if this agent or an earlier one found the line that the probe of `component` searches in the
-    /// log, written by the run whose oldest process is `oldest`.
+    /// Returns true if this agent or an earlier one found the line that the probe of `component` searches in
+    /// the log, written by the run whose oldest process is `oldest`.
     pub(crate) fn is_line_found(&self, component: &HostComponent, oldest: ProcessId) -> bool {
         let pattern = searched_pattern(component);
         pattern.is_some_and(|pattern| self.history.is_line_found(&component.name, oldest, &pattern))

@@ -10,8 +10,8 @@ use crate::words::words;
 pub struct ExceededLimit {
     /// Kind of the limit.
     pub kind: LimitKind,
-    /// What is used, and the limit, as the end of a sentence about the component: `uses 4.3 GiB of memory, above
-    /// 4 GiB`.
+    /// What is used, and the limit, as the end of a sentence about the component: `uses 4.3 GiB of memory,
+    /// above 4 GiB`.
     pub reason: String,
     /// Time since which it has been exceeded, by the host's clock.
     pub since: Timestamp,

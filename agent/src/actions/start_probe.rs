@@ -19,8 +19,8 @@ pub(super) struct RepeatedProbe {
 }
 
 impl RepeatedProbe {
-    /// Starts the probe task for `component`, whose run writes its log from `log_start` on; `None` if it has no
-    /// probe.
+    /// Starts the probe task for `component`, whose run writes its log from `log_start` on; `None` if it has
+    /// no probe.
     pub(super) fn start(component: &HostComponent, log_start: Option<NotedPosition>) -> Option<Self> {
         let rule = component.probe.as_ref()?;
         let (sender, answers) = watch::channel(None);

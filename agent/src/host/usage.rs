@@ -93,8 +93,8 @@ fn process_usage(process: &Process) -> Option<ProcessUsage> {
     })
 }
 
-/// Returns the soft limit of open files of a process; `None` if it has ended, is not readable, or may open any
-/// number. Reads a file of /proc, so it may block.
+/// Returns the soft limit of open files of a process; `None` if it has ended, is not readable, or may open
+/// any number. Reads a file of /proc, so it may block.
 pub(crate) fn open_file_limit(pid: u32) -> Option<u64> {
     parse_open_file_limit(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
 }

@@ -1,4 +1,5 @@
-//! Limits of what components use: which are exceeded, and since when. Nothing is ever restarted or stopped for them.
+//! Limits of what components use: which are exceeded, and since when. Nothing is ever restarted or stopped
+//! for them.
 //!
 //! | module | holds |
 //! |---|---|

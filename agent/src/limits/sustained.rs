@@ -7,8 +7,8 @@ use std::time::Duration;
 const CALM_RATIO: f64 = 0.95;
 /// Longest time for which the figure must stay below that share.
 const MAX_CALM_TIME: Duration = Duration::from_secs(60);
-/// Longest time between two measurements that are taken for one stretch. After a longer one, such as that of a
-/// suspended host, nothing is known of the time in between.
+/// Longest time between two measurements that are taken for one stretch. After a longer one, such as that of
+/// a suspended host, nothing is known of the time in between.
 pub(super) const MAX_GAP: Duration = Duration::from_secs(60);
 /// Change of the figure from which the shown one follows: each change is a new report.
 const SHOWN_CHANGE: f64 = 0.1;
@@ -36,8 +36,8 @@ pub(super) struct Exceeded {
 }
 
 impl SustainedState {
-    /// Takes the figure measured at `now`. The limit `most` counts as exceeded once the figure has been above it
-    /// for the time `hold`, and until the figure has been clearly below it for as long, a minute at most.
+    /// Takes the figure measured at `now`. The limit `most` counts as exceeded once the figure has been above
+    /// it for the time `hold`, and until the figure has been clearly below it for as long, a minute at most.
     pub(super) fn measure(
         &mut self,
         now: Duration,

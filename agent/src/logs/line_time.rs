@@ -10,15 +10,15 @@ use regex::Regex;
 /// Maximum number of bytes before the end of the time.
 const MAX_POSITION: usize = 80;
 
-/// Year, month, day and time of day, as most loggers write them, with the offset from UTC if there is one. Spark
-/// writes only two digits of the year.
+/// Year, month, day and time of day, as most loggers write them, with the offset from UTC if there is one.
+/// Spark writes only two digits of the year.
 static TIME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let regex = r"(?:^|[^0-9])(\d{4}|\d\d)[-/](\d\d)[-/](\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?";
     Regex::new(regex).ok()
 });
 
-/// Returns the time near the beginning of `line`, in whole seconds; `None` if there is none. A time without an
-/// offset is in `zone`.
+/// Returns the time near the beginning of `line`, in whole seconds; `None` if there is none. A time without
+/// an offset is in `zone`.
 pub(super) fn line_time(line: &str, zone: &TimeZone) -> Option<Timestamp> {
     let begin = &line[..line.floor_char_boundary(MAX_POSITION)];
     let found = TIME.as_ref()?.captures(begin)?;

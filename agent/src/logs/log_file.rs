@@ -83,8 +83,8 @@ impl LogFile {
         Ok((log, LogBatch { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
     }
 
-    /// Opens the log to read each line from `from` on. If another file is there, or a shorter one, that is read
-    /// from its beginning.
+    /// Opens the log to read each line from `from` on. If another file is there, or a shorter one, that is
+    /// read from its beginning.
     ///
     /// # Errors
     /// Returns an error if the log cannot be opened.

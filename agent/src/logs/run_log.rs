@@ -1,7 +1,7 @@
 //! Log of one run of a component: the lines that this run wrote, never those of an earlier one.
 //!
-//! The length of the log is noted while the component does not run: what is written later is of the next run. If
-//! the agent did not see the run begin, the times in the lines decide.
+//! The length of the log is noted while the component does not run: what is written later is of the next run.
+//! If the agent did not see the run begin, the times in the lines decide.
 
 use std::io;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use super::{LogPath, read_blocking};
 const MAX_READS: usize = 64;
 /// Maximum length of a line that a reason shows, in bytes.
 const MAX_SHOWN: usize = 120;
-/// Maximum difference between the time of the last line and that of the file. With a larger one the times of the
-/// lines are those of another time zone, or of something else.
+/// Maximum difference between the time of the last line and that of the file. With a larger one the times of
+/// the lines are those of another time zone, or of something else.
 const MAX_TIME_DIFFERENCE: Duration = Duration::from_secs(60);
 
 /// Position in a log at which a run began; `None` if it could not be noted.
 pub(crate) type NotedPosition = Shared<BoxFuture<'static, Option<LogPosition>>>;
 
-/// Notes the end of the log `path` as it is now, in the background, since the disk may hang. Must be called within
-/// a runtime.
+/// Notes the end of the log `path` as it is now, in the background, since the disk may hang. Must be called
+/// within a runtime.
 pub(crate) fn note_end(path: LogPath) -> NotedPosition {
     let noting = tokio::task::spawn_blocking(move || LogPosition::end_of(&path).ok());
     noting.map(|noted| noted.ok().flatten()).boxed().shared()

@@ -130,9 +130,9 @@ impl Probes {
         }
     }
 
-    /// Sets the process that represents the component's run, with its start; `None` if it does not run. Probing
-    /// begins with a new process, restarts with a different one, and ends with `None`; an unchanged process has
-    /// no effect. Must be called within a runtime.
+    /// Sets the process that represents the component's run, with its start; `None` if it does not run.
+    /// Probing begins with a new process, restarts with a different one, and ends with `None`; an unchanged
+    /// process has no effect. Must be called within a runtime.
     pub(crate) fn set_running(&mut self, component: &Name, running: Option<(ProcessId, Option<Timestamp>)>) {
         let Some(probed) = self.components.get_mut(component) else { return };
         if running.is_none() && probed.log_end.is_none() && probed.searches_log() {

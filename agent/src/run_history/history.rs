@@ -307,7 +307,8 @@ fn record_running(
     }
 }
 
-/// Returns true if the component runs again after an earlier run of this boot, and not since an operator asked.
+/// Returns true if the component runs again after an earlier run of this boot, and not since an operator
+/// asked.
 fn is_restart(
     record: &RunRecord,
     live: &LiveState,

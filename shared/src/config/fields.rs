@@ -17,8 +17,8 @@ pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// TOML value with its position.
 pub(super) type TomlValue<'t, 'i> = Located<&'t DeValue<'i>>;
 
-/// Table whose keys are being read. Each key that is requested counts as known; [`TableReader::finish`] reports
-/// the others.
+/// Table whose keys are being read. Each key that is requested counts as known; [`TableReader::finish`]
+/// reports the others.
 pub(super) struct TableReader<'t, 'i> {
     table: &'t DeTable<'i>,
     /// Start of the table.

@@ -53,8 +53,8 @@ pub struct Component {
 }
 
 impl Component {
-    /// Returns what people should know of the component on `host`: labels of the environment, the host and the
-    /// component, the later ones first; the owner of the component, or else of the host.
+    /// Returns what people should know of the component on `host`: labels of the environment, the host and
+    /// the component, the later ones first; the owner of the component, or else of the host.
     ///
     /// # Errors
     /// Returns a sentence if a link is no URL on that host, which the check of the configuration excludes.

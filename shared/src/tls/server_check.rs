@@ -1,5 +1,5 @@
-//! TLS connections to servers that are not rta's own, such as those that probes ask: the server is verified, the
-//! client shows no certificate.
+//! TLS connections to servers that are not rta's own, such as those that probes ask: the server is verified,
+//! the client shows no certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Probes by an HTTP GET request, over TLS too. Compares the status, and the body if there are tests on it. Does
-//! not follow redirects.
+//! Probes by an HTTP GET request, over TLS too. Compares the status, and the body if there are tests on it.
+//! Does not follow redirects.
 
 use std::error::Error as _;
 use std::pin::pin;

@@ -9,7 +9,8 @@ use super::super::model::{ByteAmount, LimitRules, OpenFilesLimit, RestartLimit, 
 use super::super::source::Problems;
 use crate::sanitize::printable;
 
-/// Reads `limits = { memory = "4 GiB for 5m", cpu = "90% for 10m", open_files = "80%", restarts = "3 in 1h" }`.
+/// Reads `limits = { memory = "4 GiB for 5m", cpu = "90% for 10m", open_files = "80%", restarts = "3 in 1h"
+/// }`.
 pub(super) fn parse_limits(mut fields: TableReader<'_, '_>, problems: &mut Problems<'_>) -> LimitRules {
     let memory =
         limit(&mut fields, "memory", "4 GiB for 5m", problems, |text| sustained(text, ByteAmount::parse));
