@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use rta_shared::config::{CommandRule, DependencyPlace, Host, Platform, StopSignal, load_folder};
+use rta_shared::config::{
+    CommandRule, DependencyPlace, Host, Platform, ProviderIndex, StopSignal, load_folder,
+};
 use rta_shared::criterion::arguments_match;
 use rta_shared::process::CommandLine;
 
@@ -157,6 +159,7 @@ fn dependencies_are_those_of_the_table() {
 #[test]
 fn the_storage_hosts_jobs_need_their_own_spark_and_the_analytic_hosts_kafka() {
     let platform = platform();
+    let index = ProviderIndex::new(&platform);
     for (storage, analytic) in [("c2t08977", "c9t17308"), ("c2t08978", "c9t21193")] {
         let storage = host(&platform, storage);
         for job in ["novelty detector", "raw writer"] {
@@ -166,7 +169,7 @@ fn the_storage_hosts_jobs_need_their_own_spark_and_the_analytic_hosts_kafka() {
                 .depends_on
                 .iter()
                 .map(|needed| {
-                    platform.providers(storage, needed).iter().map(|host| host.name.as_str()).collect()
+                    index.providers(storage, needed).iter().map(|host| host.name.as_str()).collect()
                 })
                 .collect();
             let own = storage.name.as_str();

@@ -12,6 +12,7 @@ mod load;
 mod model;
 mod parse;
 mod platform;
+mod providers;
 mod resolve;
 mod source;
 mod validate;
@@ -28,4 +29,5 @@ pub use model::{
     SuccessExitStatus, SustainedLimit, TcpProbe, TlsCheck, same_parts,
 };
 pub use platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
+pub use providers::{ProviderIndex, Providers};
 pub use source::{LoadError, Problem, Source};

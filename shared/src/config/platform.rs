@@ -183,27 +183,4 @@ impl Platform {
     pub fn find_host(&self, name: &str) -> Option<&Host> {
         find_host(name, self.hosts().map(|host| (host, &host.name)))
     }
-
-    /// Returns the hosts that satisfy `dependency` of a component on `host`; one of them is enough. If the
-    /// rule prefers the host itself, it is the only one.
-    pub fn providers(&self, host: &Host, dependency: &Dependency) -> Vec<&Host> {
-        let carriers = |same_host: bool| {
-            self.hosts()
-                .filter(|other| {
-                    other.environment == host.environment && (!same_host || other.name == host.name)
-                })
-                .filter(|other| other.carries(&dependency.component))
-                .collect::<Vec<_>>()
-        };
-        match &dependency.place {
-            DependencyPlace::Same => carriers(true),
-            DependencyPlace::Any => carriers(false),
-            DependencyPlace::Nearest if host.carries(&dependency.component) => carriers(true),
-            DependencyPlace::Nearest => carriers(false),
-            DependencyPlace::Host(name) => self
-                .hosts()
-                .filter(|other| other.name == *name && other.carries(&dependency.component))
-                .collect(),
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::host::{HostComponent, HostConfig, Prerequisite};
 use super::model::{Part, ProbeRule, StartRule};
 use super::platform::{Component, Dependency, Host, Platform};
+use super::providers::ProviderIndex;
 use crate::template::{Located, Template};
 
 impl Platform {
@@ -19,13 +20,14 @@ impl Platform {
     /// Returns a sentence that names the component if a variable has no value, such as `${ip}` on a host
     /// without addresses, or if a regex or check with its variables replaced is invalid.
     pub fn host_config(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostConfig, String> {
+        let index = ProviderIndex::new(self);
         let components = host
             .components
             .iter()
             .filter_map(|name| self.components.iter().find(|component| component.name == *name))
             .map(|component| {
                 let config = component.resolve(host, addresses)?;
-                Ok(HostComponent { depends_on: self.prerequisites(component, host), ..config })
+                Ok(HostComponent { depends_on: component.prerequisites(host, &index), ..config })
             })
             .collect::<Result<_, String>>()?;
         Ok(HostConfig {
@@ -35,18 +37,18 @@ impl Platform {
             digest: self.digest.clone(),
         })
     }
-
-    /// Returns the components that `component` on `host` needs, with the hosts that provide them.
-    fn prerequisites(&self, component: &Component, host: &Host) -> Vec<Prerequisite> {
-        let needed = |dependency: &Dependency| Prerequisite {
-            component: dependency.component.clone(),
-            hosts: self.providers(host, dependency).into_iter().map(|host| host.name.clone()).collect(),
-        };
-        component.depends_on.iter().map(needed).collect()
-    }
 }
 
 impl Component {
+    /// Returns the components that the component on `host` needs, with the hosts that provide them.
+    fn prerequisites<'p>(&self, host: &'p Host, index: &ProviderIndex<'p>) -> Vec<Prerequisite> {
+        let needed = |dependency: &Dependency| Prerequisite {
+            component: dependency.component.clone(),
+            hosts: index.providers(host, dependency).iter().map(|host| host.name.clone()).collect(),
+        };
+        self.depends_on.iter().map(needed).collect()
+    }
+
     /// Returns the configuration of the component on `host`, without its prerequisites, which depend on every
     /// host; see [`Platform::host_config`].
     pub(super) fn resolve(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostComponent, String> {

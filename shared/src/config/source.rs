@@ -1,5 +1,7 @@
 //! Configuration files, and the problems found there.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::template::SourceLocation;
@@ -68,20 +70,22 @@ impl From<Problem> for LoadError {
 #[derive(Debug)]
 pub(super) struct Problems<'s> {
     sources: &'s [Source],
-    found: Vec<(SourceLocation, String)>,
+    /// Offsets of the lines of each source, found with the first position in it.
+    lines: Vec<OnceCell<Vec<usize>>>,
+    /// Each problem, with its number in the order in which they were found.
+    found: HashMap<(SourceLocation, String), usize>,
 }
 
 impl<'s> Problems<'s> {
     pub(super) fn new(sources: &'s [Source]) -> Self {
-        Self { sources, found: Vec::new() }
+        let lines = sources.iter().map(|_| OnceCell::new()).collect();
+        Self { sources, lines, found: HashMap::new() }
     }
 
     /// Adds a problem, unless the same one has been added before.
     pub(super) fn report(&mut self, place: SourceLocation, message: impl Into<String>) {
-        let problem = (place, message.into());
-        if !self.found.contains(&problem) {
-            self.found.push(problem);
-        }
+        let order = self.found.len();
+        self.found.entry((place, message.into())).or_insert(order);
     }
 
     /// Returns `file:line` of a position, for a problem that refers to a second one.
@@ -91,9 +95,12 @@ impl<'s> Problems<'s> {
     }
 
     fn locate(&self, place: SourceLocation) -> (&'s str, (usize, usize)) {
-        match self.sources.get(place.source) {
-            Some(source) => (&source.name, position(&source.text, place.offset)),
-            None => ("", (1, 1)),
+        match (self.sources.get(place.source), self.lines.get(place.source)) {
+            (Some(source), Some(lines)) => {
+                let lines = lines.get_or_init(|| line_starts(&source.text));
+                (&source.name, position(&source.text, lines, place.offset))
+            }
+            _ => ("", (1, 1)),
         }
     }
 
@@ -102,28 +109,34 @@ impl<'s> Problems<'s> {
         if self.found.is_empty() {
             return Ok(());
         }
-        self.found.sort_by_key(|(place, _)| *place);
-        let problems = self
-            .found
-            .iter()
-            .map(|(place, message)| {
-                let (file, position) = self.locate(*place);
-                Problem { file: file.to_owned(), position: Some(position), message: message.clone() }
+        let mut found: Vec<_> = std::mem::take(&mut self.found).into_iter().collect();
+        found.sort_unstable_by_key(|((place, _), order)| (*place, *order));
+        let problems = found
+            .into_iter()
+            .map(|((place, message), _)| {
+                let (file, position) = self.locate(place);
+                Problem { file: file.to_owned(), position: Some(position), message }
             })
             .collect();
         Err(LoadError { problems })
     }
 }
 
-/// Returns the line and column of the byte at `offset`, both from 1, the column in characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+/// Returns the offset at which each line of `text` begins.
+fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+/// Returns the line and column of the byte at `offset`, both from 1, the column in characters. `lines` are the
+/// beginnings of the lines.
+fn position(text: &str, lines: &[usize], offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let before = &text[..end];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    let line = lines.partition_point(|start| *start <= end);
+    let line_start = line.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
+    (line, text[line_start..end].chars().count() + 1)
 }
 
 #[cfg(test)]
@@ -133,6 +146,8 @@ mod tests {
     #[test]
     fn positions_count_lines_and_characters_from_one() {
         let text = "a = 1\nbä = 2\n";
+        let lines = line_starts(text);
+        let position = |text, offset| position(text, &lines, offset);
         assert_eq!(position(text, 0), (1, 1));
         assert_eq!(position(text, 6), (2, 1));
         assert_eq!(position(text, 10), (2, 4));

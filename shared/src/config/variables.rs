@@ -35,6 +35,14 @@ impl<'h> Variables<'h> {
         Self { hostname, addresses, configured }
     }
 
+    /// Returns all values of each variable in `names`, in their order.
+    pub(super) fn values_of<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n &'n str>,
+    ) -> Vec<Option<Vec<String>>> {
+        names.into_iter().map(|name| self.values(name)).collect()
+    }
+
     /// Returns all values of a variable; `None` if there is no such variable.
     fn values(&self, name: &str) -> Option<Vec<String>> {
         match name {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Position in one of the sources of a load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceLocation {
     /// Index of the source in the list.
     pub(crate) source: usize,

@@ -1,5 +1,6 @@
 //! Validates the configuration and builds a platform in which every reference is valid.
 
+mod carriers;
 mod control;
 mod cycle;
 mod names;
@@ -9,9 +10,10 @@ mod probes;
 mod requirements;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use self::carriers::Carriers;
 use self::names::{DeclaredNames, NameAlphabet};
 use super::parse::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawRole};
 use super::platform::{Component, Dependency, DependencyPlace, Environment, Host, Platform, Role};
@@ -51,22 +53,24 @@ pub(super) fn validate(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform
 
     let components = raw.components.iter().map(|raw| component(raw, &names, problems)).collect();
     let roles: Vec<_> = raw.roles.iter().map(|raw| role(raw, &names, problems)).collect();
-    let mut agents = Vec::new();
+    let roles_by_name = roles.iter().map(|role| (&role.name, role)).collect();
+    let mut agents = HashMap::new();
     let defaults = variables::default_variables(&raw.variables, problems);
     let environments = raw
         .environments
         .iter()
-        .map(|raw| environment(raw, &defaults, &roles, &names, &mut agents, problems))
+        .map(|raw| environment(raw, &defaults, &roles_by_name, &names, &mut agents, problems))
         .collect();
     let platform = Platform { components, roles, environments, digest: String::new() };
 
     cycle::check_cycles(&platform, raw, problems);
     control::check_control(raw, problems);
-    variables::check_variables(&platform, problems);
+    let carriers = Carriers::new(&platform);
+    variables::check_variables(&platform, &carriers, problems);
     variables::check_overrides(&platform, raw, problems);
-    paths::check_paths(&platform, problems);
+    paths::check_paths(&platform, &carriers, problems);
     notes::check_notes(&platform, problems);
-    probes::check_probes(&platform, raw, problems);
+    probes::check_probes(&platform, raw, &carriers, problems);
     requirements::check_requirements(&platform, raw, problems);
     platform
 }
@@ -155,9 +159,9 @@ fn listed(
 fn environment(
     raw: &RawEnvironment,
     defaults: &BTreeMap<String, String>,
-    roles: &[Role],
+    roles: &HashMap<&Name, &Role>,
     names: &NameTables,
-    agents: &mut Vec<(String, Name)>,
+    agents: &mut HashMap<String, Name>,
     problems: &mut Problems<'_>,
 ) -> Environment {
     let name = Name::from(raw.name.value.as_str());
@@ -178,9 +182,9 @@ fn host(
     raw: &RawHost,
     environment: &Name,
     inherited: &BTreeMap<String, String>,
-    roles: &[Role],
+    roles: &HashMap<&Name, &Role>,
     names: &NameTables,
-    agents: &mut Vec<(String, Name)>,
+    agents: &mut HashMap<String, Name>,
     problems: &mut Problems<'_>,
 ) -> Host {
     let name = Name::from(raw.name.value.as_str());
@@ -189,7 +193,7 @@ fn host(
         problems.report(raw.name.place, format!("{owner}: it needs a \"role\", \"components\", or both"));
     }
     let role = raw.role.as_ref().and_then(|role| names.roles.resolve(role, &owner, problems));
-    let mut components = match roles.iter().find(|known| Some(&known.name) == role.as_ref()) {
+    let mut components = match role.as_ref().and_then(|role| roles.get(role)) {
         Some(role) => role.components.clone(),
         None => Vec::new(),
     };
@@ -213,11 +217,11 @@ fn host(
         None => Ok(format!("https://{}:{AGENT_PORT}", name.folded())),
     };
     let agent = agent.unwrap_or_default();
-    if let Some((_, other)) = agents.iter().find(|(address, _)| !agent.is_empty() && *address == agent) {
+    if let Some(other) = agents.get(&agent).filter(|_| !agent.is_empty()) {
         let place = raw.agent.as_ref().map_or(raw.name.place, |agent| agent.place);
         problems.report(place, format!("{owner}: the agent {agent} is already that of host \"{other}\""));
     }
-    agents.push((agent.clone(), name.clone()));
+    agents.entry(agent.clone()).or_insert_with(|| name.clone());
     let mut variables = inherited.clone();
     variables.extend(variables::declared_variables(&raw.variables, &owner, problems));
     Host {

@@ -1,5 +1,7 @@
 //! Definitions of names, and references to them.
 
+use std::collections::HashMap;
+
 use super::super::source::Problems;
 use crate::name::{MAX_NAME_LENGTH, Name};
 use crate::sanitize::printable;
@@ -20,12 +22,15 @@ pub(super) enum NameAlphabet {
 pub(super) struct DeclaredNames {
     kind: &'static str,
     alphabet: NameAlphabet,
-    given: Vec<(Name, Name, SourceLocation)>,
+    /// Names in the order of the files.
+    given: Vec<Name>,
+    /// Canonical name and position of each.
+    canonical: HashMap<Name, (Name, SourceLocation)>,
 }
 
 impl DeclaredNames {
     pub(super) fn new(kind: &'static str, alphabet: NameAlphabet) -> Self {
-        Self { kind, alphabet, given: Vec::new() }
+        Self { kind, alphabet, given: Vec::new(), canonical: HashMap::new() }
     }
 
     /// Defines `written` as a name of the item whose canonical name is `canonical`.
@@ -41,13 +46,14 @@ impl DeclaredNames {
             problems.report(written.place, format!("{kind} \"{shown}\": {reason}"));
         }
         let name = Name::from(written.value.as_str());
-        if let Some((_, _, first)) = self.given.iter().find(|(given, _, _)| *given == name) {
+        if let Some((_, first)) = self.canonical.get(&name) {
             let first = problems.describe(*first);
             let sentence = format!("{kind} \"{shown}\": the name is already taken, at {first}");
             problems.report(written.place, sentence);
             return;
         }
-        self.given.push((name, Name::from(canonical), written.place));
+        self.given.push(name.clone());
+        self.canonical.insert(name, (Name::from(canonical), written.place));
     }
 
     /// Returns the canonical name for `written`; otherwise reports a problem that suggests the most similar
@@ -70,11 +76,9 @@ impl DeclaredNames {
         problems: &mut Problems<'_>,
     ) -> Option<Name> {
         let name = Name::from(written.value.as_str());
-        let found =
-            self.given.iter().find(|(given, _, _)| *given == name).map(|(_, canonical, _)| canonical.clone());
+        let found = self.canonical.get(&name).map(|(canonical, _)| canonical.clone());
         if found.is_none() {
-            let candidates =
-                words.iter().copied().chain(self.given.iter().map(|(given, _, _)| given.as_str()));
+            let candidates = words.iter().copied().chain(self.given.iter().map(Name::as_str));
             let hint = did_you_mean(&written.value, candidates);
             let shown = printable(&written.value);
             problems.report(written.place, format!("{owner}: {} \"{shown}\" is not known{hint}", self.kind));

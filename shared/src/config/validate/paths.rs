@@ -1,9 +1,10 @@
 //! Validates paths: rejects relative ones, folders in place of files, and devices.
 
 use super::super::model::ProbeMethod;
-use super::super::platform::{Component, Host, Platform};
+use super::super::platform::{Component, Platform};
 use super::super::source::Problems;
 use super::super::variables::NULL_DEVICE;
+use super::carriers::Carriers;
 use crate::template::{Located, Template};
 
 /// Purpose of a path.
@@ -21,15 +22,14 @@ enum PathUse {
 
 /// Reports, for every host that carries a component, each of its invalid paths. A configuration cannot rely
 /// on the agent's own working directory.
-pub(super) fn check_paths(platform: &Platform, problems: &mut Problems<'_>) {
+pub(super) fn check_paths(platform: &Platform, carriers: &Carriers<'_>, problems: &mut Problems<'_>) {
     for component in &platform.components {
-        let hosts: Vec<&Host> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
+        let hosts = carriers.hosts_of(component);
         for (key, purpose, template) in paths(component) {
-            let mut values: Vec<String> =
-                hosts.iter().filter_map(|host| host.variables(&[]).text(template).ok()).collect();
-            if hosts.is_empty() && template.value.variables().next().is_none() {
-                values.extend(template.value.expand(|_| None));
-            }
+            let mut values: Vec<String> = match template.value.variables().next() {
+                None => template.value.expand(|_| None).into_iter().collect(),
+                Some(_) => hosts.iter().filter_map(|host| host.variables(&[]).text(template).ok()).collect(),
+            };
             values.sort_unstable();
             values.dedup();
             for value in values {

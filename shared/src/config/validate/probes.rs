@@ -1,5 +1,6 @@
 //! Validates probes: their checks must be valid, and their commands must not match the component itself.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::host::HostComponent;
@@ -8,6 +9,7 @@ use super::super::parse::RawConfig;
 use super::super::platform::Platform;
 use super::super::source::Problems;
 use super::super::variables::BUILT_IN_VARIABLES;
+use super::carriers::Carriers;
 use crate::attributes::CriterionKind;
 use crate::process::CommandLine;
 use crate::sanitize::printable;
@@ -15,12 +17,25 @@ use crate::sanitize::printable;
 /// Placeholder for the address of a host that only the host itself knows.
 const SOME_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Reports, for every host, each probe that is invalid with the host's variables.
-pub(super) fn check_probes(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+/// Reports each probe that is invalid with the variables of a host that carries its component. Hosts with the
+/// same values are checked once, since every check compiles regexes.
+pub(super) fn check_probes(
+    platform: &Platform,
+    raw: &RawConfig,
+    carriers: &Carriers<'_>,
+    problems: &mut Problems<'_>,
+) {
     for (component, written) in platform.components.iter().zip(&raw.components) {
         let Some(probe) = &written.probe else { continue };
-        for host in platform.hosts().filter(|host| host.carries(&component.name)) {
-            let templates = probe.value.templates();
+        let templates = probe.value.templates();
+        let all_templates = component.templates();
+        let used: HashSet<&str> =
+            all_templates.iter().flat_map(|template| template.value.variables()).collect();
+        let mut checked = HashSet::new();
+        for host in carriers.hosts_of(component) {
+            if !checked.insert(host.variables(&[SOME_ADDRESS]).values_of(&used)) {
+                continue;
+            }
             let mut variables = templates.iter().flat_map(|template| template.value.variables());
             let is_known = |name| BUILT_IN_VARIABLES.contains(&name) || host.variables.contains_key(name);
             // A variable without a value is reported elsewhere.

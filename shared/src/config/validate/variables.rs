@@ -6,6 +6,8 @@ use super::super::parse::RawConfig;
 use super::super::platform::{Component, Host, Platform};
 use super::super::source::Problems;
 use super::super::variables::BUILT_IN_VARIABLES;
+use super::carriers::Carriers;
+use crate::format::joined_list;
 use crate::sanitize::printable;
 use crate::suggestion::{did_you_mean, nearest};
 use crate::template::{Located, is_variable_name};
@@ -49,9 +51,9 @@ pub(super) fn declared_variables(
 }
 
 /// Reports every variable that a component uses and that a host which carries it does not have.
-pub(super) fn check_variables(platform: &Platform, problems: &mut Problems<'_>) {
+pub(super) fn check_variables(platform: &Platform, carriers: &Carriers<'_>, problems: &mut Problems<'_>) {
     for component in &platform.components {
-        let carriers: Vec<_> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
+        let carriers = carriers.hosts_of(component);
         for Located { value: name, place } in used(component) {
             if BUILT_IN_VARIABLES.contains(&name) {
                 continue;
@@ -61,13 +63,16 @@ pub(super) fn check_variables(platform: &Platform, problems: &mut Problems<'_>) 
                 .filter(|host| !host.variables.contains_key(name))
                 .map(|host| full_name(host))
                 .collect();
+            if lacking.is_empty() && !carriers.is_empty() {
+                continue;
+            }
             let known_somewhere = platform.hosts().any(|host| host.variables.contains_key(name));
-            if lacking.is_empty() && (known_somewhere || !carriers.is_empty()) {
+            if lacking.is_empty() && known_somewhere {
                 continue;
             }
             let owner = format!("component \"{}\": variable \"{name}\"", component.name);
             if known_somewhere {
-                let hosts = lacking.join(", ");
+                let hosts = joined_list(lacking, ", ");
                 let sentence = format!(
                     "{owner} has no value on {hosts}; set it in \"variables\" of the host or its environment, or a default in [variables]"
                 );
