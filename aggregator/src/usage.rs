@@ -13,7 +13,7 @@ use rta_shared::usage::UsageTotal;
 const MIN_SAMPLE_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 /// Retention time of samples.
 const RETENTION: SignedDuration = SignedDuration::from_hours(1);
-/// Maximum number of samples of an instance. With 12 bytes each, 14,000 instances take 40 MB.
+/// Maximum number of samples of an instance. With 4 bytes each, 14,000 instances take 14 MB.
 const MAX_SAMPLES: usize = 240;
 
 /// Usage of an instance at one moment.
@@ -21,39 +21,63 @@ const MAX_SAMPLES: usize = 240;
 pub(crate) struct UsageSample {
     /// Time by the aggregator's clock, to the second.
     pub(crate) at: Timestamp,
-    /// CPU time in percent of one core.
+    /// CPU time in percent of one core, to a thousandth of itself.
     pub(crate) cpu_percent: f64,
-    /// Memory, to 1024 bytes, at most 4 TiB.
+    /// Memory, to a thousandth of itself, at most 4 TiB.
     pub(crate) resident_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Whole number with 11 significant bits: the error is below a thousandth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rounded(u16);
+
+impl Rounded {
+    /// Number of significant bits; the others hold the exponent.
+    const BITS: u32 = 11;
+
+    fn new(value: u64) -> Self {
+        let value = value.min(u64::from(u32::MAX));
+        let exponent = (u64::BITS - value.leading_zeros()).saturating_sub(Self::BITS);
+        let mantissa = value >> exponent;
+        // Both fit: the value has at most 32 bits, and the mantissa 11.
+        Self(u16::try_from(u64::from(exponent) << Self::BITS | mantissa).unwrap_or(u16::MAX))
+    }
+
+    fn value(self) -> u64 {
+        let mantissa = u64::from(self.0) & ((1 << Self::BITS) - 1);
+        mantissa << (self.0 >> Self::BITS)
+    }
+}
+
+/// Sample without its time, which all instances of a host share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PackedSample {
-    /// Seconds since 1970.
-    at: u32,
-    cpu_percent: f32,
-    resident_kib: u32,
+    /// Hundredths of a percent of one core.
+    cpu: Rounded,
+    resident_kib: Rounded,
 }
 
 impl PackedSample {
-    fn new(at: Timestamp, used: &UsageTotal) -> Self {
-        Self {
-            at: u32::try_from(at.as_second()).unwrap_or_default(),
-            #[expect(clippy::cast_possible_truncation, reason = "a share needs no more digits")]
-            cpu_percent: used.cpu_percent as f32,
-            resident_kib: u32::try_from(used.resident_bytes / 1024).unwrap_or(u32::MAX),
-        }
+    /// Stands for a time without a measurement. No sample is equal to it: its values exceed all that are
+    /// stored.
+    const ABSENT: Self = Self { cpu: Rounded(u16::MAX), resident_kib: Rounded(u16::MAX) };
+
+    fn new(used: &UsageTotal) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the conversion saturates; a share needs no more digits"
+        )]
+        let cpu = (used.cpu_percent * 100.0).round() as u64;
+        Self { cpu: Rounded::new(cpu), resident_kib: Rounded::new(used.resident_bytes / 1024) }
     }
 
-    fn at(self) -> Timestamp {
-        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(self.at))
-    }
-
-    fn unpack(self) -> UsageSample {
+    #[expect(clippy::cast_precision_loss, reason = "it has 11 significant bits")]
+    fn unpack(self, at: Timestamp) -> UsageSample {
         UsageSample {
-            at: self.at(),
-            cpu_percent: f64::from(self.cpu_percent),
-            resident_bytes: u64::from(self.resident_kib) * 1024,
+            at,
+            cpu_percent: self.cpu.value() as f64 / 100.0,
+            resident_bytes: self.resident_kib.value() * 1024,
         }
     }
 }
@@ -73,7 +97,64 @@ struct HostSamples {
     measured_at: Timestamp,
     /// Time at which it was stored, by the aggregator's clock.
     taken_at: Timestamp,
+    /// Times of the samples, in seconds since 1970, the oldest first.
+    times: VecDeque<u32>,
+    /// Samples of each component, one for each of these times.
     components: HashMap<Name, VecDeque<PackedSample>>,
+}
+
+impl Default for HostSamples {
+    fn default() -> Self {
+        Self {
+            measured_at: Timestamp::MIN,
+            taken_at: Timestamp::MIN,
+            times: VecDeque::new(),
+            components: HashMap::new(),
+        }
+    }
+}
+
+/// Returns the time that is stored as `seconds` since 1970.
+fn time_of(seconds: u32) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(seconds))
+}
+
+impl HostSamples {
+    /// Drops the samples that are too old, or too many; and those with a later time, which were made with a
+    /// clock that was ahead: their real time is unknown.
+    fn drop_outdated(&mut self, now: Timestamp) {
+        let is_old = |at: u32| now.duration_since(time_of(at)) > RETENTION;
+        while self.times.front().is_some_and(|at| is_old(*at)) || self.times.len() >= MAX_SAMPLES {
+            self.times.pop_front();
+            for samples in self.components.values_mut() {
+                samples.pop_front();
+            }
+        }
+        while self.times.back().is_some_and(|at| time_of(*at) > now) {
+            self.times.pop_back();
+            for samples in self.components.values_mut() {
+                samples.pop_back();
+            }
+        }
+        let is_present = |sample: &PackedSample| *sample != PackedSample::ABSENT;
+        self.components.retain(|_, samples| samples.iter().any(is_present));
+    }
+
+    /// Adds a time at which these components were measured.
+    fn add<'n>(&mut self, at: Timestamp, measured: impl Iterator<Item = (&'n Name, UsageTotal)>) {
+        let earlier = self.times.len();
+        self.times.push_back(u32::try_from(at.as_second()).unwrap_or_default());
+        self.components.values_mut().for_each(|samples| samples.push_back(PackedSample::ABSENT));
+        for (component, used) in measured {
+            if !self.components.contains_key(component) {
+                let before = VecDeque::from(vec![PackedSample::ABSENT; earlier + 1]);
+                self.components.insert(component.clone(), before);
+            }
+            if let Some(last) = self.components.get_mut(component).and_then(VecDeque::back_mut) {
+                *last = PackedSample::new(&used);
+            }
+        }
+    }
 }
 
 impl UsageHistory {
@@ -93,10 +174,11 @@ impl UsageHistory {
     /// have none, because the instance did not run or its host was unknown.
     pub(crate) fn instance_samples(&self, id: &InstanceId, now: Timestamp) -> Vec<UsageSample> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = hosts.hosts.get(&id.host).and_then(|host| host.components.get(&id.component));
-        let samples =
-            samples.into_iter().flatten().filter(|sample| now.duration_since(sample.at()) <= RETENTION);
-        samples.map(|sample| sample.unpack()).collect()
+        let Some(host) = hosts.hosts.get(&id.host) else { return Vec::new() };
+        let samples = host.components.get(&id.component).into_iter().flatten();
+        let timed = host.times.iter().zip(samples).filter(|(_, sample)| **sample != PackedSample::ABSENT);
+        let unpacked = timed.map(|(at, sample)| sample.unpack(time_of(*at)));
+        unpacked.filter(|sample| now.duration_since(sample.at) <= RETENTION).collect()
     }
 }
 
@@ -113,29 +195,22 @@ impl SamplesByHost {
 
     fn note(&mut self, host: &HostOverview, now: Timestamp) {
         let Some(usage) = &host.usage else { return };
-        let known = self.hosts.entry(host.name.clone()).or_insert_with(|| HostSamples {
-            measured_at: Timestamp::MIN,
-            taken_at: Timestamp::MIN,
-            components: HashMap::new(),
-        });
+        let known = match self.hosts.get_mut(&host.name) {
+            Some(known) => known,
+            None => self.hosts.entry(host.name.clone()).or_default(),
+        };
         // If the clock was set back, the next sample is due at once.
         let is_early = known.taken_at <= now && now.duration_since(known.taken_at) < MIN_SAMPLE_INTERVAL;
         if is_early || known.measured_at == usage.measured_at {
             return;
         }
         (known.measured_at, known.taken_at) = (usage.measured_at, now);
-        for instance in &host.instances {
-            let Some(used) = usage.total_of(instance.processes.iter().map(|process| process.id.pid)) else {
-                continue;
-            };
-            let samples = known.components.entry(instance.component.clone()).or_default();
-            // Samples with a later time were made with a clock that was ahead; their real time is unknown.
-            samples.retain(|sample| sample.at() <= now && now.duration_since(sample.at()) <= RETENTION);
-            samples.push_back(PackedSample::new(now, &used));
-            if samples.len() > MAX_SAMPLES {
-                samples.pop_front();
-            }
-        }
+        known.drop_outdated(now);
+        let totals = host.instances.iter().filter_map(|instance| {
+            let pids = instance.processes.iter().map(|process| process.id.pid);
+            Some((&instance.component, usage.total_of(pids)?))
+        });
+        known.add(now, totals);
     }
 }
 
@@ -231,7 +306,17 @@ mod tests {
         let kept = seconds(&history, 9_990);
         assert_eq!((kept.len(), kept.last()), (MAX_SAMPLES, Some(&9_990)));
         assert!(seconds(&history, 20_000).is_empty());
-        assert_eq!(size_of::<PackedSample>(), 12);
+        assert_eq!(size_of::<PackedSample>(), 4);
+    }
+
+    #[test]
+    fn rounded_numbers_differ_by_less_than_a_thousandth() {
+        for value in (0..64).map(|bits| 1_u64 << bits).flat_map(|power| [power - 1, power, power / 3 * 4]) {
+            let expected = value.min(u64::from(u32::MAX));
+            let stored = Rounded::new(value).value();
+            assert!(stored <= expected && (expected - stored) * 1000 <= expected, "{value} as {stored}");
+        }
+        assert_ne!(Rounded::new(u64::MAX), PackedSample::ABSENT.cpu);
     }
 
     #[test]
