@@ -30,7 +30,7 @@ pub use agent_reports::AgentReports;
 pub use binaries::binary;
 pub use cluster::{AggregatorClient, ClusterBuilder, TestAgent, TestAggregator, TestCluster};
 pub use config::TestConfig;
-pub use fake_agents::FakeAgents;
+pub use fake_agents::{AgentBehaviour, FakeAgents};
 pub use grpc_calls::{CallOutcome, call_method, socket_channel};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};
 pub use output_reader::OutputReader;

@@ -74,7 +74,19 @@ impl CpuMeter {
 /// # Panics
 /// Panics if the process has ended.
 pub fn resident_kb(pid: u32) -> u64 {
+    status_kb(pid, "VmRSS:")
+}
+
+/// Returns the most resident memory that a process has had so far, in kB.
+///
+/// # Panics
+/// Panics if the process has ended.
+pub fn most_resident_kb(pid: u32) -> u64 {
+    status_kb(pid, "VmHWM:")
+}
+
+fn status_kb(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a process has memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

@@ -1,7 +1,8 @@
 //! Simulated agents for tests and benches of large platforms. They have reports but no processes, and perform
-//! starts and stops by changing the reports.
+//! starts and stops by changing the reports. Each can be made sick.
 
 mod service;
+mod streams;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rta_shared::proto::v1;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tonic::transport::Server;
@@ -18,10 +19,30 @@ use tonic::transport::server::TcpIncoming;
 
 use service::FakeAgentService;
 
+/// How a simulated agent behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentBehaviour {
+    /// Answers at once.
+    #[default]
+    Healthy,
+    /// Accepts connections and requests, and answers none.
+    Hung,
+    /// Answers every request after this delay.
+    Slow(Duration),
+    /// Ends each stream after its first report.
+    Flapping,
+    /// Sends reports that cannot be decoded.
+    Garbage,
+    /// Refuses connections; those that exist have ended.
+    Dead,
+}
+
 /// Agents of simulated hosts, in this process. They end when this is dropped.
 #[derive(Debug)]
 pub struct FakeAgents {
     agents: Vec<FakeAgent>,
+    /// Time that each action takes.
+    action_time: watch::Sender<Duration>,
     /// Number of actions requested from the agents.
     actions: Arc<AtomicUsize>,
     _runtime: Runtime,
@@ -31,6 +52,7 @@ pub struct FakeAgents {
 struct FakeAgent {
     address: SocketAddr,
     report: watch::Sender<v1::Report>,
+    behaviour: watch::Sender<AgentBehaviour>,
 }
 
 /// Clock of a host.
@@ -66,28 +88,58 @@ impl FakeAgents {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let actions = Arc::new(AtomicUsize::new(0));
+        let action_time = watch::Sender::new(Duration::ZERO);
         let agents = ahead.iter().enumerate().map(|(at, ahead)| {
             let clock = HostClock { ahead: *ahead };
             let report = watch::Sender::new(initial_report(at, components, clock));
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
             let address = listener.local_addr().expect("it has an address");
-            let service = FakeAgentService::new(report.clone(), Arc::clone(&actions), clock);
-            let server = Server::builder().add_service(service);
-            runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-            FakeAgent { address, report }
+            let behaviour = watch::Sender::default();
+            let service = FakeAgentService {
+                report: report.clone(),
+                behaviour: behaviour.subscribe(),
+                actions: Arc::clone(&actions),
+                action_time: action_time.subscribe(),
+                clock,
+            };
+            runtime.spawn(serve(listener, address, service, behaviour.subscribe()));
+            FakeAgent { address, report, behaviour }
         });
-        Self { agents: agents.collect(), actions: Arc::clone(&actions), _runtime: runtime }
+        Self { agents: agents.collect(), actions: Arc::clone(&actions), action_time, _runtime: runtime }
     }
 
     /// Returns the configuration of their platform: each component but the first depends on the one before
     /// it. No component can be started.
     pub fn toml(&self) -> String {
-        self.toml_with("")
+        self.toml_with("", 1)
     }
 
     /// Returns the same configuration with a start command for each component.
     pub fn startable_toml(&self) -> String {
-        self.toml_with("start = { command = [\"/bin/true\"] }\n")
+        self.startable_toml_in(1)
+    }
+
+    /// Returns the same configuration with the hosts spread over a number of environments.
+    pub fn startable_toml_in(&self, environments: usize) -> String {
+        self.toml_with("start = { command = [\"/bin/true\"] }\n", environments)
+    }
+
+    /// Returns the name of the host at a position.
+    pub fn host_name(at: usize) -> String {
+        host_name(at)
+    }
+
+    /// Sets how the agent of a host behaves from now on.
+    ///
+    /// # Panics
+    /// Panics if the host does not exist.
+    pub fn set_behaviour(&self, host: usize, behaviour: AgentBehaviour) {
+        self.agents[host].behaviour.send_replace(behaviour);
+    }
+
+    /// Sets the time that each start and stop takes from now on.
+    pub fn set_action_time(&self, time: Duration) {
+        self.action_time.send_replace(time);
     }
 
     /// Returns the number of starts, stops and restarts requested from the agents.
@@ -95,7 +147,7 @@ impl FakeAgents {
         self.actions.load(Ordering::SeqCst)
     }
 
-    fn toml_with(&self, start: &str) -> String {
+    fn toml_with(&self, start: &str, environments: usize) -> String {
         let mut toml = String::new();
         let names: Vec<String> =
             self.agents[0].report.borrow().components.iter().map(|one| one.component.clone()).collect();
@@ -106,9 +158,13 @@ impl FakeAgents {
                 "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '{name}' }}]\ndepends_on = [{needs}]\n{start}"
             );
         }
-        let _ =
-            writeln!(toml, "[[role]]\nname = \"r\"\ncomponents = {names:?}\n[[environment]]\nname = \"E\"");
+        let _ = writeln!(toml, "[[role]]\nname = \"r\"\ncomponents = {names:?}");
+        let in_each = self.agents.len().div_ceil(environments);
         for (at, agent) in self.agents.iter().enumerate() {
+            if at % in_each == 0 {
+                let number = if environments == 1 { String::new() } else { (at / in_each).to_string() };
+                let _ = writeln!(toml, "[[environment]]\nname = \"E{number}\"");
+            }
             let name = host_name(at);
             let _ = writeln!(
                 toml,
@@ -133,6 +189,34 @@ impl FakeAgents {
             agent.report.borrow().components.iter().filter(|one| one.state() == state).count()
         };
         self.agents.iter().map(count).sum()
+    }
+}
+
+/// Serves an agent. It listens again at the same address when it returns from the dead.
+async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    service: FakeAgentService,
+    mut behaviour: watch::Receiver<AgentBehaviour>,
+) {
+    let mut listener = Some(listener);
+    loop {
+        let incoming = listener.take().unwrap_or_else(|| {
+            let socket = TcpSocket::new_v4().expect("there are sockets");
+            socket.set_reuseaddr(true).expect("a socket can be shared with ended connections");
+            socket.bind(address).expect("the agent's port is still free");
+            socket.listen(128).expect("the agent can listen again")
+        });
+        let mut life = behaviour.clone();
+        let death = async move {
+            let _ = life.wait_for(|now| *now == AgentBehaviour::Dead).await;
+        };
+        let server = Server::builder().add_service(service.clone());
+        let served = server.serve_with_incoming_shutdown(TcpIncoming::from(incoming), death).await;
+        let returned = behaviour.wait_for(|now| *now != AgentBehaviour::Dead).await;
+        if served.is_err() || returned.is_err() {
+            return;
+        }
     }
 }
 

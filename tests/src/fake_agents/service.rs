@@ -1,7 +1,6 @@
 //! gRPC service of a simulated agent; only the calls that the tests need.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,48 +8,63 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rta_shared::proto::v1;
-use rta_shared::proto::v1::watch_report_response::Event;
 use tokio::sync::watch;
-use tokio_stream::wrappers::{IntervalStream, WatchStream};
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::{HostClock, set_component_state};
+use super::streams::watch_report;
+use super::{AgentBehaviour, HostClock, set_component_state};
 
-/// Heartbeat interval of real agents.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// Simulated agent with its report, which starts and stops change at once.
+/// Simulated agent with its report, which starts and stops change.
 #[derive(Clone, Debug)]
 pub(super) struct FakeAgentService {
-    report: watch::Sender<v1::Report>,
-    actions: Arc<AtomicUsize>,
-    clock: HostClock,
+    pub(super) report: watch::Sender<v1::Report>,
+    pub(super) behaviour: watch::Receiver<AgentBehaviour>,
+    /// Number of actions requested from all agents.
+    pub(super) actions: Arc<AtomicUsize>,
+    pub(super) action_time: watch::Receiver<Duration>,
+    pub(super) clock: HostClock,
 }
 
 impl FakeAgentService {
-    pub(super) fn new(
-        report: watch::Sender<v1::Report>,
-        actions: Arc<AtomicUsize>,
-        clock: HostClock,
-    ) -> Self {
-        Self { report, actions, clock }
-    }
-
-    /// Sets the named component's state, and returns the result that a real agent would send.
-    fn act(&self, component: &str, state: v1::State, outcome: v1::ActionOutcome) -> v1::ActionResult {
+    /// Takes the time of an action, sets the named component's state, and returns the result that a real agent
+    /// would send.
+    async fn act(self, component: String, state: v1::State, outcome: v1::ActionOutcome) -> v1::ActionResult {
+        let time = *self.action_time.borrow();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
         self.actions.fetch_add(1, Ordering::SeqCst);
         let at = self.report.borrow().components.iter().position(|one| one.component == component);
         set_component_state(&self.report, at.expect("the host carries the component"), state);
         v1::ActionResult {
             outcome: outcome.into(),
-            took: Some(Duration::default().try_into().expect("it is short")),
+            took: Some(time.try_into().expect("it is short")),
             ..Default::default()
         }
+    }
+
+    /// Waits as long as its behaviour lets a request wait.
+    ///
+    /// # Errors
+    /// Returns UNAVAILABLE if the agent is dead.
+    async fn delay_answer(&self) -> Result<(), Status> {
+        let behaviour = *self.behaviour.borrow();
+        match behaviour {
+            AgentBehaviour::Hung => {
+                let mut behaviour = self.behaviour.clone();
+                // The sender lives as long as the agents.
+                let _ = behaviour.wait_for(|now| *now != AgentBehaviour::Hung).await;
+            }
+            AgentBehaviour::Slow(delay) => tokio::time::sleep(delay).await,
+            AgentBehaviour::Dead => return Err(Status::unavailable("the agent is dead")),
+            AgentBehaviour::Healthy | AgentBehaviour::Flapping | AgentBehaviour::Garbage => {}
+        }
+        Ok(())
     }
 }
 
@@ -59,56 +73,60 @@ impl NamedService for FakeAgentService {
 }
 
 type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type StreamResponse<T> = Ready<Result<Response<EventStream<T>>, Status>>;
-
-fn only<T: Send + 'static>(message: T) -> StreamResponse<T> {
-    ready(Ok(Response::new(Box::pin(tokio_stream::once(Ok(message))))))
-}
+type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
 
 impl ServerStreamingService<v1::WatchReportRequest> for FakeAgentService {
     type Response = v1::WatchReportResponse;
     type ResponseStream = EventStream<Self::Response>;
-    type Future = StreamResponse<Self::Response>;
+    type Future = BoxedFuture<Self::ResponseStream>;
 
     fn call(&mut self, _: Request<v1::WatchReportRequest>) -> Self::Future {
-        let reports = WatchStream::new(self.report.subscribe()).map(Event::Report);
-        let clock = self.clock;
-        let beats = IntervalStream::new(tokio::time::interval(HEARTBEAT)).map(move |_| {
-            let now = Some(clock.now().into());
-            let (scanned_at, seen_at, sent_at) = (now, now, now);
-            Event::Heartbeat(v1::Heartbeat { scanned_at, seen_at, sent_at, ..v1::Heartbeat::default() })
-        });
-        let events = reports.merge(beats).map(|event| Ok(v1::WatchReportResponse { event: Some(event) }));
-        ready(Ok(Response::new(Box::pin(events))))
+        let agent = self.clone();
+        Box::pin(async move {
+            agent.delay_answer().await?;
+            let events: EventStream<_> =
+                Box::pin(watch_report(agent.report.subscribe(), agent.behaviour.clone(), agent.clock));
+            Ok(Response::new(events))
+        })
     }
 }
 
 impl UnaryService<v1::GetReportRequest> for FakeAgentService {
     type Response = v1::GetReportResponse;
-    type Future = Ready<Result<Response<Self::Response>, Status>>;
+    type Future = BoxedFuture<Self::Response>;
 
     fn call(&mut self, _: Request<v1::GetReportRequest>) -> Self::Future {
-        let report = Some(self.report.borrow().clone());
-        ready(Ok(Response::new(v1::GetReportResponse { report })))
+        let agent = self.clone();
+        Box::pin(async move {
+            agent.delay_answer().await?;
+            let report = Some(agent.report.borrow().clone());
+            Ok(Response::new(v1::GetReportResponse { report }))
+        })
     }
 }
 
 impl ServerStreamingService<v1::AgentServiceActRequest> for FakeAgentService {
     type Response = v1::AgentServiceActResponse;
     type ResponseStream = EventStream<Self::Response>;
-    type Future = StreamResponse<Self::Response>;
+    type Future = BoxedFuture<Self::ResponseStream>;
 
     fn call(&mut self, request: Request<v1::AgentServiceActRequest>) -> Self::Future {
+        let agent = self.clone();
         let request = request.into_inner();
-        let (state, outcome) = match request.kind() {
-            v1::ActionKind::Start => (v1::State::Running, v1::ActionOutcome::Started),
-            v1::ActionKind::Stop => (v1::State::Stopped, v1::ActionOutcome::Stopped),
-            v1::ActionKind::Restart => (v1::State::Running, v1::ActionOutcome::Restarted),
-            v1::ActionKind::Unspecified => return ready(Err(Status::invalid_argument("unknown kind"))),
-        };
-        let result = self.act(&request.component, state, outcome);
-        only(v1::AgentServiceActResponse {
-            event: Some(v1::agent_service_act_response::Event::Result(result)),
+        Box::pin(async move {
+            agent.delay_answer().await?;
+            let (state, outcome) = match request.kind() {
+                v1::ActionKind::Start => (v1::State::Running, v1::ActionOutcome::Started),
+                v1::ActionKind::Stop => (v1::State::Stopped, v1::ActionOutcome::Stopped),
+                v1::ActionKind::Restart => (v1::State::Running, v1::ActionOutcome::Restarted),
+                v1::ActionKind::Unspecified => return Err(Status::invalid_argument("unknown kind")),
+            };
+            let result = agent.act(request.component, state, outcome).await;
+            let message = v1::AgentServiceActResponse {
+                event: Some(v1::agent_service_act_response::Event::Result(result)),
+            };
+            let events: EventStream<_> = Box::pin(tokio_stream::once(Ok(message)));
+            Ok(Response::new(events))
         })
     }
 }
