@@ -61,7 +61,7 @@ impl ReportStreamState {
             changed = self.report.changed() => changed.ok().map(|()| self.report_event(behaviour)),
             _ = self.beats.tick() => {
                 self.count += 1;
-                Some(if self.count % USAGE_BEATS == 0 { self.usage_event() } else { self.heartbeat() })
+                Some(if self.count.is_multiple_of(USAGE_BEATS) { self.usage_event() } else { self.heartbeat() })
             }
             _ = died.wait_for(|now| *now == AgentBehaviour::Dead) => None,
         }

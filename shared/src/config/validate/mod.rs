@@ -69,7 +69,7 @@ pub(super) fn validate(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform
     variables::check_variables(&platform, &carriers, problems);
     variables::check_overrides(&platform, raw, problems);
     paths::check_paths(&platform, &carriers, problems);
-    notes::check_notes(&platform, problems);
+    notes::check_notes(&platform, &carriers, problems);
     probes::check_probes(&platform, raw, &carriers, problems);
     requirements::check_requirements(&platform, raw, problems);
     platform

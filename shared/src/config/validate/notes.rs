@@ -3,10 +3,11 @@
 use super::super::platform::Platform;
 use super::super::source::Problems;
 use super::super::variables::{BUILT_IN_VARIABLES, Variables};
+use super::carriers::Carriers;
 use crate::name::Name;
 
 /// Reports, for every host that carries a component, each of its links that is no URL there.
-pub(super) fn check_notes(platform: &Platform, problems: &mut Problems<'_>) {
+pub(super) fn check_notes(platform: &Platform, carriers: &Carriers<'_>, problems: &mut Problems<'_>) {
     for component in &platform.components {
         let templates = component.notes.templates();
         let Some(place) = templates.first().map(|template| template.place) else { continue };
@@ -16,11 +17,11 @@ pub(super) fn check_notes(platform: &Platform, problems: &mut Problems<'_>) {
                 problems.report(place, format!("component \"{}\": links: {reason}", component.name));
             }
         };
-        let mut carriers = platform.hosts().filter(|host| host.carries(&component.name)).peekable();
-        if carriers.peek().is_none() && variables.is_empty() {
+        let hosts = carriers.hosts_of(component);
+        if hosts.is_empty() && variables.is_empty() {
             check(&Variables::new(&Name::from(""), &[], &Default::default()));
         }
-        for host in carriers {
+        for host in hosts {
             let is_known =
                 |name: &&str| BUILT_IN_VARIABLES.contains(name) || host.variables.contains_key(*name);
             // A variable without a value is reported elsewhere.
