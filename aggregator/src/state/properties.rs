@@ -165,7 +165,6 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
             wanted: true,
             why: String::new(),
             restarts,
-            restarts_total: 0,
             next_at: Some(at),
             given_up: restarts > 1,
             flapping: restarts == 1,

@@ -232,12 +232,12 @@ fn plan(runtime: &Runtime, aggregator: &TestAggregator, agents: &FakeAgents, ste
     let began = Instant::now();
     runtime.block_on(async {
         let mut client = aggregator.client().await.max_decoding_message_size(1 << 30);
-        let wish = ActionRequest { all: true, ..ActionRequest::default() };
-        let conduct = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
+        let selection = ActionRequest { all: true, ..ActionRequest::default() };
+        let options = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
         let request = v1::AggregatorServiceActRequest {
             kind: v1::ActionKind::Stop.into(),
-            wish: Some((&wish).into()),
-            conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
+            selection: Some((&selection).into()),
+            options: Some(v1::PlanOptions::new(&options, "ann")),
         };
         let mut events = client.act(request).await.expect("the plan begins").into_inner();
         while let Some(message) = events.message().await.expect("the plan goes on") {

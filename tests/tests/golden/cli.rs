@@ -316,7 +316,7 @@ fn add_failed_connections(note: &mut impl FnMut(&str, &str, i32)) {
 }
 
 fn add_usage_errors(note: &mut impl FnMut(&str, &str, i32)) {
-    let local: [&[&str]; 16] = [
+    let local: [&[&str]; 17] = [
         &[],
         &["shell"],
         &["completions"],

@@ -61,7 +61,8 @@ fn is_equal(value: &Value, expected: &str) -> bool {
             number.to_string() == expected
                 || expected.parse::<f64>().is_ok_and(|expected| number.as_f64() == Some(expected))
         }
-        Value::Bool(_) | Value::Null => value.to_string() == expected,
+        Value::Bool(value) => expected.parse() == Ok(*value),
+        Value::Null => expected == "null",
         Value::Array(_) | Value::Object(_) => {
             serde_json::from_str::<Value>(expected).is_ok_and(|expected| expected == *value)
         }

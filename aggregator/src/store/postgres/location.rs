@@ -74,7 +74,7 @@ impl Environment {
 /// Address of a PostgreSQL database, complete with its password. Shown without it.
 #[derive(Clone)]
 pub struct PostgresLocation {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     pub(super) tls: TlsMode,
     /// File with the certificates of the CAs.
     pub(super) root_certificate: Option<PathBuf>,
@@ -138,7 +138,7 @@ impl PostgresLocation {
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
-        let mut location = Self { config, tls, root_certificate, shown };
+        let mut location = Self { config: Box::new(config), tls, root_certificate, shown };
         location.complete_password(environment)?;
         Ok(location)
     }
