@@ -1,6 +1,5 @@
 //! The aggregator's store in PostgreSQL, on the real binaries and a real server.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use rta_tests::{PostgresServer, ServerProcess, TestCluster, TestConfig, run_binary, wait_for};
 use rustix::process::Signal;
