@@ -662,14 +662,16 @@ mod tests {
                     "seen_at": "1970-01-01T00:00:00Z", "scan_micros": 900, "processes_seen": 300,
                     "config_digest": "abc", "config_error": null, "config_differs": false,
                     "certificate_ends": null,
-                    "boot_id": "b"
+                    "boot_id": "b",
+                    "clock_ahead_millis": -12
                 },
                 "usage": {
                     "measured_at": "1970-01-01T00:00:00Z", "cpus": 2, "load": [0.5, 0.25, 0.0],
                     "memory_total_bytes": 2048, "memory_available_bytes": 1024, "booted_at": null,
                     "processes": [{
                         "pid": 4242, "cpu_percent": 12.5, "resident_bytes": 512, "threads": 30, "open_files": 7
-                    }]
+                    }],
+                    "cpu_times": []
                 },
                 "maintenance": {
                     "environment": "DEV", "host": "c9t21193", "component": null,

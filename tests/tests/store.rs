@@ -1,6 +1,5 @@
 //! The aggregator's store in PostgreSQL, on the real binaries and a real server.
 
-
 use rta_tests::{PostgresServer, ServerProcess, TestCluster, TestConfig, run_binary, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;

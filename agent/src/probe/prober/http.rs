@@ -257,8 +257,8 @@ mod tests {
             Err("its certificate ends in 12 days, at least 13 days are right".to_owned())
         );
         let rows = [
-            (format!("ca = '{ca}'"), "its certificate is not right: "),
-            (format!("ca = '{ca}', server_name = 'other.example'"), "its certificate is not right: "),
+            (format!("ca = '{ca}'"), "its certificate is invalid: "),
+            (format!("ca = '{ca}', server_name = 'other.example'"), "its certificate is invalid: "),
             (
                 "ca = '/no/such/ca.pem', server_name = 'kafka.example'".to_owned(),
                 "the certificate /no/such/ca.pem: ",

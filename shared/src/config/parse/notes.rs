@@ -3,7 +3,7 @@
 use super::super::fields::TableReader;
 use super::super::model::{ComponentNotes, Labels, NamedLink};
 use super::super::source::Problems;
-use super::probe::template;
+use super::texts::template;
 use crate::sanitize::printable;
 use crate::template::Templated;
 

@@ -6,8 +6,8 @@ use super::super::fields::TableReader;
 use super::super::model::{AnswerTest, CommandProbe, Pattern, ProbeMethod, ProbeRule, TcpProbe};
 use super::super::source::Problems;
 use super::probe_http::parse_http;
-use super::texts::{parse_regex, parse_template};
-use crate::template::{Located, Template, Templated};
+use super::texts::{parse_template, pattern, template};
+use crate::template::{Located, Templated};
 
 /// Default values of the durations.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -99,24 +99,4 @@ fn parse_command(
         words.into_iter().filter_map(|word| parse_template(word, &owner, "command", problems)).collect();
     let output = AnswerTest { with: pattern(fields, "output", problems), without };
     (!command.is_empty()).then_some(CommandProbe { command, output })
-}
-
-/// Reads a text with variables.
-pub(super) fn template(
-    fields: &mut TableReader<'_, '_>,
-    key: &'static str,
-    problems: &mut Problems<'_>,
-) -> Option<Located<Template>> {
-    let text = fields.text(key, problems)?;
-    parse_template(text, &fields.owner, key, problems)
-}
-
-/// Reads a regex that is searched for.
-pub(super) fn pattern(
-    fields: &mut TableReader<'_, '_>,
-    key: &'static str,
-    problems: &mut Problems<'_>,
-) -> Option<Pattern<Templated>> {
-    let text = fields.text(key, problems)?;
-    parse_regex(text, &fields.owner, key, problems).map(Pattern)
 }

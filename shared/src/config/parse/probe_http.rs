@@ -5,8 +5,7 @@ use std::ops::RangeInclusive;
 use super::super::fields::{TableReader, TomlValue};
 use super::super::model::{AnswerTest, Comparison, HttpProbe, JsonTest, Pattern, StatusSet, TlsCheck};
 use super::super::source::Problems;
-use super::probe::{pattern, template};
-use super::texts::parse_template;
+use super::texts::{parse_template, pattern, template};
 use crate::sanitize::printable;
 use crate::template::{Located, Templated};
 

@@ -1,7 +1,9 @@
 //! Reads texts that may contain variables.
 
+use super::super::fields::TableReader;
+use super::super::model::Pattern;
 use super::super::source::Problems;
-use crate::template::{Located, RegexTemplate, Template};
+use crate::template::{Located, RegexTemplate, Template, Templated};
 
 pub(super) fn parse_template(
     text: Located<String>,
@@ -36,4 +38,24 @@ pub(super) fn parse_regex(
             None
         }
     }
+}
+
+/// Reads a text with variables.
+pub(super) fn template(
+    fields: &mut TableReader<'_, '_>,
+    key: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<Located<Template>> {
+    let text = fields.text(key, problems)?;
+    parse_template(text, &fields.owner, key, problems)
+}
+
+/// Reads a regex that is searched for.
+pub(super) fn pattern(
+    fields: &mut TableReader<'_, '_>,
+    key: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<Pattern<Templated>> {
+    let text = fields.text(key, problems)?;
+    parse_regex(text, &fields.owner, key, problems).map(Pattern)
 }
