@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::Operations;
 
 /// Time without an answer after which a refresh no longer waits for the other agents. A scan takes a small part of
-/// it, and of very many hosts the answers follow each other closely.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// it, even on a busy machine; an agent that is silent for longer soon counts as unreachable.
+const SILENCE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Result of a refresh.
 #[derive(Clone, Debug)]
@@ -51,14 +51,14 @@ impl Operations {
         }
         let mut missing: BTreeSet<usize> = (0..inventory.agents.len()).collect();
         let last = Instant::now() + SCAN_TIMEOUT;
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + SILENCE_LIMIT;
         while !awaited.is_empty() {
             let answer = tokio::time::timeout_at(deadline.min(last), answers.recv()).await;
             let Ok(Some((at, is_scanned))) = answer else { break };
             awaited.remove(&at);
             if is_scanned {
                 missing.remove(&at);
-                deadline = Instant::now() + PATIENCE;
+                deadline = Instant::now() + SILENCE_LIMIT;
             }
         }
         let hosts = inventory.platform.hosts().enumerate().filter(|(at, _)| missing.contains(at));

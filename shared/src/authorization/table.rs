@@ -84,10 +84,12 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::View),
 ];
 
-/// Routes of the page's server: those of [`PAGE_ROUTES`], and one for each action.
+/// Routes of the page's server: those of [`PAGE_ROUTES`], and two for each action.
 pub static HTTP_ROUTES: LazyLock<Vec<RouteRule>> = LazyLock::new(|| {
-    let action = |kind| RouteRule { method: "POST", path: Cow::Owned(format!("/{kind}")), right: Right::Act };
-    PAGE_ROUTES.iter().cloned().chain(ActionKind::ALL.map(action)).collect()
+    let action = |path: String| RouteRule { method: "POST", path: Cow::Owned(path), right: Right::Act };
+    let actions =
+        ActionKind::ALL.into_iter().flat_map(|kind| [format!("/{kind}"), format!("/api/v1/{kind}")]);
+    PAGE_ROUTES.iter().cloned().chain(actions.map(action)).collect()
 });
 
 /// Routes of the page's server that are no actions.
@@ -120,9 +122,6 @@ const PAGE_ROUTES: &[RouteRule] = &[
     get("/api/v1/plans/{id}", Right::View),
     get("/api/v1/plans/{id}/stream", Right::View),
     post("/api/v1/plans/{id}/cancel", Right::Act),
-    post("/api/v1/start", Right::Act),
-    post("/api/v1/stop", Right::Act),
-    post("/api/v1/restart", Right::Act),
     get("/api/v1/maintenance", Right::View),
     post("/api/v1/maintenance", Right::Act),
     get("/api/v1/openapi.json", Right::Open),

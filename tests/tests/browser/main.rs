@@ -219,12 +219,12 @@ async fn an_aggregator_that_is_gone_is_told_in_large_letters_until_it_is_back() 
     browser.reads("live").await;
     cluster.aggregator.process.signal(Signal::KILL);
     cluster.aggregator.process.wait();
-    browser.reads("The connection to rta is lost").await;
+    browser.reads("Connection lost. Showing the state of ").await;
     assert_eq!(browser.run("return document.documentElement.className").await, "is-old");
     cluster.config.kill_component("app");
     cluster.aggregator.start_again_at_same_addresses();
     let text = browser.reads("1 down, 1 degraded").await;
-    assert!(!text.contains("is lost"), "{text}");
+    assert!(!text.contains("Connection lost"), "{text}");
     browser.close().await;
 }
 

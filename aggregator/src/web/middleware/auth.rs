@@ -25,6 +25,8 @@ use crate::web::theme::Theme;
 
 /// Header with the session's token, for requests without a form.
 const CSRF_HEADER: &str = "x-csrf-token";
+/// Beginning of the paths of the API.
+const API_PATH: &str = "/api/";
 /// Sentence about a request without the session's token.
 const FOREIGN_FORM: &str =
     "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n";
@@ -41,7 +43,7 @@ pub(crate) async fn authenticate(
     let path = request.uri().path().to_owned();
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
     let theme = Theme::from_headers(request.headers());
-    let for_programs = ["/api/", "/live", "/metrics"].iter().any(|prefix| path.starts_with(prefix));
+    let for_programs = [API_PATH, "/live", "/metrics"].iter().any(|prefix| path.starts_with(prefix));
     let client = request.extensions().get().copied().unwrap_or(ClientOrigin::UNKNOWN);
     let address = if client == ClientOrigin::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut context = RequestContext { theme, address, ..RequestContext::anonymous(&here) };
@@ -144,8 +146,9 @@ fn forbidden(access: &AccessControl, context: &RequestContext) -> Response {
 /// A request of the API has no form, and carries the token in the header [`CSRF_HEADER`].
 async fn check_form_token(request: Request, token: &str) -> Result<Request, Box<Response>> {
     let refused = |status: StatusCode, text: &'static str| Box::new((status, text).into_response());
+    let is_api = request.uri().path().starts_with(API_PATH);
     let mut headers = request.headers().get_all(CSRF_HEADER).iter();
-    if let Some(given) = headers.next() {
+    if let Some(given) = headers.next().filter(|_| is_api) {
         let is_right = given.to_str().is_ok_and(|given| matches_masked(given, token));
         return match is_right && headers.next().is_none() {
             true => Ok(request),
