@@ -17,6 +17,7 @@
 //! | [`attributes`] | attributes of a process besides its command line, and tests on them |
 //! | [`criterion`] | tests on one process |
 //! | [`matcher`] | the criteria of many parts against one process |
+//! | [`chat_template`] | templates of chat messages |
 //! | [`config`] | the platform's configuration: parsing, validation, loading |
 //! | [`redact`], [`inspection`] | redaction of secrets; command lines for people |
 //! | [`explain`] | why a process is or is not matched |
@@ -55,6 +56,7 @@ pub mod address;
 pub mod attributes;
 pub mod authorization;
 pub mod autostart;
+pub mod chat_template;
 pub mod config;
 pub mod connection;
 pub mod criterion;

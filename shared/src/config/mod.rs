@@ -10,6 +10,7 @@ mod fields;
 mod host;
 mod load;
 mod model;
+pub mod notify;
 mod parse;
 mod platform;
 mod providers;
