@@ -15,6 +15,7 @@
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `inventory` | the platform with its agents |
 //! | `metrics` | metrics for Prometheus |
+//! | `notify` | notifications by root cause: rules, queues, channels |
 //! | [`open_files`] | the limit of open files and connections |
 //! | [`operation_error`] | reasons why an operation was not done |
 //! | `plans` | planning and execution of actions |
@@ -39,6 +40,7 @@ mod graph;
 mod grpc;
 mod inventory;
 mod metrics;
+mod notify;
 pub mod open_files;
 pub mod operation_error;
 mod plans;
@@ -55,7 +57,8 @@ pub mod web;
 pub use api::history::parse_length;
 pub use config_manager::ConfigSource;
 pub use events::EventBus;
-pub use server::{WebListeners, WebOptions, serve};
+pub use notify::NotifyOptions;
+pub use server::{ServerOptions, WebListeners, WebOptions, serve};
 pub use state::single_host::evaluate_host;
 pub use store::{
     CopiedTable, EventStore, EventStoreHandle, PostgresLocation, StoreLocation, StoreOptions, UnfinishedPlan,

@@ -10,9 +10,10 @@ use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::auth::AccessControl;
 use rta_aggregator::{
-    ConfigSource, EventStore, IpNetwork, StoreLocation, StoreOptions, TlsConfigs, WebListeners, WebOptions,
-    hide_password, open_files,
+    ConfigSource, EventStore, IpNetwork, NotifyOptions, ServerOptions, StoreLocation, StoreOptions,
+    TlsConfigs, WebListeners, WebOptions, hide_password, open_files,
 };
+use rta_shared::config::notify::load_notify_file;
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
@@ -86,6 +87,10 @@ struct Arguments {
     /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
+    /// File of notifications: who is told of what, and how; see docs/notifications.md. A changed file is loaded
+    /// automatically
+    #[arg(long, value_name = "FILE")]
+    notify: Option<PathBuf>,
     /// Serve a page without buttons. If another aggregator uses the store, keep events in memory
     /// instead of refusing to start
     #[arg(long)]
@@ -174,6 +179,7 @@ struct ServerSetup {
     store: StoreLocation,
     tls_configs: TlsConfigs,
     access: AccessControl,
+    notify: Option<NotifyOptions>,
 }
 
 fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
@@ -206,12 +212,19 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
         // Every client, which may be any user of this host, would act without a name.
         None => AccessControl::without_users(arguments.read_only || !arguments.insecure),
     };
+    let notify = match &arguments.notify {
+        Some(path) => {
+            let config = load_notify_file(path).map_err(|error| error.to_string())?;
+            Some(NotifyOptions { path: path.clone(), config })
+        }
+        None => None,
+    };
     let store = match (&arguments.store, &arguments.data) {
         (Some(store), _) => StoreLocation::parse(store).map_err(|why| format!("--store: {why}"))?,
         (None, Some(data)) => StoreLocation::Folder(data.clone()),
         (None, None) => StoreLocation::Memory,
     };
-    Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access })
+    Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access, notify })
 }
 
 fn load_tls_configs(arguments: &Arguments) -> Result<TlsConfigs, String> {
@@ -235,7 +248,7 @@ async fn run(
     prepared: ServerSetup,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerSetup { platform, store, tls_configs, access } = prepared;
+    let ServerSetup { platform, store, tls_configs, access, notify } = prepared;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
@@ -282,7 +295,8 @@ async fn run(
         ConfigSource::Folder { platform, folder: arguments.config.clone(), reload_signal: asked };
     let page =
         WebOptions { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
+    let options = ServerOptions { page, notify };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
     let web = WebListeners { page: web, metrics };
-    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, page, shutdown).await
+    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, shutdown).await
 }

@@ -23,6 +23,7 @@ use crate::config_manager::ConfigSource;
 use crate::events::EventBus;
 use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
+use crate::notify::NotifyOptions;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
 use crate::web::{HostPolicy, IpNetwork, metrics_router, router};
@@ -60,9 +61,18 @@ impl From<TcpListener> for WebListeners {
     }
 }
 
+/// Configuration of the servers beside the platform's.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Access to the page.
+    pub page: WebOptions,
+    /// Notifications; `None`: nobody is notified.
+    pub notify: Option<NotifyOptions>,
+}
+
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
 /// until `shutdown`. Events are stored in `record`. `tls_configs` configures TLS of the servers and the agent
-/// client, and `page` the access to the page.
+/// client, and `options` the access to the page and the notifications.
 ///
 /// # Errors
 /// Returns an error if a server fails.
@@ -72,9 +82,10 @@ pub async fn serve(
     web: WebListeners,
     grpc: Listeners,
     tls_configs: TlsConfigs,
-    page: WebOptions,
+    options: ServerOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let ServerOptions { page, notify } = options;
     let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
         let address = listener.local_addr().context("a web listener has no address")?;
         Ok(HostPolicy::for_listener(address, &page.names))
@@ -94,6 +105,7 @@ pub async fn serve(
         tls_configs.agents.as_ref(),
         &tasks,
         &impairments,
+        notify,
         &shutdown,
     )?;
     let agent_tasks = tasks.spawn_to_end("the owner of the platform's state", agent_tasks);

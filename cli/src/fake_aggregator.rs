@@ -46,6 +46,8 @@ pub(crate) struct AggregatorScript {
     /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is left.
     pub(crate) event_streams: VecDeque<Vec<v1::watch_events_response::Item>>,
     pub(crate) event_watches: Vec<v1::WatchEventsRequest>,
+    pub(crate) notify_status: v1::GetNotifyStatusResponse,
+    pub(crate) dry_run: v1::DryRunNotificationsResponse,
     pub(crate) overview: Option<Overview>,
     /// Answer to WatchOverview, which then ends with an error of the aggregator.
     pub(crate) overviews: Vec<Overview>,
@@ -232,6 +234,30 @@ impl AggregatorService for FakeAggregator {
         _: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn test_notification(
+        &self,
+        request: Request<v1::TestNotificationRequest>,
+    ) -> Result<Response<v1::TestNotificationResponse>, Status> {
+        match request.into_inner().channel.as_str() {
+            "ops" => Ok(Response::new(v1::TestNotificationResponse {})),
+            channel => Err(Status::not_found(format!("there is no channel \"{channel}\""))),
+        }
+    }
+
+    async fn get_notify_status(
+        &self,
+        _: Request<v1::GetNotifyStatusRequest>,
+    ) -> Result<Response<v1::GetNotifyStatusResponse>, Status> {
+        Ok(Response::new(self.script().notify_status.clone()))
+    }
+
+    async fn dry_run_notifications(
+        &self,
+        _: Request<v1::DryRunNotificationsRequest>,
+    ) -> Result<Response<v1::DryRunNotificationsResponse>, Status> {
+        Ok(Response::new(self.script().dry_run.clone()))
     }
 
     async fn explain(

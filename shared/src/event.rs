@@ -28,6 +28,8 @@ pub enum EventKind {
     SignIn,
     /// An agent restarted a component automatically, or gave up.
     Autostart,
+    /// Somebody was notified of a root cause, or could not be.
+    Notification,
     /// The aggregator started or ended, or cannot record events.
     Aggregator,
 }
@@ -41,6 +43,7 @@ words!(EventKind {
     Config => "config",
     SignIn => "sign-in",
     Autostart => "autostart",
+    Notification => "notification",
     Aggregator => "aggregator",
 });
 

@@ -29,6 +29,8 @@ pub enum ImpairedPart {
     Users,
     /// The configuration: a newer one was refused, or an agent's differs from the aggregator's.
     Configuration,
+    /// The aggregator's notifications: somebody may not have been told of an outage.
+    Notifications,
     /// A clock that differs from the aggregator's.
     Clock,
     /// A certificate that has expired or will soon, or a renewed one that was refused.
@@ -47,6 +49,7 @@ words!(ImpairedPart {
     Control => "control",
     Users => "users",
     Configuration => "configuration",
+    Notifications => "notifications",
     Clock => "clock",
     Certificate => "certificate",
     Log => "log",

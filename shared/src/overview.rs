@@ -30,7 +30,7 @@ use crate::words::words;
 ///
 /// Ordered from good to bad, so that the worst of several is their maximum. `Unknown` ranks between
 /// `Degraded` and `Down`: a certain failure is more urgent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Runs, and so does everything that it needs.

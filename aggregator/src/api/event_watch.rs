@@ -148,6 +148,7 @@ mod tests {
             None,
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),
+            None,
             &shutdown,
         )
         .unwrap();

@@ -4,6 +4,7 @@ pub(crate) mod event_watch;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;
+mod notifications;
 pub mod refresh;
 mod timelines;
 
@@ -36,6 +37,7 @@ use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadReq
 use crate::events::EventBus;
 use crate::inventory::{ConfiguredInstance, Inventory};
 use crate::metrics::PlatformFigures;
+use crate::notify::{NotifyHandle, NotifyOptions};
 use crate::operation_error::OperationError;
 use crate::plans::confirmation;
 use crate::plans::executor::{StepFailure, run_plan};
@@ -68,6 +70,7 @@ pub struct Operations {
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) events: EventBus,
     pub(crate) store: EventStoreHandle,
+    pub(crate) notify: NotifyHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
     plan_registry: Arc<PlanRegistry>,
@@ -117,7 +120,7 @@ impl From<BeginPlanError> for OperationError {
 
 impl Operations {
     /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
-    /// executes plans until `shutdown`. Events go to `events`; the state actor has a heartbeat in `tasks`, and
+    /// executes plans until `shutdown`. `notify` configures the notifications. Events go to `events`; the state actor has a heartbeat in `tasks`, and
     /// shows
     /// `impairments`.
     ///
@@ -129,6 +132,7 @@ impl Operations {
         client_tls: Option<&ClientTls>,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
+        notify: Option<NotifyOptions>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
@@ -157,7 +161,10 @@ impl Operations {
         };
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
         let config_manager = config_manager.run(source, shutdown.clone());
+        let notify =
+            notify.map(|options| NotifyHandle::start(options, overview.clone(), &events, tasks, impairments));
         let operations = Self {
+            notify: notify.unwrap_or_default(),
             inventory,
             inbox,
             overview,
@@ -588,6 +595,7 @@ impl Operations {
         let (_, overview) = watch::channel(Arc::new(overview));
         let (_, inventory) = watch::channel(Arc::default());
         Self {
+            notify: NotifyHandle::default(),
             inventory,
             inbox,
             overview,

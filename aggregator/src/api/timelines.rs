@@ -131,6 +131,7 @@ mod tests {
             None,
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),
+            None,
             &shutdown,
         )
         .unwrap();

@@ -191,6 +191,30 @@ impl AggregatorService for AggregatorGrpc {
         Ok(Response::new(self.operations.reload_config().await?.into()))
     }
 
+    async fn test_notification(
+        &self,
+        request: Request<v1::TestNotificationRequest>,
+    ) -> Result<Response<v1::TestNotificationResponse>, Status> {
+        let by =
+            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        self.operations.test_notification(request.into_inner().channel, by).await?;
+        Ok(Response::new(v1::TestNotificationResponse {}))
+    }
+
+    async fn get_notify_status(
+        &self,
+        _: Request<v1::GetNotifyStatusRequest>,
+    ) -> Result<Response<v1::GetNotifyStatusResponse>, Status> {
+        Ok(Response::new(self.operations.notify_status().await?))
+    }
+
+    async fn dry_run_notifications(
+        &self,
+        request: Request<v1::DryRunNotificationsRequest>,
+    ) -> Result<Response<v1::DryRunNotificationsResponse>, Status> {
+        Ok(Response::new(self.operations.dry_run_notifications(request.into_inner()).await?))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::AggregatorServiceExplainRequest>,

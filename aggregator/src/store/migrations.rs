@@ -9,11 +9,12 @@ pub(crate) struct Migration {
 }
 
 /// Steps in their order; the first creates the schema.
-pub(crate) const MIGRATIONS: [Migration; 4] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     Migration { sqlite: SQLITE_1, postgres: "" },
     Migration { sqlite: SQLITE_2, postgres: "" },
     Migration { sqlite: SQLITE_3, postgres: "" },
     Migration { sqlite: SQLITE_4, postgres: POSTGRES_4 },
+    Migration { sqlite: SQLITE_5, postgres: POSTGRES_5 },
 ];
 
 /// Version of the schema that this program writes.
@@ -276,4 +277,20 @@ CREATE TABLE planned_stops (
     \"user\" TEXT NOT NULL, address TEXT NOT NULL,
     PRIMARY KEY (environment, host, component)
 );
+";
+
+/// State of the notifier, and its messages that are not delivered yet, in the order of their numbers.
+const SQLITE_5: &str = "
+CREATE TABLE notify_state (one INTEGER PRIMARY KEY CHECK (one = 1), state TEXT NOT NULL) STRICT; -- JSON
+CREATE TABLE notify_outbox (
+    number INTEGER PRIMARY KEY,
+    channel TEXT NOT NULL,
+    message TEXT NOT NULL -- JSON
+) STRICT;
+";
+
+/// The same as [`SQLITE_5`].
+const POSTGRES_5: &str = "
+CREATE TABLE notify_state (one INTEGER PRIMARY KEY CHECK (one = 1), state TEXT NOT NULL);
+CREATE TABLE notify_outbox (number BIGINT PRIMARY KEY, channel TEXT NOT NULL, message TEXT NOT NULL);
 ";

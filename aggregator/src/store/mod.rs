@@ -17,6 +17,7 @@
 //! | `query` | queries for events and timelines |
 //! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
+//! | `notifications` | the state of the notifier, and its undelivered messages |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `writer` | the thread |
@@ -27,6 +28,7 @@ mod event_counts;
 mod event_feed;
 mod location;
 mod migrations;
+mod notifications;
 mod pending_writes;
 mod postgres;
 mod query;
@@ -58,6 +60,7 @@ use tokio::sync::{oneshot, watch};
 pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
 pub use location::StoreLocation;
+pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
 use writer::{StoreCommand, StoreWriter};
@@ -148,6 +151,7 @@ impl EventStore {
             known_values: recovered.known_values,
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
+            notifications: recovered.notifications,
         }));
         store.reserve_plan_ids(recovered.last_plan);
         let end = ThreadEndGuard(store.0.error.clone());
@@ -219,6 +223,7 @@ struct HandleState {
     known_values: HashMap<HostOrInstance, String>,
     planned_stops: HashMap<InstanceId, PlannedStop>,
     health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    notifications: StoredNotifications,
 }
 
 impl EventStoreHandle {
@@ -256,10 +261,10 @@ impl EventStoreHandle {
 
     /// Records the beginning of a plan and its event, in one transaction. The answer arrives when they are on
     /// disk (in memory without a data folder).
-    pub(crate) fn record_plan_begin(&self, begun: &PlanStart, event: &Arc<Event>) -> PlanWritten {
+    pub(crate) fn record_plan_begin(&self, begun: &PlanStart, event: &Arc<Event>) -> DurableWrite {
         let (answer, written) = oneshot::channel();
         self.send_command(StoreCommand::BeginPlan(Box::new(begun.clone()), Arc::clone(event), answer));
-        PlanWritten(written)
+        DurableWrite(written)
     }
 
     /// Records a change of a step's state, and its event if it makes one.
@@ -306,6 +311,26 @@ impl EventStoreHandle {
     /// Returns the last health change of each instance that an earlier aggregator recorded.
     pub(crate) fn health_changes(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
         self.0.health_changes.clone()
+    }
+
+    /// Returns the state and the undelivered messages of the notifier of an earlier aggregator.
+    pub(crate) fn notifications(&self) -> StoredNotifications {
+        self.0.notifications.clone()
+    }
+
+    /// Records a change of the notifications, in one transaction, and returns when it is on disk.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if it is not on disk. It is recorded later if that becomes possible.
+    pub(crate) async fn record_notifications(&self, change: NotificationChange) -> Result<(), String> {
+        let (answer, written) = oneshot::channel();
+        self.send_command(StoreCommand::ChangeNotifications(Box::new(change), Some(answer)));
+        DurableWrite(written).wait().await
+    }
+
+    /// Records a change of the notifications soon. The last ones may be lost if the aggregator is killed.
+    pub(crate) fn update_notifications(&self, change: NotificationChange) {
+        self.send_command(StoreCommand::ChangeNotifications(Box::new(change), None));
     }
 
     /// Replaces the recorded maintenance by `all`.
@@ -426,12 +451,12 @@ impl EventStoreHandle {
     }
 }
 
-/// Pending answer to the beginning of a plan.
+/// Pending answer to a write that must survive a loss of power: the beginning of a plan, notifications.
 #[derive(Debug)]
-pub(crate) struct PlanWritten(oneshot::Receiver<Result<(), String>>);
+pub(crate) struct DurableWrite(oneshot::Receiver<Result<(), String>>);
 
-impl PlanWritten {
-    /// Waits until the beginning of the plan is on disk.
+impl DurableWrite {
+    /// Waits until it is on disk.
     ///
     /// # Errors
     /// Returns an error, as a sentence, if it is not. It is recorded later if that becomes possible.
@@ -508,6 +533,7 @@ impl Default for EventStoreHandle {
             known_values: HashMap::new(),
             planned_stops: HashMap::new(),
             health_changes: HashMap::new(),
+            notifications: StoredNotifications::default(),
         }))
     }
 }

@@ -10,6 +10,7 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 
+use super::notifications::PendingNotifications;
 use super::{HostOrInstance, UnfinishedPlan, known_value_of};
 use crate::store::rows::{RecoveredState, RowCache, StoredNumber, events, plans, state, write_number};
 use crate::store::samples::PendingSamples;
@@ -36,6 +37,7 @@ pub(crate) struct PendingWrites {
     last_plan: DirtyValue<u64>,
     last_event: DirtyValue<u64>,
     pub(crate) samples: PendingSamples,
+    pub(crate) notifications: PendingNotifications,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,7 @@ impl PendingWrites {
             maintenance: DirtyValue { value: recovered.maintenance.clone(), is_dirty: false },
             known: recovered.known_values.clone(),
             planned_stops: recovered.planned_stops.clone(),
+            notifications: (&recovered.notifications).into(),
             ..self
         }
     }
@@ -89,6 +92,7 @@ impl PendingWrites {
         self.last_plan.is_dirty = true;
         self.last_event.is_dirty = true;
         self.samples.repeat_states(now);
+        self.notifications.mark_all_dirty();
     }
 
     pub(crate) fn add_event(&mut self, event: Arc<Event>) {
@@ -162,6 +166,7 @@ impl PendingWrites {
             && self.changed_places.is_empty()
             && self.changed_stops.is_empty()
             && self.samples.is_empty()
+            && self.notifications.is_empty()
             && !self.maintenance.is_dirty
             && !self.last_plan.is_dirty
             && !self.last_event.is_dirty
@@ -214,6 +219,7 @@ impl PendingWrites {
             write_number(session, StoredNumber::Event, to_number(self.last_event.value))?;
         }
         self.samples.write_all(session, cache)?;
+        self.notifications.write_all(session)?;
         Ok(last_event)
     }
 
@@ -231,6 +237,7 @@ impl PendingWrites {
         self.last_plan.is_dirty = false;
         self.last_event.is_dirty = false;
         self.samples.clear_written();
+        self.notifications.clear_written();
     }
 
     /// Drops the oldest events above [`MAX_PENDING_EVENTS`] after a failed write.

@@ -356,6 +356,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         known_values: HashMap::new(),
         planned_stops: HashMap::new(),
         health_changes: HashMap::new(),
+        notifications: StoredNotifications::default(),
     }));
     let event = |text: &str| aggregator_event(Timestamp::now(), text.to_owned());
     for _ in 0..QUEUE_CAPACITY {

@@ -20,8 +20,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::action::{ActionArgs, ActionCommand};
 pub(crate) use self::check::CheckArgs;
+#[cfg(test)]
+pub(crate) use self::operate::SinceTime;
 pub(crate) use self::operate::{
-    EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenanceTarget,
+    EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenanceTarget, NotifyCommand,
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
 pub(crate) use self::remote::{PlaceArgs, RemoteCommand, TargetArgs};

@@ -111,6 +111,24 @@ pub(crate) struct EventsArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Show the channels, what waits for delivery, and what does not work; exits with 3 if something does not
+    Status,
+    /// Send a test message to a channel, and wait until it is delivered
+    Test {
+        /// Name of the channel
+        #[arg(value_name = "CHANNEL")]
+        channel: String,
+    },
+    /// Show who would have been notified of what in the recorded past, by the present rules; nothing is sent
+    DryRun {
+        /// Only events since a duration ago, such as 7d, or since a time (UTC), such as 2026-11-25T09:30
+        #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_since)]
+        since: SinceTime,
+    },
+}
+
 /// Moment in the past, relative or absolute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SinceTime {
@@ -142,8 +160,12 @@ fn parse_since(text: &str) -> Result<SinceTime, String> {
         let moment = TimeZone::UTC.to_timestamp(civil).map_err(|error| error.to_string())?;
         return Ok(SinceTime::At(moment));
     }
+    let days = text.trim().strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
+    if let Some(days) = days.filter(|days| *days > 0) {
+        return Ok(SinceTime::Ago(SignedDuration::from_hours(i64::from(days) * 24)));
+    }
     parse_duration(text).map(SinceTime::Ago).map_err(|_| {
-        "write how long ago, for example 2h, or a time in UTC, for example 2026-11-25T09:30".to_owned()
+        "write how long ago, for example 2h or 7d, or a time in UTC, for example 2026-11-25T09:30".to_owned()
     })
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use rta_shared::selector::Selector;
 
-use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs};
+use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs, NotifyCommand};
 use crate::exit::{CommandFailure, USAGE};
 
 /// Command that the aggregator answers, from the command line or at the prompt.
@@ -50,6 +50,9 @@ pub(crate) enum RemoteCommand {
     Events(EventsArgs),
     /// Show the end of a component's own log, with --follow also new lines
     Logs(LogsArgs),
+    /// Show, test and try out notifications
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Make every agent scan now, and show the result
     Refresh,
 }

@@ -37,6 +37,8 @@ use crate::exit::{CommandFailure, FAILED, UNAVAILABLE, USAGE};
 
 /// Default port of the aggregator, for addresses without one.
 const DEFAULT_PORT: u16 = 7600;
+/// Time limit for the delivery of a test, whose channel has a time limit of its own.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Size limit for the headers of a response, in bytes. An error status is sent as a header, and the status
 /// for an ambiguous name lists every place that has the name.
@@ -305,6 +307,28 @@ impl AggregatorClient {
         let changed = self.await_response(RESPONSE_TIMEOUT, calls.set_maintenance(request)).await?.changed;
         let changed: Result<_, _> = changed.into_iter().map(Maintenance::try_from).collect();
         changed.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Sends a test to a channel of the notifications, and returns when it is delivered.
+    pub(crate) async fn test_notification(&self, channel: &str, user: &str) -> Result<(), CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::TestNotificationRequest { channel: channel.to_owned(), user: user.to_owned() };
+        self.await_response(DELIVERY_TIMEOUT, calls.test_notification(request)).await.map(drop)
+    }
+
+    /// Returns the state of the notifications.
+    pub(crate) async fn notify_status(&self) -> Result<v1::GetNotifyStatusResponse, CommandFailure> {
+        let mut calls = self.calls.clone();
+        self.await_response(RESPONSE_TIMEOUT, calls.get_notify_status(v1::GetNotifyStatusRequest {})).await
+    }
+
+    /// Returns the notifications that the recorded past would have made.
+    pub(crate) async fn dry_run_notifications(
+        &self,
+        request: v1::DryRunNotificationsRequest,
+    ) -> Result<v1::DryRunNotificationsResponse, CommandFailure> {
+        let mut calls = self.calls.clone();
+        self.await_response(DELIVERY_TIMEOUT, calls.dry_run_notifications(request)).await
     }
 
     /// Streams the lines of an instance's log.

@@ -13,6 +13,7 @@
 //! | `local` | `rta local` |
 //! | `logs` | `rta logs` |
 //! | `maintenance` | `rta maintenance` |
+//! | `notify` | `rta notify` |
 //! | `pki` | `rta pki` |
 //! | `remote` | dispatch of the commands that the aggregator answers; `status`, `list`, `check`, reload |
 //! | `user` | `rta user` |
@@ -32,6 +33,7 @@ pub(crate) mod learn;
 pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
+pub(crate) mod notify;
 pub(crate) mod pki;
 pub(crate) mod remote;
 #[cfg(feature = "standalone")]

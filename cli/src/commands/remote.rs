@@ -14,6 +14,7 @@ use crate::commands::event_follower::follow_events;
 use crate::commands::events::show_events;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
+use crate::commands::notify::run_notify;
 use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 use crate::output::host_details::host_details;
@@ -70,6 +71,7 @@ pub(crate) async fn run_remote(
         }
         RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,
         RemoteCommand::Logs(arguments) => show_logs(arguments, client, out, &mut io::stderr()).await,
+        RemoteCommand::Notify(command) => run_notify(command, client, out).await,
         RemoteCommand::Refresh => {
             let (overview, missing) = client.refresh().await?;
             let now = overview.generated_at;

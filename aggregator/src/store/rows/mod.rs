@@ -24,6 +24,7 @@ use rta_shared::planned_stop::PlannedStop;
 
 use dictionary::Dictionary;
 
+use super::notifications::{StoredNotifications, read_notifications};
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
 
@@ -44,6 +45,7 @@ pub(crate) struct RecoveredState {
     pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
     /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
     pub(crate) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    pub(crate) notifications: StoredNotifications,
     /// Highest plan ID in use.
     pub(crate) last_plan: u64,
     /// Highest event ID in use or reserved.
@@ -109,6 +111,7 @@ pub(crate) fn read_recovered_state(
         known_values: state::read_known_values(session)?,
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,
+        notifications: read_notifications(session)?,
         last_plan: last_plan.max(read_greatest(session, "plans")?).unsigned_abs(),
         last_event: last_event.max(read_greatest(session, "events")?).unsigned_abs(),
         last_active: last_active.and_then(|at| Timestamp::from_microsecond(at).ok()),

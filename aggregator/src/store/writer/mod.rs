@@ -20,7 +20,7 @@ use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
 use super::query::{EventQuery, TimelineQuery, TimelineRows};
-use super::{EventFeed, HostOrInstance, aggregator_event};
+use super::{EventFeed, HostOrInstance, NotificationChange, aggregator_event};
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RowCache, StoredNumber, write_number};
@@ -45,6 +45,9 @@ pub(crate) enum StoreCommand {
     BeginPlan(Box<PlanStart>, Arc<Event>, oneshot::Sender<Result<(), String>>),
     ChangeStep(u64, Box<StepChange>, Option<Arc<Event>>),
     EndPlan(u64, PlanEnd, Arc<Event>),
+    /// Change of the notifications. Answered, if that is wanted, when it is on disk, or with the reason why it
+    /// is not.
+    ChangeNotifications(Box<NotificationChange>, Option<oneshot::Sender<Result<(), String>>>),
     SetMaintenance(Vec<Maintenance>),
     SetKnown(Vec<(HostOrInstance, String)>),
     /// Planned stop of this instance; `None` removes it.
@@ -98,8 +101,8 @@ pub(crate) struct StoreWriter {
     activity_at: Instant,
     /// Time of the last check for lost events.
     lost_checked_at: Timestamp,
-    /// Answers for the callers that wait until the beginning of a plan is on disk.
-    plan_begin_replies: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Answers for the callers that wait until a plan or notifications are on disk.
+    durable_replies: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 impl StoreWriter {
@@ -153,10 +156,10 @@ impl StoreWriter {
                 self.reserve_event_ids();
             }
             // A plan waits for its intent to be on disk, so the write is tried at once.
-            if is_closed || self.is_due() || !self.plan_begin_replies.is_empty() {
+            if is_closed || self.is_due() || !self.durable_replies.is_empty() {
                 self.write_pending(Timestamp::now());
             }
-            self.answer_plan_begins();
+            self.answer_durable_writes();
             for command in waiting {
                 // The receiver may be gone.
                 match command {
@@ -195,7 +198,7 @@ impl StoreWriter {
             StoreCommand::BeginPlan(begun, event, answer) => {
                 self.pending.begin_plan(*begun);
                 self.pending.add_event(event);
-                self.plan_begin_replies.push(answer);
+                self.durable_replies.push(answer);
             }
             StoreCommand::ChangeStep(plan, change, event) => {
                 self.pending.change_step(plan, &change);
@@ -204,6 +207,10 @@ impl StoreWriter {
             StoreCommand::EndPlan(plan, end, event) => {
                 self.pending.end_plan(plan, end);
                 self.pending.add_event(event);
+            }
+            StoreCommand::ChangeNotifications(change, answer) => {
+                self.pending.notifications.apply(*change);
+                self.durable_replies.extend(answer);
             }
             StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
             StoreCommand::SetKnown(known) => {
@@ -236,11 +243,11 @@ impl StoreWriter {
         }
     }
 
-    /// Answers the callers that wait until the beginning of a plan is on disk.
-    fn answer_plan_begins(&mut self) {
+    /// Answers the callers that wait until a plan or notifications are on disk.
+    fn answer_durable_writes(&mut self) {
         let failure = self.failure.as_ref().map(|failure| failure.reason.clone());
         let outcome = failure.or_else(|| self.permanent_error.clone()).map_or(Ok(()), Err);
-        for answer in self.plan_begin_replies.drain(..) {
+        for answer in self.durable_replies.drain(..) {
             // The receiver may be gone.
             let _ = answer.send(outcome.clone());
         }
@@ -289,8 +296,7 @@ impl StoreWriter {
         }
         // An intent must survive a loss of power before it is acted on; other writes may lose the last
         // moment.
-        let durability =
-            if self.plan_begin_replies.is_empty() { Durability::Normal } else { Durability::Full };
+        let durability = if self.durable_replies.is_empty() { Durability::Normal } else { Durability::Full };
         match self.write_transaction(durability, now) {
             Ok(last_event) => {
                 // Higher than those in use only if the database assigned it.

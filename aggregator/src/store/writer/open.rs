@@ -39,7 +39,7 @@ impl StoreWriter {
             retention_at: Instant::now(),
             activity_at: Instant::now(),
             lost_checked_at: now,
-            plan_begin_replies: Vec::new(),
+            durable_replies: Vec::new(),
         };
         let recovered = writer.open_first(now);
         if let Err(why) = writer.read_cache() {

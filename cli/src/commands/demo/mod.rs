@@ -117,10 +117,13 @@ async fn serve_demo(
         web.into(),
         Listeners { tcp: None, socket: Some(socket) },
         rta_aggregator::TlsConfigs { agents, ..rta_aggregator::TlsConfigs::without_tls() },
-        rta_aggregator::WebOptions {
-            access: rta_aggregator::auth::AccessControl::without_users(false),
-            names: Vec::new(),
-            proxies: Vec::new(),
+        rta_aggregator::ServerOptions {
+            page: rta_aggregator::WebOptions {
+                access: rta_aggregator::auth::AccessControl::without_users(false),
+                names: Vec::new(),
+                proxies: Vec::new(),
+            },
+            notify: None,
         },
         shutdown.clone(),
     )));

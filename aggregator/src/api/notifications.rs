@@ -1,0 +1,122 @@
+//! Operations on notifications.
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::action::Requester;
+use rta_shared::event::EventKind;
+use rta_shared::proto::{from_wire_time, to_wire_time, v1};
+use tonic::Code;
+
+use crate::api::Operations;
+use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus};
+use crate::operation_error::OperationError;
+use crate::store::{EventQuery, MAX_EVENTS};
+
+/// Default period of a dry run.
+const DRY_RUN_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Maximum number of events that a dry run replays.
+const MAX_REPLAYED: usize = 100_000;
+
+impl Operations {
+    /// Sends a test to a channel of the notifications.
+    ///
+    /// # Errors
+    /// Returns an error if the channel is unknown, or if it does not deliver.
+    pub(crate) async fn test_notification(
+        &self,
+        channel: String,
+        by: Requester,
+    ) -> Result<(), OperationError> {
+        self.notify.send_test(channel, by).await
+    }
+
+    /// Returns the state of the notifications.
+    ///
+    /// # Errors
+    /// Returns an error if this aggregator sends none.
+    pub(crate) async fn notify_status(&self) -> Result<v1::GetNotifyStatusResponse, OperationError> {
+        let NotifyStatus { channels, open, config_error, switch_error } = self.notify.status().await?;
+        let channels = channels.into_iter().map(|(name, kind, status)| v1::NotifyChannelStatus {
+            name,
+            kind: kind.to_owned(),
+            waiting: count(status.waiting),
+            delivered: status.delivered,
+            given_up: status.given_up,
+            last_delivered_at: status.last_delivered_at.map(to_wire_time),
+            failing_since: status.failure.as_ref().map(|(since, _)| to_wire_time(*since)),
+            failure: status.failure.map(|(_, reason)| reason).unwrap_or_default(),
+        });
+        Ok(v1::GetNotifyStatusResponse {
+            channels: channels.collect(),
+            open: count(open),
+            config_error: config_error.unwrap_or_default(),
+            switch_error: switch_error.unwrap_or_default(),
+        })
+    }
+
+    /// Returns the notifications that the recorded past would have made.
+    ///
+    /// # Errors
+    /// Returns an error if this aggregator sends none, if the time is invalid, or if the event store cannot be read.
+    pub(crate) async fn dry_run_notifications(
+        &self,
+        request: v1::DryRunNotificationsRequest,
+    ) -> Result<v1::DryRunNotificationsResponse, OperationError> {
+        let since = request.since.map(from_wire_time).transpose();
+        let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
+        let week_ago = || Timestamp::now().checked_sub(DRY_RUN_PERIOD).unwrap_or(Timestamp::MIN);
+        let mut query = EventQuery {
+            since: Some(since.unwrap_or_else(week_ago)),
+            kinds: vec![EventKind::Health, EventKind::Host, EventKind::Maintenance],
+            limit: MAX_EVENTS,
+            ..EventQuery::default()
+        };
+        let mut events = Vec::new();
+        let mut truncated = false;
+        loop {
+            let page = self.query_events(query.clone()).await?;
+            let Some(oldest) = page.last().map(|event| event.id) else { break };
+            query.before = Some(oldest);
+            events.extend(page);
+            if events.len() >= MAX_REPLAYED {
+                truncated = true;
+                break;
+            }
+        }
+        // The store answers with the newest first.
+        events.reverse();
+        let replayed = events.len();
+        let messages = self.notify.dry_run(self.configured_hosts(), events).await?;
+        Ok(v1::DryRunNotificationsResponse {
+            messages: messages.into_iter().map(to_wire).collect(),
+            events: count(replayed),
+            truncated,
+        })
+    }
+
+    fn configured_hosts(&self) -> ConfiguredHosts {
+        let inventory = self.inventory();
+        let mut hosts = ConfiguredHosts::new();
+        for environment in &inventory.platform.environments {
+            for host in &environment.hosts {
+                let configured =
+                    ConfiguredHost { role: host.role.clone(), components: host.components.clone() };
+                hosts.insert((environment.name.clone(), host.name.clone()), configured);
+            }
+        }
+        hosts
+    }
+}
+
+fn to_wire(DryRunMessage { channel, message }: DryRunMessage) -> v1::DryRunNotification {
+    v1::DryRunNotification {
+        at: Some(to_wire_time(message.at)),
+        channel: channel.unwrap_or_default(),
+        kind: message.kind.word().to_owned(),
+        severity: message.severity.word().to_owned(),
+        summary: message.summary,
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,345 @@
+//! Root causes as the notifier compares them: without references into an overview, and stored as JSON.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use jiff::Timestamp;
+use rta_shared::action::Requester;
+use rta_shared::config::notify::Severity;
+use rta_shared::down_cause::DownKind;
+use rta_shared::name::Name;
+use rta_shared::overview::{Health, HostOverview, InstanceId, InstanceOverview, LocatedInstance, Overview};
+use rta_shared::root_cause::{RootCause, find_root_causes};
+use serde::{Deserialize, Serialize};
+
+/// Maximum number of affected instances that a message names.
+pub(crate) const MAX_NAMED: usize = 20;
+
+/// Identity of a root cause: an instance, or a whole host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CauseId {
+    pub(crate) environment: Name,
+    pub(crate) host: Name,
+    /// `None`: the host.
+    pub(crate) component: Option<Name>,
+}
+
+impl fmt::Display for CauseId {
+    /// Writes `kafka server on h1 (ITG)` or `host h1 (ITG)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.component {
+            Some(component) => write!(f, "{component} on {} ({})", self.host, self.environment),
+            None => write!(f, "host {} ({})", self.host, self.environment),
+        }
+    }
+}
+
+impl From<InstanceId> for CauseId {
+    fn from(InstanceId { environment, host, component }: InstanceId) -> Self {
+        Self { environment, host, component: Some(component) }
+    }
+}
+
+/// Number of affected instances by health, with the names of the first ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Affected {
+    /// Number of all.
+    pub(crate) count: usize,
+    pub(crate) degraded: usize,
+    pub(crate) unknown: usize,
+    pub(crate) down: usize,
+    /// Full names, at most [`MAX_NAMED`].
+    pub(crate) names: Vec<String>,
+}
+
+/// Reason why nobody is told of a root cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "text", rename_all = "snake_case")]
+pub(crate) enum Quiet {
+    /// In maintenance; with the sentence.
+    Maintenance(String),
+    /// Stopped on purpose; with the sentence.
+    OnPurpose(String),
+}
+
+/// Notes of a component in the configuration that messages show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ComponentNotes {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) runbook: Option<String>,
+}
+
+/// Root cause at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cause {
+    pub(crate) id: CauseId,
+    /// Role of the host.
+    pub(crate) role: Option<Name>,
+    pub(crate) health: Health,
+    pub(crate) severity: Severity,
+    /// Reason as a sentence, without ages.
+    pub(crate) reason: String,
+    /// Time since which the health is so; `None`: since before the aggregator started.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) runbook: Option<String>,
+    pub(crate) affected: Affected,
+    /// Components of a lost host, for the routes.
+    pub(crate) components: Vec<Name>,
+    pub(crate) quiet: Option<Quiet>,
+    /// True while somebody starts, stops or restarts it.
+    pub(crate) is_acted_on: bool,
+}
+
+/// State of something that is no root cause at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// It is well, or only suffers from something else.
+    Over,
+    /// It is not in the configuration any more.
+    Removed,
+    /// It cannot be told: its host is unknown, or it is down and lacks something that is down, too.
+    Undecided,
+}
+
+/// Root causes at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CauseSnapshot {
+    pub(crate) causes: BTreeMap<CauseId, Cause>,
+    /// Those of the requested ones that are no root causes; a missing one is over.
+    pub(crate) absent: HashMap<CauseId, Absence>,
+}
+
+impl CauseSnapshot {
+    /// Reads the root causes of `overview`, and what has become of those in `open`. `notes` returns the notes
+    /// of a component.
+    pub(crate) fn new<'o>(
+        overview: &Overview,
+        open: impl Iterator<Item = &'o CauseId>,
+        notes: &dyn Fn(&Name) -> ComponentNotes,
+    ) -> Self {
+        let mut causes = BTreeMap::new();
+        for root in find_root_causes(overview) {
+            // No report of the host has arrived yet: nothing is known, neither good nor bad.
+            if root.instance.is_none() && is_awaited(root.host) {
+                continue;
+            }
+            if root.maintenance().is_some() {
+                // What is down failed by itself, even if what it needs is in maintenance.
+                for own in root.affected.iter().filter(|affected| is_own_failure(affected)) {
+                    let alone = RootCause {
+                        environment: own.environment,
+                        host: own.host,
+                        instance: Some(own.instance),
+                        affected: Vec::new(),
+                    };
+                    add(&mut causes, &alone, notes);
+                }
+            }
+            add(&mut causes, &root, notes);
+        }
+        let absent = open.filter(|id| !causes.contains_key(*id));
+        let absent = absent.map(|id| (id.clone(), absence(overview, id))).collect();
+        Self { causes, absent }
+    }
+}
+
+fn add(causes: &mut BTreeMap<CauseId, Cause>, root: &RootCause<'_>, notes: &dyn Fn(&Name) -> ComponentNotes) {
+    let cause = to_cause(root, notes);
+    causes.insert(cause.id.clone(), cause);
+}
+
+fn is_awaited(host: &HostOverview) -> bool {
+    !host.reachable && host.error.is_none()
+}
+
+/// Returns true for an affected instance that is down by itself and that is not quiet.
+fn is_own_failure(affected: &LocatedInstance<'_>) -> bool {
+    let instance = affected.instance;
+    instance.health == Health::Down && instance.maintenance.is_none() && on_purpose(instance).is_none()
+}
+
+/// Returns the sentence of a stop on purpose.
+fn on_purpose(instance: &InstanceOverview) -> Option<String> {
+    if let Some(stop) = &instance.stopped_by {
+        return Some(stop.to_string());
+    }
+    let cause = instance.down_cause.as_ref().filter(|_| instance.health == Health::Down)?;
+    matches!(cause.kind, DownKind::Stopped { .. }).then(|| cause.to_string())
+}
+
+fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&Name) -> ComponentNotes) -> Cause {
+    let id = CauseId {
+        environment: root.environment.name.clone(),
+        host: root.host.name.clone(),
+        component: root.instance.map(|instance| instance.component.clone()),
+    };
+    let ComponentNotes { labels, runbook } =
+        root.instance.map(|instance| notes(&instance.component)).unwrap_or_default();
+    let maintenance = root.maintenance().map(|maintenance| Quiet::Maintenance(maintenance.sentence()));
+    let quiet = maintenance.or_else(|| root.instance.and_then(on_purpose).map(Quiet::OnPurpose));
+    let health = root.health();
+    let severity = match (&quiet, root.instance, health) {
+        (Some(Quiet::OnPurpose(_)), ..) => Severity::Info,
+        (_, None, _) | (_, _, Health::Down) => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    let reason = match root.instance {
+        Some(instance) => instance.reason.clone(),
+        None => root.host.error.clone().unwrap_or_default(),
+    };
+    let acting = root.instance.and_then(|instance| instance.action.as_ref());
+    let of = |health| root.affected.iter().filter(|one| one.instance.health == health).count();
+    Cause {
+        role: root.host.role.clone(),
+        health,
+        severity,
+        reason,
+        since: root.instance.and_then(|instance| instance.since),
+        labels,
+        runbook,
+        affected: Affected {
+            count: root.affected.len(),
+            degraded: of(Health::Degraded),
+            unknown: of(Health::Unknown),
+            down: of(Health::Down),
+            names: root.affected.iter().take(MAX_NAMED).map(|one| one.id().to_string()).collect(),
+        },
+        components: match root.instance {
+            Some(_) => Vec::new(),
+            None => root.host.instances.iter().map(|instance| instance.component.clone()).collect(),
+        },
+        quiet,
+        is_acted_on: acting.is_some_and(|action| action.by != Requester::autostart()),
+        id,
+    }
+}
+
+/// Returns what has become of something that is no root cause.
+fn absence(overview: &Overview, id: &CauseId) -> Absence {
+    let environment = overview.environments.iter().find(|one| one.name == id.environment);
+    let host = environment.and_then(|one| one.hosts.iter().find(|host| host.name == id.host));
+    let Some(host) = host else { return Absence::Removed };
+    let is_unknown = !host.reachable || host.error.is_some();
+    match &id.component {
+        None if is_unknown => Absence::Undecided,
+        None => Absence::Over,
+        Some(component) => match host.instances.iter().find(|one| one.component == *component) {
+            None => Absence::Removed,
+            Some(_) if is_unknown => Absence::Undecided,
+            Some(instance) if instance.health == Health::Down => Absence::Undecided,
+            Some(_) => Absence::Over,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::action::ActionKind;
+    use rta_shared::action::ActionLock;
+    use rta_shared::maintenance::Maintenance;
+    use rta_shared::planned_stop::PlannedStop;
+
+    use super::*;
+    use crate::sample_overview::sample;
+
+    fn id(host: &str, component: Option<&str>) -> CauseId {
+        CauseId { environment: "DEV".into(), host: host.into(), component: component.map(Name::from) }
+    }
+
+    fn snapshot(overview: &Overview, open: &[CauseId]) -> CauseSnapshot {
+        CauseSnapshot::new(overview, open.iter(), &|_| ComponentNotes::default())
+    }
+
+    fn kafka(overview: &mut Overview) -> &mut InstanceOverview {
+        &mut overview.environments[0].hosts[0].instances[0]
+    }
+
+    fn maintenance() -> Maintenance {
+        Maintenance {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: None,
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            reason: "disks".to_owned(),
+            by: Requester::default(),
+        }
+    }
+
+    #[test]
+    fn cause_has_what_it_affects_and_its_severity() {
+        let found = snapshot(&sample(), &[]).causes;
+        let kafka = &found[&id("c9t21193", Some("kafka server"))];
+        assert_eq!(
+            (kafka.severity, kafka.affected.count, kafka.affected.degraded),
+            (Severity::Critical, 1, 1)
+        );
+        assert_eq!((kafka.reason.as_str(), &kafka.quiet), ("it is not running", &None));
+        let host = &found[&id("c2t08979", None)];
+        assert_eq!((host.severity, host.health), (Severity::Critical, Health::Unknown));
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn host_that_has_not_been_heard_of_is_neither_good_nor_bad() {
+        let mut overview = sample();
+        for environment in &mut overview.environments {
+            for host in &mut environment.hosts {
+                (host.reachable, host.error) = (false, None);
+            }
+        }
+        let open = [id("c9t21193", Some("kafka server")), id("c2t08979", None), id("gone", None)];
+        let found = snapshot(&overview, &open);
+        assert!(found.causes.is_empty(), "{found:?}");
+        let absent = open.each_ref().map(|id| found.absent[id]);
+        assert_eq!(absent, [Absence::Undecided, Absence::Undecided, Absence::Removed]);
+    }
+
+    #[test]
+    fn down_instance_is_not_over_because_it_lacks_something_else() {
+        let mut overview = sample();
+        let open = [id("c9t21193", Some("kafka server"))];
+        kafka(&mut overview).cause =
+            Some(InstanceId { environment: "DEV".into(), host: "z".into(), component: "zoo".into() });
+        assert_eq!(snapshot(&overview, &open).absent[&open[0]], Absence::Undecided);
+        kafka(&mut overview).health = Health::Degraded;
+        assert_eq!(snapshot(&overview, &open).absent[&open[0]], Absence::Over);
+    }
+
+    #[test]
+    fn maintenance_and_deliberate_stops_are_quiet_and_failures_of_their_own_are_not() {
+        let mut overview = sample();
+        kafka(&mut overview).maintenance = Some(maintenance());
+        let detector = &mut overview.environments[0].hosts[1].instances[0];
+        let name = detector.component.clone();
+        let host = overview.environments[0].hosts[1].name.clone();
+        let found = snapshot(&overview, &[]).causes;
+        let expected = Some(Quiet::Maintenance("in maintenance: disks".to_owned()));
+        assert_eq!(found[&id("c9t21193", Some("kafka server"))].quiet, expected);
+        overview.environments[0].hosts[1].instances[0].health = Health::Down;
+        let found = snapshot(&overview, &[]).causes;
+        assert_eq!(found[&id(host.as_str(), Some(name.as_str()))].quiet, None);
+
+        let mut overview = sample();
+        let by = Requester { user: "ann".to_owned(), address: String::new() };
+        let stop = PlannedStop { plan: 3, by: by.clone(), at: Timestamp::UNIX_EPOCH };
+        kafka(&mut overview).stopped_by = Some(stop);
+        kafka(&mut overview).action =
+            Some(ActionLock { kind: ActionKind::Stop, by, since: Timestamp::UNIX_EPOCH });
+        let cause = &snapshot(&overview, &[]).causes[&id("c9t21193", Some("kafka server"))];
+        assert_eq!(cause.quiet, Some(Quiet::OnPurpose("stopped by ann (plan 3)".to_owned())));
+        assert_eq!((cause.severity, cause.is_acted_on), (Severity::Info, true));
+    }
+
+    #[test]
+    fn environments_are_told_apart() {
+        let mut overview = sample();
+        let mut other = overview.environments[0].clone();
+        other.name = "ITG".into();
+        overview.environments.push(other);
+        let environments: Vec<_> =
+            snapshot(&overview, &[]).causes.into_keys().map(|id| id.environment.to_string()).collect();
+        assert_eq!(environments, ["DEV", "DEV", "ITG", "ITG"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Mail to a server of the test, over TLS.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use rta_tests::{CertificateFiles, TestCa, wait_for};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::{Platform, RULES};
+
+/// Mail server that keeps what it receives.
+struct MailServer {
+    address: SocketAddr,
+    mails: Arc<Mutex<Vec<String>>>,
+}
+
+impl MailServer {
+    fn start(certificate: &CertificateFiles) -> Self {
+        let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap();
+        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mails = Arc::<Mutex<Vec<String>>>::default();
+        let server = Self { address, mails: Arc::clone(&mails) };
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                // A sender that goes away leaves no mail.
+                let mail = receive(StreamOwned::new(connection, stream.unwrap()));
+                mails.lock().unwrap().extend(mail.ok().flatten());
+            }
+        });
+        server
+    }
+
+    fn wait_for_mails(&self, count: usize) -> Vec<String> {
+        wait_for(&format!("{count} mails"), || {
+            Some(self.mails.lock().unwrap().clone()).filter(|all| all.len() >= count)
+        })
+    }
+}
+
+/// Speaks SMTP, and returns the mail with its envelope.
+fn receive(stream: StreamOwned<ServerConnection, TcpStream>) -> std::io::Result<Option<String>> {
+    let mut reader = BufReader::new(stream);
+    let mut mail = String::new();
+    reader.get_mut().write_all(b"220 test\r\n")?;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let answer = match line.split([' ', '\r']).next().unwrap_or_default() {
+            "EHLO" => "250-test\r\n250 AUTH PLAIN\r\n",
+            "AUTH" => "235 yes\r\n",
+            "MAIL" | "RCPT" => {
+                mail.push_str(&line);
+                "250 yes\r\n"
+            }
+            "DATA" => {
+                reader.get_mut().write_all(b"354 go on\r\n")?;
+                loop {
+                    line.clear();
+                    reader.read_line(&mut line)?;
+                    if line == ".\r\n" {
+                        break;
+                    }
+                    mail.push_str(&line);
+                }
+                reader.get_mut().write_all(b"250 taken\r\n")?;
+                return Ok(Some(mail));
+            }
+            _ => "250 yes\r\n",
+        };
+        reader.get_mut().write_all(answer.as_bytes())?;
+    }
+}
+
+#[test]
+fn outage_is_mailed_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path().join("pki"));
+    let server = MailServer::start(&ca.create_host("localhost"));
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret").unwrap();
+    let channel = |ca: &str| {
+        format!(
+            "{RULES}[[channel]]\nname = \"ops\"\n[channel.mail]\nserver = \"localhost\"\nport = {}\ntls = \"tls\"\n\
+             user = \"rta\"\npassword = {{ file = \"{}\" }}\nfrom = \"rta <rta@example.com>\"\n\
+             to = [\"ops@example.com\", \"boss@example.com\"]\n{ca}",
+            server.address.port(),
+            password.display()
+        )
+    };
+    let trusted = channel(&format!("ca = \"{}\"\n", ca.ca().display()));
+    let platform = Platform::start(1, &trusted);
+    platform.stop_kafka();
+    let mail = server.wait_for_mails(1).remove(0);
+    for expected in [
+        "MAIL FROM:<rta@example.com>",
+        "RCPT TO:<ops@example.com>",
+        "RCPT TO:<boss@example.com>",
+        // "[rta critical] component 0 on h0000 (E) is do" in base64.
+        "Subject: =?utf-8?B?W3J0YSBjcml0aWNhbF0gY29tcG9uZW50IDAgb24gaDAwMDAgKEUpIGlzIGRv?=",
+        "Message-ID: <rta-",
+        "Date: ",
+    ] {
+        assert!(mail.contains(expected), "{expected}\n{mail}");
+    }
+    platform.start_kafka();
+    let mail = server.wait_for_mails(2).remove(1);
+    // "[rta over] component 0 on h0000 (E) has recov" in base64.
+    let subject = "=?utf-8?B?W3J0YSBvdmVyXSBjb21wb25lbnQgMCBvbiBoMDAwMCAoRSkgaGFzIHJlY292?=";
+    assert!(mail.contains(subject), "{mail}");
+    // A server whose certificate is not trusted gets nothing.
+    super::write_private(&platform.file, &channel(""));
+    let refused = wait_for("the test to be refused", || {
+        let told = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
+        (!told.contains("was delivered")).then_some(told)
+    });
+    assert!(refused.contains("could not be sent a test"), "{refused}");
+}
