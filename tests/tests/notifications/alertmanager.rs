@@ -24,7 +24,8 @@ impl Alertmanager {
     fn start() -> Option<Self> {
         let Some(program) = PROGRAMS.into_iter().find(|path| std::path::Path::new(path).exists()) else {
             assert!(std::env::var_os("RTA_GATE").is_none(), "prometheus-alertmanager is not installed");
-            writeln!(std::io::stderr(), "skipped: prometheus-alertmanager is not installed").unwrap();
+            // Standard error may be closed.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: prometheus-alertmanager is not installed");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
