@@ -36,6 +36,7 @@
 //! | [`overview`], [`snapshot`] | state and health of the platform, as the aggregator concludes them; its shared parts |
 //! | [`selector`] | names given for instances, and the only resolver of them |
 //! | [`root_cause`] | root causes in an overview, with the instances that each affects |
+//! | [`root_cause_groups`] | root causes of the same kind as one item |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
 //! | [`event`] | recorded events |
@@ -90,6 +91,7 @@ pub mod refusal_log;
 pub mod reload;
 pub mod report;
 pub mod root_cause;
+pub mod root_cause_groups;
 pub mod sanitize;
 pub mod selector;
 pub mod signal;

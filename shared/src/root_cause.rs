@@ -138,18 +138,24 @@ pub fn counts_sentence(counts: HealthCounts) -> String {
 /// Returns the consequences of a root cause: `5 instances degraded by it, 2 that need it are down too`; empty
 /// if there are none.
 pub fn affected_sentence(cause: &RootCause<'_>) -> String {
-    let of = |health| cause.affected.iter().filter(|located| located.instance.health == health).count();
+    affected_by(&cause.affected, "it")
+}
+
+/// Returns the [`affected_sentence`] for what `pronoun` affects: "it", or "them" for several root causes.
+pub(crate) fn affected_by(affected: &[LocatedInstance<'_>], pronoun: &str) -> String {
+    let counts: HealthCounts = affected.iter().map(|located| located.instance.health).collect();
     let parts: Vec<String> = [Health::Degraded, Health::Unknown]
         .into_iter()
-        .filter(|health| of(*health) > 0)
-        .map(|health| format!("{} {health}", counted(of(health), "instance")))
+        .filter(|health| counts.of(*health) > 0)
+        .map(|health| format!("{} {health}", counted(counts.of(health), "instance")))
         .collect();
-    let degraded = if parts.is_empty() { String::new() } else { format!("{} by it", parts.join(", ")) };
+    let degraded =
+        if parts.is_empty() { String::new() } else { format!("{} by {pronoun}", parts.join(", ")) };
     // An instance that is down is not so because of it, but lacks it too.
-    let down = match of(Health::Down) {
+    let down = match counts.of(Health::Down) {
         0 => String::new(),
-        1 => "1 that needs it is down too".to_owned(),
-        count => format!("{count} that need it are down too"),
+        1 => format!("1 that needs {pronoun} is down too"),
+        count => format!("{count} that need {pronoun} are down too"),
     };
     let parts: Vec<String> = [degraded, down].into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(", ")

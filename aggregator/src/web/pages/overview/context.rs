@@ -14,5 +14,9 @@ pub(crate) struct OverviewContext<'a> {
     pub(crate) digest: &'a str,
     /// Instances that are down on purpose.
     pub(crate) planned: &'a PlannedStopIndex,
+    /// True if cards name their environment, because hosts of several are listed together.
+    pub(crate) names_environment: bool,
+    /// True if the names of environments lead to their own pages.
+    pub(crate) links_environments: bool,
     pub(crate) now: Timestamp,
 }

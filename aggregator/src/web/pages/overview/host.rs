@@ -1,8 +1,9 @@
 //! Card of one host: its problems, its instances, and its agent.
 
 use maud::html;
-use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, LocatedInstance};
+use rta_shared::overview::LocatedInstance;
 
+use crate::web::pages::overview::content::SelectedHost;
 use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::pages::overview::{agent, instance};
@@ -11,13 +12,9 @@ use crate::web::parts::health::{HealthTone, ago, badge, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
 use crate::web::parts::{config, maintenance};
 
-/// Renders the host's card with these of its instances.
-pub(crate) fn host(
-    environment: &EnvironmentOverview,
-    host: &HostOverview,
-    instances: &[&InstanceOverview],
-    shown: &OverviewContext<'_>,
-) -> HtmlNode {
+/// Renders the card of a host with the selected instances.
+pub(crate) fn host(selected: &SelectedHost<'_>, shown: &OverviewContext<'_>) -> HtmlNode {
+    let SelectedHost { environment, host, instances } = selected;
     let now = shown.now;
     let id = format!("host:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let part = |name: &str| format!("{id}:{name}");
@@ -25,6 +22,7 @@ pub(crate) fn host(
     let head = html! {
         header id=(part("head")) {
             h3 { (text(host.name.as_str())) }
+            @if shown.names_environment { span.role { (text(environment.name.as_str())) } }
             @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
             (badge(tone))
             p.seen {

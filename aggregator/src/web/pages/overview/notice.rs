@@ -10,8 +10,19 @@ use crate::web::parts::health::{clock, text};
 /// Maximum number of recent plans listed.
 const MAX_PLANS: usize = 8;
 
-/// Renders a plan that is under way.
-pub(crate) fn notice(plan: &PlanSnapshot) -> Markup {
+/// Renders the plans that are under way.
+pub(crate) fn notices(plans: &[PlanSnapshot]) -> Markup {
+    let under_way = || plans.iter().filter(|plan| plan.end.is_none());
+    let more = under_way().count().saturating_sub(MAX_PLANS);
+    html! {
+        @for plan in under_way().take(MAX_PLANS) { (notice(plan)) }
+        @if more > 0 {
+            div.notice.under-way { p { a href="/events?kind=plan" { (counted(more, "more plan")) } " under way" } }
+        }
+    }
+}
+
+fn notice(plan: &PlanSnapshot) -> Markup {
     html! {
         div.notice.under-way role="status" {
             p { a href=(address(plan)) { strong { (title(&plan.begun.plan)) } } ": " (progress_text(plan)) }

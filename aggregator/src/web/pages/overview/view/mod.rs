@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::format::counted;
+use rta_shared::name::Name;
 use rta_shared::overview::{Health, HealthCounts, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
 use crate::plans::run::PlanSnapshot;
+use crate::web::pages::overview::content::{self, MAX_SECTIONS, PageLayout};
 use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::overview::selection::Selection;
-use crate::web::pages::overview::{environment, notice};
+use crate::web::pages::overview::{environment, notice, results, summary};
 use crate::web::parts::anchors::environment_id;
 use crate::web::parts::health::{self, HealthTone};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
@@ -46,20 +48,44 @@ pub(crate) fn parts(
     now: Timestamp,
 ) -> HtmlNode {
     let planned = PlannedStopIndex::new(overview);
-    let shown =
-        OverviewContext { context, selection, digest: &overview.config_digest, planned: &planned, now };
+    let selected = content::select(overview, selection);
+    let layout = content::choose_layout(&selected, selection);
+    let shown = OverviewContext {
+        context,
+        selection,
+        digest: &overview.config_digest,
+        planned: &planned,
+        names_environment: false,
+        links_environments: matches!(layout, PageLayout::Summary | PageLayout::Results),
+        now,
+    };
     let root_causes = find_root_causes(overview);
-    let mut parts = vec![page_head(overview, &planned, context), notices(overview, plans)];
+    let mut parts = vec![page_head(overview, &planned, layout, context), notices(overview, plans)];
     // The filter is a part of its own, so that changes do not affect what somebody is typing.
     parts.push(HtmlNode::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
-    let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
-    parts.extend(environments.map(|one| environment::environment(one, &root_causes, &shown)));
+    let sharing = selected.len();
+    match layout {
+        PageLayout::Whole => parts.extend(
+            selected.iter().map(|one| environment::whole_environment(one, &root_causes, sharing, &shown)),
+        ),
+        PageLayout::OneEnvironment => {
+            parts
+                .extend(selected.iter().map(|one| environment::large_environment(one, &root_causes, &shown)));
+        }
+        PageLayout::Summary => parts.extend(summary::summary(&selected, &root_causes, &shown)),
+        PageLayout::Results => parts.extend(results::results(selected, &shown)),
+    }
     parts.push(HtmlNode::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
     HtmlNode::group("page", GroupTag::Division, "page", parts)
 }
 
 /// Renders the verdict, and the links to the environments.
-fn page_head(overview: &Overview, planned: &PlannedStopIndex, context: &RequestContext) -> HtmlNode {
+fn page_head(
+    overview: &Overview,
+    planned: &PlannedStopIndex,
+    layout: PageLayout,
+    context: &RequestContext,
+) -> HtmlNode {
     let counts = overview.counts();
     let stopped = overview.planned_stops();
     let worst = counts.worst().unwrap_or(Health::Unknown);
@@ -72,10 +98,10 @@ fn page_head(overview: &Overview, planned: &PlannedStopIndex, context: &RequestC
             }
             div.top-line {
                 (chips(counts, stopped))
-                @if overview.environments.len() > 1 {
+                @if (2..=MAX_SECTIONS).contains(&overview.environments.len()) {
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
-                            a href={ "#" (environment_id(&environment.name)) } {
+                            a href=(environment_link(&environment.name, layout)) {
                                 (health::mark(HealthTone::new(environment.health, planned.explains_environment(environment)))) (health::text(environment.name.as_str()))
                             }
                         }
@@ -90,13 +116,21 @@ fn page_head(overview: &Overview, planned: &PlannedStopIndex, context: &RequestC
     HtmlNode::leaf("top", &element)
 }
 
+/// Returns the address of an environment: its section if it is on the page, else its own page.
+fn environment_link(name: &Name, layout: PageLayout) -> String {
+    match layout {
+        PageLayout::Whole | PageLayout::Summary => format!("#{}", environment_id(name)),
+        PageLayout::OneEnvironment | PageLayout::Results => Selection::of_environment(name).address(),
+    }
+}
+
 /// Renders the banners and notices.
 fn notices(overview: &Overview, plans: &[PlanSnapshot]) -> HtmlNode {
     let element = html! {
         div #notices {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
             (config::impairments(overview))
-            @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
+            (notice::notices(plans))
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
@@ -150,5 +184,7 @@ fn chips(counts: HealthCounts, stopped: usize) -> Markup {
     }
 }
 
+#[cfg(test)]
+mod bound_tests;
 #[cfg(test)]
 mod tests;

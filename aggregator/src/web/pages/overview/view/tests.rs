@@ -193,12 +193,67 @@ fn thousand() -> Overview {
 }
 
 #[test]
-fn a_thousand_hosts_fit_a_page() {
+fn a_thousand_hosts_fit_a_page_with_their_problems_first() {
     let html = html_of(&thousand());
-    assert!(html.len() < 1_500_000, "{}", html.len());
-    assert!(html.contains("26 hosts more are not up"));
     assert_eq!(html.matches("class=\"tile ").count(), 1000);
+    assert_eq!(html.matches("<article").count(), 12);
+    let order = [
+        "What is wrong",
+        "<strong>processor number 3</strong> is <strong>down</strong> on <strong>50 hosts</strong>",
+        "<article",
+        "class=\"tile ",
+    ]
+    .map(|part| html.find(part));
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?}");
+    for expected in [
+        "<a href=\"/?environment=dev&amp;health=down&amp;q=processor+number+3\">and 42 more</a>",
+        "<a href=\"/?environment=dev&amp;health=bad\">38 more hosts</a> are not up.",
+    ] {
+        assert!(html.contains(expected), "{expected}");
+    }
+    assert!(html.matches("class=\"instance ").count() == 12, "only what is not up");
+}
+
+/// Renders the page of the thousand hosts in a hundred environments of ten.
+fn hundred_environments(selection: &Selection) -> String {
+    let mut shown = thousand();
+    let pattern = shown.environments[0].clone();
+    shown.environments = (0..100)
+        .map(|number| {
+            let mut environment = (*pattern).clone();
+            environment.name = format!("E{number}").as_str().into();
+            environment.hosts = pattern.hosts[number * 10..number * 10 + 10].to_vec();
+            environment.health = if number % 2 == 0 { Health::Down } else { Health::Up };
+            environment.into()
+        })
+        .collect();
+    overview(&shown, &[], selection, &RequestContext::anonymous("/"), Timestamp::UNIX_EPOCH).into_string()
+}
+
+#[test]
+fn many_environments_are_lines_below_the_problems_of_all() {
+    let html = hundred_environments(&Selection::default());
+    assert!(html.contains("on <strong>50 hosts</strong> of 50 environments: "));
+    assert!(html.contains("100 environments, the worst first"));
+    let lines = html.split_once("id=\"environment-lines\"").unwrap().1;
+    assert_eq!(lines.matches("<li id=\"env:e").count(), 100);
+    assert!(lines.find("id=\"env:e98\"") < lines.find("id=\"env:e1\""), "those with problems are first");
+    assert!(lines.contains("<a href=\"/?environment=e1\">E1</a><span>10 hosts: all 140 instances up</span>"));
+    let one = hundred_environments(&Selection::of_environment(&"E2".into()));
+    assert_eq!((one.matches("<article").count(), one.matches("class=\"instance ").count()), (10, 140));
+}
+
+#[test]
+fn what_is_found_is_counted_and_shown_page_by_page() {
+    let found = Selection::default().with_problems();
+    let html = hundred_environments(&found);
+    assert!(html.contains("<strong>50 instances on 50 hosts</strong> fit, the worst first. Page 1 of 3."));
     assert_eq!(html.matches("<article").count(), 24);
+    assert!(html.contains("<a href=\"/?health=bad&amp;page=2\" rel=\"next\">Next</a>"));
+    let last = hundred_environments(&found.with_page(9));
+    assert_eq!(last.matches("<article").count(), 2, "a page beyond the end is the last one");
+    assert!(last.contains("Page 3 of 3.") && !last.contains("rel=\"next\""));
+    assert!(last.contains("data-live=\"/live?health=bad&amp;page=9\""));
 }
 
 #[test]
