@@ -85,7 +85,7 @@
   // Times go on while nothing changes.
   const tick = () => {
     const now = Date.now() - ahead;
-    document.querySelectorAll("time[data-ago], time[data-lasting]").forEach((time) => {
+    document.querySelectorAll("time[data-ago], time[data-since]").forEach((time) => {
       const seconds = Math.max(0, Math.floor((now - Date.parse(time.dateTime)) / 1000));
       const isAgo = time.hasAttribute("data-ago");
       const text = isAgo && seconds <= 1 ? "just now" : rough(seconds) + (isAgo ? " ago" : "");

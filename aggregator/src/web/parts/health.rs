@@ -105,7 +105,7 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> Markup {
 /// Renders the duration since a moment.
 pub(crate) fn duration_since(since: Timestamp, now: Timestamp) -> Markup {
     html! {
-        time data-duration_since datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
+        time data-since datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
             (format::elapsed(since, now))
         }
     }
