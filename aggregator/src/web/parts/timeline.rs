@@ -12,13 +12,14 @@ use crate::web::parts::health::text;
 const WIDTH: f64 = 1000.0;
 /// Minimum width of a state other than up, so that ten seconds of an outage are visible in a week too.
 const MIN_WIDTH: f64 = 5.0;
-/// Maximum number of pieces; with more spans, each piece is the worst state of its time.
-const MAX_PIECES: u16 = 120;
+/// Maximum number of pieces of a strip that has the page for itself.
+pub(crate) const MAX_PIECES: u16 = 120;
 
-/// Renders the timeline called `label`, with the share of uptime beside it.
-pub(crate) fn strip(strip: &Timeline, label: &str) -> Markup {
-    let is_joined = strip.spans.len() > usize::from(MAX_PIECES);
-    let mut pieces = if is_joined { merge_spans(strip) } else { strip.spans.clone() };
+/// Renders the timeline called `label`, with the share of uptime beside it. With more spans than `most`, each
+/// piece is the worst state of its time.
+pub(crate) fn strip(strip: &Timeline, label: &str, most: u16) -> Markup {
+    let is_joined = strip.spans.len() > usize::from(most);
+    let mut pieces = if is_joined { merge_spans(strip, most) } else { strip.spans.clone() };
     // The worst state is drawn last, on top of its neighbours.
     pieces.sort_by_key(|piece| piece.state);
     html! {
@@ -53,16 +54,16 @@ pub(crate) fn legend() -> Markup {
     }
 }
 
-/// Returns the worst state of each part of the time.
-fn merge_spans(strip: &Timeline) -> Vec<TimelineSpan> {
+/// Returns the worst state of each of `most` parts of the time.
+fn merge_spans(strip: &Timeline, most: u16) -> Vec<TimelineSpan> {
     let whole = strip.to.duration_since(strip.from);
-    let moment = |number: u16| strip.from + whole / i32::from(MAX_PIECES) * i32::from(number);
-    let mut pieces: Vec<TimelineSpan> = Vec::with_capacity(usize::from(MAX_PIECES));
+    let moment = |number: u16| strip.from + whole / i32::from(most) * i32::from(number);
+    let mut pieces: Vec<TimelineSpan> = Vec::with_capacity(usize::from(most));
     // Index of the first span that reaches into the part.
     let mut at = 0;
-    for number in 0..MAX_PIECES {
+    for number in 0..most {
         let from = moment(number);
-        let to = if number + 1 == MAX_PIECES { strip.to } else { moment(number + 1) };
+        let to = if number + 1 == most { strip.to } else { moment(number + 1) };
         at += strip.spans.iter().skip(at).take_while(|span| span.to <= from).count();
         let within = strip.spans.iter().skip(at).take_while(|span| span.from < to);
         let state = within.map(|span| span.state).max().unwrap_or(TimelineState::NotRecorded);
@@ -155,7 +156,7 @@ mod tests {
     fn a_strip_says_in_words_what_it_draws_and_every_state_has_its_shape() {
         let marks: Vec<_> =
             TimelineState::ALL.iter().zip(0..).map(|(state, at)| (at * 10_000, *state)).collect();
-        let html = strip(&of(&marks, 86_400), "kafka <server>\u{1b}, last 24 h").into_string();
+        let html = strip(&of(&marks, 86_400), "kafka <server>\u{1b}, last 24 h", MAX_PIECES).into_string();
         for expected in [
             "role=\"img\" aria-label=\"kafka &lt;server&gt;\\u{1b}, last 24 h: up 35.4 %, down 10 h 6 min in 1 outage, \
              degraded 2 h 46 min, unknown 2 h 46 min, not recorded 2 h 46 min, maintenance 2 h 46 min\"",
@@ -176,8 +177,8 @@ mod tests {
     #[test]
     fn a_short_outage_is_seen_over_what_is_beside_it_also_at_the_end() {
         let week = 7 * 86_400;
-        let html =
-            strip(&of(&[(0, TimelineState::Up), (week - 1, TimelineState::Down)], week), "x").into_string();
+        let shown = of(&[(0, TimelineState::Up), (week - 1, TimelineState::Down)], week);
+        let html = strip(&shown, "x", MAX_PIECES).into_string();
         assert!(html.contains("<rect x=\"995\" y=\"0\" width=\"5\" height=\"20\""), "{html}");
         let up = html.find("stretch up").unwrap();
         assert!(html.find("stretch down").unwrap() > up);
@@ -191,12 +192,12 @@ mod tests {
             _ => (number * 8, TimelineState::Degraded),
         });
         let shown = of(&flapping.collect::<Vec<_>>(), 86_400);
-        let pieces = merge_spans(&shown);
+        let pieces = merge_spans(&shown, MAX_PIECES);
         assert_eq!((pieces[0].from, pieces[pieces.len() - 1].to), (shown.from, shown.to));
         assert!(pieces.windows(2).all(|pair| pair[0].to == pair[1].from));
         let states: Vec<_> = pieces.iter().map(|piece| piece.state).collect();
         assert_eq!(states, [TimelineState::Degraded, TimelineState::Down, TimelineState::Degraded]);
-        let html = strip(&shown, "x").into_string();
+        let html = strip(&shown, "x", MAX_PIECES).into_string();
         assert!(html.contains("<title>down at times from ") && html.len() < 5_000);
     }
 }

@@ -177,9 +177,20 @@ pub(crate) fn distinct_sorted(names: impl Iterator<Item = String>) -> Vec<String
     names
 }
 
+/// Maximum number of values offered as a list; of more, one is typed.
+const MAX_OPTIONS: usize = 200;
+
 /// Renders a selection of `values` or any. A chosen value that is not among them, such as a removed host, is
 /// kept.
 pub(crate) fn select_field(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
+    if values.len() > MAX_OPTIONS {
+        return html! {
+            label {
+                span { (title) }
+                input type="text" name=(name) value=(chosen) placeholder="any" autocomplete="off" spellcheck="false";
+            }
+        };
+    }
     if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
         values.push(chosen.to_owned());
     }

@@ -22,7 +22,8 @@ use crate::operation_error::OperationError;
 use crate::timeline::TimelineSpan;
 use crate::timeline::cache::TimelineMap;
 use crate::web::pages::events::handler::error_status;
-use crate::web::pages::history::view::{HistoryFilter, InstancePast};
+use crate::web::pages::history::listing::HistoryListing;
+use crate::web::pages::history::view::HistoryFilter;
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
 
@@ -34,9 +35,16 @@ pub(crate) struct HistoryQuery {
     host: String,
     component: String,
     length: String,
+    /// Number of the page, counted from 1.
+    page: String,
 }
 
 impl HistoryQuery {
+    /// Returns the number of the page; the first if none, or no number, is given.
+    fn page(&self) -> usize {
+        self.page.trim().parse().unwrap_or(1)
+    }
+
     fn length(&self) -> Result<SignedDuration, OperationError> {
         match self.length.trim() {
             "" => Ok(SignedDuration::from_hours(24)),
@@ -89,20 +97,18 @@ pub(crate) async fn history_page(
 ) -> Response {
     let made = load_timelines(&operations, &query).await;
     let overview = operations.overview();
-    let past = made.as_ref().map_err(Clone::clone).and_then(|(selector, timelines)| {
-        let past = select_instances(selector, &overview)?.into_iter().filter_map(|located| {
-            let id = located.id();
+    let listing = made.as_ref().map_err(Clone::clone).and_then(|(selector, timelines)| {
+        let all = select_instances(selector, &overview)?.into_iter().filter_map(|located| {
             // An instance that a new configuration added just now has no past.
-            let timeline = timelines.get(&id)?;
-            Some(InstancePast { located, strip: timeline, used: operations.recent_usage(&id) })
+            Some((located, timelines.get(&located.id())?))
         });
-        Ok(past.collect())
+        Ok(HistoryListing::new(all.collect(), query.page(), |id| operations.recent_usage(id)))
     });
-    let HistoryQuery { environment, host, component, length } = query;
+    let HistoryQuery { environment, host, component, length, page: _ } = query;
     let shown = HistoryFilter { environment, host, component, length };
-    let status = past.as_ref().err().map_or(StatusCode::OK, error_status);
-    let error = past.as_ref().err().map(|error| error.message.clone()).unwrap_or_default();
-    let markup = view::history(&context, past.map_err(|_| error.as_str()), &shown, &overview);
+    let status = listing.as_ref().err().map_or(StatusCode::OK, error_status);
+    let error = listing.as_ref().err().map(|error| error.message.clone()).unwrap_or_default();
+    let markup = view::history(&context, listing.map_err(|_| error.as_str()), &shown, &overview);
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::format::counted;
 use rta_shared::format::{memory, percent};
-use rta_shared::overview::{LocatedInstance, Overview};
+use rta_shared::overview::Overview;
 
-use crate::timeline::Timeline;
 use crate::timeline::description::UPTIME_EXPLANATION;
 use crate::usage::UsageSample;
 use crate::web::address::with_query;
 use crate::web::pages::events::view::{distinct_sorted, select_field};
+use crate::web::pages::history::listing::{HistoryListing, InstancePast};
 use crate::web::parts::health::{badge, text};
 use crate::web::parts::links::address;
 use crate::web::parts::sparkline::sparkline;
@@ -20,8 +20,6 @@ use crate::web::request_context::RequestContext;
 
 /// Lengths that the page offers, as parameter and as text.
 const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];
-/// Maximum number of instances shown; beyond it only the worst.
-const MAX_INSTANCES: usize = 200;
 
 /// Filter of the page, as in its address; empty fields: any, and the first length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,18 +30,10 @@ pub(in crate::web) struct HistoryFilter {
     pub(in crate::web) length: String,
 }
 
-/// Instance with its past.
-pub(in crate::web) struct InstancePast<'v> {
-    pub(in crate::web) located: LocatedInstance<'v>,
-    pub(in crate::web) strip: &'v Timeline,
-    /// Recent resource usage.
-    pub(in crate::web) used: Vec<UsageSample>,
-}
-
 /// Renders the page of these instances, or of the `error` for which there are none.
 pub(in crate::web) fn history(
     context: &RequestContext,
-    past: Result<Vec<InstancePast<'_>>, &str>,
+    listing: Result<HistoryListing<'_>, &str>,
     shown: &HistoryFilter,
     overview: &Overview,
 ) -> Markup {
@@ -52,7 +42,7 @@ pub(in crate::web) fn history(
         header.top {
             div.events-head {
                 h1 { "History" }
-                @match past.as_ref().ok().and_then(|past| past.first()) {
+                @match listing.as_ref().ok().and_then(|listing| listing.past.first()) {
                     Some(first) => p { "From " (moment(first.strip.from)) " to " (moment(first.strip.to)) ", the worst first" },
                     None => p { "How everything was, the worst first" },
                 }
@@ -61,21 +51,21 @@ pub(in crate::web) fn history(
         main.history-page {
             (config::store_impairment(overview))
             (filter_form(shown, length, overview))
-            @match past {
+            @match listing {
                 Err(error) => p.empty { (text(error)) },
-                Ok(past) if past.is_empty() => p.empty { "There is no instance." },
-                Ok(past) => (list(past, shown, length)),
+                Ok(listing) if listing.past.is_empty() => p.empty { "There is no instance." },
+                Ok(listing) => (list(listing, shown, length)),
             }
         }
     };
     layout::layout(context, "History - rta", &body)
 }
 
-fn list(mut past: Vec<InstancePast<'_>>, shown: &HistoryFilter, length: &str) -> Markup {
-    past.sort_by(|a, b| a.badness().total_cmp(&b.badness()).reverse());
-    let surplus = past.len().saturating_sub(MAX_INSTANCES);
-    past.truncate(MAX_INSTANCES);
+fn list(listing: HistoryListing<'_>, shown: &HistoryFilter, length: &str) -> Markup {
     let called = called(length);
+    let pieces = listing.pieces_of_strip();
+    let HistoryListing { past, offset, total, at, pages } = listing;
+    let last = offset + past.len();
     html! {
         (legend())
         @for (name, hosts) in grouped(past, |past| past.located.environment.name.as_str()) {
@@ -87,28 +77,22 @@ fn list(mut past: Vec<InstancePast<'_>>, shown: &HistoryFilter, length: &str) ->
                             span {} span { "Last " (called) } span { "CPU, 1 h" } span { "Memory, 1 h" }
                         }
                         h3 { (text(name)) }
-                        ul { @for past in &past { (row(past, &called)) } }
+                        ul { @for past in &past { (row(past, &called, pieces)) } }
                     }
                 }
             }
         }
         p.hint { (UPTIME_EXPLANATION) "." }
-        @if surplus > 0 {
+        @if pages > 1 {
             p.hint {
-                (counted(surplus, "more instance")) " fared no worse. Choose a host, or take all of them "
-                a href=(length_address("/api/v1/history", shown, length)) { "as JSON" } "."
+                (offset + 1) " to " (last) " of " (counted(total, "instance")) ", the worst first. All of them "
+                a href=(address_of("/api/v1/history", shown, length, 1)) { "as JSON" } "."
             }
-        }
-    }
-}
-
-impl InstancePast<'_> {
-    /// Returns the sort key, larger for worse: the longest downtime first, then unknown uptime.
-    fn badness(&self) -> f64 {
-        match self.strip.uptime() {
-            Some(uptime) => 100.0 - uptime,
-            // Listed before instances that were never down.
-            None => f64::MIN_POSITIVE,
+            nav.pager aria-label="Pages of this list" {
+                @if at > 0 { a href=(address_of("/history", shown, length, at)) rel="prev" { "Previous" } }
+                span { "Page " (at + 1) " of " (pages) }
+                @if at + 1 < pages { a href=(address_of("/history", shown, length, at + 2)) rel="next" { "Next" } }
+            }
         }
     }
 }
@@ -128,7 +112,7 @@ fn grouped<'v, T>(all: Vec<T>, name: impl Fn(&T) -> &'v str) -> Vec<(&'v str, Ve
     groups
 }
 
-fn row(past: &InstancePast<'_>, called: &str) -> Markup {
+fn row(past: &InstancePast<'_>, called: &str, pieces: u16) -> Markup {
     let InstancePast { located, strip: shown, used } = past;
     let name = located.instance.component.as_str();
     let series = |value: fn(&UsageSample) -> f64| -> Vec<(Timestamp, f64)> {
@@ -146,7 +130,7 @@ fn row(past: &InstancePast<'_>, called: &str) -> Markup {
                 a.component href=(address(&located.id())) { (text(name)) }
                 (badge(located.instance.health))
             }
-            (strip(shown, &format!("{name} on {}, last {called}", located.host.name)))
+            (strip(shown, &format!("{name} on {}, last {called}", located.host.name), pieces))
             div.used {
                 // On a wide screen the heading is above the column.
                 span.used-name aria-hidden="true" { "CPU" }
@@ -179,7 +163,7 @@ fn filter_form(shown: &HistoryFilter, length: &str, overview: &Overview) -> Mark
         div.narrowing {
             nav aria-label="Length" {
                 @for (value, called) in LENGTHS {
-                    a href=(length_address("/history", shown, value)) aria-current=[(value == length).then_some("page")] { (called) }
+                    a href=(address_of("/history", shown, value, 1)) aria-current=[(value == length).then_some("page")] { (called) }
                 }
             }
             form.filter method="get" action="/history" {
@@ -192,12 +176,19 @@ fn filter_form(shown: &HistoryFilter, length: &str, overview: &Overview) -> Mark
     }
 }
 
-/// Returns the address of the same page with another length.
-fn length_address(path: &str, shown: &HistoryFilter, length: &str) -> String {
+/// Returns the address of the same filter with this length, and the page counted from 1.
+fn address_of(path: &str, shown: &HistoryFilter, length: &str, page: usize) -> String {
     let HistoryFilter { environment, host, component, .. } = shown;
+    let page = if page > 1 { page.to_string() } else { String::new() };
     with_query(
         path,
-        &[("environment", environment), ("host", host), ("component", component), ("length", length)],
+        &[
+            ("environment", environment),
+            ("host", host),
+            ("component", component),
+            ("length", length),
+            ("page", &page),
+        ],
     )
 }
 
@@ -218,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::sample_overview::{instance, sample};
-    use crate::timeline::{TimelineSample, TimelineState};
+    use crate::timeline::{Timeline, TimelineSample, TimelineState};
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
@@ -231,12 +222,14 @@ mod tests {
     }
 
     fn html_of(overview: &Overview, timelines: &[Timeline], shown: &HistoryFilter) -> String {
-        let past = overview.instances().zip(timelines).map(|(located, strip)| InstancePast {
-            located,
-            strip,
-            used: vec![UsageSample { at: at(0), cpu_percent: 12.5, resident_bytes: 512_000_000 }],
-        });
-        history(&RequestContext::anonymous("/history"), Ok(past.collect()), shown, overview).into_string()
+        page_html(overview, timelines, shown, 1)
+    }
+
+    fn page_html(overview: &Overview, timelines: &[Timeline], shown: &HistoryFilter, page: usize) -> String {
+        let used = [UsageSample { at: at(0), cpu_percent: 12.5, resident_bytes: 512_000_000 }];
+        let listing =
+            HistoryListing::new(overview.instances().zip(timelines).collect(), page, |_| used.to_vec());
+        history(&RequestContext::anonymous("/history"), Ok(listing), shown, overview).into_string()
     }
 
     #[test]
@@ -278,9 +271,40 @@ mod tests {
         let shown = HistoryFilter { host: "c9t21193".to_owned(), ..HistoryFilter::default() };
         let html = html_of(&overview, &timelines, &shown);
         assert!(html.find(">c249</a>") < html.find(">c0</a>"));
-        assert_eq!(html.matches("role=\"img\" aria-label=\"c").count(), 200);
-        assert!(html.contains("50 more instances fared no worse"));
+        assert_eq!(html.matches("role=\"img\" aria-label=\"c").count(), 40);
+        assert!(html.contains("1 to 40 of 250 instances, the worst first."));
+        assert!(
+            html.contains(
+                "<a href=\"/history?host=c9t21193&amp;length=24h&amp;page=2\" rel=\"next\">Next</a>"
+            )
+        );
+        let last = page_html(&overview, &timelines, &shown, 99);
+        assert!(last.contains("241 to 250 of 250 instances") && !last.contains("rel=\"next\""));
         assert!(html.contains("href=\"/api/v1/history?host=c9t21193&amp;length=24h\""));
+    }
+
+    #[test]
+    fn page_of_very_many_that_change_all_the_time_is_bounded() {
+        let mut overview = sample();
+        let pattern = overview.environments[0].hosts[0].clone();
+        overview.environments[0].hosts = (0..5_000)
+            .map(|number| {
+                let mut host = pattern.clone();
+                host.name = format!("c9t{number:05}.example.net").as_str().into();
+                host
+            })
+            .collect();
+        let marks: Vec<_> = (0..3_600)
+            .map(|second| TimelineSample {
+                at: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second),
+                state: if second / 40 % 2 == 0 { TimelineState::Down } else { TimelineState::Up },
+            })
+            .collect();
+        let timeline = Timeline::from_samples(at(0), at(60), &marks, &[]);
+        let timelines = vec![timeline; 5_000];
+        let html = html_of(&overview, &timelines, &HistoryFilter::default());
+        assert!(html.len() < 600_000, "{}", html.len());
+        assert!(html.contains("<input type=\"text\" name=\"host\""), "too many hosts for a list");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::web::parts::health::text;
 use crate::web::parts::html_patch::HtmlNode;
 use crate::web::parts::links::{log_address, named};
 use crate::web::parts::sparkline::sparkline;
-use crate::web::parts::timeline::{legend, strip};
+use crate::web::parts::timeline::{MAX_PIECES, legend, strip};
 
 /// Details of an instance; each is a value or the reason why it is unknown.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl InstanceDetails {
                 @match &self.timeline {
                     Err(reason) => p.error { (text(reason)) },
                     Ok(shown) => {
-                        div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"))) }
+                        div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"), MAX_PIECES)) }
                         (legend())
                     }
                 }
