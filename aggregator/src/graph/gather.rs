@@ -16,7 +16,7 @@ use super::{EnvironmentGraph, GraphEdge, GraphLane, GraphNode, LanePlace};
 const MAX_NODES: usize = 600;
 
 /// Maximum number of edges: more form one dark patch.
-pub(super) const MAX_EDGES: usize = 1500;
+pub(super) const MAX_EDGES: usize = 600;
 
 /// Collects the nodes and edges of `environment` of `overview`; `needs` has the dependencies. The two may
 /// belong to different configurations while one replaces the other: instances that only `needs` has are not
@@ -156,6 +156,9 @@ impl<'g> GraphBuilder<'g> {
             name: located.host.name.clone(),
             role: located.host.role.clone(),
         };
+        if self.graph.nodes.len() >= MAX_NODES {
+            return None;
+        }
         let known = self.graph.lanes.iter().position(|lane| lane.place == place);
         let lane = known.unwrap_or_else(|| {
             self.graph.lanes.push(GraphLane { place, counts: HealthCounts::default() });

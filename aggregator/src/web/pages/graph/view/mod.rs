@@ -17,15 +17,18 @@ use rta_shared::overview::{EnvironmentOverview, Overview};
 use rta_shared::root_cause::counts_sentence;
 
 use crate::graph::layout::GraphLayout;
-use crate::graph::{EnvironmentGraph, GraphNode};
+use crate::graph::{EnvironmentGraph, GraphNode, LanePlace};
 use crate::web::address::with_query;
-use crate::web::parts::anchors::environment_id;
+use crate::web::pages::overview::selection::Selection;
 use crate::web::parts::health::{badge, mark, text};
 use crate::web::parts::html_patch::HtmlNode;
 use crate::web::parts::layout::PageFrame;
 use crate::web::parts::layout::{RELOAD_SECONDS, is_under_way};
 use crate::web::parts::{layout, links};
 use crate::web::request_context::RequestContext;
+
+/// Maximum number of environments with a link of their own.
+const MAX_OTHERS: usize = 40;
 
 /// Renders the page of `graph`, which belongs to `environment` and has the layout `laid_out`.
 pub(in crate::web) fn graph(
@@ -66,7 +69,9 @@ pub(in crate::web) fn parts(
                 p.empty { "No host of this environment carries a component." }
             } @else {
                 p { a href="#in-words" { "The same in words" } }
-                @for sentence in omissions(graph) { p.hint { (sentence) } }
+                @let sentences = omissions(graph);
+                @for sentence in &sentences { p.hint { (sentence) } }
+                @if !sentences.is_empty() { (ways_to_the_rest(environment)) }
                 (legend::legend(graph))
                 (drawing::drawing(name, graph, laid_out))
                 (words::words(name, graph))
@@ -81,11 +86,18 @@ pub(crate) fn address(environment: &Name) -> String {
     with_query("/graph", &[("environment", environment.as_str())])
 }
 
-/// Returns the target of a node's link: its instance, or the environment if it stands for several hosts.
+/// Returns the target of a node's link: its instance, or the list of them if it stands for several hosts.
 fn node_address(environment: &str, graph: &EnvironmentGraph, node: usize) -> String {
-    match graph.id(node) {
-        Some(id) => links::address(&id),
-        None => format!("/#{}", environment_id(&environment.into())),
+    match (graph.id(node), graph.place(node)) {
+        (Some(id), _) => links::address(&id),
+        (None, place) => {
+            let found = Selection::of_environment(&environment.into());
+            let found = match place {
+                LanePlace::Hosts { role: Some(role), .. } => found.with_role(role),
+                _ => found,
+            };
+            found.with_name(&graph.nodes[node].component).address()
+        }
     }
 }
 
@@ -104,7 +116,13 @@ fn remarks(node: &GraphNode) -> impl Iterator<Item = &str> {
     cause.into_iter().chain(node.is_maintained.then_some("in maintenance"))
 }
 
+/// Renders links to the other environments; of very many, to the list of them.
 fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
+    if overview.environments.len() > MAX_OTHERS {
+        return html! {
+            p { a href="/#environments" { "All " (overview.environments.len()) " environments" } }
+        };
+    }
     html! {
         nav aria-label="Environments" {
             @for environment in &overview.environments {
@@ -113,6 +131,18 @@ fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
                     (mark(environment.health)) (text(environment.name.as_str()))
                 }
             }
+        }
+    }
+}
+
+/// Renders how to see what is not drawn by itself.
+fn ways_to_the_rest(environment: &EnvironmentOverview) -> Markup {
+    let all = Selection::of_environment(&environment.name);
+    html! {
+        p.hint {
+            "A box of several hosts leads to the list of its instances, and the page of an instance shows what it needs and what needs it. "
+            a href=(all.clone().with_problems().address()) { "All that is not up" } ", "
+            a href=(all.address()) { "all hosts" } "."
         }
     }
 }

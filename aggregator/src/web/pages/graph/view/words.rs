@@ -14,7 +14,7 @@ use crate::web::parts::health::{badge, text};
 /// Maximum length of another node's name, in bytes; its own entry has the full name.
 const NAME: usize = 60;
 /// Maximum number of other nodes named at one node.
-const OTHERS: usize = 12;
+const OTHERS: usize = 6;
 
 pub(crate) fn words(environment: &str, graph: &EnvironmentGraph) -> Markup {
     let mut needed_by: Vec<Vec<&GraphEdge>> = vec![Vec::new(); graph.nodes.len()];
