@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rta_shared::overview::Overview;
+use rta_shared::overview::{InstanceOverview, Overview};
 use rta_shared::selector::{NameIndex, Purpose, Selector};
 
 use crate::exit::CommandFailure;
@@ -35,4 +35,16 @@ pub(crate) fn filter_overview(
     // One that was named is there, even without hosts.
     overview.environments.retain(|one| !one.hosts.is_empty() || environment.as_ref() == Some(&one.name));
     Ok(overview)
+}
+
+/// Keeps the instances that `is_kept`, which is called in the configuration's order, and the hosts and
+/// environments that have any.
+pub(crate) fn retain_instances(overview: &mut Overview, mut is_kept: impl FnMut(&InstanceOverview) -> bool) {
+    for environment in &mut overview.environments {
+        for host in &mut environment.hosts {
+            host.instances.retain(|instance| is_kept(instance));
+        }
+        environment.hosts.retain(|host| !host.instances.is_empty());
+    }
+    overview.environments.retain(|environment| !environment.hosts.is_empty());
 }

@@ -26,7 +26,7 @@ pub(crate) use self::operate::{
     EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenanceTarget, NotifyCommand,
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
-pub(crate) use self::remote::{PlaceArgs, RemoteCommand, TargetArgs};
+pub(crate) use self::remote::{ListArgs, PlaceArgs, RemoteCommand, TargetArgs};
 #[cfg(feature = "standalone")]
 pub(crate) use self::store::StoreCommand;
 #[cfg(feature = "standalone")]
@@ -52,6 +52,7 @@ which is also that of wrong usage, --help and --version.
 Examples:
   rta demo                          the whole system on this machine, with stand-ins
   rta status --env DEV              what is up in DEV, what is not, and why
+  rta list --health bad             everything that is not up
   rta stop kafka server --env DEV   names with spaces need no quotes
   rta restart --env DEV --plan      what a restart of DEV would do, step by step; nothing is done
   rta maintenance on --host h1 --for 2h --reason \"new disks\"

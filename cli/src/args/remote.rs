@@ -1,6 +1,7 @@
 //! Commands that the aggregator answers, from the command line and at the prompt.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use rta_shared::overview::Health;
 use rta_shared::selector::Selector;
 
 use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs, NotifyCommand};
@@ -9,14 +10,14 @@ use crate::exit::{CommandFailure, USAGE};
 /// Command that the aggregator answers, from the command line or at the prompt.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RemoteCommand {
-    /// Show a verdict, the root causes, and every component
+    /// Show a verdict, the root causes, and every component; of very many, one screen
     Status {
         /// Only this component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
         #[arg(value_name = "NAME", value_parser = parse_name)]
         name: Vec<String>,
         #[command(flatten)]
         place: PlaceArgs,
-        /// Also show each agent, how it watches, and the resource usage of its host and processes
+        /// Show every component, each agent, how it watches, and the usage of its host and processes
         #[arg(short, long, conflicts_with = "json")]
         verbose: bool,
         /// Print the overview as JSON
@@ -31,17 +32,8 @@ pub(crate) enum RemoteCommand {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// List every component with its state
-    List {
-        #[command(flatten)]
-        place: PlaceArgs,
-        /// Also show the users that the processes run as
-        #[arg(short, long, conflicts_with = "json")]
-        verbose: bool,
-        /// Print the overview as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// List components with their state; on a terminal, a page at a time
+    List(ListArgs),
     #[command(flatten)]
     Act(ActionCommand),
     /// Show or change maintenance, which suppresses alerts and automatic starts
@@ -55,6 +47,61 @@ pub(crate) enum RemoteCommand {
     Notify(NotifyCommand),
     /// Make every agent scan now, and show the result
     Refresh,
+}
+
+/// Arguments of `rta list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Only components with this health; bad: all that is not up
+    #[arg(long, value_name = "HEALTH", value_enum, ignore_case = true)]
+    pub(crate) health: Option<HealthFilter>,
+    /// Show at most this many components [default: 200 on a terminal, else all]
+    #[arg(long, value_name = "COUNT", conflicts_with = "json")]
+    pub(crate) limit: Option<usize>,
+    /// Leave out this many components at the start
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        hide_default_value = true,
+        conflicts_with = "json"
+    )]
+    pub(crate) offset: usize,
+    /// Also show the users that the processes run as
+    #[arg(short, long, conflicts_with_all = ["json", "json_lines"])]
+    pub(crate) verbose: bool,
+    /// Print the overview as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print one JSON object a line for each component
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) json_lines: bool,
+}
+
+/// Health by which a list is restricted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HealthFilter {
+    Up,
+    Degraded,
+    Unknown,
+    Down,
+    // Everything that is not up.
+    Bad,
+}
+
+impl HealthFilter {
+    /// Returns true if a component of this health is shown.
+    pub(crate) fn shows(self, health: Health) -> bool {
+        match self {
+            Self::Up => health == Health::Up,
+            Self::Degraded => health == Health::Degraded,
+            Self::Unknown => health == Health::Unknown,
+            Self::Down => health == Health::Down,
+            Self::Bad => health != Health::Up,
+        }
+    }
 }
 
 /// Restriction to an environment or a host.

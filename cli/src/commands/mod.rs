@@ -10,12 +10,13 @@
 //! | `events` | `rta events` |
 //! | `explain` | `rta explain` |
 //! | `learn` | `rta learn` |
+//! | `list` | `rta list` |
 //! | `local` | `rta local` |
 //! | `logs` | `rta logs` |
 //! | `maintenance` | `rta maintenance` |
 //! | `notify` | `rta notify` |
 //! | `pki` | `rta pki` |
-//! | `remote` | dispatch of the commands that the aggregator answers; `status`, `list`, `check`, reload |
+//! | `remote` | dispatch of the commands that the aggregator answers; `status`, `check`, reload |
 //! | `user` | `rta user` |
 
 pub(crate) mod completions;
@@ -29,6 +30,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 #[cfg(feature = "standalone")]
 pub(crate) mod learn;
+pub(crate) mod list;
 #[cfg(feature = "standalone")]
 pub(crate) mod local;
 pub(crate) mod logs;

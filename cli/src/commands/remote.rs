@@ -12,14 +12,15 @@ use crate::args::{ActionArgs, CheckArgs, RemoteCommand};
 use crate::client::AggregatorClient;
 use crate::commands::event_follower::follow_events;
 use crate::commands::events::show_events;
+use crate::commands::list::run_list;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
 use crate::commands::notify::run_notify;
 use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 use crate::output::host_details::host_details;
-use crate::output::instance_table::{instance_table, instance_table_with_users};
-use crate::output::summary::{missing_hosts, summary};
+use crate::output::status::{full_status, status_text};
+use crate::output::summary::missing_hosts;
 use crate::overview_filter::filter_overview;
 use crate::plan_run::confirm_prompt::TerminalPrompt;
 use crate::plan_run::run_plan;
@@ -41,25 +42,15 @@ pub(crate) async fn run_remote(
             } else {
                 // The aggregator's clock, because this machine's may differ.
                 let now = overview.generated_at;
-                write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
                 if *detailed {
-                    write!(out, "\n{}", host_details(&overview, now))?;
+                    write!(out, "{}\n{}", full_status(&overview, style, now), host_details(&overview, now))?;
+                } else {
+                    write!(out, "{}", status_text(&overview, style, now))?;
                 }
             }
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
-        RemoteCommand::List { place, verbose, json } => {
-            let overview =
-                filter_overview(client.overview().await?, &place.selector(&[])?, Purpose::Reading)?;
-            match (json, verbose) {
-                (true, _) => write_json(&overview, out)?,
-                (false, true) => {
-                    write!(out, "{}", instance_table_with_users(&overview, style, overview.generated_at))?
-                }
-                (false, false) => write!(out, "{}", instance_table(&overview, style, overview.generated_at))?,
-            }
-            Ok(OK)
-        }
+        RemoteCommand::List(arguments) => run_list(arguments, client, style, out).await,
         RemoteCommand::Watch { name, place } => run_watch(client, &place.selector(name)?, style, out).await,
         RemoteCommand::Act(command) => {
             let (kind, arguments) = command.parts();
@@ -74,19 +65,22 @@ pub(crate) async fn run_remote(
         RemoteCommand::Notify(command) => run_notify(command, client, out).await,
         RemoteCommand::Refresh => {
             let (overview, missing) = client.refresh().await?;
-            let now = overview.generated_at;
-            write!(out, "{}\n{}", summary(&overview, now), instance_table(&overview, style, now))?;
+            write!(out, "{}", status_text(&overview, style, overview.generated_at))?;
             write!(out, "{}", missing_hosts(&missing))?;
             Ok(OK)
         }
     }
 }
 
-fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), CommandFailure> {
-    let json = serde_json::to_string_pretty(overview).map_err(|error| {
-        CommandFailure::new(UNAVAILABLE, format!("the overview cannot be written as JSON: {error}"))
-    })?;
+/// Writes the overview as indented JSON.
+pub(crate) fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), CommandFailure> {
+    let json = serde_json::to_string_pretty(overview).map_err(|error| unwritable_json(&error))?;
     Ok(writeln!(out, "{json}")?)
+}
+
+/// Returns the failure of a command whose answer has no JSON form.
+pub(crate) fn unwritable_json(error: &serde_json::Error) -> CommandFailure {
+    CommandFailure::new(UNAVAILABLE, format!("the overview cannot be written as JSON: {error}"))
 }
 
 async fn run_action(

@@ -10,6 +10,7 @@ pub(crate) mod instance_table;
 pub(crate) mod maintenance;
 pub(crate) mod plan;
 pub(crate) mod reload;
+pub(crate) mod status;
 pub(crate) mod summary;
 mod warnings;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rta_shared::format::{counted, elapsed};
+use rta_shared::format::{counted, elapsed, joined_first};
 use rta_shared::overview::{LocatedInstance, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::root_cause::{RootCause, affected_sentence, counts_sentence, find_root_causes};
@@ -26,14 +26,12 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
             on_purpose_note(environment.planned_stops())
         );
         for trouble in root_causes.iter().filter(|trouble| trouble.environment.name == environment.name) {
-            let _ = writeln!(text, "  {}", cause_line(trouble, now));
+            let _ = writeln!(text, "  {}", cause_line(trouble, now, usize::MAX));
         }
     }
-    for (plan, count) in PlannedStopIndex::new(overview).plans() {
-        let what = if count == 1 { "what".to_owned() } else { format!("the {count} that") };
-        let _ = writeln!(text, "To start again {what} plan {plan} stopped: rta start --stopped-by {plan}");
-    }
-    text + &warnings(overview)
+    text.extend(start_again_lines(overview).into_iter().map(|line| line + "\n"));
+    text.extend(warnings(overview).into_iter().map(|line| line + "\n"));
+    text
 }
 
 /// Maximum number of hosts that are named as not scanned.
@@ -53,7 +51,17 @@ pub(crate) fn missing_hosts(missing: &[String]) -> String {
     format!("No fresh scan of {hosts}, of which the last known state is shown: {}{more}\n", named.join(", "))
 }
 
-fn cause_line(trouble: &RootCause<'_>, now: Timestamp) -> String {
+/// Returns a line for each plan that stopped something on purpose: how to start it again.
+pub(super) fn start_again_lines(overview: &Overview) -> Vec<String> {
+    let line = |(plan, count): (u64, usize)| {
+        let what = if count == 1 { "what".to_owned() } else { format!("the {count} that") };
+        format!("To start again {what} plan {plan} stopped: rta start --stopped-by {plan}")
+    };
+    PlannedStopIndex::new(overview).plans().map(line).collect()
+}
+
+/// Returns the line of a root cause, which names at most `most` of the instances that it affects.
+pub(super) fn cause_line(trouble: &RootCause<'_>, now: Timestamp, most: usize) -> String {
     let host = printable(trouble.host.name.as_str());
     let mut line = match trouble.instance {
         Some(instance) => {
@@ -74,8 +82,8 @@ fn cause_line(trouble: &RootCause<'_>, now: Timestamp) -> String {
     }
     let consequence = affected_sentence(trouble);
     if !consequence.is_empty() {
-        let names: Vec<String> = trouble.affected.iter().map(|other| short_name(other, trouble)).collect();
-        let _ = write!(line, "; {consequence}: {}", names.join(", "));
+        let names = trouble.affected.iter().map(|other| short_name(other, trouble));
+        let _ = write!(line, "; {consequence}: {}", joined_first(most, names, ", "));
     }
     line
 }

@@ -9,7 +9,7 @@ use rta_shared::sanitize::printable;
 const MAX_NAMED_HOSTS: usize = 5;
 
 /// Returns the lines; empty if nothing of rta is impaired.
-pub(crate) fn warnings(overview: &Overview) -> String {
+pub(crate) fn warnings(overview: &Overview) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(error) = &overview.config_error {
         let first = printable(error.lines().next().unwrap_or_default());
@@ -41,7 +41,7 @@ pub(crate) fn warnings(overview: &Overview) -> String {
             ));
         }
     }
-    lines.into_iter().map(|line| format!("warning: {line}\n")).collect()
+    lines.into_iter().map(|line| format!("warning: {line}")).collect()
 }
 
 /// Returns true for an impairment without a line of its own in [`warnings`].

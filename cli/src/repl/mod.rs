@@ -25,7 +25,7 @@ use crate::commands::remote::{run_reload, run_remote};
 use crate::exit::{CommandFailure, CommandResult, FAILED, OK};
 use crate::names::PlatformNames;
 use crate::output::OutputStyle;
-use crate::output::summary::summary;
+use crate::output::status::status_summary;
 
 /// Time limit for fetching names before the next prompt.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ impl ReplSession<'_> {
             PromptEditor::new(self.definition.clone(), history_path(), self.style).map_err(told)?;
         match self.runtime.block_on(self.client.overview()) {
             Ok(overview) => {
-                print(&summary(&overview, overview.generated_at))?;
+                print(&status_summary(&overview, self.style, overview.generated_at))?;
                 self.names = PlatformNames::from_overview(&overview);
             }
             Err(failure) => {

@@ -18,8 +18,7 @@ use self::health_changes::health_changes;
 use crate::client::AggregatorClient;
 use crate::exit::{CommandFailure, CommandResult, FAILED, OK};
 use crate::output::OutputStyle;
-use crate::output::instance_table::instance_table;
-use crate::output::summary::summary;
+use crate::output::status::status_text;
 use crate::overview_filter::filter_overview;
 
 /// Interval between attempts to reconnect to the aggregator.
@@ -124,7 +123,7 @@ async fn run_screen(
                 let made = overview.generated_at;
                 let now = SignedDuration::try_from(age).ok().and_then(|age| made.checked_add(age).ok());
                 let now = now.unwrap_or(made);
-                format!("{stale}{}\n{}", summary(overview, now), instance_table(overview, style, now))
+                format!("{stale}{}", status_text(overview, style, now))
             }
             // The last overview may be outdated.
             Err(reason) => format!("nothing is known at the moment: {reason}\n"),
