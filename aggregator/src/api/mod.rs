@@ -161,8 +161,9 @@ impl Operations {
         };
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
         let config_manager = config_manager.run(source, shutdown.clone());
-        let notify =
-            notify.map(|options| NotifyHandle::start(options, overview.clone(), &events, tasks, impairments));
+        let notify = notify.map(|options| {
+            NotifyHandle::start(options, overview.clone(), inventory.clone(), &events, tasks, impairments)
+        });
         let operations = Self {
             notify: notify.unwrap_or_default(),
             inventory,

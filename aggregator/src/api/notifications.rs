@@ -98,8 +98,16 @@ impl Operations {
         let mut hosts = ConfiguredHosts::new();
         for environment in &inventory.platform.environments {
             for host in &environment.hosts {
-                let configured =
-                    ConfiguredHost { role: host.role.clone(), components: host.components.clone() };
+                let labels = host.components.iter().filter_map(|name| {
+                    let component = inventory.platform.component(name.as_str())?;
+                    Some((name.clone(), component.notes_on(host).ok()?.labels))
+                });
+                let configured = ConfiguredHost {
+                    role: host.role.clone(),
+                    components: host.components.clone(),
+                    labels: host.labels.clone(),
+                    component_labels: labels.collect(),
+                };
                 hosts.insert((environment.name.clone(), host.name.clone()), configured);
             }
         }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tonic::Code;
 
-use super::cause::{CauseSnapshot, ComponentNotes};
+use super::cause::{CauseId, CauseNotes, CauseSnapshot};
 use super::compose::compose_test;
 use super::deliver::deliver;
 use super::file_stamp::FileStamp;
@@ -71,8 +71,8 @@ pub(crate) struct NotifierParts {
     pub(crate) path: PathBuf,
     pub(crate) config: NotifyConfig,
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
-    /// Returns the notes of a component.
-    pub(crate) notes: Box<dyn Fn(&Name) -> ComponentNotes + Send + Sync>,
+    /// Returns the notes of a root cause.
+    pub(crate) notes: Box<dyn Fn(&CauseId) -> CauseNotes + Send + Sync>,
     pub(crate) events: EventBus,
     pub(crate) impairments: ImpairmentList,
     pub(crate) heartbeat: Heartbeat,

@@ -62,9 +62,9 @@ pub(crate) enum Quiet {
     OnPurpose(String),
 }
 
-/// Notes of a component in the configuration that messages show.
+/// Notes in the configuration about a root cause that messages show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ComponentNotes {
+pub(crate) struct CauseNotes {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) runbook: Option<String>,
 }
@@ -112,11 +112,11 @@ pub(crate) struct CauseSnapshot {
 
 impl CauseSnapshot {
     /// Reads the root causes of `overview`, and what has become of those in `open`. `notes` returns the notes
-    /// of a component.
+    /// of a root cause.
     pub(crate) fn new<'o>(
         overview: &Overview,
         open: impl Iterator<Item = &'o CauseId>,
-        notes: &dyn Fn(&Name) -> ComponentNotes,
+        notes: &dyn Fn(&CauseId) -> CauseNotes,
     ) -> Self {
         let mut causes = BTreeMap::new();
         for root in find_root_causes(overview) {
@@ -144,7 +144,7 @@ impl CauseSnapshot {
     }
 }
 
-fn add(causes: &mut BTreeMap<CauseId, Cause>, root: &RootCause<'_>, notes: &dyn Fn(&Name) -> ComponentNotes) {
+fn add(causes: &mut BTreeMap<CauseId, Cause>, root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) {
     let cause = to_cause(root, notes);
     causes.insert(cause.id.clone(), cause);
 }
@@ -168,14 +168,13 @@ fn on_purpose(instance: &InstanceOverview) -> Option<String> {
     matches!(cause.kind, DownKind::Stopped { .. }).then(|| cause.to_string())
 }
 
-fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&Name) -> ComponentNotes) -> Cause {
+fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) -> Cause {
     let id = CauseId {
         environment: root.environment.name.clone(),
         host: root.host.name.clone(),
         component: root.instance.map(|instance| instance.component.clone()),
     };
-    let ComponentNotes { labels, runbook } =
-        root.instance.map(|instance| notes(&instance.component)).unwrap_or_default();
+    let CauseNotes { labels, runbook } = notes(&id);
     let maintenance = root.maintenance().map(|maintenance| Quiet::Maintenance(maintenance.sentence()));
     let quiet = maintenance.or_else(|| root.instance.and_then(on_purpose).map(Quiet::OnPurpose));
     let health = root.health();
@@ -248,7 +247,7 @@ mod tests {
     }
 
     fn snapshot(overview: &Overview, open: &[CauseId]) -> CauseSnapshot {
-        CauseSnapshot::new(overview, open.iter(), &|_| ComponentNotes::default())
+        CauseSnapshot::new(overview, open.iter(), &|_| CauseNotes::default())
     }
 
     fn kafka(overview: &mut Overview) -> &mut InstanceOverview {

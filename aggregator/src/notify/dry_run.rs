@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
+use rta_shared::config::Labels;
 use rta_shared::config::notify::{Channel, ChannelKind, CommandChannel, NotifyConfig, Route, Severity};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
@@ -86,6 +87,9 @@ fn without_told(messages: Vec<Outgoing>) -> Vec<DryRunMessage> {
 pub(crate) struct ConfiguredHost {
     pub(crate) role: Option<Name>,
     pub(crate) components: Vec<Name>,
+    /// Labels of the host, and of its components.
+    pub(crate) labels: Labels,
+    pub(crate) component_labels: HashMap<Name, Labels>,
 }
 
 /// Hosts of the configuration, by environment and name.
@@ -167,6 +171,8 @@ impl RecordedPlaces<'_> {
             };
             let host =
                 self.hosts.get(&(id.environment.clone(), id.host.clone())).cloned().unwrap_or_default();
+            let own = id.component.as_ref().and_then(|component| host.component_labels.get(component));
+            let labels = own.cloned().unwrap_or(host.labels);
             let cause = Cause {
                 id: id.clone(),
                 role: host.role,
@@ -174,7 +180,7 @@ impl RecordedPlaces<'_> {
                 severity: if matches!(quiet, Some(Quiet::OnPurpose(_))) { Severity::Info } else { severity },
                 reason: place.reason.clone(),
                 since: Some(place.since),
-                labels: BTreeMap::new(),
+                labels,
                 runbook: None,
                 affected: affected.get(id).cloned().unwrap_or_default(),
                 components: if id.component.is_none() { host.components } else { Vec::new() },
@@ -229,7 +235,7 @@ mod tests {
     }
 
     fn told(config_text: &str, events: &[Event]) -> Vec<(i64, String, String)> {
-        let host = ConfiguredHost { role: Some("broker".into()), components: Vec::new() };
+        let host = ConfiguredHost { role: Some("broker".into()), ..ConfiguredHost::default() };
         let hosts = HashMap::from([(("DEV".into(), "h".into()), host)]);
         replay(&config(config_text), &hosts, events, Timestamp::from_second(900).unwrap())
             .into_iter()

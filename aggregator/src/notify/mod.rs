@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
+use rta_shared::config::Platform;
 use rta_shared::config::notify::NotifyConfig;
 use rta_shared::event::Event;
 use rta_shared::impairment::ImpairmentList;
@@ -40,9 +41,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
 use crate::events::EventBus;
+use crate::inventory::Inventory;
 use crate::operation_error::OperationError;
 use actor::{Notifier, NotifierParts, NotifyRequest};
-use cause::ComponentNotes;
+use cause::{CauseId, CauseNotes};
 
 pub(crate) use actor::NotifyStatus;
 pub(crate) use dry_run::{ConfiguredHost, ConfiguredHosts, DryRunMessage};
@@ -71,6 +73,7 @@ impl NotifyHandle {
     pub(crate) fn start(
         options: NotifyOptions,
         overview: watch::Receiver<Arc<Overview>>,
+        inventory: watch::Receiver<Arc<Inventory>>,
         events: &EventBus,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
@@ -86,7 +89,7 @@ impl NotifyHandle {
             path: options.path,
             config: options.config,
             overview,
-            notes: Box::new(|_| ComponentNotes::default()),
+            notes: Box::new(move |id| find_notes(&inventory.borrow().platform, id)),
             events: events.clone(),
             impairments: impairments.clone(),
             heartbeat: tasks.heartbeat("the notifier"),
@@ -140,6 +143,19 @@ impl NotifyHandle {
         let (answer, answered) = oneshot::channel();
         sender.send(request(answer)).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())
+    }
+}
+
+/// Returns the notes of the configuration about a root cause.
+fn find_notes(platform: &Platform, id: &CauseId) -> CauseNotes {
+    let environment = platform.environments.iter().find(|one| one.name == id.environment);
+    let host = environment.and_then(|one| one.hosts.iter().find(|host| host.name == id.host));
+    let Some(host) = host else { return CauseNotes::default() };
+    let component = id.component.as_ref().and_then(|name| platform.component(name.as_str()));
+    match component.map(|component| component.notes_on(host)) {
+        Some(Ok(notes)) => CauseNotes { labels: notes.labels, runbook: notes.runbook },
+        // A link with a variable that the aggregator does not know is no reason for silence.
+        Some(Err(_)) | None => CauseNotes { labels: host.labels.clone(), runbook: None },
     }
 }
 

@@ -70,7 +70,9 @@ fn write_private(path: &std::path::Path, text: &str) {
 /// Returns the platform of the agents in `chain`, in which all other components need the Kafka of the first
 /// host.
 fn platform_toml(chain: &str) -> String {
-    let mut toml = "[[component]]\nname = \"component 0\"\ncriteria = [{ regex = 'kafka' }]\n".to_owned();
+    let mut toml = "[[component]]\nname = \"component 0\"\ncriteria = [{ regex = 'kafka' }]\n\
+                    labels = { team = \"data\" }\nrunbook = \"https://wiki.example.com/kafka\"\n"
+        .to_owned();
     for at in 1..COMPONENTS {
         let _ = writeln!(
             toml,
@@ -109,6 +111,8 @@ fn stopped_kafka_under_200_dependents_is_one_notification_and_one_at_its_end() {
     assert_eq!((&begin.body["kind"], &begin.body["severity"]), (&"begin".into(), &"critical".into()));
     assert_eq!(begin.body["cause"]["component"], "component 0");
     assert_eq!(begin.body["affected"]["count"], 200, "{}", begin.body);
+    assert_eq!(begin.body["cause"]["labels"]["team"], "data");
+    assert_eq!(begin.body["cause"]["runbook"], "https://wiki.example.com/kafka");
     assert_eq!(begin.body["summary"], "component 0 on h0000 (E) is down; 200 instances degraded by it");
     assert_eq!(begin.header("webhook-id"), begin.body["key"].as_str());
     assert!(begin.header("webhook-signature").unwrap().starts_with("v1,"));
