@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "rta/v1/impairment.proto",
     "rta/v1/process.proto",
     "rta/v1/usage.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 11] = [
     "rta/v1/overview.proto",
     "rta/v1/plan.proto",
     "rta/v1/event.proto",
+    "rta/v1/what_if.proto",
     "rta/v1/aggregator.proto",
 ];
 

@@ -137,6 +137,10 @@ impl AggregatorService for FakeAggregator {
         Ok(Response::new(Box::pin(futures::stream::iter(told))))
     }
 
+    async fn what_if(&self, _: Request<v1::WhatIfRequest>) -> Result<Response<v1::WhatIfResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
         Err(Status::unimplemented(""))
     }

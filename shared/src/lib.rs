@@ -103,4 +103,5 @@ pub mod timing;
 pub mod tls;
 pub mod unit;
 pub mod usage;
+pub mod what_if;
 mod words;

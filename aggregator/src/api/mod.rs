@@ -7,8 +7,8 @@ pub mod logs;
 mod notifications;
 pub mod refresh;
 mod timelines;
+pub(crate) mod what_if;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,12 +41,10 @@ use crate::notify::{NotifyHandle, NotifyOptions};
 use crate::operation_error::OperationError;
 use crate::plans::confirmation;
 use crate::plans::executor::{StepFailure, run_plan};
-use crate::plans::planner::make_plan;
-use crate::plans::planner_input::{PlannerInput, instance_snapshots};
 use crate::plans::recovery;
 use crate::plans::registry::PlanRegistry;
+use crate::plans::request::plan_request;
 use crate::plans::run::PlanRun;
-use crate::plans::selection::{retain_stopped_by, select_instances};
 use crate::plans::targets::request_targets;
 use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
 use crate::state::host_state::AgentUpdate;
@@ -297,7 +295,7 @@ impl Operations {
         let (inventory, overview, request) = (self.inventory(), self.overview(), request.clone());
         // For a large platform this takes a while.
         let made = tokio::task::spawn_blocking(move || {
-            let plan = plan_request(kind, &inventory, &overview, &request)?;
+            let plan = plan_request(kind, &inventory.platform, inventory.graph(), &overview, &request)?;
             Ok(PreparedPlan { targets: request_targets(&plan, &overview), plan })
         });
         made.await.unwrap_or_else(|error| {
@@ -549,33 +547,6 @@ async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
             None
         }
     }
-}
-
-/// Returns the plan for a request, for the state that `overview` shows.
-fn plan_request(
-    kind: ActionKind,
-    inventory: &Inventory,
-    overview: &Overview,
-    request: &ActionRequest,
-) -> Result<Plan, OperationError> {
-    if request.stopped_by != 0 && kind != ActionKind::Start {
-        let message = "what a plan has stopped can only be started again";
-        return Err(OperationError::new(Code::InvalidArgument, message));
-    }
-    let mut selected = select_instances(&inventory.platform, request)?;
-    if request.stopped_by != 0 {
-        retain_stopped_by(request.stopped_by, &mut selected, inventory.graph(), overview)?;
-    }
-    let components = &inventory.platform.components;
-    let startable: HashSet<&str> = components
-        .iter()
-        .filter(|component| component.start.is_some())
-        .map(|component| component.name.folded())
-        .collect();
-    let graph = inventory.graph();
-    let snapshots = instance_snapshots(graph, overview, |name| startable.contains(name.folded()));
-    let input = PlannerInput { graph, snapshots: &snapshots };
-    make_plan(kind, input, &selected, request.no_dependencies)
 }
 
 fn is_ready(overview: &Overview) -> bool {

@@ -85,6 +85,14 @@ impl AggregatorService for AggregatorGrpc {
         Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
+    async fn what_if(
+        &self,
+        request: Request<v1::WhatIfRequest>,
+    ) -> Result<Response<v1::WhatIfResponse>, Status> {
+        let answer = self.operations.what_if(request.into_inner().try_into()?).await?;
+        Ok(Response::new((&answer).into()))
+    }
+
     type ActStream = MessageStream<v1::AggregatorServiceActResponse>;
 
     async fn act(

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `request` | the plan for a request; pure |
 //! | `selection` | the instances that a request names |
 //! | `planner_input` | dependencies that are missing, and dependents that a stop affects |
 //! | `planner` | the planner; pure |
@@ -26,5 +27,6 @@ pub(crate) mod planner_input;
 mod properties;
 pub(crate) mod recovery;
 pub(crate) mod registry;
+pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod selection;

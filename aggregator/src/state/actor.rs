@@ -21,6 +21,7 @@ use crate::certificates;
 use crate::clock::ClockPair;
 use crate::events::EventBus;
 use crate::state::evaluate::platform_view::ViewChanges;
+use crate::state::evaluation_input::EvaluationInput;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
@@ -67,6 +68,8 @@ pub(crate) enum StateMessage {
     /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
     /// agent did not send one.
     AddPlannedStop(InstanceId, PlannedStop, Option<(AgentId, AgentUpdate)>),
+    /// Answered with a copy of what an evaluation needs.
+    CopyInput(oneshot::Sender<EvaluationInput>),
     /// Answered when the published overview contains everything sent before.
     Flush(oneshot::Sender<()>),
 }
@@ -348,6 +351,10 @@ impl StateActor {
                                 self.store.record_planned_stop(id.clone(), Some(stop.clone()));
                                 self.state.add_planned_stop(id, stop, ClockPair::now());
                                 pending.changed = true;
+                            }
+                            StateMessage::CopyInput(reply) => {
+                                // The caller may have gone.
+                                let _ = reply.send(self.state.copy_input());
                             }
                             StateMessage::Flush(done) => pending.flush_replies.push(done),
                         }

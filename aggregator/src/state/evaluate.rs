@@ -29,13 +29,23 @@ pub(crate) fn evaluate_platform(
     graph: &DependencyGraph,
     host_states: &[HostState],
 ) -> Vec<Snapshot<EnvironmentOverview>> {
+    let (maintenance, mut planned_stops) = (ActiveMaintenance::default(), PlannedStops::default());
+    evaluate_with(platform, graph, host_states, &maintenance, &mut planned_stops, ClockPair::now())
+}
+
+/// Evaluates the platform once, as [`evaluate_platform`] does, at the moment `now` and with maintenance and
+/// planned stops.
+pub(crate) fn evaluate_with(
+    platform: &Platform,
+    graph: &DependencyGraph,
+    host_states: &[HostState],
+    maintenance: &ActiveMaintenance,
+    planned_stops: &mut PlannedStops,
+    now: ClockPair,
+) -> Vec<Snapshot<EnvironmentOverview>> {
     let mut view = PlatformView::new(platform, graph);
-    let mut annotations = Annotations {
-        maintenance: &ActiveMaintenance::default(),
-        planned_stops: &mut PlannedStops::default(),
-        transitions: &mut TransitionTracker::default(),
-        now: ClockPair::now(),
-    };
+    let mut annotations =
+        Annotations { maintenance, planned_stops, transitions: &mut TransitionTracker::default(), now };
     view.update(platform, graph, host_states, StaleHosts::all(), &mut annotations);
     view.environments().to_vec()
 }

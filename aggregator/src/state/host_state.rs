@@ -8,6 +8,7 @@ use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
+use rta_shared::snapshot::Snapshot;
 use rta_shared::usage::HostUsage;
 
 use crate::agent_id::AgentId;
@@ -80,7 +81,8 @@ impl HostStates {
 /// State of one host at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostState {
-    report: Option<Report>,
+    /// Shared, so that a copy of the state of all hosts is cheap.
+    report: Option<Snapshot<Report>>,
     /// Receipt of the last message.
     receipt: Option<MessageReceipt>,
     skew: ClockSkew,
@@ -128,7 +130,7 @@ impl HostState {
                 let is_skew_new = self.note_receipt(receipt);
                 let same = matches!(self.freshness, Freshness::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
-                self.report = Some(*report);
+                self.report = Some(Snapshot::new(*report));
                 self.freshness = Freshness::Fresh;
                 !same || is_skew_new
             }
@@ -175,6 +177,14 @@ impl HostState {
             && self.report.as_ref().is_some_and(|known| {
                 known.boot_id == report.boot_id && known.scan.seen_at > report.scan.seen_at
             })
+    }
+
+    /// Returns the reported components, to change them as an action would; `None` if the host is unknown.
+    pub(crate) fn components_mut(&mut self) -> Option<&mut Vec<ComponentReport>> {
+        if !self.is_reachable() {
+            return None;
+        }
+        self.report.as_mut()?.components.as_mut().ok()
     }
 
     /// Returns true if the agent answers and its report is valid.

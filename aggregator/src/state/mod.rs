@@ -7,6 +7,8 @@
 //! | `platform_state` | the state of the platform with its last evaluation |
 //! | `flapping` | agents that come and go over and over |
 //! | `evaluate` | evaluation: the rules from reports to health |
+//! | `evaluation_input` | a copy of what an evaluation needs, to evaluate it apart from the actor |
+//! | `what_if` | what would be if an action were done, or a host were lost |
 //! | `single_host` | the same rules on one host alone, for `rta local` |
 //! | `transitions` | the state before: what differs between two overviews, and the events to record of that |
 //! | `state_since` | the time of the last health change of an instance |
@@ -17,6 +19,7 @@
 
 pub(crate) mod actor;
 mod evaluate;
+pub(crate) mod evaluation_input;
 pub(crate) mod flapping;
 pub(crate) mod host_state;
 pub(crate) mod maintenance;
@@ -29,3 +32,4 @@ mod properties;
 pub(crate) mod single_host;
 mod state_since;
 mod transitions;
+pub(crate) mod what_if;

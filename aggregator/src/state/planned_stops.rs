@@ -17,11 +17,11 @@ const REPORT_DELAY: Duration = Duration::from_secs(5);
 const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
 
 /// Valid planned stops, by host name: every overview looks up those of each host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PlannedStops(HashMap<Name, Vec<TrackedStop>>);
 
 /// Valid planned stop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TrackedStop {
     id: InstanceId,
     stop: PlannedStop,

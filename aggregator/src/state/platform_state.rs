@@ -14,6 +14,7 @@ use rta_shared::planned_stop::PlannedStop;
 use crate::agent_id::AgentId;
 use crate::clock::ClockPair;
 use crate::state::evaluate::platform_view::{Annotations, PlatformView, StaleHosts, ViewChanges};
+use crate::state::evaluation_input::EvaluationInput;
 use crate::state::host_state::{AgentUpdate, HostStates};
 use crate::state::maintenance::ActiveMaintenance;
 use crate::state::planned_stops::PlannedStops;
@@ -26,7 +27,7 @@ use crate::timeline::TimelineState;
 #[derive(Debug)]
 pub(crate) struct PlatformState {
     platform: Arc<Platform>,
-    graph: DependencyGraph,
+    graph: Arc<DependencyGraph>,
     host_states: HostStates,
     /// Last evaluation.
     view: PlatformView,
@@ -49,7 +50,7 @@ impl PlatformState {
         planned_stops: PlannedStops,
         mut transitions: TransitionTracker,
     ) -> Self {
-        let graph = DependencyGraph::new(&platform);
+        let graph = Arc::new(DependencyGraph::new(&platform));
         let view = PlatformView::new(&platform, &graph);
         let removed_samples = transitions.follow_config(view.environments());
         Self {
@@ -69,7 +70,7 @@ impl PlatformState {
     /// Replaces the platform; `agents` are those of its hosts, in their order. The caller ends what concerns
     /// hosts and instances that were removed.
     pub(crate) fn replace_platform(&mut self, platform: Arc<Platform>, agents: Vec<AgentId>) {
-        self.graph = DependencyGraph::new(&platform);
+        self.graph = Arc::new(DependencyGraph::new(&platform));
         self.view = PlatformView::new(&platform, &self.graph);
         self.stale = StaleHosts::all();
         self.host_states = std::mem::take(&mut self.host_states).with_agents(agents.into_iter());
@@ -87,6 +88,18 @@ impl PlatformState {
     /// Returns the last evaluation.
     pub(crate) fn view(&self) -> &PlatformView {
         &self.view
+    }
+
+    /// Returns a copy of what an evaluation needs, which shares the reports.
+    pub(crate) fn copy_input(&self) -> EvaluationInput {
+        EvaluationInput {
+            platform: Arc::clone(&self.platform),
+            graph: Arc::clone(&self.graph),
+            host_states: self.host_states.hosts().to_vec(),
+            maintenance: self.maintenance.clone(),
+            planned_stops: self.planned_stops.clone(),
+            shown: self.view.environments().to_vec(),
+        }
     }
 
     /// Returns the active maintenance.

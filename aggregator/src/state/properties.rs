@@ -16,7 +16,10 @@ use rta_shared::dependency::DependencyGraph;
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
-use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceId};
+use rta_shared::overview::{
+    EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
+};
+use rta_shared::plan::{ActionRequest, Plan};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId, Suspension};
@@ -28,6 +31,7 @@ use rta_shared::usage::HostUsage;
 
 use crate::agent_id::AgentId;
 use crate::clock::{ClockPair, MessageReceipt};
+use crate::plans::request::plan_request;
 use crate::state::evaluate::oracle::evaluate_everything;
 use crate::state::host_state::{AgentUpdate, HostStates};
 use crate::state::maintenance::{ActiveMaintenance, is_configured};
@@ -35,6 +39,7 @@ use crate::state::planned_stops::PlannedStops;
 use crate::state::platform_state::PlatformState;
 use crate::state::prerequisites::{PrerequisitesByHost, RemotePrerequisiteIndex};
 use crate::state::transitions::{TransitionTracker, Transitions};
+use crate::state::what_if::{ASSUMED_USER, assume_host_down, assume_plan, health_changes};
 
 const HOSTS: usize = 6;
 const COMPONENTS: usize = 7;
@@ -142,6 +147,39 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What is assumed to happen.
+#[derive(Clone, Debug)]
+enum Assumption {
+    HostDown(usize),
+    Action { kind: ActionKind, instance: Index, no_dependencies: bool },
+}
+
+fn assumption() -> impl Strategy<Value = Assumption> {
+    let kind = proptest::sample::select(vec![ActionKind::Start, ActionKind::Stop]);
+    prop_oneof![
+        1 => (0..HOSTS).prop_map(Assumption::HostDown),
+        3 => (kind, any::<Index>(), any::<bool>()).prop_map(|(kind, instance, no_dependencies)| {
+            Assumption::Action { kind, instance, no_dependencies }
+        }),
+    ]
+}
+
+/// Creates an overview of these environments.
+fn overview_of(
+    platform: &Platform,
+    environments: Vec<Snapshot<EnvironmentOverview>>,
+    at: Timestamp,
+) -> Overview {
+    Overview {
+        generated_at: at,
+        environments,
+        config_digest: platform.digest.clone(),
+        config_error: None,
+        impairments: vec![],
+        aliases: vec![],
+    }
+}
+
 fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<ComponentReport> {
     let process = |pid| Process::new(ProcessId { pid, start_ticks: 1 }, 1);
     let mut report = ComponentReport {
@@ -211,6 +249,8 @@ struct Comparison {
     agents: HashMap<Name, AgentId>,
     state: PlatformState,
     oracle: Oracle,
+    /// Last report of each host.
+    last_reports: HashMap<Name, Report>,
     prerequisites: PrerequisitesByHost,
     shown: Vec<Snapshot<EnvironmentOverview>>,
     now: ClockPair,
@@ -284,7 +324,8 @@ impl Comparison {
         let wall = Timestamp::from_second(1_000_000).unwrap();
         let now = ClockPair { wall, at: Instant::now() };
         let (prerequisites, shown) = (PrerequisitesByHost::default(), Vec::new());
-        Self { platforms, agents, state, oracle, prerequisites, shown, now, began: wall }
+        let last_reports = HashMap::new();
+        Self { platforms, agents, state, oracle, last_reports, prerequisites, shown, now, began: wall }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -393,7 +434,11 @@ impl Comparison {
     }
 
     fn send(&mut self, host: usize, update: &AgentUpdate) {
-        let agent = self.agents[&self.host(host).name];
+        let name = self.host(host).name.clone();
+        let agent = self.agents[&name];
+        if let AgentUpdate::Report(report, _) = update {
+            self.last_reports.insert(name, Report::clone(report));
+        }
         self.oracle.host_states.apply_update(agent, update.clone(), self.now.at);
         self.state.apply_update(agent, update.clone(), self.now.at);
     }
@@ -417,6 +462,132 @@ impl Comparison {
         let dropped = ended(self.oracle.planned_stops.drop_removed(&self.oracle.graph));
         assert_eq!(dropped, ended(self.state.drop_removed_stops()));
         self.end_maintenance(|one| !is_configured(&platform, one));
+    }
+
+    /// Compares what would be under an assumption with what is evaluated after the same has really happened.
+    fn compare_what_if(&mut self, assumption: &Assumption) {
+        self.state.update(self.now);
+        let mut input = self.state.copy_input();
+        let before = input.evaluate(self.now);
+        let overview = overview_of(&self.oracle.platform, before.clone(), self.now.wall);
+        let graph = &self.oracle.graph;
+        let happened: Vec<(usize, AgentUpdate)> = match assumption {
+            Assumption::HostDown(host) => {
+                assume_host_down(&mut input, *host);
+                vec![(*host, AgentUpdate::Lost("gone".to_owned()))]
+            }
+            Assumption::Action { kind, instance, no_dependencies } => {
+                if graph.len() == 0 {
+                    return;
+                }
+                let id = graph.id(instance.index(graph.len()));
+                let request = ActionRequest {
+                    component: id.component.as_str().to_owned(),
+                    host: id.host.as_str().to_owned(),
+                    no_dependencies: *no_dependencies,
+                    ..ActionRequest::default()
+                };
+                let Ok(plan) = plan_request(*kind, &self.oracle.platform, graph, &overview, &request) else {
+                    return;
+                };
+                let reports = self.reports_after(&plan);
+                assume_plan(&mut input, &plan, self.now.wall);
+                reports
+            }
+        };
+        let shown = input.evaluate(self.now);
+        for (host, update) in happened {
+            self.send(host, &update);
+        }
+        self.state.update(self.now);
+        let view = self.state.view();
+        for (expected, environment) in view.environments().iter().zip(&shown) {
+            assert_eq!(expected.health, environment.health);
+            for (expected, host) in expected.hosts.iter().zip(&environment.hosts) {
+                assert_eq!((expected.health, expected.reachable), (host.health, host.reachable));
+                for (expected, instance) in expected.instances.iter().zip(&host.instances) {
+                    // No health lasts since a known time in a state that is only assumed.
+                    let expected =
+                        InstanceOverview { since: instance.since, ..InstanceOverview::clone(expected) };
+                    assert_eq!(expected, **instance);
+                }
+            }
+        }
+        let differs = before.iter().zip(view.environments()).any(|(before, after)| {
+            let healths = |one: &EnvironmentOverview| -> Vec<Health> {
+                let instances = one.hosts.iter().flat_map(|host| &host.instances);
+                instances.map(|instance| instance.health).collect()
+            };
+            healths(before) != healths(after)
+        });
+        assert_eq!(differs, !health_changes(&before, &shown).is_empty());
+    }
+
+    /// Returns the reports of the agents after a plan: what each step leaves behind, of the hosts that are
+    /// known.
+    fn reports_after(&self, plan: &Plan) -> Vec<(usize, AgentUpdate)> {
+        let hosts = self.oracle.platform.hosts().enumerate();
+        let positions: HashMap<&Name, usize> = hosts.map(|(at, host)| (&host.name, at)).collect();
+        let mut reports: BTreeMap<usize, Report> = BTreeMap::new();
+        for step in &plan.steps {
+            let host = positions[&step.instance.host];
+            if !self.oracle.host_states.hosts()[host].is_reachable() {
+                continue;
+            }
+            let known = self.last_reports.get(&step.instance.host).filter(|report| report.components.is_ok());
+            let Some(known) = known else { continue };
+            let report = reports.entry(host).or_insert_with(|| known.clone());
+            let components = report.components.as_mut().unwrap();
+            let seen = components.iter_mut().find(|seen| seen.component == step.instance.component);
+            let Some(seen) = seen.filter(|seen| seen.state != State::Unknown) else { continue };
+            let runs = step.action == ActionKind::Start;
+            if let Some(autostart) = &mut seen.autostart {
+                if !runs || seen.state != State::Running {
+                    *autostart = Autostart {
+                        wanted: runs,
+                        next_at: None,
+                        given_up: false,
+                        flapping: false,
+                        waiting_for: String::new(),
+                        ..autostart.clone()
+                    };
+                }
+            }
+            if seen.state == if runs { State::Running } else { State::Stopped } {
+                continue;
+            }
+            let by = Requester { user: ASSUMED_USER.to_owned(), address: String::new() };
+            let ahead = self.oracle.host_states.hosts()[host].skew().skew_ahead();
+            let cause =
+                DownCause { at: self.now.wall + ahead, kind: DownKind::Stopped { by }, last_log_line: None };
+            let count = u32::from(runs);
+            *seen = ComponentReport {
+                component: seen.component.clone(),
+                state: if runs { State::Running } else { State::Stopped },
+                // An assumption invents no process.
+                processes: if runs { seen.processes.clone() } else { vec![] },
+                parts: vec![PartReport {
+                    name: None,
+                    count: ProcessCount::ONE,
+                    running: count.max(if runs { seen.parts[0].running } else { 0 }),
+                    pids: if runs { seen.parts[0].pids.clone() } else { vec![] },
+                }],
+                doubled: runs && seen.doubled,
+                exceeded_limits: vec![],
+                unseen: None,
+                action: None,
+                probe: None,
+                unit: None,
+                autostart: seen.autostart.clone(),
+                down_cause: (!runs).then_some(cause),
+            };
+        }
+        // Without a time of sending it says nothing new of the host's clock.
+        let receipt = MessageReceipt { received: self.now.wall, sent: None };
+        reports
+            .into_iter()
+            .map(|(host, report)| (host, AgentUpdate::Report(Box::new(report), receipt)))
+            .collect()
     }
 
     fn compare(&mut self) {
@@ -464,6 +635,19 @@ impl Comparison {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_if_is_the_same_as_what_is_after_it_has_happened(
+        shape in shape(),
+        steps in proptest::collection::vec(step(), 1..40),
+        assumption in assumption(),
+    ) {
+        let mut comparison = Comparison::new(&[shape]);
+        for step in &steps {
+            comparison.apply(step);
+        }
+        comparison.compare_what_if(&assumption);
+    }
 
     #[test]
     fn incremental_evaluation_is_the_same_as_one_of_everything(

@@ -18,6 +18,7 @@
 //! | `theme` | light or dark colours |
 //! | `request_context` | the user of a request and their rights |
 //! | `instance_query` | query parameters that name an instance |
+//! | `what_if_query` | query parameters of a what-if |
 
 mod action_subject;
 mod address;
@@ -35,6 +36,7 @@ mod request_context;
 mod router;
 pub(crate) mod server;
 mod theme;
+mod what_if_query;
 
 pub use middleware::client_origin::IpNetwork;
 pub(crate) use middleware::client_origin::SecureConnection;

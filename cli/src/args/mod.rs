@@ -9,6 +9,7 @@ mod remote;
 mod store;
 #[cfg(feature = "standalone")]
 mod user;
+mod what_if;
 
 #[cfg(feature = "standalone")]
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ pub(crate) use self::remote::{ListArgs, PlaceArgs, RemoteCommand, TargetArgs};
 pub(crate) use self::store::StoreCommand;
 #[cfg(feature = "standalone")]
 pub(crate) use self::user::{UserCommand, UserEntryArgs};
+pub(crate) use self::what_if::WhatIfCommand;
 
 /// Show what runs on the platform, what does not and what that breaks; start and stop components.
 #[derive(Debug, Parser)]
@@ -55,6 +57,7 @@ Examples:
   rta list --health bad             everything that is not up
   rta stop kafka server --env DEV   names with spaces need no quotes
   rta restart --env DEV --plan      what a restart of DEV would do, step by step; nothing is done
+  rta what-if stop kafka server     what would be down or degraded then, and why; nothing is done
   rta maintenance on --host h1 --for 2h --reason \"new disks\"
   rta events --since 2h             what happened, and who asked for it
   rta learn --match kafka.Kafka     a component for the configuration, from the process that runs

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rta_shared::overview::Health;
 use rta_shared::selector::Selector;
 
-use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs, NotifyCommand};
+use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs, NotifyCommand, WhatIfCommand};
 use crate::exit::{CommandFailure, USAGE};
 
 /// Command that the aggregator answers, from the command line or at the prompt.
@@ -36,6 +36,9 @@ pub(crate) enum RemoteCommand {
     List(ListArgs),
     #[command(flatten)]
     Act(ActionCommand),
+    /// Show what would be down, degraded or unknown after an action or without a host; nothing is done
+    #[command(subcommand)]
+    WhatIf(WhatIfCommand),
     /// Show or change maintenance, which suppresses alerts and automatic starts
     Maintenance(MaintenanceArgs),
     /// Show events, newest last, with --follow also new ones

@@ -27,6 +27,7 @@ use rta_shared::selector::Selector;
 use rta_shared::timing::{CLIENT_PING_INTERVAL, RELOAD_TIMEOUT, RESPONSE_TIMEOUT};
 use rta_shared::tls::error_text::describe_tls_error;
 use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
+use rta_shared::what_if::{WhatIfAssumption, WhatIfOverview};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status, Streaming};
@@ -195,6 +196,17 @@ impl AggregatorClient {
         let plan = self.await_response(RESPONSE_TIMEOUT, calls.plan(request)).await?.plan;
         let plan = plan.ok_or(ProtocolError::Missing("plan")).and_then(Plan::try_from);
         plan.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Returns the overview as it would be under an assumption.
+    pub(crate) async fn what_if(
+        &self,
+        assumption: &WhatIfAssumption,
+    ) -> Result<WhatIfOverview, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let answer =
+            self.await_response(RESPONSE_TIMEOUT, calls.what_if(v1::WhatIfRequest::from(assumption))).await?;
+        WhatIfOverview::try_from(answer).map_err(|error| self.invalid_response(&error))
     }
 
     /// Starts a plan and returns its events until its end.

@@ -18,6 +18,7 @@
 //! | `pki` | `rta pki` |
 //! | `remote` | dispatch of the commands that the aggregator answers; `status`, `check`, reload |
 //! | `user` | `rta user` |
+//! | `what_if` | `rta what-if` |
 
 pub(crate) mod completions;
 pub(crate) mod config_check;
@@ -42,3 +43,4 @@ pub(crate) mod remote;
 pub(crate) mod store;
 #[cfg(feature = "standalone")]
 pub(crate) mod user;
+pub(crate) mod what_if;

@@ -16,6 +16,7 @@ use crate::commands::list::run_list;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
 use crate::commands::notify::run_notify;
+use crate::commands::what_if::show_what_if;
 use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 use crate::output::host_details::host_details;
@@ -56,6 +57,7 @@ pub(crate) async fn run_remote(
             let (kind, arguments) = command.parts();
             run_action(kind, arguments, client, style, out).await
         }
+        RemoteCommand::WhatIf(command) => show_what_if(command, client, style, out).await,
         RemoteCommand::Maintenance(arguments) => run_maintenance(arguments, client, out).await,
         RemoteCommand::Events(arguments) if arguments.follow => {
             follow_events(arguments, client, out, &mut io::stderr()).await

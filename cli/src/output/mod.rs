@@ -13,6 +13,7 @@ pub(crate) mod reload;
 pub(crate) mod status;
 pub(crate) mod summary;
 mod warnings;
+pub(crate) mod what_if;
 
 use rta_shared::overview::Health;
 

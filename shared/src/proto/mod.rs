@@ -15,6 +15,7 @@ mod reload;
 mod report;
 mod supervision;
 mod usage;
+mod what_if;
 
 pub use control::requested_action_kind;
 

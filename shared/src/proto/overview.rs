@@ -28,7 +28,7 @@ impl From<Health> for v1::Health {
     }
 }
 
-fn health_from_wire(health: i32) -> Result<Health, ProtocolError> {
+pub(super) fn health_from_wire(health: i32) -> Result<Health, ProtocolError> {
     match v1::Health::try_from(health) {
         Ok(v1::Health::Up) => Ok(Health::Up),
         Ok(v1::Health::Degraded) => Ok(Health::Degraded),

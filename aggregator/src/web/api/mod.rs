@@ -4,6 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `overview` | the overview, and one instance |
+//! | `what_if` | the overview as it would be |
 //! | `events` | events as they happen; the recorded ones are in `pages/events` |
 //! | `plans` | plans: preview, begin, list, watch, cancel |
 //! | `plan_json` | a plan's request and state as JSON |
@@ -26,6 +27,7 @@ mod overview;
 mod plan_json;
 mod plans;
 mod rates;
+mod what_if;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -53,6 +55,7 @@ pub(super) fn routes() -> Router<Operations> {
         .route_layer(from_fn_with_state(ApiLimits::default(), limits::limit_acts))
         .route("/api/v1/overview", get(overview::overview))
         .route("/api/v1/instance", get(overview::instance))
+        .route("/api/v1/what-if", get(what_if::what_if))
         .route("/api/v1/events/stream", get(events::stream))
         .route("/api/v1/plans/{id}", get(plans::state))
         .route("/api/v1/plans/{id}/stream", get(plans::stream))

@@ -10,6 +10,7 @@
 //! | `overview` | overview of the platform: the first page |
 //! | `plan` | page of a plan; the actions of buttons, which begin and cancel plans |
 //! | `sign_in` | sign-in and sign-out |
+//! | `what_if` | page of the overview as it would be |
 
 pub(crate) mod events;
 pub(crate) mod graph;
@@ -19,6 +20,7 @@ pub(crate) mod log;
 pub(crate) mod overview;
 pub(crate) mod plan;
 pub(crate) mod sign_in;
+pub(crate) mod what_if;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -36,6 +38,7 @@ pub(crate) fn routes() -> Router<Operations> {
         .route("/", get(overview::handler::overview_page))
         .route("/instance", get(instance::handler::instance_page))
         .route("/preview", get(instance::handler::preview_page))
+        .route("/what-if", get(what_if::handler::what_if_page))
         .route("/sign-in", get(sign_in::handler::sign_in_form).post(sign_in::handler::sign_in))
         .route("/sign-out", post(sign_in::handler::sign_out))
         .route("/graph", get(graph::handler::graph_page))

@@ -1,10 +1,11 @@
 //! Links to instances.
 
 use maud::{Markup, html};
-use rta_shared::overview::{HostOverview, InstanceId, LocatedInstance};
+use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceId, LocatedInstance};
 
 use crate::web::address::with_query;
 use crate::web::parts::health::text;
+use crate::web::what_if_query::HOST_DOWN;
 
 /// Maximum number of links in a list.
 const MAX_LINKS: usize = 12;
@@ -27,6 +28,13 @@ pub(crate) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> Strin
         ("component", id.component.as_str()),
     ];
     with_query(path, &[&named, more].concat())
+}
+
+/// Returns the address of the overview as it would be without the host.
+pub(crate) fn host_down_address(environment: &EnvironmentOverview, host: &HostOverview) -> String {
+    let query =
+        [("action", HOST_DOWN), ("environment", environment.name.as_str()), ("host", host.name.as_str())];
+    with_query("/what-if", &query)
 }
 
 /// Renders links to the first of `instances`, with their hosts unless they are on `host`.

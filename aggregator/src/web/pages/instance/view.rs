@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::action::ActionKind;
 use rta_shared::attributes::CriterionKind;
 use rta_shared::config::{ComponentNotes, NamedLink};
 use rta_shared::format::{memory, percent};
@@ -84,6 +85,7 @@ fn head(located: LocatedInstance<'_>, context: &RequestContext, now: Timestamp) 
                 (badge(HealthTone::of_instance(instance)))
                 @if let Some(since) = instance.since { span { "for " (duration_since(since, now)) } }
                 @if context.may_act { (buttons(located)) }
+                a href=(what_if_address(located)) { "What if it were " (what_if_word(located)) "?" }
             }
             @if !instance.reason.is_empty() {
                 p.detail-reason {
@@ -116,6 +118,22 @@ fn head(located: LocatedInstance<'_>, context: &RequestContext, now: Timestamp) 
         }
     };
     HtmlNode::leaf("top", &element)
+}
+
+/// Returns the action whose effect is of interest: a stop of what runs, a start of what does not.
+fn assumed_action(located: LocatedInstance<'_>) -> ActionKind {
+    match located.instance.run_state().is_some_and(State::is_stopped) {
+        true => ActionKind::Start,
+        false => ActionKind::Stop,
+    }
+}
+
+fn what_if_address(located: LocatedInstance<'_>) -> String {
+    named("/what-if", &located.id(), &[("action", assumed_action(located).word())])
+}
+
+fn what_if_word(located: LocatedInstance<'_>) -> &'static str {
+    if assumed_action(located) == ActionKind::Start { "started" } else { "stopped" }
 }
 
 fn fact(name: &str, value: &Markup) -> Markup {

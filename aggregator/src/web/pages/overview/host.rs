@@ -10,6 +10,7 @@ use crate::web::pages::overview::{agent, instance};
 use crate::web::parts::anchors::{anchor, slug};
 use crate::web::parts::health::{HealthTone, ago, badge, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
+use crate::web::parts::links::host_down_address;
 use crate::web::parts::{config, maintenance};
 
 /// Renders the card of a host with the selected instances.
@@ -57,6 +58,9 @@ pub(crate) fn host(selected: &SelectedHost<'_>, shown: &OverviewContext<'_>) -> 
                         "Show all " (host.instances.len()) " of this host"
                     }
                 }
+            }
+            @if host.reachable {
+                p.rest { a href=(host_down_address(environment, host)) { "What if this host were down?" } }
             }
             (agent::footer(host, now))
         }
