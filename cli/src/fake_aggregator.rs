@@ -281,6 +281,8 @@ pub(crate) fn sample_plan() -> Plan {
         after: after.to_vec(),
         why: why.to_owned(),
         irreversible: String::new(),
+        batch: 0,
+        gate: None,
     };
     Plan {
         kind: ActionKind::Start,

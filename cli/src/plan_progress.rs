@@ -80,6 +80,8 @@ mod tests {
             after: vec![],
             why: String::new(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         };
         let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
         let at = Timestamp::UNIX_EPOCH;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{ActionKind, ActionProgress, Requester};
@@ -39,6 +39,63 @@ pub struct Step {
     /// the step stops nothing.
     #[serde(default)]
     pub irreversible: String,
+    /// Batch of a rolling restart, counted from 1; 0 if the plan has no batches.
+    #[serde(default, skip_serializing_if = "is_without_batch")]
+    pub batch: u32,
+    /// Gate of the batch. A step with a gate performs no action: it waits until the instance meets the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<BatchGate>,
+}
+
+fn is_without_batch(batch: &u32) -> bool {
+    *batch == 0
+}
+
+impl Step {
+    /// Returns the word for what the step does: that of its action, or `check` for a gate.
+    pub fn word(&self) -> &'static str {
+        if self.gate.is_some() { "check" } else { self.action.word() }
+    }
+
+    /// Returns the word for a step under way, such as `starting` or `checking`.
+    pub fn in_progress_text(&self) -> &'static str {
+        if self.gate.is_some() { "checking" } else { self.action.in_progress_text() }
+    }
+}
+
+/// Restart in batches of hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollingRestart {
+    /// Number of hosts of a batch, at least 1.
+    pub batch: u32,
+    /// Time for which the condition must hold between two batches.
+    pub pause: SignedDuration,
+    /// Condition for the next batch.
+    pub condition: GateCondition,
+}
+
+/// Condition that each named instance of a batch must meet before the next batch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateCondition {
+    /// It is up.
+    Up,
+    /// It is up, and its probe passes.
+    Probe,
+}
+
+words!(GateCondition {
+    Up => "up",
+    Probe => "probe",
+});
+
+/// Gate of a batch, for one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchGate {
+    /// Condition.
+    pub condition: GateCondition,
+    /// Time for which it must hold.
+    pub pause: SignedDuration,
 }
 
 impl Plan {
@@ -88,6 +145,8 @@ pub struct ActionRequest {
     pub environment: String,
     /// Empty: any.
     pub host: String,
+    /// Role of the hosts; empty: any.
+    pub role: String,
     /// True to act on every matching instance. Otherwise a component must match exactly one instance, and a
     /// request without a component needs an environment or a host.
     pub all: bool,
@@ -96,6 +155,8 @@ pub struct ActionRequest {
     /// ID of a plan: limits the request to instances that this plan stopped and that have not run since; 0:
     /// no limit.
     pub stopped_by: u64,
+    /// Batches of a restart; `None`: all at once.
+    pub rolling: Option<RollingRestart>,
 }
 
 impl ActionRequest {
@@ -254,6 +315,8 @@ mod tests {
             after: vec![],
             why: String::new(),
             irreversible: irreversible.to_owned(),
+            batch: 0,
+            gate: None,
         };
         let asked = |kind, steps: Vec<Step>| -> Vec<String> {
             let plan = Plan { kind, steps };

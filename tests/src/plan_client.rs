@@ -188,7 +188,7 @@ impl PlanRecord {
 pub fn describe_plan(plan: &Plan) -> Vec<String> {
     let steps = plan.steps.iter().map(|step| {
         let InstanceId { host, component, .. } = &step.instance;
-        format!("{}{} {host}/{component}", if step.named { "" } else { "+" }, step.action)
+        format!("{}{} {host}/{component}", if step.named { "" } else { "+" }, step.word())
     });
     steps.collect()
 }

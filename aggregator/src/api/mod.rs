@@ -1,6 +1,7 @@
 //! Operations that the page and the gRPC service offer.
 
 pub(crate) mod event_watch;
+mod gates;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;
@@ -383,6 +384,9 @@ impl Operations {
         // The attempt is on disk first, so that a later aggregator knows of it.
         if !plan_run.is_store_slow() && !self.store.flush().await {
             plan_run.note_slow_store();
+        }
+        if let Some(gate) = &step.gate {
+            return self.await_gate(&plan_run, at, &step.instance, gate).await;
         }
         let tell = |progress: ActionProgress| {
             let progress = ActionProgress { text: printable_lines(&progress.text), ..progress };

@@ -81,7 +81,7 @@ impl AggregatorService for AggregatorGrpc {
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
         let v1::PlanRequest { kind, selection } = request.into_inner();
         let kind = requested_action_kind(kind)?;
-        let plan = self.operations.plan(kind, &selection.unwrap_or_default().into()).await?;
+        let plan = self.operations.plan(kind, &selection.unwrap_or_default().try_into()?).await?;
         Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
@@ -104,7 +104,7 @@ impl AggregatorService for AggregatorGrpc {
         let kind = requested_action_kind(kind)?;
         let (options, user) = options.unwrap_or_default().parts();
         let by = caller.requester(&user);
-        let selection = selection.unwrap_or_default().into();
+        let selection = selection.unwrap_or_default().try_into()?;
         let plan_run =
             self.operations.begin_plan(kind, &selection, options, by).await.map_err(OperationError::from)?;
         let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };

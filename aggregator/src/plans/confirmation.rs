@@ -79,6 +79,9 @@ pub(crate) fn request_subject(plan: &Plan, request: &ActionRequest) -> String {
         return format!("what plan {} has stopped", request.stopped_by);
     }
     let place = match (host.as_str(), environment.as_str()) {
+        ("", _) if !request.role.is_empty() => {
+            Some(format!("the hosts with role {}", printable(&request.role)))
+        }
         ("", "") => None,
         ("", environment) => Some(format!("environment {}", printable(environment))),
         (host, _) => Some(format!("host {}", printable(host))),
@@ -102,7 +105,16 @@ mod tests {
     }
 
     fn step(id: InstanceId, action: ActionKind, named: bool) -> Step {
-        Step { instance: id, action, named, after: vec![], why: String::new(), irreversible: String::new() }
+        Step {
+            instance: id,
+            action,
+            named,
+            after: vec![],
+            why: String::new(),
+            irreversible: String::new(),
+            batch: 0,
+            gate: None,
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl RunningSteps {
 }
 
 fn failure_reason(failed: &Step) -> String {
-    format!("not attempted, since the {} of {} failed", failed.action, failed.instance.name_in_text())
+    format!("not attempted, since the {} of {} failed", failed.word(), failed.instance.name_in_text())
 }
 
 /// Runs a plan in a task that owns its arguments.

@@ -6,6 +6,8 @@
 //! | `selection` | the instances that a request names |
 //! | `planner_input` | dependencies that are missing, and dependents that a stop affects |
 //! | `planner` | the planner; pure |
+//! | `rolling` | the plan of a rolling restart, batch by batch; pure |
+//! | `gate` | when a batch has passed its gate; pure |
 //! | `targets` | the host, boot and configuration that each step is for |
 //! | `confirmation` | confirmation of effects on instances beyond the named ones |
 //! | `run` | the events and states of one plan, for any number of listeners |
@@ -20,6 +22,7 @@ pub(crate) mod targets;
 
 pub(crate) mod confirmation;
 pub(crate) mod executor;
+pub(crate) mod gate;
 pub(crate) mod plan_events;
 pub(crate) mod planner;
 pub(crate) mod planner_input;
@@ -28,5 +31,6 @@ mod properties;
 pub(crate) mod recovery;
 pub(crate) mod registry;
 pub(crate) mod request;
+mod rolling;
 pub(crate) mod run;
 pub(crate) mod selection;

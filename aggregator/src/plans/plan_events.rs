@@ -75,7 +75,7 @@ impl PlanEvents {
             return None;
         }
         let step = self.begun.plan.steps.get(change.step)?;
-        let mut sentence = format!("{} of {}: {}", step.action, step.instance.name_in_text(), change.state);
+        let mut sentence = format!("{} of {}: {}", step.word(), step.instance.name_in_text(), change.state);
         if !change.text.is_empty() {
             sentence = format!("{sentence}: {}", change.text);
         }

@@ -186,6 +186,8 @@ impl PlannedActions {
                 after: after.into_iter().collect(),
                 why,
                 irreversible,
+                batch: 0,
+                gate: None,
             });
             steps.len() - 1
         };

@@ -64,7 +64,7 @@ pub(crate) fn close_plan(
         let text = format!("{what}; {}", state_sentence(known.get(&step.instance).copied()));
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
-            tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
+            tracing::warn!(plan = begun.id, action = step.word(), instance, text, "step interrupted");
             // The agent continues without the aggregator, and may not have finished yet.
             let is_stopped = known
                 .get(&step.instance)

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rta_shared::action::ActionKind;
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::plan::{ActionRequest, Plan};
 use tonic::Code;
@@ -12,6 +13,7 @@ use tonic::Code;
 use crate::operation_error::OperationError;
 use crate::plans::planner::make_plan;
 use crate::plans::planner_input::{PlannerInput, instance_snapshots};
+use crate::plans::rolling::plan_rolling_restart;
 use crate::plans::selection::{retain_stopped_by, select_instances};
 
 /// Returns the plan for a request, for the state that `overview` shows. `graph` is that of `platform`.
@@ -41,5 +43,13 @@ pub(crate) fn plan_request(
         .collect();
     let snapshots = instance_snapshots(graph, overview, |name| startable.contains(name.folded()));
     let input = PlannerInput { graph, snapshots: &snapshots };
-    make_plan(kind, input, &selected, request.no_dependencies)
+    let Some(rolling) = &request.rolling else {
+        return make_plan(kind, input, &selected, request.no_dependencies);
+    };
+    if kind != ActionKind::Restart {
+        let message = format!("only a restart goes batch by batch; a {kind} does not");
+        return Err(OperationError::new(Code::InvalidArgument, message));
+    }
+    let has_probe = |name: &Name| platform.component(name.as_str()).is_some_and(|one| one.probe.is_some());
+    plan_rolling_restart(input, &selected, rolling, request.no_dependencies, has_probe)
 }

@@ -321,6 +321,8 @@ pub(crate) mod tests {
             after: after.to_vec(),
             why: String::new(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         });
         let plan = Plan { kind: ActionKind::Start, steps: steps.collect() };
         PlanStart { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }

@@ -60,7 +60,7 @@ pub(crate) struct Schedule<'p> {
     halted: Option<SkipReason>,
 }
 
-/// Steps of one instance.
+/// Steps of one instance, in one batch of a rolling restart.
 #[derive(Debug, Default)]
 struct InstanceSteps {
     all: Vec<usize>,
@@ -72,16 +72,19 @@ impl<'p> Schedule<'p> {
     /// skips only the steps that depend on it.
     pub(crate) fn new(steps: &'p [Step], keep_going: bool) -> Self {
         let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
-        let mut known: HashMap<&InstanceId, usize> = HashMap::new();
+        let mut known: HashMap<(&InstanceId, u32), usize> = HashMap::new();
         let mut instances: Vec<InstanceSteps> = Vec::new();
         let mut instance_of = Vec::with_capacity(steps.len());
         for (at, step) in steps.iter().enumerate() {
             step.after.iter().for_each(|before| dependents[*before].push(at));
-            let instance = *known.entry(&step.instance).or_insert_with(|| {
+            let instance = *known.entry((&step.instance, step.batch)).or_insert_with(|| {
                 instances.push(InstanceSteps::default());
                 instances.len() - 1
             });
-            instances[instance].all.push(at);
+            // A gate does not touch its instance.
+            if step.gate.is_none() {
+                instances[instance].all.push(at);
+            }
             instance_of.push(instance);
         }
         let unfinished: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
@@ -195,7 +198,7 @@ impl<'p> Schedule<'p> {
                 affected.insert(*dependent);
             }
         }
-        if state == StepState::Skipped {
+        if state == StepState::Skipped && self.steps[at].gate.is_none() {
             let instance = &mut self.instances[self.instance_of[at]];
             instance.skipped += 1;
             // Only when all its steps are skipped is the instance certain to stay untouched.

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::name::Name;
 use rta_shared::overview::{InstanceId, LocatedInstance, Overview};
 use rta_shared::plan::ActionRequest;
-use rta_shared::selector::{NameIndex, Purpose};
+use rta_shared::sanitize::quoted_input;
+use rta_shared::selector::{NameIndex, Purpose, Selection};
+use rta_shared::suggestion::nearest;
 use tonic::Code;
 
 use crate::operation_error::{OperationError, not_found};
@@ -30,12 +33,16 @@ pub(crate) fn select_instances(
     request: &ActionRequest,
 ) -> Result<SelectedInstances, OperationError> {
     let selector = request.selector();
-    if selector.is_empty() && !request.all && request.stopped_by == 0 {
-        let message = "name a component, --host, --env, or --all";
+    let is_anything = selector.is_empty() && request.role.is_empty();
+    if is_anything && !request.all && request.stopped_by == 0 {
+        let message = "name a component, --host, --env, --role, or --all";
         return Err(OperationError::new(Code::InvalidArgument, message));
     }
     let index = NameIndex::from(platform);
-    let selection = selector.resolve(&index, Purpose::Acting)?;
+    let mut selection = selector.resolve(&index, Purpose::Acting)?;
+    if !request.role.is_empty() {
+        retain_role(platform, &request.role, &mut selection)?;
+    }
     let names_component = selection.component.is_some();
     if names_component && !request.all {
         selection.one("name the environment or the host, or say --all")?;
@@ -43,6 +50,26 @@ pub(crate) fn select_instances(
     // The dependency graph counts instances in the configuration's order, too.
     let positions = selection.instances.iter().map(|instance| instance.at).collect();
     Ok(SelectedInstances { positions, is_single: names_component && !request.all })
+}
+
+/// Removes the instances of hosts that do not have this role.
+///
+/// # Errors
+/// Returns an error if the role is unknown, or no instance is left.
+fn retain_role(platform: &Platform, role: &str, selection: &mut Selection<'_>) -> Result<(), OperationError> {
+    let written = Name::from(role);
+    let Some(role) = platform.roles.iter().map(|role| &role.name).find(|name| **name == written) else {
+        let known = platform.roles.iter().map(|role| role.name.as_str());
+        let hint = nearest(role, known).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        return Err(not_found(format!("role \"{}\" is not known{hint}", quoted_input(role))));
+    };
+    let hosts: HashSet<&Name> =
+        platform.hosts().filter(|host| host.role.as_ref() == Some(role)).map(|host| &host.name).collect();
+    selection.instances.retain(|instance| hosts.contains(instance.host.name));
+    match selection.instances.is_empty() {
+        true => Err(not_found(format!("no host with the role {role} carries what is named"))),
+        false => Ok(()),
+    }
 }
 
 /// Removes the instances that this plan has not stopped, or that have run since.
@@ -102,8 +129,7 @@ mod tests {
             environment: environment.to_owned(),
             host: host.to_owned(),
             all,
-            no_dependencies: false,
-            stopped_by: 0,
+            ..ActionRequest::default()
         };
         let selected = select_instances(&platform, &request).map_err(|error| error.message)?;
         assert_eq!(selected.is_single, !component.is_empty() && !all);
@@ -136,7 +162,7 @@ mod tests {
     #[test]
     fn what_names_nothing_is_refused_with_what_to_do() {
         for (request, expected) in [
-            (("", "", "", false), "name a component, --host, --env, or --all"),
+            (("", "", "", false), "name a component, --host, --env, --role, or --all"),
             (("", "DVE", "", false), "environment \"DVE\" is not known; did you mean \"DEV\"?"),
             (("", "", "x9", true), "host \"x9\" is not known; known: d1, d2, i1"),
             (("", "ITG", "d1", false), "host d1 is not in environment ITG; it is in DEV"),

@@ -48,6 +48,8 @@ mod tests {
             after: vec![],
             why: String::new(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         };
         let plan = Plan { kind: ActionKind::Stop, steps: ["c2t08978", "c9t21193", "gone"].map(step).into() };
         let target = |host: &str, boot_id: &str, config_digest: &str| RequestTarget {

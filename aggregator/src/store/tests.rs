@@ -137,6 +137,8 @@ fn begun(id: u64) -> PlanStart {
         after: vec![],
         why: String::new(),
         irreversible: String::new(),
+        batch: 0,
+        gate: None,
     };
     let steps = vec![step("detector", false), step("writer", false), step("kafka server", true)];
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };

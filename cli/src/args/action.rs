@@ -1,15 +1,18 @@
 //! Flags of start, stop and restart.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Subcommand};
+use jiff::SignedDuration;
 use rta_shared::action::ActionKind;
-use rta_shared::plan::ActionRequest;
+use rta_shared::plan::{ActionRequest, GateCondition, RollingRestart};
 use rta_shared::selector::Selector;
 
 use super::PlaceArgs;
+use super::remote::parse_name;
 use crate::exit::CommandFailure;
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all", "stopped_by"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "role", "all", "stopped_by"])))]
 pub(crate) struct ActionArgs {
     /// Component, or ENVIRONMENT/HOST/COMPONENT; without it: every component of the host or environment
     #[arg(value_name = "NAME")]
@@ -22,6 +25,19 @@ pub(crate) struct ActionArgs {
     /// For start: the instances that the plan with this number stopped and that have not run since
     #[arg(long, value_name = "PLAN", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) stopped_by: Option<u64>,
+    /// Only the hosts with this role
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) role: Option<String>,
+    /// For restart: go batch by batch over the hosts, with this number of hosts in a batch; selects every
+    /// instance that matches, and stops at the first failure
+    #[arg(long, value_name = "HOSTS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: Option<u32>,
+    /// With --batch: time for which the gate must hold between two batches
+    #[arg(long, value_name = "TIME", requires = "batch", value_parser = parse_pause)]
+    pub(crate) pause: Option<SignedDuration>,
+    /// With --batch: condition for the next batch: up, or probe, which needs a configured probe [default: up]
+    #[arg(long, value_name = "CONDITION", requires = "batch", value_parser = gate_parser())]
+    pub(crate) gate: Option<GateCondition>,
     /// Show the plan, step by step, without executing it
     #[arg(long)]
     pub(crate) plan: bool,
@@ -53,11 +69,28 @@ impl ActionArgs {
             component,
             environment,
             host,
-            all: self.all,
+            role: self.role.clone().unwrap_or_default(),
+            all: self.all || self.batch.is_some(),
             no_dependencies: self.no_dependencies,
             stopped_by: self.stopped_by.unwrap_or_default(),
+            rolling: self.batch.map(|batch| RollingRestart {
+                batch,
+                pause: self.pause.unwrap_or_default(),
+                condition: self.gate.unwrap_or(GateCondition::Up),
+            }),
         })
     }
+}
+
+fn parse_pause(text: &str) -> Result<SignedDuration, String> {
+    let pause: SignedDuration = text.parse().map_err(|_| "write for example 30s or 5m".to_owned())?;
+    if pause.is_negative() { Err("it must not be negative".to_owned()) } else { Ok(pause) }
+}
+
+/// Returns the parser of a gate, which also lists the words for completion.
+fn gate_parser() -> impl TypedValueParser<Value = GateCondition> {
+    PossibleValuesParser::new(GateCondition::ALL.map(GateCondition::word))
+        .try_map(|word| GateCondition::from_word(&word).ok_or("write up or probe"))
 }
 
 /// Command that begins an action.
@@ -115,6 +148,26 @@ mod tests {
     }
 
     #[test]
+    fn batches_select_every_host_of_the_role() {
+        let line = "rta restart kafka server --role main-analytic --batch 1 --pause 30s --gate probe";
+        let request = parse_stop(line).unwrap().unwrap();
+        let pause = SignedDuration::from_secs(30);
+        let rolling = RollingRestart { batch: 1, pause, condition: GateCondition::Probe };
+        assert_eq!(
+            (request.role.as_str(), request.all, request.rolling),
+            ("main-analytic", true, Some(rolling))
+        );
+        let request = parse_stop("rta restart --role main --batch 2").unwrap().unwrap();
+        let rolling = RollingRestart { batch: 2, pause: SignedDuration::ZERO, condition: GateCondition::Up };
+        assert_eq!((request.component.as_str(), request.rolling), ("", Some(rolling)));
+        for wrong in
+            ["--pause 3s", "--gate up", "--batch 0", "--batch 1 --gate perhaps", "--batch 1 --pause=-3s"]
+        {
+            assert!(parse_stop(&format!("rta restart kafka {wrong}")).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn everything_is_meant_only_where_that_is_said() {
         assert!(parse_stop("rta stop").is_none());
         assert!(parse_stop("rta stop --yes").is_none());
@@ -126,6 +179,8 @@ mod tests {
         for flag in ["--host", "--env"] {
             let other = if flag == "--host" { "--env" } else { "--host" };
             for empty in ["", " "] {
+                assert!(unset(&["rta", "stop", other, "DEV", flag, empty, "--yes"]), "{flag}");
+                assert!(unset(&["rta", "maintenance", "on", other, "DEV", flag, empty]), "{flag}");
                 assert!(unset(&["rta", "stop", other, "DEV", flag, empty, "--yes"]), "{flag}");
                 assert!(unset(&["rta", "maintenance", "on", other, "DEV", flag, empty]), "{flag}");
                 assert!(unset(&["rta", "check", flag, empty]) && unset(&["rta", "status", empty]), "{flag}");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rta_shared::action::{ActionKind, ActionPhase};
+use rta_shared::action::ActionPhase;
 use rta_shared::format::counted;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, Step, StepState};
@@ -21,8 +21,13 @@ pub(crate) fn plan_text(plan: &Plan) -> String {
     };
     let mut text = format!("plan of a {}: {}{also}\n", plan.kind, counted(plan.steps.len(), "step"));
     let numbers = plan.steps.len().to_string().len();
-    let actions = plan.steps.iter().map(|step| step.action.word().len()).max().unwrap_or_default();
+    let actions = plan.steps.iter().map(|step| step.word().len()).max().unwrap_or_default();
+    let mut batch = 0;
     for (at, step) in plan.steps.iter().enumerate() {
+        if step.batch != batch {
+            batch = step.batch;
+            text.push_str(&format!("batch {batch}:\n"));
+        }
         let after: Vec<String> = step.after.iter().map(|before| (before + 1).to_string()).collect();
         let after = match after.len() {
             0 => String::new(),
@@ -37,7 +42,7 @@ pub(crate) fn plan_text(plan: &Plan) -> String {
         if !step.irreversible.is_empty() {
             why.push_str(&format!("  (rta cannot start it again: {})", printable(&step.irreversible)));
         }
-        let (number, action, place) = (at + 1, step.action.word(), step_place(step));
+        let (number, action, place) = (at + 1, step.word(), step_place(step));
         text.push_str(&format!("{number:>numbers$}. {action:actions$}  {place}{after}{why}\n"));
     }
     text
@@ -107,7 +112,7 @@ pub(crate) fn plain_lines(step: &Step, progress: &StepProgress) -> Vec<String> {
     let first = printable(progress.text.lines().next().unwrap_or_default());
     let line = match (progress.state, first.as_ref()) {
         (StepState::Waiting, _) => return Vec::new(),
-        (StepState::UnderWay, "") => format!("{place}: {}", step.action.in_progress_text()),
+        (StepState::UnderWay, "") => format!("{place}: {}", step.in_progress_text()),
         (StepState::Done, "") => format!("{place}: done"),
         (StepState::UnderWay | StepState::Done, _) => format!("{place}: {first}"),
         (state, "") => format!("{place}: {state}"),
@@ -137,7 +142,7 @@ pub(crate) fn live_line(
         StepState::Skipped => ("-", Some(TextColour::Yellow)),
         StepState::Interrupted => ("?", Some(TextColour::Magenta)),
     };
-    let word = paint(&format!("{shape} {:12}", step_word(step.action, progress)), ink, style);
+    let word = paint(&format!("{shape} {:12}", step_word(step, progress)), ink, style);
     let elapsed = match (progress.state, progress.started_at) {
         (StepState::UnderWay, Some(began)) => format!("  {} s", now.duration_since(began).as_secs()),
         _ => String::new(),
@@ -147,10 +152,10 @@ pub(crate) fn live_line(
     line.trim_end().to_owned()
 }
 
-fn step_word(action: ActionKind, progress: &StepProgress) -> String {
+fn step_word(step: &Step, progress: &StepProgress) -> String {
     match (progress.state, progress.phase) {
         (StepState::UnderWay, None | Some(ActionPhase::Launched | ActionPhase::Waiting)) => {
-            format!("{} ...", action.in_progress_text())
+            format!("{} ...", step.in_progress_text())
         }
         (StepState::UnderWay, Some(phase)) => phase.word().to_owned(),
         (state, _) => state.word().to_owned(),
@@ -169,6 +174,7 @@ pub(crate) fn format_seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::action::ActionKind;
     use rta_shared::overview::InstanceId;
 
     use super::*;
@@ -181,6 +187,8 @@ mod tests {
             after: after.to_vec(),
             why: why.to_owned(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         }
     }
 

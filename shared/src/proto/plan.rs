@@ -1,25 +1,101 @@
 //! Conversions of plans.
 
 use super::control::action_kind;
-use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
+use jiff::SignedDuration;
+use tonic::Status;
+
+use super::{
+    ProtocolError, from_wire_duration, from_wire_time, optional, to_wire_duration, to_wire_time, v1,
+};
 use crate::action::{ActionProgress, Requester};
 use crate::overview::InstanceId;
 use crate::plan::{
-    ActionRequest, ExecutionOptions, Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState,
+    ActionRequest, BatchGate, ExecutionOptions, GateCondition, Plan, PlanEnd, PlanEvent, PlanStart,
+    RollingRestart, Step, StepChange, StepState,
 };
 
 impl From<&ActionRequest> for v1::PlanSelection {
     fn from(selection: &ActionRequest) -> Self {
-        let ActionRequest { component, environment, host, all, no_dependencies, stopped_by } =
+        let ActionRequest { component, environment, host, role, all, no_dependencies, stopped_by, rolling } =
             selection.clone();
-        Self { component, environment, host, all, no_dependencies, stopped_by }
+        let rolling = rolling.map(|rolling| v1::RollingRestart {
+            batch: rolling.batch,
+            pause: Some(to_wire_duration(rolling.pause.unsigned_abs())),
+            condition: v1::GateCondition::from(rolling.condition).into(),
+        });
+        Self { component, environment, host, role, all, no_dependencies, stopped_by, rolling }
     }
 }
 
-impl From<v1::PlanSelection> for ActionRequest {
-    fn from(selection: v1::PlanSelection) -> Self {
-        let v1::PlanSelection { component, environment, host, all, no_dependencies, stopped_by } = selection;
-        Self { component, environment, host, all, no_dependencies, stopped_by }
+impl TryFrom<v1::PlanSelection> for ActionRequest {
+    type Error = Status;
+
+    fn try_from(selection: v1::PlanSelection) -> Result<Self, Status> {
+        let v1::PlanSelection {
+            component,
+            environment,
+            host,
+            role,
+            all,
+            no_dependencies,
+            stopped_by,
+            rolling,
+        } = selection;
+        let rolling = rolling.map(|rolling| {
+            let pause = rolling.pause.map_or(Ok(SignedDuration::ZERO), signed_duration);
+            let pause =
+                pause.map_err(|_| Status::invalid_argument("the pause between batches is not a duration"));
+            let condition = gate_condition(rolling.condition).map_err(|_| {
+                let message =
+                    "the request asks for a gate between batches that this version of rta does not know";
+                Status::invalid_argument(message)
+            });
+            Ok::<_, Status>(RollingRestart { batch: rolling.batch, pause: pause?, condition: condition? })
+        });
+        let rolling = rolling.transpose()?;
+        Ok(Self { component, environment, host, role, all, no_dependencies, stopped_by, rolling })
+    }
+}
+
+impl From<GateCondition> for v1::GateCondition {
+    fn from(condition: GateCondition) -> Self {
+        match condition {
+            GateCondition::Up => Self::Up,
+            GateCondition::Probe => Self::Probe,
+        }
+    }
+}
+
+fn gate_condition(condition: i32) -> Result<GateCondition, ProtocolError> {
+    match v1::GateCondition::try_from(condition) {
+        Ok(v1::GateCondition::Up) => Ok(GateCondition::Up),
+        Ok(v1::GateCondition::Probe) => Ok(GateCondition::Probe),
+        Ok(v1::GateCondition::Unspecified) | Err(_) => {
+            Err(ProtocolError::unknown("gate.condition", condition))
+        }
+    }
+}
+
+fn signed_duration(duration: prost_types::Duration) -> Result<SignedDuration, ProtocolError> {
+    SignedDuration::try_from(from_wire_duration(duration)?)
+        .map_err(|_| ProtocolError::unknown("duration", duration))
+}
+
+impl From<&BatchGate> for v1::BatchGate {
+    fn from(gate: &BatchGate) -> Self {
+        Self {
+            condition: v1::GateCondition::from(gate.condition).into(),
+            pause: Some(to_wire_duration(gate.pause.unsigned_abs())),
+        }
+    }
+}
+
+impl TryFrom<v1::BatchGate> for BatchGate {
+    type Error = ProtocolError;
+
+    fn try_from(gate: v1::BatchGate) -> Result<Self, ProtocolError> {
+        let pause = signed_duration(gate.pause.ok_or(ProtocolError::Missing("gate.pause"))?)?;
+        Ok(Self { condition: gate_condition(gate.condition)?, pause })
     }
 }
 
@@ -52,6 +128,8 @@ impl From<&Plan> for v1::Plan {
             after: step.after.iter().map(|at| to_count(*at)).collect(),
             why: step.why.clone(),
             irreversible: step.irreversible.clone(),
+            batch: step.batch,
+            gate: step.gate.as_ref().map(Into::into),
         });
         Self { kind: v1::ActionKind::from(plan.kind).into(), steps: steps.collect() }
     }
@@ -74,6 +152,8 @@ impl TryFrom<v1::Plan> for Plan {
                 after,
                 why: step.why,
                 irreversible: step.irreversible,
+                batch: step.batch,
+                gate: step.gate.map(TryInto::try_into).transpose()?,
             })
         });
         Ok(Self { kind: action_kind(plan.kind)?, steps: steps.collect::<Result<_, _>>()? })
@@ -193,12 +273,22 @@ mod tests {
             after: after.to_vec(),
             why: if named { String::new() } else { "app needs it".to_owned() },
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         };
         Plan {
             kind: ActionKind::Start,
             steps: vec![
                 step("kafka", ActionKind::Start, false, &[]),
                 step("app", ActionKind::Restart, true, &[0]),
+                Step {
+                    batch: 1,
+                    gate: Some(BatchGate {
+                        condition: GateCondition::Probe,
+                        pause: SignedDuration::from_secs(30),
+                    }),
+                    ..step("app", ActionKind::Restart, true, &[1])
+                },
             ],
         }
     }
@@ -234,7 +324,18 @@ mod tests {
     fn wishes_and_conduct_come_back() {
         let selection =
             ActionRequest { component: "c".to_owned(), all: true, stopped_by: 5, ..ActionRequest::default() };
-        assert_eq!(ActionRequest::from(v1::PlanSelection::from(&selection)), selection);
+        let rolling =
+            |condition| RollingRestart { batch: 2, pause: SignedDuration::from_secs(30), condition };
+        for rolling in [None, Some(rolling(GateCondition::Up)), Some(rolling(GateCondition::Probe))] {
+            let selection = ActionRequest { rolling, role: "main".to_owned(), ..selection.clone() };
+            let wire = v1::PlanSelection::from(&selection);
+            assert_eq!(ActionRequest::try_from(wire).map_err(|_| ()), Ok(selection));
+        }
+        let unknown = v1::PlanSelection {
+            rolling: Some(v1::RollingRestart { batch: 1, pause: None, condition: 77 }),
+            ..v1::PlanSelection::default()
+        };
+        assert!(ActionRequest::try_from(unknown).is_err());
         let agreed = vec![plan().steps[0].instance.clone()];
         let options = ExecutionOptions { agreed, keep_going: true, parallel: 3, everything: false };
         assert_eq!(v1::PlanOptions::new(&options, "ann").parts(), (options, "ann".to_owned()));

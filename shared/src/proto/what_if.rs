@@ -29,7 +29,7 @@ impl TryFrom<v1::WhatIfRequest> for WhatIfAssumption {
         use v1::what_if_request::Assumption;
         match request.assumption {
             Some(Assumption::Action(v1::AssumedAction { kind, selection })) => {
-                Ok(Self::Action(requested_action_kind(kind)?, selection.unwrap_or_default().into()))
+                Ok(Self::Action(requested_action_kind(kind)?, selection.unwrap_or_default().try_into()?))
             }
             Some(Assumption::HostDown(v1::AssumedHost { environment, host })) => {
                 Ok(Self::HostDown { environment, host })

@@ -30,6 +30,8 @@ fn steps(shape: &PlanShape) -> Vec<Step> {
             after,
             why: String::new(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         });
         count
     };
@@ -184,6 +186,8 @@ fn step(instance: usize, action: ActionKind, after: &[usize]) -> Step {
         after: after.to_vec(),
         why: String::new(),
         irreversible: String::new(),
+        batch: 0,
+        gate: None,
     }
 }
 

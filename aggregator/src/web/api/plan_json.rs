@@ -1,9 +1,11 @@
 //! Request for a plan, and a plan's state, as JSON.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::action::{ActionKind, Requester};
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEnd, StepState};
+use rta_shared::plan::{
+    ActionRequest, BatchGate, ExecutionOptions, GateCondition, Plan, PlanEnd, RollingRestart, StepState,
+};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
@@ -18,12 +20,16 @@ pub(super) struct PlanBody {
     action: Option<ActionKind>,
     environment: String,
     host: String,
+    /// Role of the hosts.
+    role: String,
     component: String,
     /// True for all instances that match.
     all: bool,
     no_dependencies: bool,
     /// Plan whose stopped instances are to be started again.
     stopped_by: Option<u64>,
+    /// Batches of a restart.
+    rolling: Option<RollingBody>,
     /// Instances that the requester has confirmed.
     confirmed: Vec<InstanceId>,
     /// True to confirm every instance.
@@ -31,6 +37,18 @@ pub(super) struct PlanBody {
     keep_going: bool,
     /// Maximum number of concurrent steps; 0: the default.
     parallel: u32,
+}
+
+/// Batches of a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollingBody {
+    /// Number of hosts of a batch.
+    batch: u32,
+    /// Time for which the condition must hold between two batches.
+    #[serde(default)]
+    pause: SignedDuration,
+    condition: GateCondition,
 }
 
 impl PlanBody {
@@ -42,7 +60,7 @@ impl PlanBody {
         self,
         kind: Option<ActionKind>,
     ) -> Result<(ActionKind, ActionRequest, ExecutionOptions), OperationError> {
-        let Self { environment, host, component, all, no_dependencies, stopped_by, .. } = self;
+        let Self { environment, host, role, component, all, no_dependencies, stopped_by, .. } = self;
         let invalid = |message: &str| OperationError::new(Code::InvalidArgument, message);
         let kind = match (kind, self.action) {
             (None, None) => return Err(invalid("action has to be start, stop or restart")),
@@ -55,7 +73,13 @@ impl PlanBody {
             return Err(invalid("stopped_by has to be the ID of a plan, which is greater than 0"));
         }
         let stopped_by = stopped_by.unwrap_or_default();
-        let request = ActionRequest { component, environment, host, all, no_dependencies, stopped_by };
+        let rolling = self.rolling.map(|RollingBody { batch, pause, condition }| RollingRestart {
+            batch,
+            pause,
+            condition,
+        });
+        let request =
+            ActionRequest { component, environment, host, role, all, no_dependencies, stopped_by, rolling };
         let options = ExecutionOptions {
             everything: self.confirm_all,
             agreed: self.confirmed,
@@ -104,6 +128,12 @@ struct PlanStepState {
     after: Vec<usize>,
     why: String,
     irreversible: String,
+    /// Batch of a rolling restart, from 1; left out without batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u32>,
+    /// Gate that the step waits for; left out if it acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<BatchGate>,
     state: StepState,
     /// Progress or result, as a sentence.
     text: String,
@@ -119,6 +149,8 @@ impl From<PlanSnapshot> for PlanState {
             after: step.after,
             why: step.why,
             irreversible: step.irreversible,
+            batch: Some(step.batch).filter(|batch| *batch > 0),
+            gate: step.gate,
             state,
             text,
         });
@@ -156,6 +188,11 @@ mod tests {
         let (kind, request, _) =
             parse(r#"{"stopped_by": 5}"#).unwrap().parts(Some(ActionKind::Start)).unwrap();
         assert_eq!((kind, request.stopped_by), (ActionKind::Start, 5));
+        let json = r#"{"role": "main", "rolling": {"batch": 2, "pause": "PT30S", "condition": "probe"}}"#;
+        let (_, request, _) = parse(json).unwrap().parts(Some(ActionKind::Restart)).unwrap();
+        let (pause, condition) = (SignedDuration::from_secs(30), GateCondition::Probe);
+        assert_eq!(request.role, "main");
+        assert_eq!(request.rolling, Some(RollingRestart { batch: 2, pause, condition }));
     }
 
     #[test]

@@ -173,8 +173,9 @@ fn step_row(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>)
             }
             div {
                 p.what {
-                    strong { (capitalised(step.action.word())) " " (text(step.instance.component.as_str())) }
+                    strong { (capitalised(step.word())) " " (text(step.instance.component.as_str())) }
                     " on " (text(step.instance.host.as_str()))
+                    @if step.batch > 0 { ", batch " (step.batch) }
                 }
                 @if !step.why.is_empty() { p.why { (text(&reason(step))) } }
                 @if !step.irreversible.is_empty() { p.why { "rta cannot start it again: " (text(&step.irreversible)) } }
@@ -252,6 +253,8 @@ mod tests {
             after: vec![],
             why: why.to_owned(),
             irreversible: String::new(),
+            batch: 0,
+            gate: None,
         }
     }
 
