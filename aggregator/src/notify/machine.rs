@@ -287,12 +287,12 @@ impl TrackedCause {
                 return;
             }
             MessageKind::Flapping
-        } else if told.is_flapping {
-            // It flaps no more, and stays.
-            MessageKind::Repeat
         } else if self.cause.severity > told.severity && may_update {
             previous = Some(told.severity);
             MessageKind::Update
+        } else if told.is_flapping {
+            // It flaps no more, and stays.
+            MessageKind::Repeat
         } else if has_grown(told.affected, self.cause.affected.count, config.growth) && may_update {
             MessageKind::Update
         } else if is_repeat_due {

@@ -477,7 +477,7 @@ impl Comparison {
                 vec![(*host, AgentUpdate::Lost("gone".to_owned()))]
             }
             Assumption::Action { kind, instance, no_dependencies } => {
-                if graph.len() == 0 {
+                if graph.is_empty() {
                     return;
                 }
                 let id = graph.id(instance.index(graph.len()));
@@ -541,17 +541,17 @@ impl Comparison {
             let seen = components.iter_mut().find(|seen| seen.component == step.instance.component);
             let Some(seen) = seen.filter(|seen| seen.state != State::Unknown) else { continue };
             let runs = step.action == ActionKind::Start;
-            if let Some(autostart) = &mut seen.autostart {
-                if !runs || seen.state != State::Running {
-                    *autostart = Autostart {
-                        wanted: runs,
-                        next_at: None,
-                        given_up: false,
-                        flapping: false,
-                        waiting_for: String::new(),
-                        ..autostart.clone()
-                    };
-                }
+            if let Some(autostart) = &mut seen.autostart
+                && (!runs || seen.state != State::Running)
+            {
+                *autostart = Autostart {
+                    wanted: runs,
+                    next_at: None,
+                    given_up: false,
+                    flapping: false,
+                    waiting_for: String::new(),
+                    ..autostart.clone()
+                };
             }
             if seen.state == if runs { State::Running } else { State::Stopped } {
                 continue;

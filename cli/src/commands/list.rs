@@ -7,10 +7,10 @@ use rta_shared::selector::Purpose;
 
 use crate::args::ListArgs;
 use crate::client::AggregatorClient;
-use crate::commands::remote::{unwritable_json, write_json};
 use crate::exit::{CommandResult, OK};
 use crate::output::OutputStyle;
 use crate::output::instance_table::{instance_table, instance_table_with_users};
+use crate::output::json::{unwritable_json, write_json};
 use crate::overview_filter::{filter_overview, retain_instances};
 
 /// Number of instances shown on a terminal unless requested otherwise.

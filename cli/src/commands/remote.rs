@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use rta_shared::action::ActionKind;
-use rta_shared::overview::{Health, Overview};
+use rta_shared::overview::Health;
 use rta_shared::root_cause::suppressed_instances;
 use rta_shared::selector::Purpose;
 
@@ -20,6 +20,7 @@ use crate::commands::what_if::show_what_if;
 use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
 use crate::output::host_details::host_details;
+use crate::output::json::write_json;
 use crate::output::status::{full_status, status_text};
 use crate::output::summary::missing_hosts;
 use crate::overview_filter::filter_overview;
@@ -72,17 +73,6 @@ pub(crate) async fn run_remote(
             Ok(OK)
         }
     }
-}
-
-/// Writes the overview as indented JSON.
-pub(crate) fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), CommandFailure> {
-    let json = serde_json::to_string_pretty(overview).map_err(|error| unwritable_json(&error))?;
-    Ok(writeln!(out, "{json}")?)
-}
-
-/// Returns the failure of a command whose answer has no JSON form.
-pub(crate) fn unwritable_json(error: &serde_json::Error) -> CommandFailure {
-    CommandFailure::new(UNAVAILABLE, format!("the overview cannot be written as JSON: {error}"))
 }
 
 async fn run_action(

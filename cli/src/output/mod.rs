@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod host_details;
 pub(crate) mod instance_notes;
 pub(crate) mod instance_table;
+pub(crate) mod json;
 pub(crate) mod maintenance;
 pub(crate) mod plan;
 pub(crate) mod reload;

@@ -1,6 +1,7 @@
-//! Links to instances.
+//! Links to instances and graphs.
 
 use maud::{Markup, html};
+use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceId, LocatedInstance};
 
 use crate::web::address::with_query;
@@ -13,6 +14,11 @@ const MAX_LINKS: usize = 12;
 /// Returns the address of the instance's page.
 pub(crate) fn address(id: &InstanceId) -> String {
     named("/instance", id, &[])
+}
+
+/// Returns the address of an environment's graph.
+pub(crate) fn graph_address(environment: &Name) -> String {
+    with_query("/graph", &[("environment", environment.as_str())])
 }
 
 /// Returns the address of the instance's log.

@@ -8,7 +8,6 @@ use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOvervi
 use rta_shared::planned_outage::on_purpose_note;
 use rta_shared::root_cause::{RootCause, counts_sentence};
 
-use crate::web::pages::graph;
 use crate::web::pages::overview::content::{SelectedEnvironment, SelectedHost, TileRoom, problem_cards};
 use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::overview::selection::Selection;
@@ -16,6 +15,7 @@ use crate::web::pages::overview::{causes, host, host_grid};
 use crate::web::parts::anchors::environment_id;
 use crate::web::parts::health::{HealthTone, badge, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
+use crate::web::parts::links;
 
 /// Maximum number of hosts shown as cards; beyond it, only those that are not up.
 const MAX_CARDS: usize = 24;
@@ -99,7 +99,7 @@ pub(crate) fn head(environment: &EnvironmentOverview, shown: &OverviewContext<'_
             }
             (badge(tone))
             p { (counts_sentence(counts)) (on_purpose_note(stopped)) }
-            a href=(graph::view::address(&environment.name)) { "Graph" }
+            a href=(links::graph_address(&environment.name)) { "Graph" }
             (bar(counts, stopped))
         }
     };

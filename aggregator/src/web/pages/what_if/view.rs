@@ -3,13 +3,10 @@
 use maud::{Markup, html};
 use rta_shared::format::counted;
 use rta_shared::overview::HealthCounts;
-use rta_shared::planned_outage::PlannedStopIndex;
-use rta_shared::root_cause::{counts_sentence, find_root_causes};
+use rta_shared::root_cause::counts_sentence;
 use rta_shared::what_if::{HealthChange, WhatIfOverview};
 
-use crate::web::pages::overview::context::OverviewContext;
-use crate::web::pages::overview::environment;
-use crate::web::pages::overview::selection::Selection;
+use crate::web::pages::overview::view as overview_view;
 use crate::web::parts::health::{icon, text};
 use crate::web::parts::layout;
 use crate::web::parts::links::address;
@@ -23,16 +20,6 @@ pub(in crate::web) fn what_if(context: &RequestContext, answer: &WhatIfOverview)
     let overview = &answer.overview;
     let after = overview.counts();
     let before = counts_before(after, &answer.changes);
-    let (planned, selection) = (PlannedStopIndex::new(overview), Selection::default());
-    let viewer = RequestContext { may_act: false, ..context.clone() };
-    let shown = OverviewContext {
-        context: &viewer,
-        selection: &selection,
-        digest: &overview.config_digest,
-        planned: &planned,
-        now: overview.generated_at,
-    };
-    let root_causes = find_root_causes(overview);
     let title = format!("If {}", text(&answer.assumption));
     let body = html! {
         main {
@@ -54,7 +41,7 @@ pub(in crate::web) fn what_if(context: &RequestContext, answer: &WhatIfOverview)
                 }
             }
             h2 { "The overview as it would be" }
-            @for one in &overview.environments { (environment::environment(one, &root_causes, &shown)) }
+            @for environment in overview_view::environments(overview, context) { (environment) }
         }
     };
     layout::layout(context, &format!("{title} - rta"), &body)

@@ -12,13 +12,11 @@ mod words;
 
 use maud::{Markup, html};
 use rta_shared::format::counted;
-use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Overview};
 use rta_shared::root_cause::counts_sentence;
 
 use crate::graph::layout::GraphLayout;
 use crate::graph::{EnvironmentGraph, GraphNode, LanePlace};
-use crate::web::address::with_query;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::parts::health::{badge, mark, text};
 use crate::web::parts::html_patch::HtmlNode;
@@ -41,7 +39,7 @@ pub(in crate::web) fn graph(
     let body = html! { main { (parts(overview, environment, graph, laid_out)) } };
     let frame = PageFrame {
         reload_seconds: is_under_way(overview, &[]).then_some(RELOAD_SECONDS),
-        live: Some(format!("/live{}", address(&environment.name))),
+        live: Some(format!("/live{}", links::graph_address(&environment.name))),
     };
     layout::frame(context, &title(environment), &frame, &body)
 }
@@ -79,11 +77,6 @@ pub(in crate::web) fn parts(
         }
     };
     HtmlNode::leaf("page", &element)
-}
-
-/// Returns the address of an environment's graph.
-pub(crate) fn address(environment: &Name) -> String {
-    with_query("/graph", &[("environment", environment.as_str())])
 }
 
 /// Returns the target of a node's link: its instance, or the list of them if it stands for several hosts.
@@ -127,7 +120,7 @@ fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
         nav aria-label="Environments" {
             @for environment in &overview.environments {
                 @let is_shown = environment.name == shown.name;
-                a href=(address(&environment.name)) aria-current=[is_shown.then_some("page")] {
+                a href=(links::graph_address(&environment.name)) aria-current=[is_shown.then_some("page")] {
                     (mark(environment.health)) (text(environment.name.as_str()))
                 }
             }

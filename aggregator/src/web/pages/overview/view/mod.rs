@@ -79,6 +79,30 @@ pub(crate) fn parts(
     HtmlNode::group("page", GroupTag::Division, "page", parts)
 }
 
+/// Renders all environments of an overview that is not the present one, without search and buttons.
+pub(crate) fn environments(overview: &Overview, context: &RequestContext) -> Vec<HtmlNode> {
+    let (planned, selection) = (PlannedStopIndex::new(overview), Selection::default());
+    let context = RequestContext { may_act: false, ..context.clone() };
+    let selected = content::select(overview, &selection);
+    let layout = content::choose_layout(&selected, &selection);
+    let shown = OverviewContext {
+        context: &context,
+        selection: &selection,
+        digest: &overview.config_digest,
+        planned: &planned,
+        names_environment: false,
+        links_environments: layout == PageLayout::Summary,
+        now: overview.generated_at,
+    };
+    let root_causes = find_root_causes(overview);
+    let sharing = selected.len();
+    let whole = |one| environment::whole_environment(one, &root_causes, sharing, &shown);
+    match layout {
+        PageLayout::Whole => selected.iter().map(whole).collect(),
+        _ => summary::summary(&selected, &root_causes, &shown),
+    }
+}
+
 /// Renders the verdict, and the links to the environments.
 fn page_head(
     overview: &Overview,
