@@ -226,6 +226,7 @@ fn every_operation_answers_as_described() {
         events(&stream, "event").iter().any(|one| one["kind"] == "maintenance").then_some(())
     });
     api.get("/api/v1/overview");
+    api.get("/api/v1/what-if?action=stop&component=other");
     api.post("/api/v1/maintenance", &json!({ "on": false, "component": "other" }));
     assert_eq!(api.get("/api/v1/maintenance").1["maintenance"], json!([]));
 

@@ -72,7 +72,7 @@ fn hosts_of_the_role_are_restarted_one_after_the_other() {
     .map(|text| said.find(text).unwrap())
     .collect();
     assert!(ends.is_sorted(), "{said}");
-    let began = said.find("TEST/k2/kafka server").unwrap();
+    let began = said.find("TEST/k2/kafka server: restarting").unwrap();
     assert!(ends[0] < began, "the second batch waits for the first: {said}");
     assert!(said.contains("6 steps done"), "{said}");
 }
@@ -81,7 +81,7 @@ fn hosts_of_the_role_are_restarted_one_after_the_other() {
 fn batch_that_does_not_come_back_ends_it() {
     let cluster = start_cluster();
     let before = pids(&cluster);
-    let (broken, last) = (cluster.config.path("broken-k2"), before[2]);
+    let (broken, last) = (cluster.config.folder().join("broken-k2"), before[2]);
     std::fs::write(&broken, "").unwrap();
     let output = cluster.aggregator.rta(&[&RESTART[..], &["--yes"]].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

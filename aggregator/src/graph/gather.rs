@@ -16,7 +16,7 @@ use super::{EnvironmentGraph, GraphEdge, GraphLane, GraphNode, LanePlace};
 const MAX_NODES: usize = 600;
 
 /// Maximum number of edges: more form one dark patch.
-pub(super) const MAX_EDGES: usize = 400;
+pub(super) const MAX_EDGES: usize = 600;
 
 /// Collects the nodes and edges of `environment` of `overview`; `needs` has the dependencies. The two may
 /// belong to different configurations while one replaces the other: instances that only `needs` has are not

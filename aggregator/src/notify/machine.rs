@@ -225,12 +225,22 @@ impl TrackedCause {
     }
 
     fn tell_present(&mut self, config: &NotifyConfig, now: Timestamp, out: &mut Vec<Outgoing>) {
-        for (channel, times) in matching_channels(config, &self.cause, now) {
+        let channels: Vec<_> = matching_channels(config, &self.cause, now).into_iter().collect();
+        // One more begin and end would be too many messages. All channels are told the same.
+        self.is_flapping |= channels.iter().any(|(channel, times)| self.is_last_begin(channel, times, now));
+        for (channel, times) in channels {
             match self.told.get(channel).cloned() {
                 None => self.tell_begin(config, channel, times, now, out),
                 Some(told) => self.tell_change(config, channel, told, times, now, out),
             }
         }
+    }
+
+    /// Returns true if the channel is told now that it begins, and could not be told so again for a while.
+    fn is_last_begin(&self, channel: &str, times: &RouteTimes, now: Timestamp) -> bool {
+        let is_due = self.is_flapping || now.duration_since(self.changed_at) >= times.begin_delay;
+        let recent = self.recent.get(channel).map_or(0, Vec::len);
+        is_due && !self.told.contains_key(channel) && recent + 1 == MAX_MESSAGES
     }
 
     fn tell_begin(
@@ -249,8 +259,6 @@ impl TrackedCause {
         if self.told.is_empty() {
             self.incident_at = now;
         }
-        // One more begin and end would be too many messages.
-        self.is_flapping |= recent + 1 >= MAX_MESSAGES;
         let kind = if self.is_flapping { MessageKind::Flapping } else { MessageKind::Begin };
         let told = ToldChannel {
             begun_at: now,

@@ -88,7 +88,7 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::View),
 ];
 
-/// Routes of the page's server: those of [`PAGE_ROUTES`], and two for each action.
+/// Routes of the page's server: those of `PAGE_ROUTES`, and two for each action.
 pub static HTTP_ROUTES: LazyLock<Vec<RouteRule>> = LazyLock::new(|| {
     let action = |path: String| RouteRule { method: "POST", path: Cow::Owned(path), right: Right::Act };
     let actions =

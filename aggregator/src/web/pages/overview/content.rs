@@ -12,7 +12,7 @@ use rta_shared::overview::{
 use super::selection::Selection;
 
 /// Maximum numbers of a platform that is shown as a whole: some dozens of hosts.
-const MAX_WHOLE_INSTANCES: usize = 360;
+const MAX_WHOLE_INSTANCES: usize = 320;
 const MAX_WHOLE_HOSTS: usize = 64;
 const MAX_WHOLE_ENVIRONMENTS: usize = 12;
 
@@ -198,8 +198,8 @@ mod tests {
         let everything = Selection::default();
         let bad = Selection::default().with_problems();
         for (environments, hosts, instances, expected) in [
-            (1, 25, 14, PageLayout::Whole),
-            (12, 3, 10, PageLayout::Whole),
+            (1, 22, 14, PageLayout::Whole),
+            (12, 2, 10, PageLayout::Whole),
             (1, 65, 1, PageLayout::OneEnvironment),
             (1, 30, 14, PageLayout::OneEnvironment),
             (13, 1, 1, PageLayout::Summary),
