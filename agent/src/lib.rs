@@ -18,6 +18,7 @@
 //! | `run_recorder` | feeds the run history from the reports |
 //! | `maintenance` | maintenance windows, in which nothing is started automatically |
 //! | `prerequisites` | readiness of components on other hosts, as received from the aggregator |
+//! | `leader_epoch` | refusing aggregators that no longer lead |
 //! | `limits` | limits of what components use |
 //! | `logs` | reading the components' own logs for display |
 //! | `certificate_expiry` | expiry of the agent's certificate |
@@ -28,6 +29,7 @@ mod authorization;
 mod certificate_expiry;
 mod desired_state;
 pub mod host;
+mod leader_epoch;
 mod limits;
 pub mod lock;
 mod logs;

@@ -18,6 +18,7 @@ use tonic::{Extensions, Request, Response, Status};
 
 use crate::actions::runner::{ActionOrigin, ActionRunner};
 use crate::authorization::requester;
+use crate::leader_epoch;
 use crate::logs::{LogBatch, LogError, LogReaders};
 use crate::maintenance::windows_from_proto;
 use crate::prerequisites;
@@ -46,6 +47,12 @@ impl AgentGrpcService {
         let config = worker.config();
         AgentIdentity { host: &config.host, boot_id: worker.boot_id(), config_digest: &config.digest }
             .admit(target)
+    }
+
+    /// Admits a request of the aggregator that leads; see [`leader_epoch::admit`].
+    async fn admit_leader(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
+        let epoch = target.map_or(0, |target| target.epoch);
+        leader_epoch::admit(&self.actions.desired_state, epoch, &self.actions.state.config().host).await
     }
 
     /// Refuses a request if this agent is read-only.
@@ -84,8 +91,13 @@ impl AgentService for AgentGrpcService {
 
     async fn watch_report(
         &self,
-        _: Request<v1::WatchReportRequest>,
+        request: Request<v1::WatchReportRequest>,
     ) -> Result<Response<Self::WatchReportStream>, Status> {
+        let epoch = request.into_inner().epoch;
+        if epoch != 0 {
+            leader_epoch::admit(&self.actions.desired_state, epoch, &self.actions.state.config().host)
+                .await?;
+        }
         let mut sent: Option<Arc<Report>> = None;
         let reports = WatchStream::new(self.actions.state.reports()).filter_map(std::future::ready);
         let reports = reports.map(move |report| {
@@ -118,6 +130,9 @@ impl AgentService for AgentGrpcService {
         let kind = requested_action_kind(kind)?;
         let by = requester(&extensions, by);
         self.refuse_read_only()?;
+        // An aggregator with another host's address must not raise the epoch of this one.
+        self.admit(target.as_ref())?;
+        self.admit_leader(target.as_ref()).await?;
         tracing::info!(action = %kind, component = %printable(&component), by = %by, "action requested");
         let events = self.actions.perform(kind, &component, by, ActionOrigin::Request(target)).await?;
         let messages = events.map(|event| event.map(|event| (&event).into()));
@@ -133,6 +148,7 @@ impl AgentService for AgentGrpcService {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
         self.refuse_read_only()?;
+        self.admit_leader(request.target.as_ref()).await?;
         memory.set_maintenance(windows_from_proto(request, Timestamp::now())?);
         // The aggregator stores it too; a failure of this agent is reported.
         let _ = memory.wait_until_written().await;
@@ -145,6 +161,7 @@ impl AgentService for AgentGrpcService {
     ) -> Result<Response<v1::AgentServiceSetPrerequisitesResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
+        self.admit_leader(request.target.as_ref()).await?;
         let to_error = prerequisites::prerequisites_from_proto(request)?;
         self.actions.prerequisites.replace(to_error, Instant::now());
         Ok(Response::new(v1::AgentServiceSetPrerequisitesResponse {}))
@@ -182,7 +199,9 @@ impl AgentService for AgentGrpcService {
         request: Request<v1::AgentServiceReloadConfigRequest>,
     ) -> Result<Response<v1::AgentServiceReloadConfigResponse>, Status> {
         log_call("a reload is asked for", request.extensions());
-        self.admit(request.into_inner().target.as_ref())?;
+        let target = request.into_inner().target;
+        self.admit(target.as_ref())?;
+        self.admit_leader(target.as_ref()).await?;
         let reloader = self.reloader.as_ref();
         let reloader =
             reloader.ok_or_else(|| Status::unimplemented("this agent has no configuration folder"))?;

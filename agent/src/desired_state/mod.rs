@@ -141,6 +141,21 @@ impl DesiredStateStore {
         });
     }
 
+    /// Raises the highest epoch of an aggregator that leads to `epoch`. Returns true if it was lower.
+    ///
+    /// # Errors
+    /// Returns the highest epoch if it is higher than `epoch`.
+    pub(crate) fn raise_leader_epoch(&self, epoch: u64) -> Result<bool, u64> {
+        let (mut highest, mut is_raised) = (0, false);
+        self.change(|stored| {
+            is_raised = epoch > stored.leader_epoch;
+            stored.leader_epoch = stored.leader_epoch.max(epoch);
+            highest = stored.leader_epoch;
+            is_raised
+        });
+        if highest > epoch { Err(highest) } else { Ok(is_raised) }
+    }
+
     /// Waits until all earlier changes are on the disk; at most a second, since a disk that hangs must not
     /// delay an answer.
     ///
@@ -262,6 +277,22 @@ mod tests {
             Some((DesiredState::Stopped, &by))
         );
         assert_eq!(known.maintenance, [quiet]);
+    }
+
+    #[tokio::test]
+    async fn lower_epoch_is_refused_by_the_next_agent_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (memory, task) =
+            DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
+        let task = tokio::spawn(task);
+        let raised = [0, 3, 3, 5].map(|epoch| memory.raise_leader_epoch(epoch));
+        assert_eq!(raised, [Ok(false), Ok(true), Ok(false), Ok(true)]);
+        assert_eq!([4, 0].map(|epoch| memory.raise_leader_epoch(epoch)), [Err(5); 2]);
+        memory.wait_until_written().await.unwrap();
+        task.abort();
+        let (next, _task) =
+            DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
+        assert_eq!([4, 5].map(|epoch| next.raise_leader_epoch(epoch)), [Err(5), Ok(false)]);
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub(crate) struct StoredState {
     pub(crate) maintenance: Vec<MaintenanceWindow>,
     /// Last run or end of each component.
     pub(crate) runs: BTreeMap<Name, RunRecord>,
+    /// Highest epoch of an aggregator that leads; 0: there was only one aggregator.
+    pub(crate) leader_epoch: u64,
 }
 
 /// Last decision of an operator on a component.
@@ -88,6 +90,8 @@ struct StateFileContent {
     maintenance: Vec<MaintenanceWindow>,
     #[serde(default)]
     runs: BTreeMap<Name, RunRecord>,
+    #[serde(default)]
+    leader_epoch: u64,
 }
 
 /// Loads the state from the folder; empty if the file does not exist yet.
@@ -109,8 +113,15 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
         other => Err(format!("it has version {other}, and this agent knows {FORMAT_VERSION}")),
     });
     match parsed {
-        Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs }) => {
-            Ok(StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs })
+        Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs, leader_epoch }) => {
+            Ok(StoredState {
+                decisions: words,
+                finished,
+                pending_starts: begun,
+                maintenance,
+                runs,
+                leader_epoch,
+            })
         }
         Err(error) => Err(format!("{}; repair it, or move it away to start without it", to_error(&error))),
     }
@@ -123,8 +134,10 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
 /// Returns an error, with a sentence, if the file cannot be written; the old one stays.
 pub(crate) fn store(folder: &Path, stored: &StoredState) -> Result<(), String> {
     let path = folder.join(FILE_NAME);
-    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs } = stored.clone();
-    let content = StateFileContent { version: FORMAT_VERSION, words, finished, begun, maintenance, runs };
+    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs, leader_epoch } =
+        stored.clone();
+    let version = FORMAT_VERSION;
+    let content = StateFileContent { version, words, finished, begun, maintenance, runs, leader_epoch };
     let replace = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Only one agent uses the folder, so one name is sufficient, and a crash leaves at most that file.
@@ -160,6 +173,7 @@ mod tests {
                 MaintenanceWindow { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
             ],
             runs: BTreeMap::from([("job".into(), RunRecord::new(Timestamp::UNIX_EPOCH))]),
+            leader_epoch: 7,
         }
     }
 

@@ -134,7 +134,7 @@ impl AgentClient {
             }
         };
         let host = self.host.as_str().to_owned();
-        Ok(v1::RequestTarget { host, boot_id, config_digest: String::new() })
+        Ok(v1::RequestTarget { host, boot_id, config_digest: String::new(), epoch: 0 })
     }
 
     /// Describes a failed call for people.

@@ -95,7 +95,7 @@ impl AgentClient {
             )
         };
         let mut client = self.client.clone();
-        let opening = client.watch_report(v1::WatchReportRequest {});
+        let opening = client.watch_report(v1::WatchReportRequest { epoch: 0 });
         let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
             Err(_) => return silent(),
             Ok(Err(status)) => return self.describe_failure(&status),
