@@ -13,6 +13,7 @@ use tonic::Code;
 
 use crate::agent_id::AgentId;
 use crate::agents::client::AgentClient;
+use crate::leadership::Leadership;
 use crate::operation_error::OperationError;
 
 /// Platform and its agents, which are loaded and replaced together.
@@ -24,6 +25,7 @@ pub(crate) struct Inventory {
     graph: OnceLock<DependencyGraph>,
     positions: HashMap<Name, HostPosition>,
     client_tls: Option<ClientTls>,
+    leadership: Leadership,
 }
 
 /// Instance in the configuration.
@@ -93,7 +95,16 @@ impl Inventory {
             graph: OnceLock::new(),
             positions,
             client_tls: client_tls.cloned(),
+            leadership: Leadership::default(),
         })
+    }
+
+    /// Returns the inventory of an aggregator with this role.
+    pub(crate) fn with_leadership(mut self, leadership: &Leadership) -> Self {
+        let agents = std::mem::take(&mut self.agents).into_iter();
+        self.agents = agents.map(|agent| agent.with_leadership(leadership.clone())).collect();
+        self.leadership = leadership.clone();
+        self
     }
 
     /// Creates the inventory of a newer `platform`, reusing the agents as in [`Inventory::new`].
@@ -101,7 +112,8 @@ impl Inventory {
     /// # Errors
     /// Returns an error on the same condition as [`Inventory::new`].
     pub(crate) fn with_platform(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
-        Self::new(platform, &self.agents, self.client_tls.as_ref())
+        let inventory = Self::new(platform, &self.agents, self.client_tls.as_ref())?;
+        Ok(inventory.with_leadership(&self.leadership))
     }
 
     /// Returns the dependency graph. It is built on first use, since that takes a while on a large platform.

@@ -14,6 +14,7 @@
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `inventory` | the platform with its agents |
+//! | [`leadership`] | which of several aggregators leads, and the lease that decides it |
 //! | `metrics` | metrics for Prometheus |
 //! | `notify` | notifications by root cause: rules, queues, channels |
 //! | [`open_files`] | the limit of open files and connections |
@@ -39,6 +40,7 @@ mod events;
 mod graph;
 mod grpc;
 mod inventory;
+pub mod leadership;
 mod metrics;
 mod notify;
 pub mod open_files;
@@ -61,8 +63,8 @@ pub use notify::NotifyOptions;
 pub use server::{ServerOptions, WebListeners, WebOptions, serve};
 pub use state::single_host::evaluate_host;
 pub use store::{
-    CopiedTable, EventStore, EventStoreHandle, PostgresLocation, StoreLocation, StoreOptions, UnfinishedPlan,
-    copy_store, hide_password,
+    CopiedTable, EventStore, EventStoreHandle, HeldLease, PostgresLocation, StoreLocation, StoreOptions,
+    UnfinishedPlan, copy_store, hide_password,
 };
 pub use tls_configs::TlsConfigs;
 pub use web::IpNetwork;

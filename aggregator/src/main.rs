@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::auth::AccessControl;
+use rta_aggregator::leadership::{Leadership, LeaseKeeper, Term, serve_terms};
 use rta_aggregator::{
     ConfigSource, EventStore, IpNetwork, NotifyOptions, ServerOptions, StoreLocation, StoreOptions,
     TlsConfigs, WebListeners, WebOptions, hide_password, open_files,
@@ -64,6 +65,14 @@ struct Arguments {
     /// into the variable PGPASSWORD or the file that PGPASSFILE names
     #[arg(long, value_name = "STORE", conflicts_with = "data", env = "RTA_STORE", hide_env_values = true)]
     store: Option<String>,
+    /// Take part in the lead of several aggregators that use the same PostgreSQL (--store postgres://...). One leads,
+    /// the others follow and take over. People are shown this ADDRESS of the page or of --grpc, such as
+    /// https://HOST:8080
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Option<String>,
+    /// Lowest epoch, when this aggregator replaces others that agents know: higher than the one that agents report
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_EPOCH))]
+    epoch: u64,
     /// Retention time of events, at least 1h
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_retention)]
     keep: SignedDuration,
@@ -120,6 +129,12 @@ fn parse_retention(text: &str) -> Result<SignedDuration, String> {
 
 /// Exit code for wrong arguments or a broken configuration.
 const USAGE_EXIT_CODE: u8 = 2;
+
+/// Highest epoch that can be given: many more can follow it.
+const MAX_EPOCH: u64 = 1 << 48;
+
+/// Interval between two attempts of a leader to open the record.
+const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time limit for a read that is in progress at the end.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -224,6 +239,12 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
         (None, Some(data)) => StoreLocation::Folder(data.clone()),
         (None, None) => StoreLocation::Memory,
     };
+    let is_shared = matches!(store, StoreLocation::Postgres(_));
+    if arguments.advertise.is_some() && !is_shared {
+        return Err("--advertise: only aggregators over one PostgreSQL can take turns; add --store \
+                    postgres://USER@HOST/DATABASE"
+            .to_owned());
+    }
     Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access, notify })
 }
 
@@ -248,11 +269,7 @@ async fn run(
     prepared: ServerSetup,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerSetup { platform, store, tls_configs, access, notify } = prepared;
-    let listen = async |address: SocketAddr| {
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-    };
-    let needed = open_files::MAX_OPEN_FILES + 2 * u64::try_from(platform.hosts().count())?;
+    let needed = open_files::MAX_OPEN_FILES + 2 * u64::try_from(prepared.platform.hosts().count())?;
     if let Some(limit) = open_files::raise_limit().filter(|limit| *limit < needed) {
         tracing::warn!(
             limit,
@@ -260,29 +277,65 @@ async fn run(
             "few files may be open at a time (ulimit -n): when many pages are open, connections may be refused"
         );
     }
-    let web = listen(arguments.web).await?;
-    let metrics = match arguments.metrics_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
+    let sockets = BoundSockets::bind(arguments).await?;
+    match (&arguments.advertise, &prepared.store) {
+        (Some(address), StoreLocation::Postgres(location)) => {
+            let keeper = LeaseKeeper::start(location.clone(), address.clone(), arguments.epoch)?;
+            serve_terms(keeper, shutdown, async |term| serve(arguments, &prepared, &sockets, term).await)
+                .await
+        }
+        _ => {
+            let term = Term { leadership: Leadership::alone(arguments.epoch), end: shutdown };
+            serve(arguments, &prepared, &sockets, term).await
+        }
+    }
+}
+
+/// TCP sockets, which stay bound from one term to the next.
+struct BoundSockets {
+    web: std::net::TcpListener,
+    metrics: Option<std::net::TcpListener>,
+    grpc: Option<std::net::TcpListener>,
+}
+
+impl BoundSockets {
+    async fn bind(arguments: &Arguments) -> anyhow::Result<Self> {
+        let listen = async |address: SocketAddr| -> anyhow::Result<std::net::TcpListener> {
+            let listener = TcpListener::bind(address).await;
+            Ok(listener.with_context(|| format!("cannot listen on {address}"))?.into_std()?)
+        };
+        let web = listen(arguments.web).await?;
+        let metrics = match arguments.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let grpc = match arguments.grpc {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { web, metrics, grpc })
+    }
+}
+
+/// Serves one term.
+async fn serve(
+    arguments: &Arguments,
+    prepared: &ServerSetup,
+    sockets: &BoundSockets,
+    term: Term,
+) -> anyhow::Result<()> {
+    let listener = |socket: &std::net::TcpListener| TcpListener::from_std(socket.try_clone()?);
+    let web = listener(&sockets.web)?;
+    let metrics = sockets.metrics.as_ref().map(listener).transpose()?;
+    let tcp = sockets.grpc.as_ref().map(listener).transpose()?;
     let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
-    let tcp = match arguments.grpc {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
     let grpc_address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
     let socket = SocketChoice::from(arguments.socket.clone());
     let socket = socket.bind("aggregator").await.map_err(anyhow::Error::msg)?;
-    let options = StoreOptions { location: store, retention: arguments.keep };
-    let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
-    if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
-        anyhow::bail!(
-            "{used}. Two aggregators would act and record apart from each other: end that one, give this one a store of \
-             its own with --store, or start it with --read-only"
-        );
-    }
+    let Some(record) = open_record(arguments, &prepared.store, &term).await? else { return Ok(()) };
     // Before readiness is announced, since a signal may follow at once.
     let asked = signal(SignalKind::hangup())?;
+    let platform = newest_platform(arguments, prepared).await;
     tracing::info!(
         web = %web.local_addr()?,
         metrics = metrics_address.map(|address| address.to_string()),
@@ -293,10 +346,65 @@ async fn run(
     );
     let configuration =
         ConfigSource::Folder { platform, folder: arguments.config.clone(), reload_signal: asked };
-    let page =
-        WebOptions { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
-    let options = ServerOptions { page, notify };
+    let page = WebOptions {
+        access: prepared.access.clone(),
+        names: arguments.web_name.clone(),
+        proxies: arguments.trusted_proxy.clone(),
+    };
+    let tls_configs = prepared.tls_configs.clone();
+    let options = ServerOptions { page, notify: prepared.notify.clone(), leadership: term.leadership };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
     let web = WebListeners { page: web, metrics };
-    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, shutdown).await
+    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, term.end).await
+}
+
+/// Opens the record; `None` if the term ends before. A follower keeps its own in memory: that of the platform is the
+/// leader's.
+async fn open_record(
+    arguments: &Arguments,
+    store: &StoreLocation,
+    term: &Term,
+) -> anyhow::Result<Option<EventStore>> {
+    let location = if term.leadership.is_follower() { StoreLocation::Memory } else { store.clone() };
+    let lease = term.leadership.held_lease().cloned();
+    let is_leader = lease.is_some();
+    let options = StoreOptions { location, retention: arguments.keep, lease };
+    loop {
+        let options = options.clone();
+        let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
+        // Without the record a leader would not know of plans, maintenance and stops before its term.
+        if is_leader && !record.is_at_its_location() {
+            tracing::warn!("this aggregator leads when it can read the record");
+            if term.end.run_until_cancelled(tokio::time::sleep(OPEN_RETRY_INTERVAL)).await.is_none() {
+                return Ok(None);
+            }
+            continue;
+        }
+        if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
+            anyhow::bail!(
+                "{used}. Two aggregators would act and record apart from each other: end that one, give this one a \
+                 store of its own with --store, start both with --advertise, or this one with --read-only"
+            );
+        }
+        return Ok(Some(record));
+    }
+}
+
+/// Returns the configuration as it is in its folder; that of the start if it is invalid by now.
+async fn newest_platform(arguments: &Arguments, prepared: &ServerSetup) -> Platform {
+    if arguments.advertise.is_none() {
+        return prepared.platform.clone();
+    }
+    let folder = arguments.config.clone();
+    match tokio::task::spawn_blocking(move || load_folder(&folder)).await {
+        Ok(Ok(platform)) => platform,
+        Ok(Err(problems)) => {
+            tracing::warn!(%problems, "the configuration is invalid; that of the start is used");
+            prepared.platform.clone()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the configuration could not be read; that of the start is used");
+            prepared.platform.clone()
+        }
+    }
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::api::Operations;
+use crate::api::{OperationOptions, Operations};
 use crate::auth::AccessControl;
 use crate::certificate_check;
 use crate::certificates::OwnCertificates;
@@ -23,6 +23,7 @@ use crate::config_manager::ConfigSource;
 use crate::events::EventBus;
 use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
+use crate::leadership::{Leadership, report_leadership};
 use crate::notify::NotifyOptions;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
@@ -68,11 +69,13 @@ pub struct ServerOptions {
     pub page: WebOptions,
     /// Notifications; `None`: nobody is notified.
     pub notify: Option<NotifyOptions>,
+    /// Role of the aggregator for as long as it serves.
+    pub leadership: Leadership,
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
 /// until `shutdown`. Events are stored in `record`. `tls_configs` configures TLS of the servers and the agent
-/// client, and `options` the access to the page and the notifications.
+/// client, and `options` the access to the page, the notifications and the role.
 ///
 /// # Errors
 /// Returns an error if a server fails.
@@ -85,7 +88,9 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerOptions { page, notify } = options;
+    let ServerOptions { page, notify, leadership } = options;
+    // The leader alone notifies.
+    let notify = notify.filter(|_| !leadership.is_follower());
     let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
         let address = listener.local_addr().context("a web listener has no address")?;
         Ok(HostPolicy::for_listener(address, &page.names))
@@ -103,9 +108,9 @@ pub async fn serve(
         configuration,
         events.clone(),
         tls_configs.agents.as_ref(),
+        OperationOptions { notify, leadership: leadership.clone() },
         &tasks,
         &impairments,
-        notify,
         &shutdown,
     )?;
     let agent_tasks = tasks.spawn_to_end("the owner of the platform's state", agent_tasks);
@@ -116,6 +121,7 @@ pub async fn serve(
     };
     let expiry = certificate_check::check_certificates(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
+    tasks.spawn("the watch over the lead", report_leadership(leadership, impairments.clone()));
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
     let metrics = web.metrics.zip(metrics_hosts).map(|(listener, hosts)| {

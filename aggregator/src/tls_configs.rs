@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
 /// TLS configuration of the aggregator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsConfigs {
     /// Server of the page.
     pub web: ConnectionAcceptor,

@@ -19,6 +19,8 @@ pub enum ImpairedPart {
     Watch,
     /// A task of the program that should always run.
     Task,
+    /// The lead of several aggregators: this one follows, or nobody leads.
+    Leadership,
     /// The aggregator's event store.
     Store,
     /// An agent's state folder: operators' decisions, launches, maintenance.
@@ -44,6 +46,7 @@ pub enum ImpairedPart {
 words!(ImpairedPart {
     Watch => "watch",
     Task => "task",
+    Leadership => "leadership",
     Store => "store",
     State => "state",
     Control => "control",

@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use crate::agent_id::AgentId;
 use crate::clock::MessageReceipt;
+use crate::leadership::Leadership;
 use crate::operation_error::OperationError;
 
 /// Time limit for establishing a connection.
@@ -37,6 +38,8 @@ pub(crate) struct AgentClient {
     pub(super) address: String,
     pub(super) client: AgentServiceClient<Channel>,
     last_responder: Arc<Mutex<LastResponder>>,
+    /// Role of this aggregator, without which the agent is asked for nothing that changes it.
+    pub(super) leadership: Leadership,
 }
 
 /// Host whose agent answered last at the address; clones of an [`AgentClient`] share it.
@@ -76,7 +79,13 @@ impl AgentClient {
             address: host.agent.clone(),
             client: AgentServiceClient::new(channel),
             last_responder: Arc::default(),
+            leadership: Leadership::default(),
         })
+    }
+
+    /// Returns the client of an aggregator with this role.
+    pub(crate) fn with_leadership(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
     }
 
     pub(crate) fn id(&self) -> AgentId {
@@ -135,6 +144,15 @@ impl AgentClient {
         };
         let host = self.host.as_str().to_owned();
         Ok(v1::RequestTarget { host, boot_id, config_digest: String::new(), epoch: 0 })
+    }
+
+    /// Returns the target of a request that changes something, with the epoch of this aggregator.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::request_target`] and of [`Leadership::acting_epoch`].
+    pub(super) fn leader_target(&self) -> Result<v1::RequestTarget, OperationError> {
+        let target = self.request_target()?;
+        Ok(v1::RequestTarget { epoch: self.leadership.acting_epoch()?, ..target })
     }
 
     /// Describes a failed call for people.

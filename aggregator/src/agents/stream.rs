@@ -95,7 +95,8 @@ impl AgentClient {
             )
         };
         let mut client = self.client.clone();
-        let opening = client.watch_report(v1::WatchReportRequest { epoch: 0 });
+        let opening =
+            client.watch_report(v1::WatchReportRequest { epoch: self.leadership.announced_epoch() });
         let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
             Err(_) => return silent(),
             Ok(Err(status)) => return self.describe_failure(&status),
@@ -138,6 +139,9 @@ impl AgentClient {
             never = async {
                 // Not before the first report has identified the agent.
                 known.notified().await;
+                if self.leadership.is_follower() {
+                    return std::future::pending().await;
+                }
                 tokio::select! {
                     never = self.send_maintenance(notices.maintenance.clone()) => never,
                     never = self.send_prerequisites(notices.prerequisites.clone()) => never,
@@ -209,7 +213,7 @@ impl AgentClient {
     /// Replaces the agent's prerequisites on other hosts. Ignores an agent of a version without this call.
     async fn set_prerequisites(&self, own: &[RemotePrerequisite]) -> Result<(), String> {
         let prerequisites = own.iter().map(v1::RemotePrerequisite::from).collect();
-        let target = Some(self.request_target().map_err(|error| error.message)?);
+        let target = Some(self.leader_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetPrerequisitesRequest { prerequisites, target };
         let mut client = self.client.clone();
         match tokio::time::timeout(NOTICE_TIMEOUT, client.set_prerequisites(request)).await {
@@ -223,7 +227,7 @@ impl AgentClient {
     /// call.
     async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
         let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
-        let target = Some(self.request_target().map_err(|error| error.message)?);
+        let target = Some(self.leader_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
         let mut client = self.client.clone();
         match tokio::time::timeout(NOTICE_TIMEOUT, client.set_maintenance(request)).await {

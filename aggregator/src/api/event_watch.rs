@@ -126,6 +126,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::api::OperationOptions;
     use crate::config_manager::ConfigSource;
     use crate::events::EventBus;
     use crate::store::EventStore;
@@ -146,9 +147,9 @@ mod tests {
             ConfigSource::Fixed(rta_shared::config::Platform::default()),
             bus.clone(),
             None,
+            OperationOptions::default(),
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),
-            None,
             &shutdown,
         )
         .unwrap();

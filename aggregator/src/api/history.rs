@@ -133,12 +133,14 @@ impl Operations {
     /// Begins or ends maintenance. Returns the affected maintenance.
     ///
     /// # Errors
-    /// Returns an error if a name is unknown or ambiguous, or if the duration is invalid.
+    /// Returns an error if a name is unknown or ambiguous, if the duration is invalid, or if this aggregator does
+    /// not lead.
     pub(crate) async fn set_maintenance(
         &self,
         request: MaintenanceRequest,
         by: Requester,
     ) -> Result<Vec<Maintenance>, OperationError> {
+        self.leadership.acting_epoch()?;
         let places = resolve_places(&self.inventory().platform, &request.selector, request.all)?;
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let off = places.clone();

@@ -37,6 +37,7 @@ use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
 use crate::events::EventBus;
 use crate::inventory::{ConfiguredInstance, Inventory};
+use crate::leadership::Leadership;
 use crate::metrics::PlatformFigures;
 use crate::notify::{NotifyHandle, NotifyOptions};
 use crate::operation_error::OperationError;
@@ -58,6 +59,15 @@ use crate::usage::{UsageHistory, UsageSample};
 /// unreachable.
 const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// Configuration of the operations beside the platform's.
+#[derive(Clone, Debug, Default)]
+pub struct OperationOptions {
+    /// Notifications; `None`: nobody is notified.
+    pub notify: Option<NotifyOptions>,
+    /// Role of the aggregator among several.
+    pub leadership: Leadership,
+}
+
 /// Handle to the running aggregator; clones share it.
 #[derive(Clone)]
 pub struct Operations {
@@ -73,6 +83,8 @@ pub struct Operations {
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
     plan_registry: Arc<PlanRegistry>,
+    /// Role of this aggregator among several.
+    pub(crate) leadership: Leadership,
     /// Tasks of the plans under way.
     plan_tasks: TaskTracker,
     /// Tasks of the aggregator itself.
@@ -119,8 +131,7 @@ impl From<BeginPlanError> for OperationError {
 
 impl Operations {
     /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
-    /// executes plans until `shutdown`. `notify` configures the notifications. Events go to `events`; the state actor has a heartbeat in `tasks`, and
-    /// shows
+    /// executes plans until `shutdown`. Events go to `events`; the state actor has a heartbeat in `tasks`, and shows
     /// `impairments`.
     ///
     /// # Errors
@@ -129,11 +140,12 @@ impl Operations {
         configuration: ConfigSource,
         events: EventBus,
         client_tls: Option<&ClientTls>,
+        options: OperationOptions,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
-        notify: Option<NotifyOptions>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let OperationOptions { notify, leadership } = options;
         let (platform, source, reloads) = match configuration {
             ConfigSource::Fixed(platform) => (platform, None, None),
             ConfigSource::Folder { platform, folder, reload_signal: asked } => {
@@ -141,7 +153,7 @@ impl Operations {
                 (platform, Some(ReloadTriggers { folder, reload_signal: asked, requests }), Some(reloads))
             }
         };
-        let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?);
+        let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?.with_leadership(&leadership));
         let (inbox, published, state_actor) = create_state_actor(
             Arc::clone(&inventory.platform),
             inventory.agent_ids().collect(),
@@ -175,6 +187,7 @@ impl Operations {
             timeline_cache: Arc::default(),
             usage_history: usage,
             plan_registry: Arc::default(),
+            leadership,
             plan_tasks: TaskTracker::new(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
@@ -307,8 +320,8 @@ impl Operations {
     /// Begins the plan for a request. It continues if the caller disconnects.
     ///
     /// # Errors
-    /// Returns the errors of [`Operations::plan`], and an error if instances must be confirmed, or if too
-    /// many plans are under way.
+    /// Returns the errors of [`Operations::plan`], and an error if this aggregator does not lead, if instances
+    /// must be confirmed, or if too many plans are under way.
     pub(crate) async fn begin_plan(
         &self,
         kind: ActionKind,
@@ -316,6 +329,7 @@ impl Operations {
         options: ExecutionOptions,
         by: Requester,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
+        self.leadership.acting_epoch()?;
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
         let unconfirmed = confirmation::unconfirmed_effects(&plan, &options);
         if !unconfirmed.is_empty() {
@@ -475,8 +489,9 @@ impl Operations {
     /// stopped. Returns the number of skipped steps.
     ///
     /// # Errors
-    /// Returns an error if there is no such plan, or if it has ended.
+    /// Returns an error if there is no such plan, if it has ended, or if this aggregator does not lead.
     pub(crate) fn cancel_plan(&self, plan: u64) -> Result<usize, OperationError> {
+        self.leadership.acting_epoch()?;
         let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
             OperationError::new(
                 Code::FailedPrecondition,
@@ -506,8 +521,9 @@ impl Operations {
     /// caller disconnects.
     ///
     /// # Errors
-    /// Returns an error if the configuration has no folder.
+    /// Returns an error if the configuration has no folder, or if this aggregator does not lead.
     pub async fn reload_config(&self) -> Result<PlatformReload, OperationError> {
+        self.leadership.acting_epoch()?;
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
                 Code::Unimplemented,
@@ -582,6 +598,7 @@ impl Operations {
             timeline_cache: Arc::default(),
             usage_history: UsageHistory::default(),
             plan_registry: Arc::default(),
+            leadership: Leadership::default(),
             plan_tasks: TaskTracker::new(),
             tasks: OwnedTasks::new(CancellationToken::new()),
             shutdown: CancellationToken::new(),

@@ -90,6 +90,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::api::OperationOptions;
     use crate::config_manager::ConfigSource;
     use crate::timeline::TimelineState;
     use rta_shared::impairment::ImpairmentList;
@@ -129,9 +130,9 @@ mod tests {
             configuration,
             EventBus::new(record.handle()),
             None,
+            OperationOptions::default(),
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),
-            None,
             &shutdown,
         )
         .unwrap();

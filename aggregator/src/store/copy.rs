@@ -113,7 +113,7 @@ pub fn copy_store(
         }
     }
     let open = |location: &StoreLocation| -> Result<Box<dyn Backend>, String> {
-        let mut backend = location.backend();
+        let mut backend = location.backend(None);
         backend.open(now).map_err(|failure| match failure {
             OpenFailure::UsedByAnother(why) => format!("{why}; end it first"),
             OpenFailure::Unusable(why) => why,

@@ -61,6 +61,8 @@ pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
 pub use location::StoreLocation;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
+pub use postgres::lease::HeldLease;
+pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
 use writer::{StoreCommand, StoreWriter};
@@ -83,12 +85,14 @@ pub struct StoreOptions {
     pub location: StoreLocation,
     /// Retention time of events.
     pub retention: SignedDuration,
+    /// Lease of this aggregator; `None`: it is the only one that uses the database.
+    pub lease: Option<HeldLease>,
 }
 
 impl Default for StoreOptions {
     /// Keeps events in memory, for 90 days.
     fn default() -> Self {
-        Self { location: StoreLocation::Memory, retention: SignedDuration::from_hours(90 * 24) }
+        Self { location: StoreLocation::Memory, retention: SignedDuration::from_hours(90 * 24), lease: None }
     }
 }
 
@@ -125,6 +129,7 @@ pub struct UnfinishedPlan {
 pub struct EventStore {
     handle: EventStoreHandle,
     used_by_another: Option<String>,
+    is_at_its_location: bool,
     /// `None` if the thread could not be started.
     thread: Option<JoinHandle<()>>,
 }
@@ -136,6 +141,7 @@ impl EventStore {
         let (sender, commands) = channel();
         let (writer, recovered) = StoreWriter::open(options, error.clone(), Timestamp::now());
         let used_by_another = writer.used_by_another.clone();
+        let is_at_its_location = writer.permanent_error.is_none();
         let store = EventStoreHandle(Arc::new(HandleState {
             commands: sender,
             feed: writer.feed.clone(),
@@ -160,7 +166,7 @@ impl EventStore {
             writer.run(&commands);
         });
         let thread = thread.map_err(|error| store.report_thread_end(&error.to_string())).ok();
-        Self { handle: store, used_by_another, thread }
+        Self { handle: store, used_by_another, is_at_its_location, thread }
     }
 
     /// Opens a record in memory, which is lost when the aggregator ends.
@@ -172,6 +178,11 @@ impl EventStore {
     /// This aggregator's record is in memory then.
     pub fn used_by_another(&self) -> Option<&str> {
         self.used_by_another.as_deref()
+    }
+
+    /// Returns true unless the database could not be opened, so that the record is in memory.
+    pub fn is_at_its_location(&self) -> bool {
+        self.is_at_its_location
     }
 
     /// Returns a handle to record events with.

@@ -38,8 +38,13 @@ fn open(data: Option<&Path>) -> TestStore {
 
 /// Opens a store that keeps one day.
 fn open_at(location: StoreLocation, seconds: i64) -> TestStore {
+    open_with(location, None, seconds)
+}
+
+/// Opens a store that keeps one day, as the aggregator with this lease.
+fn open_with(location: StoreLocation, lease: Option<HeldLease>, seconds: i64) -> TestStore {
     let (told, error) = watch::channel(None);
-    let options = StoreOptions { location, retention: SignedDuration::from_hours(24) };
+    let options = StoreOptions { location, retention: SignedDuration::from_hours(24), lease };
     let (writer, recovered) = StoreWriter::open(&options, told, at(seconds));
     TestStore { writer, recovered, error }
 }

@@ -1,8 +1,14 @@
 //! Lock that lets one aggregator write to a database. It belongs to the session: the server releases it when the
 //! connection ends, and every write needs that session.
+//!
+//! Of several aggregators the one with the lease takes the lock: it ends the session of an earlier leader, which may be
+//! paused and would hold the lock for long. An earlier leader that wakes up finds its session ended, and gets the
+//! lock no more. So all writes of one leader precede those of the next.
 
 use std::time::Duration;
 
+use super::lease::HeldLease;
+use super::session_name::holder_process;
 use crate::store::backend::OpenFailure;
 use crate::store::sql::{SqlSession, StoreError, values};
 
@@ -11,33 +17,29 @@ const LOCK_CLASS: i64 = 0x7274_6131;
 /// Number of attempts: the server may take a moment to notice that an earlier holder has ended.
 const ATTEMPTS: usize = 20;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
-/// Beginning of the name of a session that holds the lock.
-const NAME: &str = "rta-aggregator";
-/// Maximum length of a session's name.
-const MAX_NAME_BYTES: usize = 63;
 
-/// Returns the name of this aggregator's sessions. Others show it as the holder of the lock.
-pub(super) fn session_name(host: &str, pid: u32, nonce: u16) -> String {
-    let end = format!(" pid {pid} #{nonce:04x}");
-    let room = MAX_NAME_BYTES - NAME.len() - 1 - end.len();
-    let host: String = host.chars().filter(char::is_ascii_graphic).take(room).collect();
-    format!("{NAME} {host}{end}")
-}
-
-/// Takes the lock. A session of this aggregator that the server has not given up yet is ended.
+/// Takes the lock. A session of this aggregator that the server has not given up yet is ended; with a lease, also
+/// that of any other.
 pub(super) fn take_lock(
     session: &mut dyn SqlSession,
     own_name: &str,
+    lease: Option<&HeldLease>,
     shown: &str,
 ) -> Result<(), OpenFailure> {
     let told = |error: StoreError| OpenFailure::Unusable(format!("{shown}: {error}"));
     let mut other = None;
     for _ in 0..ATTEMPTS {
-        if try_lock(session).map_err(told)? {
+        let is_locked = try_lock(session).map_err(told)?;
+        // Also after the lock is taken: a later leader then has to end this session first.
+        let is_leader = lease.map_or(Ok(true), |lease| lease.is_held(session)).map_err(told)?;
+        if !is_leader {
+            return Err(OpenFailure::UsedByAnother(format!("{shown}: another rta-aggregator leads")));
+        }
+        if is_locked {
             return Ok(());
         }
         match read_holder(session).map_err(told)? {
-            Some((pid, name)) if name == own_name => {
+            Some((pid, name)) if name == own_name || lease.is_some() => {
                 session
                     .query("SELECT pg_terminate_backend(?1)::int", values![pid], &mut |_| Ok(true))
                     .map_err(told)?;
@@ -55,13 +57,7 @@ pub(super) fn take_lock(
 }
 
 fn holder_sentence(name: &str, shown: &str) -> String {
-    let described = name.strip_prefix(NAME).and_then(|rest| {
-        let (host, pid) = rest.trim().split_once(" pid ")?;
-        let pid = pid.split(' ').next()?;
-        Some(format!("{host}, pid {pid}"))
-    });
-    let holder = described.unwrap_or_else(|| format!("connected as \"{name}\""));
-    format!("{shown}: another rta-aggregator ({holder}) records there")
+    format!("{shown}: another rta-aggregator ({}) records there", holder_process(name))
 }
 
 fn try_lock(session: &mut dyn SqlSession) -> Result<bool, StoreError> {
@@ -91,13 +87,10 @@ mod tests {
 
     #[test]
     fn holder_is_named_by_host_and_process() {
-        let name = session_name("db-host", 42, 0xab);
-        assert_eq!(name, "rta-aggregator db-host pid 42 #00ab");
         assert_eq!(
-            holder_sentence(&name, "postgres://rta@db/rta"),
+            holder_sentence("rta-aggregator db-host pid 42 #00ab", "postgres://rta@db/rta"),
             "postgres://rta@db/rta: another rta-aggregator (db-host, pid 42) records there"
         );
-        assert_eq!(session_name(&"h".repeat(200), u32::MAX, 1).len(), MAX_NAME_BYTES);
         assert!(holder_sentence("psql", "x").contains("connected as \"psql\""));
     }
 }

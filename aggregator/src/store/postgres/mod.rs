@@ -8,20 +8,26 @@
 //! | `tls` | TLS to the server |
 //! | `session` | the connection, its statements and rows |
 //! | `lock` | the lock that lets one aggregator write |
+//! | `lease` | the lease by which one of several aggregators leads |
+//! | `session_name` | the names of sessions, which others see |
 //! | `schema` | the version of the tables |
 
 mod command_line;
+pub(super) mod lease;
 mod location;
 mod lock;
 mod password_file;
 mod schema;
 pub(super) mod session;
+mod session_name;
 mod tls;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use lease::HeldLease;
 use session::PostgresSession;
+use session_name::new_session_name;
 
 use super::backend::{Backend, Durability, OpenFailure};
 use super::rows::{self, RecoveredState};
@@ -56,6 +62,8 @@ pub(super) struct PostgresBackend {
     location: PostgresLocation,
     /// Name of this aggregator's sessions.
     name: String,
+    /// Lease under which this aggregator writes; `None`: it is the only one.
+    lease: Option<HeldLease>,
     /// `None` after a failure: the connection has to be made again.
     session: Option<PostgresSession>,
     /// Time of the last answer of the server.
@@ -64,15 +72,8 @@ pub(super) struct PostgresBackend {
 
 impl PostgresBackend {
     /// Creates a backend for the database at this address.
-    pub(super) fn new(location: PostgresLocation) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let mut nonce = [0; 2];
-        // Without chance, two aggregators with the same host name and process ID have the same name.
-        if let Err(error) = getrandom::fill(&mut nonce) {
-            tracing::warn!(%error, "no random number for the name of the database session");
-        }
-        let name = lock::session_name(&host, std::process::id(), u16::from_ne_bytes(nonce));
-        Self { location, name, session: None, checked_at: Instant::now() }
+    pub(super) fn new(location: PostgresLocation, lease: Option<HeldLease>) -> Self {
+        Self { location, name: new_session_name(), lease, session: None, checked_at: Instant::now() }
     }
 
     fn unusable(&self, error: &StoreError) -> OpenFailure {
@@ -86,7 +87,8 @@ impl Backend for PostgresBackend {
         let mut session =
             PostgresSession::connect(&self.location, &self.name).map_err(|error| self.unusable(&error))?;
         session.execute_batch(SETTINGS).map_err(|error| self.unusable(&error))?;
-        lock::take_lock(&mut session, &self.name, &self.location.to_string())?;
+        let shown = self.location.to_string();
+        lock::take_lock(&mut session, &self.name, self.lease.as_ref(), &shown)?;
         let mut read = || {
             schema::migrate(&mut session)?;
             rows::read_recovered_state(&mut session, now)

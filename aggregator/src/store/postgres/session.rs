@@ -35,6 +35,8 @@ pub(in crate::store) struct PostgresSession {
     client: Client,
     statements: HashMap<String, Statement>,
     queued: Vec<(Statement, Vec<OwnedValue>)>,
+    /// Time limit for one statement.
+    statement_timeout: Duration,
 }
 
 impl fmt::Debug for PostgresSession {
@@ -78,7 +80,19 @@ impl PostgresSession {
         // The limit of the configuration is for each address, and not for what comes after.
         let client = runtime.block_on(async { tokio::time::timeout(2 * CONNECT_TIMEOUT, connecting).await });
         let client = client.unwrap_or_else(|_| Err(no_answer(2 * CONNECT_TIMEOUT)))?;
-        Ok(Self { runtime: Some(runtime), client, statements: HashMap::new(), queued: Vec::new() })
+        Ok(Self {
+            runtime: Some(runtime),
+            client,
+            statements: HashMap::new(),
+            queued: Vec::new(),
+            statement_timeout: STATEMENT_TIMEOUT,
+        })
+    }
+
+    /// Returns the session with another time limit for one statement.
+    pub(super) fn with_statement_timeout(mut self, statement_timeout: Duration) -> Self {
+        self.statement_timeout = statement_timeout;
+        self
     }
 
     /// Returns true if the server answers within the time limit.
@@ -91,8 +105,9 @@ impl PostgresSession {
 
     fn run<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let Some(runtime) = &self.runtime else { return Err(StoreError::other("it is closed")) };
-        let limited = async { tokio::time::timeout(STATEMENT_TIMEOUT, work).await };
-        runtime.block_on(limited).unwrap_or_else(|_| Err(no_answer(STATEMENT_TIMEOUT)))
+        let limit = self.statement_timeout;
+        let limited = async { tokio::time::timeout(limit, work).await };
+        runtime.block_on(limited).unwrap_or_else(|_| Err(no_answer(limit)))
     }
 
     fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {

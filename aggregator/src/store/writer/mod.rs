@@ -89,7 +89,7 @@ pub(crate) struct StoreWriter {
     retention: SignedDuration,
     failure: Option<WriteFailure>,
     /// Problem that lasts until the aggregator is restarted.
-    permanent_error: Option<String>,
+    pub(in crate::store) permanent_error: Option<String>,
     error_sender: watch::Sender<Option<String>>,
     /// Number of events, samples and questions in the queue.
     queued: Arc<AtomicUsize>,

@@ -23,7 +23,7 @@ impl StoreWriter {
         now: Timestamp,
     ) -> (Self, RecoveredState) {
         let mut writer = Self {
-            backend: options.location.backend(),
+            backend: options.location.backend(options.lease.as_ref()),
             cache: RowCache::default(),
             is_cache_stale: false,
             used_by_another: None,

@@ -124,6 +124,7 @@ async fn serve_demo(
                 proxies: Vec::new(),
             },
             notify: None,
+            leadership: rta_aggregator::leadership::Leadership::default(),
         },
         shutdown.clone(),
     )));
