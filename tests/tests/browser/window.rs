@@ -52,6 +52,8 @@ impl Browser {
 
     /// Opens a browser with additional switches.
     pub(crate) async fn open_with(script: Script, more: &[&str]) -> Option<Self> {
+        // The client of the driver leaves the choice to the program. Another test may have made it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())

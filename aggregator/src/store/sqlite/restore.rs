@@ -35,6 +35,12 @@ impl SqliteBackend {
         let told = |why: &dyn std::fmt::Display| {
             format!("{} was deleted or replaced and cannot be written again: {why}", path.display())
         };
+        // A file that cannot be looked at may be the open one, which must not be deleted.
+        if let Err(error) = path.symlink_metadata()
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(told(&error));
+        }
         // The `-wal` and `-shm` files in this folder belong to the open database. Neither the new file nor
         // the one at the path now may be combined with them.
         if folder.is_in_place() {
