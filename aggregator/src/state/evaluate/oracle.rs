@@ -105,14 +105,14 @@ fn worst_health(healths: impl Iterator<Item = Health>) -> Health {
 
 /// Health of one instance with its reason and root cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct HealthResult {
+struct OracleResult {
     health: Health,
     reason: String,
     /// Position of the root cause in the graph.
     cause: Option<usize>,
 }
 
-impl HealthResult {
+impl OracleResult {
     fn without_cause(health: Health, reason: impl Into<String>) -> Self {
         Self { health, reason: reason.into(), cause: None }
     }
@@ -123,7 +123,7 @@ fn evaluate_instances(
     platform: &Platform,
     graph: &DependencyGraph,
     host_states: &[HostState],
-) -> Vec<HealthResult> {
+) -> Vec<OracleResult> {
     let sights: Vec<Result<&ComponentReport, String>> = platform
         .hosts()
         .zip(host_states)
@@ -132,21 +132,21 @@ fn evaluate_instances(
             host.components.iter().map(report)
         })
         .collect();
-    let mut verdicts = vec![HealthResult::without_cause(Health::Unknown, ""); graph.len()];
+    let mut verdicts = vec![OracleResult::without_cause(Health::Unknown, ""); graph.len()];
     // Prerequisites come first, so that their verdicts exist when they are needed.
     for at in graph.prerequisites_first() {
         let own = match sights.get(*at) {
             Some(Ok(seen)) => {
                 let (health, reason) = local_health(seen);
-                HealthResult::without_cause(health, reason)
+                OracleResult::without_cause(health, reason)
             }
-            Some(Err(reason)) => HealthResult::without_cause(Health::Unknown, reason.clone()),
+            Some(Err(reason)) => OracleResult::without_cause(Health::Unknown, reason.clone()),
             None => continue,
         };
         verdicts[*at] = match own.health {
             Health::Degraded if !has_failing_probe(sights.get(*at)) => {
                 // A second or a suspended process would not be over with what it lacks: it is a root of its own.
-                HealthResult { cause: None, ..evaluate_running(graph, *at, own, &verdicts) }
+                OracleResult { cause: None, ..evaluate_running(graph, *at, own, &verdicts) }
             }
             Health::Up | Health::Degraded => evaluate_running(graph, *at, own, &verdicts),
             Health::Down => {
@@ -171,9 +171,9 @@ fn has_failing_probe(seen: Option<&Result<&ComponentReport, String>>) -> bool {
 fn evaluate_running(
     graph: &DependencyGraph,
     at: usize,
-    own: HealthResult,
-    verdicts: &[HealthResult],
-) -> HealthResult {
+    own: OracleResult,
+    verdicts: &[OracleResult],
+) -> OracleResult {
     let mut unmet: Vec<UnmetRequirement> = graph
         .requirements(at)
         .iter()
@@ -206,7 +206,7 @@ fn evaluate_running(
         .chain([more.as_str()])
         .filter(|reason| !reason.is_empty())
         .collect();
-    HealthResult {
+    OracleResult {
         health: if chief.certain { Health::Degraded } else { Health::Unknown },
         reason: sentences.join("; "),
         cause: Some(chief.root),
@@ -219,10 +219,10 @@ fn evaluate_running(
 fn evaluate_down(
     graph: &DependencyGraph,
     at: usize,
-    own: HealthResult,
+    own: OracleResult,
     awaited: &str,
-    verdicts: &[HealthResult],
-) -> HealthResult {
+    verdicts: &[OracleResult],
+) -> OracleResult {
     let unmet = graph.requirements(at).iter().filter_map(|requirement| {
         let unmet = find_unmet(graph, graph.id(at), requirement, verdicts)?;
         (unmet.certain && verdicts[unmet.root].health == Health::Down).then_some(unmet)
@@ -236,7 +236,7 @@ fn evaluate_down(
         true => own.reason,
         false => format!("{}; it also lacks {lacked}", own.reason),
     };
-    HealthResult { reason, cause: Some(root), ..own }
+    OracleResult { reason, cause: Some(root), ..own }
 }
 
 /// Requirement that is not known to be met.
@@ -253,7 +253,7 @@ fn find_unmet(
     graph: &DependencyGraph,
     needing: &InstanceId,
     requirement: &Requirement,
-    verdicts: &[HealthResult],
+    verdicts: &[OracleResult],
 ) -> Option<UnmetRequirement> {
     let health = |at: &usize| verdicts[*at].health;
     if requirement.providers.iter().any(|at| health(at) == Health::Up) {

@@ -18,7 +18,7 @@ use crate::web::pages::events::view::MAX_LISTED;
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Newest events that match a query.
-pub(super) struct EventList {
+pub(super) struct LiveEventList {
     query: EventsQuery,
     /// The newest first, one more than the page shows; an error if they cannot be read.
     pub(super) events: Result<Vec<Event>, OperationError>,
@@ -26,7 +26,7 @@ pub(super) struct EventList {
     later: Option<Pin<Box<dyn Stream<Item = LiveEvent> + Send>>>,
 }
 
-impl EventList {
+impl LiveEventList {
     /// Loads the recorded events and subscribes to the later ones.
     pub(super) async fn load(operations: &Operations, query: EventsQuery) -> Self {
         let watch = async {

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::event_list::EventList;
+use super::event_list::LiveEventList;
 use crate::api::Operations;
 use crate::web::pages::events;
 use crate::web::pages::events::handler::EventsQuery;
@@ -49,7 +49,7 @@ pub(super) struct LiveRenderer {
     /// Details of an instance beyond the overview.
     details: Option<InstanceDetails>,
     /// Events of a page of events.
-    event_list: Option<EventList>,
+    event_list: Option<LiveEventList>,
     overviews: watch::Receiver<Arc<Overview>>,
     plan_refresh: PlanRefresh,
     /// Overview that is not newer than the one on the page.
@@ -86,7 +86,7 @@ impl LiveRenderer {
             _ => None,
         };
         let event_list = match &subject {
-            PageSubject::Events(query) => Some(EventList::load(&operations, query.clone()).await),
+            PageSubject::Events(query) => Some(LiveEventList::load(&operations, query.clone()).await),
             _ => None,
         };
         let renderer = Self {
@@ -198,7 +198,7 @@ impl LiveRenderer {
 }
 
 /// Waits until a page of events has others to show; forever if it is another page.
-async fn wait_for_events(event_list: &mut Option<EventList>, operations: &Operations) {
+async fn wait_for_events(event_list: &mut Option<LiveEventList>, operations: &Operations) {
     match event_list {
         Some(event_list) => event_list.wait_for_change(operations).await,
         None => std::future::pending().await,
