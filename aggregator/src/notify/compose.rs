@@ -11,7 +11,7 @@ use super::cause::{Affected, Cause};
 use super::message::{EndReason, Message, MessageCause, MessageKind, VERSION};
 use super::text::{page_link, summary};
 
-/// What a message says beside its cause.
+/// Content of a message beside its cause.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageFacts<'f> {
     pub(crate) kind: MessageKind,
@@ -78,4 +78,19 @@ pub(crate) fn compose_test(at: Timestamp, by: &Requester) -> Message {
     };
     message.summary = summary(&message);
     message
+}
+
+/// Returns the facts of a begin at the epoch.
+#[cfg(test)]
+pub(super) fn begin_facts() -> MessageFacts<'static> {
+    MessageFacts {
+        kind: MessageKind::Begin,
+        at: Timestamp::UNIX_EPOCH,
+        incident: "i",
+        previous_severity: None,
+        begun_at: Timestamp::UNIX_EPOCH,
+        end_reason: None,
+        begins: 1,
+        page: None,
+    }
 }

@@ -126,7 +126,7 @@ mod tests {
     use rta_shared::config::notify::{ChannelKind, NotifyConfig};
 
     use super::*;
-    use crate::notify::compose::{MessageFacts, compose};
+    use crate::notify::compose::{MessageFacts, begin_facts, compose};
     use crate::notify::machine::tests::{cause, config};
     use crate::notify::message::EndReason;
 
@@ -144,13 +144,10 @@ mod tests {
         cause.labels.insert("cost-centre".to_owned(), "7".to_owned());
         let facts = MessageFacts {
             kind,
-            at: Timestamp::UNIX_EPOCH,
-            incident: "i",
             previous_severity,
-            begun_at: Timestamp::UNIX_EPOCH,
             end_reason: (kind == MessageKind::End).then_some(EndReason::Recovered),
-            begins: 1,
             page: Some("https://rta"),
+            ..begin_facts()
         };
         compose(&cause, facts)
     }

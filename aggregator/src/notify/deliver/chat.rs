@@ -56,28 +56,16 @@ fn body(channel: &ChatChannel, message: &Message) -> Result<Value, DeliveryError
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
     use rta_shared::config::notify::SecretText;
 
     use super::*;
-    use crate::notify::compose::{MessageFacts, compose};
+    use crate::notify::compose::{begin_facts, compose};
     use crate::notify::machine::tests::cause;
-    use crate::notify::message::MessageKind;
 
     fn message() -> Message {
         let mut cause = cause("kafka <server>");
         cause.reason = "it is not running: \"disk\"\nfull".to_owned();
-        let facts = MessageFacts {
-            kind: MessageKind::Begin,
-            at: Timestamp::UNIX_EPOCH,
-            incident: "i",
-            previous_severity: None,
-            begun_at: Timestamp::UNIX_EPOCH,
-            end_reason: None,
-            begins: 1,
-            page: None,
-        };
-        compose(&cause, facts)
+        compose(&cause, begin_facts())
     }
 
     fn channel(style: ChatStyle, template: Option<&str>) -> ChatChannel {

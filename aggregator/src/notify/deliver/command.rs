@@ -121,25 +121,12 @@ impl Drop for ProcessGroup {
 mod tests {
     use std::time::Instant;
 
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::notify::compose::{MessageFacts, compose};
+    use crate::notify::compose::{begin_facts, compose};
     use crate::notify::machine::tests::cause;
-    use crate::notify::message::MessageKind;
 
     fn message() -> Message {
-        let facts = MessageFacts {
-            kind: MessageKind::Begin,
-            at: Timestamp::UNIX_EPOCH,
-            incident: "i",
-            previous_severity: None,
-            begun_at: Timestamp::UNIX_EPOCH,
-            end_reason: None,
-            begins: 1,
-            page: None,
-        };
-        Message { key: "k-1".to_owned(), ..compose(&cause("kafka"), facts) }
+        Message { key: "k-1".to_owned(), ..compose(&cause("kafka"), begin_facts()) }
     }
 
     async fn run(script: &str, timeout: u64) -> Result<(), DeliveryError> {
