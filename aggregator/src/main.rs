@@ -96,7 +96,7 @@ struct Arguments {
     /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// File of notifications: who is told of what, and how; see docs/notifications.md. A changed file is loaded
+    /// File of notifications: recipients, conditions and channels; see docs/notifications.md. A changed file is loaded
     /// automatically
     #[arg(long, value_name = "FILE")]
     notify: Option<PathBuf>,

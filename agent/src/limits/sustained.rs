@@ -107,7 +107,7 @@ mod tests {
         let rows: [(u64, &[u32], &str); 8] = [
             (0, &[99, 100, 101, 90], "- - 101 -"),
             (20, &[101, 101, 101, 101], "- - 101 101"),
-            // One figure at the limit begins the time anew.
+            // One figure at the limit restarts the time.
             (20, &[101, 101, 100, 101, 101, 101], "- - - - - 101"),
             // Near the limit it goes on; clearly below it must stay for its time.
             (10, &[101, 101, 100, 96, 101], "- 101 101 101 101"),

@@ -34,7 +34,7 @@ pub(crate) struct LimitTracker {
 
 #[derive(Debug)]
 struct ComponentLimits {
-    /// Oldest process of the run: another run begins anew.
+    /// Oldest process of the run: another run starts from zero.
     run: ProcessId,
     memory: SustainedState,
     cpu: SustainedState,
@@ -60,7 +60,7 @@ impl LimitTracker {
         for (component, report) in components {
             let name = &component.name;
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
-            // What does not run uses nothing, and begins anew when it runs again.
+            // What does not run uses nothing, and starts from zero when it runs again.
             let Some(run) = oldest else { continue };
             let state = before.remove(name).filter(|state| state.run == run);
             let mut state = state.unwrap_or_else(|| ComponentLimits::new(run));
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(memory.measure(10, usage(0.0, 600, None)), None);
         let told = "it uses 1.2 GiB of memory, above 1 GiB since 00:16:40 UTC";
         assert_eq!(memory.measure(20, usage(0.0, 600, None)).as_deref(), Some(told));
-        // Another run begins anew.
+        // Another run starts from zero.
         memory.start_ticks = 2;
         assert_eq!(memory.measure(30, usage(0.0, 600, None)), None);
 

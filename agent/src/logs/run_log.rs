@@ -106,7 +106,7 @@ impl RunLog {
 struct LogSearch {
     path: LogPath,
     file: LogFile,
-    /// How lines of the run are told from others.
+    /// Way to distinguish the lines of the run from others.
     bounds: RunBounds,
     /// Last line of the run so far.
     last: Option<String>,

@@ -52,7 +52,7 @@ pub(crate) struct Affected {
     pub(crate) names: Vec<String>,
 }
 
-/// Reason why nobody is told of a root cause.
+/// Reason why a root cause is not notified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "text", rename_all = "snake_case")]
 pub(crate) enum Quiet {

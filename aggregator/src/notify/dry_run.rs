@@ -60,7 +60,7 @@ pub(crate) fn replay(
     without_told(messages)
 }
 
-/// Adds a channel that is told of everything, to find what no other channel is told of.
+/// Adds a channel that receives everything, to find what no other channel receives.
 fn with_nobody(config: &NotifyConfig) -> NotifyConfig {
     let mut config = config.clone();
     let command = CommandChannel { command: Vec::new(), timeout: std::time::Duration::ZERO };

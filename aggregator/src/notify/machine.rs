@@ -1,6 +1,6 @@
 //! The rules of notifications as a state machine: root causes and a time go in, messages come out. Pure.
 //!
-//! Each channel that was told of a root cause is told once that it is over. Its state is stored, so that a
+//! Each channel that received the begin of a root cause receives its end once. Its state is stored, so that a
 //! restart of the aggregator repeats nothing and forgets nothing.
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,7 +14,7 @@ use super::compose::{MessageFacts, compose};
 use super::message::{EndReason, Message, MessageKind, Outgoing};
 use super::routes::{RouteTimes, matching_channels};
 
-/// Maximum number of begins and ends that a channel is told of one root cause within the period of flapping.
+/// Maximum number of begins and ends that a channel receives of one root cause within the period of flapping.
 /// Updates and repetitions are apart.
 const MAX_MESSAGES: usize = 3;
 /// Minimum number of further instances that count as growth.
@@ -72,7 +72,7 @@ impl NotifyState {
         self.tracked.iter().map(|tracked| &tracked.cause.id)
     }
 
-    /// Returns what a channel was told that is not over, as if it began anew. The messages have no keys.
+    /// Returns the open notifications of a channel as begins. The messages have no keys.
     pub(crate) fn open_messages(&self, config: &NotifyConfig, channel: &str) -> Vec<Message> {
         let open = self.tracked.iter().filter_map(|tracked| Some((tracked, tracked.told.get(channel)?)));
         let message = |(tracked, told): (&TrackedCause, &ToldChannel)| {
@@ -205,7 +205,7 @@ impl TrackedCause {
         }
     }
 
-    /// Ends all notifications, and forgets the root cause: it begins anew when it is not quiet any more.
+    /// Ends all notifications, and forgets the root cause: its next appearance outside of the quiet time is a new one.
     fn silence(
         &mut self,
         cause: &Cause,
@@ -226,7 +226,7 @@ impl TrackedCause {
 
     fn tell_present(&mut self, config: &NotifyConfig, now: Timestamp, out: &mut Vec<Outgoing>) {
         let channels: Vec<_> = matching_channels(config, &self.cause, now).into_iter().collect();
-        // One more begin and end would be too many messages. All channels are told the same.
+        // One more begin and end would be too many messages. All channels receive the same kind.
         self.is_flapping |= channels.iter().any(|(channel, times)| self.is_last_begin(channel, times, now));
         for (channel, times) in channels {
             match self.told.get(channel).cloned() {
@@ -236,7 +236,7 @@ impl TrackedCause {
         }
     }
 
-    /// Returns true if the channel is told now that it begins, and could not be told so again for a while.
+    /// Returns true if a begin is due for the channel, and is the last one within the period of flapping.
     fn is_last_begin(&self, channel: &str, times: &RouteTimes, now: Timestamp) -> bool {
         let is_due = self.is_flapping || now.duration_since(self.changed_at) >= times.begin_delay;
         let recent = self.recent.get(channel).map_or(0, Vec::len);
@@ -311,7 +311,7 @@ impl TrackedCause {
         if kind == MessageKind::Update {
             told.updated_at = Some(now);
         }
-        // An alert that is told apart by its severity must end as it began, so that only updates change it.
+        // An alert that is identified by its severity must end as it began, so that only updates change it.
         if previous.is_some() {
             told.severity = self.cause.severity;
         }
@@ -389,7 +389,7 @@ impl TrackedCause {
     }
 }
 
-/// Returns why nobody is told of a root cause; `None` if somebody is.
+/// Returns the reason why a root cause is not notified; `None` if it is.
 fn quiet_reason(config: &NotifyConfig, cause: &Cause) -> Option<EndReason> {
     match &cause.quiet {
         None => None,

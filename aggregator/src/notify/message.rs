@@ -26,7 +26,7 @@ pub(crate) enum MessageKind {
     Repeat,
     /// It comes and goes. Begins the notification if nothing was sent before.
     Flapping,
-    /// It is over, or nobody is told of it any more.
+    /// The root cause is over, or no longer notified.
     End,
     /// A test that a person requested.
     Test,

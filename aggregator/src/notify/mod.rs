@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `cause` | root causes of an overview, as the notifier compares them |
-//! | `machine` | the rules: when who is told what; pure |
+//! | `machine` | the rules: messages and their times; pure |
 //! | `routes` | the channels for a root cause; pure |
 //! | `message`, `compose`, `text` | messages as JSON, their composition, and their texts for people |
 //! | `actor` | the notifier, which owns state and queues |

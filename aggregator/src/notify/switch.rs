@@ -1,4 +1,4 @@
-//! Dead man's switch: requests an address as long as rta itself is well. Whoever listens there raises the
+//! Dead man's switch: requests an address as long as rta itself is well. The service at that address raises the
 //! alarm when the requests stop.
 
 use rta_shared::config::notify::DeadMansSwitch;

@@ -144,7 +144,7 @@ mod tests {
         let store = EventStore::open(&options);
         let expected = StoredNotifications { state: state("[1]"), outbox: vec![row(2), row(3)] };
         assert_eq!(store.handle().notifications(), expected);
-        // A database that is lost is written anew as a whole.
+        // A database that is lost is written again as a whole.
         std::fs::remove_file(folder.path().join("rta.db")).unwrap();
         store.handle().record_notifications(NotificationChange::default()).await.unwrap();
         store.close().await;

@@ -220,7 +220,7 @@ pub struct CommandChannel {
     pub timeout: Duration,
 }
 
-/// Conditions under which channels are told of a root cause. Empty conditions are met by everything.
+/// Conditions under which channels receive a root cause. Empty conditions are met by everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     /// Names of the channels.
