@@ -347,7 +347,7 @@ mod tests {
         let answer = || AgentUpdate::Report(Box::new(report()), MessageReceipt::now(None));
         let changes: Vec<bool> =
             (0..20).flat_map(|at| [send(answer(), at), send(lost("gone"), at)]).collect();
-        // Five losses, the last of which is told as flapping.
+        // Five losses; the fifth is reported as flapping.
         assert_eq!(changes.iter().filter(|is_new| **is_new).count(), 10);
         assert!(changes[..10].iter().all(|is_new| *is_new));
         assert!(!send(answer(), 21) && send(answer(), 30));

@@ -227,7 +227,7 @@ fn route_that_opens_later_is_told_then() {
         |messages: Vec<Outgoing>| -> Vec<String> { messages.into_iter().map(|one| one.channel).collect() };
     assert_eq!(channels(scene.messages(0, &[cause("kafka")], &[])), ["ops"]);
     assert_eq!(channels(scene.messages(8 * 3600, &[cause("kafka")], &[])), ["boss", "ops"]);
-    // At night the boss is told of the end, too.
+    // At night the boss also receives the message of the end.
     assert!(scene.messages(11 * 3600, &[], &[]).is_empty());
     assert_eq!(channels(scene.messages(60, &[], &[])), ["boss", "ops"]);
 }
