@@ -17,6 +17,7 @@
 //! | `query` | queries for events and timelines |
 //! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
+//! | `losses` | numbers of events and samples that are lost because the queue is full |
 //! | `notifications` | the state of the notifier, and its undelivered messages |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
@@ -27,6 +28,7 @@ mod copy;
 mod event_counts;
 mod event_feed;
 mod location;
+mod losses;
 mod migrations;
 mod notifications;
 mod pending_writes;
@@ -60,6 +62,7 @@ use tokio::sync::{oneshot, watch};
 pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
 pub use location::StoreLocation;
+use losses::LossCounters;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
 pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
@@ -147,7 +150,7 @@ impl EventStore {
             feed: writer.feed.clone(),
             error,
             queued: writer.queued_counter(),
-            lost: writer.lost_counter(),
+            lost: writer.loss_counters(),
             last_plan: AtomicU64::new(recovered.last_plan),
             reserved: AtomicU64::new(recovered.last_plan),
             samples_recorded: AtomicU64::new(0),
@@ -221,8 +224,7 @@ struct HandleState {
     queued: Arc<AtomicUsize>,
     /// Reason why nothing is recorded at the moment.
     error: watch::Sender<Option<String>>,
-    /// Number of events and samples that were lost because the queue was full.
-    lost: Arc<AtomicU64>,
+    lost: Arc<LossCounters>,
     last_plan: AtomicU64,
     /// Highest plan ID that the database has reserved.
     reserved: AtomicU64,
@@ -248,7 +250,8 @@ impl EventStoreHandle {
         if self.reserve_slot() {
             self.send_command(StoreCommand::AppendEvent(Arc::clone(event)));
         } else {
-            self.count_lost();
+            self.0.lost.count_event();
+            self.report_loss();
             // The known value is kept even if the event is lost.
             self.record_known_values(known_value_of(event).into_iter().collect());
         }
@@ -365,7 +368,8 @@ impl EventStoreHandle {
             self.send_command(StoreCommand::AddSamples(at, shown));
             self.0.samples_recorded.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.count_lost();
+            self.0.lost.count_samples();
+            self.report_loss();
         }
     }
 
@@ -375,11 +379,11 @@ impl EventStoreHandle {
     }
 
     /// Waits until everything queued before is written or has failed (the overview shows the failure).
-    /// Returns false if the time limit was exceeded.
+    /// Returns false if the time limit was exceeded or the thread has ended.
     pub(crate) async fn flush(&self) -> bool {
         let (done, written) = oneshot::channel();
         self.send_command(StoreCommand::Flush(done));
-        tokio::time::timeout(ANSWER_TIMEOUT, written).await.is_ok()
+        matches!(tokio::time::timeout(ANSWER_TIMEOUT, written).await, Ok(Ok(())))
     }
 
     /// Returns the matching events, the newest first, with those that could not be written yet.
@@ -441,8 +445,7 @@ impl EventStoreHandle {
         self.0.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn count_lost(&self) {
-        self.0.lost.fetch_add(1, Ordering::Relaxed);
+    fn report_loss(&self) {
         self.0.error.send_if_modified(|error| {
             let is_new = error.is_none();
             if is_new {

@@ -353,7 +353,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         feed: writer.feed.clone(),
         queued: writer.queued_counter(),
         error: told,
-        lost: writer.lost_counter(),
+        lost: writer.loss_counters(),
         last_plan: AtomicU64::new(recovered.last_plan),
         reserved: AtomicU64::new(1000),
         samples_recorded: AtomicU64::new(0),
@@ -380,6 +380,8 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     };
     store.append_event(&Arc::new(health));
     store.append_event(&Arc::new(event("y")));
+    let instance = InstanceId { environment: "E".into(), host: "h".into(), component: "app".into() };
+    store.record_samples(Timestamp::now(), vec![(instance, TimelineState::Down)]);
     store.record_maintenance(vec![maintenance()]);
     assert!(error.borrow().as_ref().unwrap().starts_with("events are lost since "));
     assert!(store.query_events(EventQuery::default()).await.unwrap_err().contains("is busy"));
@@ -399,10 +401,43 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
             Ok(_) | Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert!(events.contains(&"2 events could not be recorded: the database was too slow".to_owned()));
+    let lost = "2 events and 1 sample of the history could not be recorded: the database was too slow";
+    assert!(events.contains(&lost.to_owned()));
     assert!(!events.contains(&"y".to_owned()));
     drop(store);
     thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn flush_reports_that_the_thread_has_ended() {
+    let store = EventStore::in_memory();
+    let handle = store.handle();
+    assert!(handle.flush().await);
+    store.close().await;
+    assert!(!handle.flush().await);
+}
+
+#[test]
+fn answer_is_bounded_with_pending_events_too() {
+    let mut opened = open(None);
+    let text = "x".repeat(1 << 20);
+    let append = |opened: &mut TestStore, second, text: &str| {
+        opened.apply(StoreCommand::AppendEvent(Arc::new(aggregator_event(at(second), text.to_owned()))));
+    };
+    let query = EventQuery { limit: MAX_EVENTS, ..EventQuery::default() };
+    let times = |opened: &mut TestStore| -> Vec<Timestamp> {
+        opened.writer.query_events(&query).unwrap().iter().map(|event| event.at).collect()
+    };
+    (1..=4).for_each(|second| append(&mut opened, second, &text));
+    assert_eq!(times(&mut opened), [at(4), at(3)]);
+    // One event is returned, however large, so that a caller can continue after it.
+    append(&mut opened, 5, &text.repeat(4));
+    assert_eq!(times(&mut opened), [at(5)]);
+    opened.writer.write_pending(at(6));
+    append(&mut opened, 7, &text.repeat(2));
+    let written: usize =
+        opened.writer.query_events(&query).unwrap().iter().map(|event| event.text.len()).sum();
+    assert!(written < 3 << 20, "{written}");
 }
 
 /// Returns the events in the file itself, as the next aggregator finds them.

@@ -14,7 +14,7 @@ use crate::store::query::EventQuery;
 use crate::store::sql::{SqlRow, SqlSession, SqlValue, StoreError, values};
 
 /// Maximum size of the events in one answer, in bytes: gRPC allows 4 MiB.
-const MAX_ANSWER_BYTES: usize = 3 << 20;
+pub(crate) const MAX_ANSWER_BYTES: usize = 3 << 20;
 /// Query for events, with the columns that [`read_event`] expects.
 const SELECT: &str = "SELECT events.id, events.at, kind, place, was, is_now, texts.text, by_user, address, plan \
                       FROM events LEFT JOIN texts ON texts.id = events.text";
@@ -148,11 +148,18 @@ pub(super) fn read_maintained_hosts(session: &mut dyn SqlSession) -> Result<Hash
     Ok(hosts.into_iter().collect())
 }
 
-/// Returns the matching events, the newest first. Ends early at [`MAX_ANSWER_BYTES`].
+/// Returns the approximate size of an event in an answer, in bytes.
+pub(crate) fn answer_bytes(event: &Event) -> usize {
+    200 + event.text.len()
+}
+
+/// Returns the matching events, the newest first. Ends early at [`MAX_ANSWER_BYTES`], of which the events that are
+/// in the answer already take `size`.
 pub(crate) fn read_events(
     session: &mut dyn SqlSession,
     dictionary: &Dictionary,
     query: &EventQuery,
+    mut size: usize,
 ) -> Result<Vec<Event>, StoreError> {
     let mut conditions: Vec<String> = Vec::new();
     let mut values: Vec<SqlValue<'_>> = Vec::new();
@@ -218,11 +225,11 @@ pub(crate) fn read_events(
     values.push(query.limit.into());
     let sql = format!("{SELECT} {filter} ORDER BY events.id DESC LIMIT ?{}", values.len());
     let mut events = Vec::new();
-    let mut size = 0;
+    let is_first = size == 0;
     session.query(&sql, &values, &mut |row| {
         let event = read_event(row, dictionary)?;
-        size += 200 + event.text.len();
-        if size > MAX_ANSWER_BYTES && !events.is_empty() {
+        size += answer_bytes(&event);
+        if size > MAX_ANSWER_BYTES && !(is_first && events.is_empty()) {
             return Ok(false);
         }
         events.push(event);

@@ -6,7 +6,7 @@ mod queries;
 mod retention;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tokio::sync::{oneshot, watch};
 use super::query::{EventQuery, TimelineQuery, TimelineRows};
 use super::{EventFeed, HostOrInstance, NotificationChange, aggregator_event};
 use crate::store::backend::{Backend, Durability, OpenFailure};
+use crate::store::losses::LossCounters;
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RowCache, StoredNumber, write_number};
 use crate::store::sql::StoreError;
@@ -93,7 +94,7 @@ pub(crate) struct StoreWriter {
     error_sender: watch::Sender<Option<String>>,
     /// Number of events, samples and questions in the queue.
     queued: Arc<AtomicUsize>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<LossCounters>,
     /// Number of events taken since the last retention run.
     events_since_retention: usize,
     retention_at: Instant,
@@ -111,8 +112,8 @@ impl StoreWriter {
         Arc::clone(&self.queued)
     }
 
-    /// Returns the counter of events that were lost because the queue was full.
-    pub(crate) fn lost_counter(&self) -> Arc<AtomicU64> {
+    /// Returns the counters of events and samples that are lost because the queue is full.
+    pub(crate) fn loss_counters(&self) -> Arc<LossCounters> {
         Arc::clone(&self.lost)
     }
 
@@ -255,10 +256,9 @@ impl StoreWriter {
 
     /// Writes everything pending, if that is possible.
     pub(crate) fn write_pending(&mut self, now: Timestamp) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
-            let text = format!("{count} could not be recorded: the database was too slow");
+        let lost = self.lost.take().describe();
+        if let Some(lost) = &lost {
+            let text = format!("{lost} could not be recorded: the database was too slow");
             tracing::error!("{text}");
             self.add_own_event(now, text);
             self.pending.samples.add_gap(RecordingGap { since: self.lost_checked_at.min(now), until: now });
@@ -272,7 +272,7 @@ impl StoreWriter {
             Ok(()) => self.clear_failure(now),
             Err(why) => self.note_failure(why, now),
         }
-        if lost > 0 {
+        if lost.is_some() {
             self.publish_error();
         }
     }

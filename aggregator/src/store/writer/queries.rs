@@ -16,10 +16,21 @@ impl StoreWriter {
         // An event of the thread itself may be here before older ones of the queue.
         found.sort_by_key(|event| std::cmp::Reverse(event.id));
         found.truncate(query.limit);
+        let mut size = 0;
+        let fitting = found.iter().take_while(|event| {
+            size += events::answer_bytes(event);
+            size <= events::MAX_ANSWER_BYTES
+        });
+        // At least one, so that a caller who asks for the rest gets on.
+        let fitting = fitting.count().max(1);
+        if fitting < found.len() {
+            found.truncate(fitting);
+            return Ok(found);
+        }
         let closed = self.closed_message("events");
         let session = self.backend.session().ok_or(closed)?;
         let written = EventQuery { limit: query.limit.saturating_sub(found.len()), ..query.clone() };
-        match events::read_events(session, &self.cache.dictionary, &written) {
+        match events::read_events(session, &self.cache.dictionary, &written, size) {
             Ok(written) => {
                 found.extend(written);
                 Ok(found)
