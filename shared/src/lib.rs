@@ -78,6 +78,7 @@ pub mod maintenance;
 pub mod matcher;
 pub mod name;
 pub mod overview;
+pub mod overview_delta;
 pub mod pid_lock;
 pub mod plan;
 pub mod planned_outage;

@@ -76,7 +76,7 @@ impl ReportStream {
     pub fn from_aggregator(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AggregatorServiceClient::connect(format!("http://{address}")).await?;
-            let mut stream = client.watch_overview(v1::WatchOverviewRequest {}).await?.into_inner();
+            let mut stream = client.watch_overview(v1::WatchOverviewRequest::default()).await?.into_inner();
             while let Some(message) = stream.message().await? {
                 let at = Instant::now();
                 let hosts = message.overview.into_iter().flat_map(|overview| overview.environments);

@@ -294,7 +294,11 @@ fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
             rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient::connect(address)
                 .await
                 .unwrap();
-        client.watch_overview(rta_shared::proto::v1::WatchOverviewRequest {}).await.unwrap().into_inner()
+        client
+            .watch_overview(rta_shared::proto::v1::WatchOverviewRequest::default())
+            .await
+            .unwrap()
+            .into_inner()
     });
     assert!(runtime.block_on(stream.message()).unwrap().is_some());
     cluster.aggregator.process.signal(Signal::TERM);

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use rta_shared::overview_delta::OverviewSender;
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
 use rta_shared::proto::{requested_action_kind, v1};
@@ -60,10 +61,11 @@ impl AggregatorService for AggregatorGrpc {
 
     async fn watch_overview(
         &self,
-        _: Request<v1::WatchOverviewRequest>,
+        request: Request<v1::WatchOverviewRequest>,
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
+        let mut sender = OverviewSender::new(request.into_inner().deltas);
         let overviews = WatchStream::new(self.operations.watch_overview())
-            .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.as_ref().into()) }))
+            .map(move |overview| Ok(sender.next(&overview).into()))
             .take_until(self.shutdown.clone().cancelled_owned());
         Ok(Response::new(Box::pin(overviews)))
     }

@@ -17,6 +17,7 @@ use rta_shared::explain::ExplainedPart;
 use rta_shared::local_socket::default_paths;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::overview_delta::{OverviewReceiver, OverviewUpdate};
 use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
@@ -166,12 +167,16 @@ impl AggregatorClient {
     /// Streams the current overview, then one after every change, until the connection ends.
     pub(crate) async fn watch_overview(&self) -> Result<OverviewStream, CommandFailure> {
         let mut calls = self.calls.clone();
-        let stream =
-            self.await_response(RESPONSE_TIMEOUT, calls.watch_overview(v1::WatchOverviewRequest {})).await?;
+        let stream = self
+            .await_response(RESPONSE_TIMEOUT, calls.watch_overview(v1::WatchOverviewRequest { deltas: true }))
+            .await?;
         let client = self.clone();
+        let mut receiver = OverviewReceiver::default();
         Ok(Box::pin(stream.map(move |response| {
             let response = response.map_err(|status| client.failure_from(&status))?;
-            client.parse_overview(response.overview)
+            let update = <(u64, OverviewUpdate)>::try_from(response);
+            let (version, update) = update.map_err(|error| client.invalid_response(&error))?;
+            receiver.receive(version, update).map_err(|error| client.invalid_response(&error))
         })))
     }
 
@@ -379,7 +384,7 @@ impl AggregatorClient {
         overview.and_then(Overview::try_from).map_err(|error| self.invalid_response(&error))
     }
 
-    fn invalid_response(&self, error: &ProtocolError) -> CommandFailure {
+    fn invalid_response(&self, error: &dyn std::fmt::Display) -> CommandFailure {
         CommandFailure::new(UNAVAILABLE, format!("the aggregator at {}: {error}", self.address))
     }
 

@@ -9,6 +9,7 @@ mod event;
 mod explain;
 mod impairment;
 mod overview;
+mod overview_delta;
 mod plan;
 mod prerequisite;
 mod reload;

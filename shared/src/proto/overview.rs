@@ -266,7 +266,7 @@ impl TryFrom<v1::Overview> for Overview {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use jiff::Timestamp;
 
     use super::*;
@@ -275,7 +275,7 @@ mod tests {
     use crate::process::ProcessId;
     use crate::report::{State, WatchMode, WatchStatus};
 
-    fn overview() -> Overview {
+    pub(in crate::proto) fn overview() -> Overview {
         let running = InstanceOverview {
             component: "novelty detector".into(),
             state: Some(State::Running),

@@ -141,6 +141,26 @@ fn follow_page(web: SocketAddr) -> Receiver<(Instant, String)> {
 pub(crate) struct OverviewMessage {
     #[prost(message, optional, tag = "1")]
     overview: Option<SlimOverview>,
+    #[prost(message, optional, tag = "2")]
+    delta: Option<SlimDelta>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SlimDelta {
+    #[prost(message, repeated, tag = "2")]
+    environments: Vec<SlimEnvironmentDelta>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SlimEnvironmentDelta {
+    #[prost(message, repeated, tag = "3")]
+    hosts: Vec<SlimHostDelta>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SlimHostDelta {
+    #[prost(message, optional, tag = "2")]
+    host: Option<SlimHost>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -181,8 +201,14 @@ impl OverviewMessage {
         self.hosts().filter(|host| !host.reachable).count()
     }
 
+    /// Returns the hosts that a delta has.
+    fn changed_hosts(&self) -> impl Iterator<Item = &SlimHost> {
+        let environments = self.delta.iter().flat_map(|delta| &delta.environments);
+        environments.flat_map(|one| &one.hosts).filter_map(|changed| changed.host.as_ref())
+    }
+
     fn shows(&self, host: &str, state: v1::State) -> bool {
-        let mut hosts = self.hosts();
+        let mut hosts = self.hosts().chain(self.changed_hosts());
         let found = hosts.find(|one| one.name == host).and_then(|host| host.instances.last());
         found.is_some_and(|instance| instance.state == Some(state.into()))
     }
@@ -205,8 +231,12 @@ pub(crate) fn wait_for_overview(
     })
 }
 
-/// Opens the stream of overviews.
-pub(crate) fn follow_overviews(runtime: &Runtime, address: SocketAddr) -> tonic::Streaming<OverviewMessage> {
+/// Opens the stream of whole overviews, or of `deltas`.
+pub(crate) fn follow_overviews(
+    runtime: &Runtime,
+    address: SocketAddr,
+    deltas: bool,
+) -> tonic::Streaming<OverviewMessage> {
     runtime.block_on(async {
         let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .expect("it is an address")
@@ -218,7 +248,7 @@ pub(crate) fn follow_overviews(runtime: &Runtime, address: SocketAddr) -> tonic:
         let path =
             tonic::codegen::http::uri::PathAndQuery::from_static("/rta.v1.AggregatorService/WatchOverview");
         let codec = tonic_prost::ProstCodec::<v1::WatchOverviewRequest, OverviewMessage>::default();
-        let request = tonic::Request::new(v1::WatchOverviewRequest {});
+        let request = tonic::Request::new(v1::WatchOverviewRequest { deltas });
         call.server_streaming(request, path, codec).await.expect("overviews are sent").into_inner()
     })
 }
@@ -230,7 +260,7 @@ pub(crate) fn watch_latencies(
     changer: &mut Changer<'_>,
     rounds: usize,
 ) -> Vec<Duration> {
-    let mut stream = follow_overviews(runtime, address);
+    let mut stream = follow_overviews(runtime, address, true);
     wait_for_overview(runtime, &mut stream, |_| true);
     let round = |_| {
         let began = Instant::now();

@@ -213,7 +213,7 @@ impl Bench<'_> {
     /// Lets half of the agents die at once, and return at once.
     fn death(&mut self, runtime: &Runtime, aggregator: &TestAggregator) {
         let half = self.hosts / 2;
-        let mut stream = follow_overviews(runtime, aggregator.grpc);
+        let mut stream = follow_overviews(runtime, aggregator.grpc, false);
         let cases = [("death", AgentBehaviour::Dead, half), ("return", AgentBehaviour::Healthy, 0)];
         for (key, behaviour, unreachable) in cases {
             let began = Instant::now();

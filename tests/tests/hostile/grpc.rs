@@ -262,7 +262,7 @@ impl Share {
     /// Subscribes to overviews and waits for the first one.
     async fn watch(&mut self, client: &mut Client) {
         let watched = async {
-            let mut stream = client.watch_overview(v1::WatchOverviewRequest {}).await?.into_inner();
+            let mut stream = client.watch_overview(v1::WatchOverviewRequest::default()).await?.into_inner();
             let first = stream.message().await?;
             first.ok_or_else(|| Status::unknown("the stream ended")).map(|_| stream)
         };

@@ -2296,6 +2296,42 @@ pub struct ComponentAliases {
     #[prost(string, repeated, tag = "2")]
     pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// What changed from one overview to the next of a platform with the same environments and hosts. The fields that
+/// are as in Overview are always set, changed or not.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OverviewDelta {
+    #[prost(message, optional, tag = "1")]
+    pub generated_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, repeated, tag = "2")]
+    pub environments: ::prost::alloc::vec::Vec<EnvironmentDelta>,
+    #[prost(string, tag = "3")]
+    pub config_digest: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub config_error: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "5")]
+    pub impairments: ::prost::alloc::vec::Vec<Impairment>,
+}
+/// What changed in one environment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EnvironmentDelta {
+    /// Index of the environment in the overview, from 0.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// Worst health of its hosts.
+    #[prost(enumeration = "Health", tag = "2")]
+    pub health: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<HostDelta>,
+}
+/// A host that changed, as it is now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostDelta {
+    /// Index of the host in its environment, from 0.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    #[prost(message, optional, tag = "2")]
+    pub host: ::core::option::Option<HostOverview>,
+}
 /// Health of an instance, a host or an environment, as the aggregator concludes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2758,11 +2794,23 @@ pub struct GetOverviewResponse {
     pub overview: ::core::option::Option<Overview>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchOverviewRequest {}
+pub struct WatchOverviewRequest {
+    /// True if the client applies deltas. Otherwise each message has the whole overview.
+    #[prost(bool, tag = "1")]
+    pub deltas: bool,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchOverviewResponse {
+    /// Whole overview: in the first message, and when environments, hosts or aliases were added or removed.
     #[prost(message, optional, tag = "1")]
     pub overview: ::core::option::Option<Overview>,
+    /// Difference to the message before. Absent if `overview` is set.
+    #[prost(message, optional, tag = "2")]
+    pub delta: ::core::option::Option<OverviewDelta>,
+    /// Number of the message in its stream, from 1. A delta applies to the overview after the message with the number
+    /// before; a client that misses one opens the stream again.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefreshRequest {}
@@ -3161,7 +3209,8 @@ pub mod aggregator_service_client {
                 .insert(GrpcMethod::new("rta.v1.AggregatorService", "GetOverview"));
             self.inner.unary(req, path, codec).await
         }
-        /// Sends the overview at once, then after every change. A slow reader skips some and always gets the newest.
+        /// Sends the overview at once, then after every change the overview or, if requested, what changed. A slow reader
+        /// skips some and always gets the newest.
         pub async fn watch_overview(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchOverviewRequest>,
@@ -3619,7 +3668,8 @@ pub mod aggregator_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Sends the overview at once, then after every change. A slow reader skips some and always gets the newest.
+        /// Sends the overview at once, then after every change the overview or, if requested, what changed. A slow reader
+        /// skips some and always gets the newest.
         async fn watch_overview(
             &self,
             request: tonic::Request<super::WatchOverviewRequest>,
