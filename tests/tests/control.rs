@@ -10,7 +10,7 @@ use rta_shared::action::ActionKind::{Restart, Start, Stop};
 use rta_shared::action::{ActionOutcome, ActionPhase};
 use rta_shared::proto::v1;
 use rta_tests::{
-    AgentClient, ChildProcesses, TestConfig, connect_agent, control_group, run_action, wait_for,
+    AgentClient, ChildProcesses, TestConfig, binary, connect_agent, control_group, run_action, wait_for,
 };
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
@@ -317,11 +317,12 @@ async fn what_runs_as_another_user_is_stopped_whole_too() {
         return;
     }
     let config = TestConfig::one_host(|config| {
-        config.scripted_component_toml(
-            "app",
-            &format!("{STRAY}exec \"$stand_in\" --token=app-$token"),
-            "user = \"nobody\"",
-        )
+        // The user can read the test's folder, and perhaps not the one of the binaries.
+        let stand_in = config.path("stand-in");
+        std::fs::copy(binary("stand-in"), &stand_in).unwrap();
+        let script =
+            format!("stand_in='{}'\n{STRAY}exec \"$stand_in\" --token=app-$token", stand_in.display());
+        config.scripted_component_toml("app", &script, "user = \"nobody\"")
     });
     std::fs::set_permissions(config.path(""), PermissionsExt::from_mode(0o755)).unwrap();
     let (_agent, address) = config.start_agent("h");
@@ -364,6 +365,11 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
         run_action(&mut client, Start, scope).await.result.unwrap();
         let [app, same, apart] =
             awaited(&config, [scope, &format!("{scope}-same"), &format!("{scope}-apart")]);
+        // Until then it is setsid(1), with the same arguments, in the component's process group.
+        wait_for("a session of its own", || {
+            let session = rustix::process::getsid(rustix::process::Pid::from_raw(apart.cast_signed()));
+            session.is_ok_and(|session| session.as_raw_pid() == apart.cast_signed()).then_some(())
+        });
         let before = config.processes();
         let stopped = run_action(&mut client, Stop, scope).await.result.unwrap();
         let gone = if scope == "group" { vec![app, same] } else { vec![app] };

@@ -46,12 +46,16 @@ fn lives(pid: u64) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// Performs an action, and repeats it while another one is in progress.
+/// Performs an action, and repeats it while another one is in progress, or while the launcher of an earlier start
+/// has not yet become the component.
 async fn insist(client: &mut AgentClient, kind: ActionKind) -> ActionOutcome {
     loop {
         match run_action(client, kind, "app").await.result {
             Ok(done) => return done.outcome,
             Err(status) if status.code() == Code::Aborted => tokio::task::yield_now().await,
+            Err(status) if status.message().contains("what an earlier start launched is there") => {
+                tokio::task::yield_now().await;
+            }
             Err(status) => panic!("{status}"),
         }
     }
