@@ -9,8 +9,8 @@ use rta_shared::action::ActionKind::{Start, Stop};
 use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{
-    AgentMode, ObservedComponent, ReportStream, TestConfig, TestHost, connect_agent, control_group,
-    run_action, wait_for,
+    AgentClient, AgentMode, ObservedComponent, ReportStream, TestConfig, TestHost, connect_agent,
+    control_group, run_action, wait_for,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -35,9 +35,25 @@ fn handled(config: &TestConfig) -> Vec<String> {
     log.lines().filter(|line| !line.ends_with("Terminated")).map(str::to_owned).collect()
 }
 
-/// Returns a component whose shell logs a request to end.
+/// Starts `app`, and waits until its shell handles signals. Returns its PID.
+async fn start_with_handler(config: &TestConfig, client: &mut AgentClient) -> u32 {
+    let pid = run_action(client, Start, "app").await.result.unwrap().pids[0];
+    wait_for("the handler", || (handled(config) == ["ready"]).then_some(()));
+    pid
+}
+
+/// Stops a process by a signal, and waits until it is stopped.
+fn suspend(pid: u32) {
+    signal(pid, Signal::STOP);
+    wait_for("the process to be stopped", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").filter(|(_, rest)| rest.starts_with('T')).map(drop)
+    });
+}
+
+/// Returns a component whose shell logs that it is ready, and a request to end.
 fn with_handler(config: &TestConfig, more: &str) -> String {
-    let script = "exec -a x bash -c 'trap \"echo handled; exit 0\" TERM; while :; do sleep 0.05; done' x \
+    let script = "exec -a x bash -c 'trap \"echo handled; exit 0\" TERM; echo ready; while :; do sleep 0.05; done' x \
                   \"--token=app-$token\"";
     config.scripted_component_toml("app", script, more)
 }
@@ -76,13 +92,13 @@ async fn stop_of_a_stopped_process_lets_its_handler_run() {
     let config = TestConfig::one_host(|config| with_handler(config, ""));
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
-    signal(pid, Signal::STOP);
+    let pid = start_with_handler(&config, &mut client).await;
+    suspend(pid);
     let stopped = run_action(&mut client, Stop, "app").await;
     let text = format!("pid {pid} was stopped by a signal: SIGCONT was sent, so that it is acted on");
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
     assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&config), ["handled"]);
+    assert_eq!(handled(&config), ["ready", "handled"]);
 }
 
 #[tokio::test]
@@ -93,11 +109,11 @@ async fn stop_command_reaches_a_stopped_process_too() {
     });
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
+    let pid = start_with_handler(&config, &mut client).await;
     std::fs::write(config.path("pid"), pid.to_string()).unwrap();
-    signal(pid, Signal::STOP);
+    suspend(pid);
     assert_eq!(run_action(&mut client, Stop, "app").await.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&config), ["handled"]);
+    assert_eq!(handled(&config), ["ready", "handled"]);
 }
 
 /// Control group of version 2 for a test; thawed and removed when this is dropped.
@@ -137,7 +153,7 @@ async fn frozen_process_is_told_and_its_stop_says_why_it_takes_so_long() {
     };
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
+    let pid = start_with_handler(&config, &mut client).await;
     std::fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
     std::fs::write(group.0.join("cgroup.freeze"), "1").unwrap();
     wait_for("the group to be frozen", || {
@@ -160,7 +176,7 @@ async fn stop_thaws_the_group_that_the_agent_made() {
     let config = TestConfig::one_host(|config| with_handler(config, ""));
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let pid = run_action(&mut client, Start, "app").await.result.unwrap().pids[0];
+    let pid = start_with_handler(&config, &mut client).await;
     let Some(group) = control_group(pid) else {
         skip("the agent makes no control groups here");
         return;
@@ -168,5 +184,5 @@ async fn stop_thaws_the_group_that_the_agent_made() {
     std::fs::write(group.join("cgroup.freeze"), "1").unwrap();
     let stopped = run_action(&mut client, Stop, "app").await;
     assert_eq!(stopped.result.unwrap().outcome, ActionOutcome::Stopped);
-    assert_eq!(handled(&config), ["handled"]);
+    assert_eq!(handled(&config), ["ready", "handled"]);
 }

@@ -142,10 +142,12 @@ async fn until(
     }
 }
 
-/// Formats the unit in a report, for example `active (running) success`.
+/// Formats the unit in a report, for example `active (running) success`; empty before systemd has answered.
 fn unit(report: &v1::ComponentReport) -> String {
-    let unit = report.unit.as_ref().unwrap();
-    format!("{} ({}) {}{}", unit.active_state, unit.sub_state, unit.result, unit.error)
+    let text = |unit: &v1::UnitReport| {
+        format!("{} ({}) {}{}", unit.active_state, unit.sub_state, unit.result, unit.error)
+    };
+    report.unit.as_ref().map(text).unwrap_or_default()
 }
 
 #[tokio::test]
