@@ -35,6 +35,7 @@
 //! | [`prerequisite`] | readiness of components that others need |
 //! | [`overview`], [`snapshot`] | state and health of the platform, as the aggregator concludes them; its shared parts |
 //! | [`selector`] | names given for instances, and the only resolver of them |
+//! | [`planned_maintenance`] | maintenance that begins by itself |
 //! | [`root_cause`] | root causes in an overview, with the instances that each affects |
 //! | [`root_cause_groups`] | root causes of the same kind as one item |
 //! | [`plan`] | ordered actions of one request, and their results |
@@ -81,6 +82,7 @@ pub mod overview;
 pub mod overview_delta;
 pub mod pid_lock;
 pub mod plan;
+pub mod planned_maintenance;
 pub mod planned_outage;
 pub mod planned_stop;
 pub mod prerequisite;
