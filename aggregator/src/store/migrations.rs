@@ -9,12 +9,13 @@ pub(crate) struct Migration {
 }
 
 /// Steps in their order; the first creates the schema.
-pub(crate) const MIGRATIONS: [Migration; 5] = [
+pub(crate) const MIGRATIONS: [Migration; 6] = [
     Migration { sqlite: SQLITE_1, postgres: "" },
     Migration { sqlite: SQLITE_2, postgres: "" },
     Migration { sqlite: SQLITE_3, postgres: "" },
     Migration { sqlite: SQLITE_4, postgres: POSTGRES_4 },
     Migration { sqlite: SQLITE_5, postgres: POSTGRES_5 },
+    Migration { sqlite: SQLITE_6, postgres: POSTGRES_6 },
 ];
 
 /// Version of the schema that this program writes.
@@ -293,4 +294,14 @@ CREATE TABLE notify_outbox (
 const POSTGRES_5: &str = "
 CREATE TABLE notify_state (one INTEGER PRIMARY KEY CHECK (one = 1), state TEXT NOT NULL);
 CREATE TABLE notify_outbox (number BIGINT PRIMARY KEY, channel TEXT NOT NULL, message TEXT NOT NULL);
+";
+
+/// Planned maintenance.
+const SQLITE_6: &str = "
+CREATE TABLE planned_maintenance (id INTEGER PRIMARY KEY, planned TEXT NOT NULL) STRICT; -- JSON
+";
+
+/// The same as [`SQLITE_6`].
+const POSTGRES_6: &str = "
+CREATE TABLE planned_maintenance (id BIGINT PRIMARY KEY, planned TEXT NOT NULL);
 ";

@@ -1,5 +1,5 @@
 //! Event store: events in a database, and the state that must survive a restart of the aggregator: unfinished
-//! plans, active maintenance, planned stops and the last known value of every instance and host.
+//! plans, active and planned maintenance, planned stops and the last known value of every instance and host.
 //!
 //! One thread owns the database. Callers put commands into a queue and return at once, so that a slow, full
 //! or broken disk, or a server that is lost, delays nobody. The overview shows a failure of the store.
@@ -56,6 +56,7 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
+use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
@@ -157,6 +158,7 @@ impl EventStore {
             unfinished: recovered.unfinished,
             maintenance: recovered.maintenance,
             maintained_hosts: recovered.maintained_hosts,
+            planned_maintenance: (recovered.planned_maintenance, recovered.last_planned_maintenance),
             known_values: recovered.known_values,
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
@@ -233,6 +235,7 @@ struct HandleState {
     unfinished: Vec<UnfinishedPlan>,
     maintenance: Vec<Maintenance>,
     maintained_hosts: HashSet<Name>,
+    planned_maintenance: (Vec<PlannedMaintenance>, u64),
     known_values: HashMap<HostOrInstance, String>,
     planned_stops: HashMap<InstanceId, PlannedStop>,
     health_changes: HashMap<InstanceId, (Health, Timestamp)>,
@@ -306,6 +309,11 @@ impl EventStoreHandle {
         self.0.maintained_hosts.clone()
     }
 
+    /// Returns the maintenance that was planned when an earlier aggregator ended, and the highest ID in use.
+    pub(crate) fn planned_maintenance(&self) -> (Vec<PlannedMaintenance>, u64) {
+        self.0.planned_maintenance.clone()
+    }
+
     /// Returns the last known value of every instance and host when an earlier aggregator ended.
     pub(crate) fn known_values(&self) -> HashMap<HostOrInstance, String> {
         self.0.known_values.clone()
@@ -350,6 +358,11 @@ impl EventStoreHandle {
     /// Replaces the recorded maintenance by `all`.
     pub(crate) fn record_maintenance(&self, all: Vec<Maintenance>) {
         self.send_command(StoreCommand::SetMaintenance(all));
+    }
+
+    /// Replaces the recorded planned maintenance by `all`; `last_id` is the highest ID in use.
+    pub(crate) fn record_planned_maintenance(&self, all: Vec<PlannedMaintenance>, last_id: u64) {
+        self.send_command(StoreCommand::SetPlannedMaintenance(all, last_id));
     }
 
     /// Records known values without an event.
@@ -544,6 +557,7 @@ impl Default for EventStoreHandle {
             unfinished: Vec::new(),
             maintenance: Vec::new(),
             maintained_hosts: HashSet::new(),
+            planned_maintenance: (Vec::new(), 0),
             known_values: HashMap::new(),
             planned_stops: HashMap::new(),
             health_changes: HashMap::new(),

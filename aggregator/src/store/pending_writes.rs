@@ -8,6 +8,7 @@ use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
+use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 
 use super::notifications::PendingNotifications;
@@ -30,6 +31,8 @@ pub(crate) struct PendingWrites {
     lost: u64,
     plans: BTreeMap<u64, PendingPlan>,
     maintenance: DirtyValue<Vec<Maintenance>>,
+    /// Planned maintenance, and the highest ID in use.
+    planned_maintenance: DirtyValue<(Vec<PlannedMaintenance>, u64)>,
     known: HashMap<HostOrInstance, String>,
     changed_places: BTreeSet<HostOrInstance>,
     planned_stops: HashMap<InstanceId, PlannedStop>,
@@ -73,6 +76,10 @@ impl PendingWrites {
         Self {
             plans: plans.collect(),
             maintenance: DirtyValue { value: recovered.maintenance.clone(), is_dirty: false },
+            planned_maintenance: DirtyValue {
+                value: (recovered.planned_maintenance.clone(), recovered.last_planned_maintenance),
+                is_dirty: false,
+            },
             known: recovered.known_values.clone(),
             planned_stops: recovered.planned_stops.clone(),
             notifications: (&recovered.notifications).into(),
@@ -87,6 +94,7 @@ impl PendingWrites {
             open.changed = (0..open.states.len()).collect();
         }
         self.maintenance.is_dirty = true;
+        self.planned_maintenance.is_dirty = true;
         self.changed_places = self.known.keys().cloned().collect();
         self.changed_stops = self.planned_stops.keys().cloned().collect();
         self.last_plan.is_dirty = true;
@@ -145,6 +153,11 @@ impl PendingWrites {
         self.maintenance = DirtyValue::to(all);
     }
 
+    /// Replaces the planned maintenance; `last_id` is the highest ID in use.
+    pub(crate) fn set_planned_maintenance(&mut self, all: Vec<PlannedMaintenance>, last_id: u64) {
+        self.planned_maintenance = DirtyValue::to((all, last_id));
+    }
+
     /// Reserves plan IDs up to this one.
     pub(crate) fn reserve_plan_ids(&mut self, last_plan: u64) {
         self.last_plan = DirtyValue::to(last_plan);
@@ -168,6 +181,7 @@ impl PendingWrites {
             && self.samples.is_empty()
             && self.notifications.is_empty()
             && !self.maintenance.is_dirty
+            && !self.planned_maintenance.is_dirty
             && !self.last_plan.is_dirty
             && !self.last_event.is_dirty
             && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
@@ -204,6 +218,11 @@ impl PendingWrites {
         if self.maintenance.is_dirty {
             state::write_maintenance(session, &self.maintenance.value)?;
         }
+        if self.planned_maintenance.is_dirty {
+            let (all, last_id) = &self.planned_maintenance.value;
+            state::write_planned_maintenance(session, all)?;
+            write_number(session, StoredNumber::PlannedMaintenance, to_number(*last_id))?;
+        }
         for place in &self.changed_places {
             if let Some(known) = self.known.get(place) {
                 state::write_known_value(session, place, known)?;
@@ -234,6 +253,7 @@ impl PendingWrites {
         self.changed_places.clear();
         self.changed_stops.clear();
         self.maintenance.is_dirty = false;
+        self.planned_maintenance.is_dirty = false;
         self.last_plan.is_dirty = false;
         self.last_event.is_dirty = false;
         self.samples.clear_written();

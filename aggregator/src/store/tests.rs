@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::action::{ActionKind, Requester};
 use rta_shared::plan::{Plan, Step};
+use rta_shared::planned_maintenance::Recurrence;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -256,7 +257,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 5"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 6"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -360,6 +361,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         unfinished: vec![],
         maintenance: vec![],
         maintained_hosts: HashSet::new(),
+        planned_maintenance: (vec![], 0),
         known_values: HashMap::new(),
         planned_stops: HashMap::new(),
         health_changes: HashMap::new(),

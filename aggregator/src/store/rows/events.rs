@@ -141,7 +141,8 @@ pub(super) fn read_health_changes(
 pub(super) fn read_maintained_hosts(session: &mut dyn SqlSession) -> Result<HashSet<Name>, StoreError> {
     let hosts = session.query_all(
         "SELECT name FROM names WHERE id IN (SELECT host FROM places WHERE id IN \
-         (SELECT place FROM events WHERE kind <> 1 AND kind = (SELECT id FROM words WHERE word = ?1)))",
+         (SELECT place FROM events WHERE kind <> 1 AND kind = (SELECT id FROM words WHERE word = ?1) \
+         AND is_now IS NOT NULL))",
         values![EventKind::Maintenance.word()],
         |row| row.name(0),
     )?;

@@ -5,7 +5,7 @@
 //! | `dictionary` | names, words and texts that rows refer to by number |
 //! | `events` | events |
 //! | `plans` | plans and their steps |
-//! | `state` | maintenance, known values and planned stops |
+//! | `state` | maintenance, active and planned, known values and planned stops |
 //! | `samples` | timeline samples and recording gaps |
 
 pub(super) mod dictionary;
@@ -20,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
+use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 
 use dictionary::Dictionary;
@@ -41,6 +42,9 @@ pub(crate) struct RecoveredState {
     pub(crate) maintenance: Vec<Maintenance>,
     /// Hosts whose maintenance is recorded.
     pub(crate) maintained_hosts: HashSet<Name>,
+    pub(crate) planned_maintenance: Vec<PlannedMaintenance>,
+    /// Highest ID of planned maintenance in use.
+    pub(crate) last_planned_maintenance: u64,
     pub(crate) known_values: HashMap<HostOrInstance, String>,
     pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
     /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
@@ -83,6 +87,8 @@ pub(crate) enum StoredNumber {
     Event,
     /// Last time at which the aggregator ran, in microseconds.
     LastActive,
+    /// Highest ID of planned maintenance.
+    PlannedMaintenance,
 }
 
 impl StoredNumber {
@@ -91,6 +97,7 @@ impl StoredNumber {
             Self::Plan => "plan",
             Self::Event => "event",
             Self::LastActive => "alive",
+            Self::PlannedMaintenance => "planned maintenance",
         }
     }
 }
@@ -104,10 +111,15 @@ pub(crate) fn read_recovered_state(
     let last_event = read_number(session, StoredNumber::Event)?.unwrap_or(0);
     let from = now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN);
     let last_active = read_number(session, StoredNumber::LastActive)?;
+    let last_planned = read_number(session, StoredNumber::PlannedMaintenance)?.unwrap_or(0);
     Ok(RecoveredState {
         unfinished: plans::read_unfinished(session)?,
         maintenance: state::read_maintenance(session)?,
         maintained_hosts: events::read_maintained_hosts(session)?,
+        planned_maintenance: state::read_planned_maintenance(session)?,
+        last_planned_maintenance: last_planned
+            .max(read_greatest(session, "planned_maintenance")?)
+            .unsigned_abs(),
         known_values: state::read_known_values(session)?,
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,

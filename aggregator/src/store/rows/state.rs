@@ -1,4 +1,4 @@
-//! Maintenance, known values and planned stops.
+//! Maintenance, active and planned, known values and planned stops.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,7 @@ use rta_shared::action::Requester;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
+use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 
 use crate::store::HostOrInstance;
@@ -53,6 +54,32 @@ pub(super) fn read_maintenance(session: &mut dyn SqlSession) -> Result<Vec<Maint
             })
         },
     )
+}
+
+/// Replaces the planned maintenance.
+pub(crate) fn write_planned_maintenance(
+    session: &mut dyn SqlSession,
+    all: &[PlannedMaintenance],
+) -> Result<(), StoreError> {
+    session.queue("DELETE FROM planned_maintenance", &[])?;
+    for planned in all {
+        let json = serde_json::to_string(planned)
+            .map_err(|error| StoreError::other(format!("planned maintenance cannot be written: {error}")))?;
+        session.queue(
+            "INSERT INTO planned_maintenance (id, planned) VALUES (?1, ?2)",
+            values![planned.id, &json],
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads the planned maintenance.
+pub(super) fn read_planned_maintenance(
+    session: &mut dyn SqlSession,
+) -> Result<Vec<PlannedMaintenance>, StoreError> {
+    session.query_all("SELECT planned FROM planned_maintenance ORDER BY id", &[], |row| {
+        serde_json::from_str(&row.text(0)?).map_err(|_| StoreError::invalid_value(0))
+    })
 }
 
 /// Writes the known value of an instance or a host.

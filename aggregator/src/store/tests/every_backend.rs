@@ -14,6 +14,7 @@ on_every_backend! {
     old_rows_are_deleted_in_batches_and_ids_continue,
     unfinished_plan_is_found_with_the_state_of_each_step,
     maintenance_and_known_values_outlive_the_aggregator,
+    planned_maintenance_outlives_the_aggregator,
     plan_ids_are_never_used_twice,
     repeated_event_is_written_once_and_a_different_one_under_a_new_id,
     texts_and_names_are_stored_once,
@@ -194,6 +195,34 @@ fn maintenance_and_known_values_outlive_the_aggregator(database: &TestDatabase) 
     assert_eq!(recovered.maintenance, [maintenance()]);
     let expected = HashMap::from([(kafka(), "down".to_owned()), (host, "reachable".to_owned())]);
     assert_eq!(recovered.known_values, expected);
+}
+
+fn planned_maintenance_outlives_the_aggregator(database: &TestDatabase) {
+    let planned = |id: u64, rule: &str| PlannedMaintenance {
+        id,
+        environment: "DEV".to_owned(),
+        host: "h1".to_owned(),
+        component: String::new(),
+        all: false,
+        recurrence: Recurrence::parse_every(rule).unwrap(),
+        length_seconds: 7200,
+        time_zone: "Europe/Berlin".to_owned(),
+        reason: "disks".to_owned(),
+        by: Requester { user: "ann".to_owned(), address: String::new() },
+        created_at: at(1),
+        handled: at(2),
+    };
+    let mut opened = database.open();
+    assert_eq!(opened.recovered.last_planned_maintenance, 0);
+    let all = vec![planned(2, "sat 02:00"), planned(5, "last sun 03:30")];
+    opened.apply(StoreCommand::SetPlannedMaintenance(all, 5));
+    opened.apply(StoreCommand::SetPlannedMaintenance(vec![planned(2, "sat 02:00")], 5));
+    opened.writer.write_pending(at(3));
+    drop(opened);
+    let recovered = database.open().recovered;
+    assert_eq!(recovered.planned_maintenance, [planned(2, "sat 02:00")]);
+    // The ID of what was cancelled is not used again.
+    assert_eq!(recovered.last_planned_maintenance, 5);
 }
 
 fn plan_ids_are_never_used_twice(database: &TestDatabase) {

@@ -16,6 +16,7 @@ use rta_shared::format::counted;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
+use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
@@ -50,6 +51,8 @@ pub(crate) enum StoreCommand {
     /// is not.
     ChangeNotifications(Box<NotificationChange>, Option<oneshot::Sender<Result<(), String>>>),
     SetMaintenance(Vec<Maintenance>),
+    /// Planned maintenance, and the highest ID in use.
+    SetPlannedMaintenance(Vec<PlannedMaintenance>, u64),
     SetKnown(Vec<(HostOrInstance, String)>),
     /// Planned stop of this instance; `None` removes it.
     SetPlannedStop(InstanceId, Option<PlannedStop>),
@@ -214,6 +217,9 @@ impl StoreWriter {
                 self.durable_replies.extend(answer);
             }
             StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
+            StoreCommand::SetPlannedMaintenance(all, last_id) => {
+                self.pending.set_planned_maintenance(all, last_id);
+            }
             StoreCommand::SetKnown(known) => {
                 known.into_iter().for_each(|(place, value)| self.pending.set_known(place, value));
             }
