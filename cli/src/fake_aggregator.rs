@@ -42,6 +42,7 @@ pub(crate) struct AggregatorScript {
     pub(crate) requests: Vec<v1::PlanSelection>,
     pub(crate) cancelled: Vec<u64>,
     pub(crate) maintenance: Vec<v1::SetMaintenanceRequest>,
+    pub(crate) planned: Vec<v1::PlannedMaintenance>,
     pub(crate) events: Vec<v1::Event>,
     pub(crate) event_queries: Vec<v1::ListEventsRequest>,
     /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is left.
@@ -231,6 +232,55 @@ impl AggregatorService for FakeAggregator {
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
         self.script().maintenance.push(request.into_inner());
         Ok(Response::new(v1::SetMaintenanceResponse::default()))
+    }
+
+    async fn plan_maintenance(
+        &self,
+        request: Request<v1::PlanMaintenanceRequest>,
+    ) -> Result<Response<v1::PlanMaintenanceResponse>, Status> {
+        use v1::{plan_maintenance_request::Begins, planned_maintenance};
+        let request = request.into_inner();
+        let planned = v1::PlannedMaintenance {
+            id: 1,
+            environment: request.environment,
+            host: request.host,
+            component: request.component,
+            all: request.all,
+            begins: request.begins.map(|begins| match begins {
+                Begins::At(at) => planned_maintenance::Begins::At(at),
+                Begins::Every(rule) => planned_maintenance::Begins::Every(rule),
+            }),
+            length: request.length,
+            time_zone: request.time_zone,
+            reason: request.reason,
+            created_at: Some(Default::default()),
+            ..Default::default()
+        };
+        self.script().planned.push(planned.clone());
+        Ok(Response::new(v1::PlanMaintenanceResponse { planned: Some(planned) }))
+    }
+
+    async fn list_planned_maintenance(
+        &self,
+        _: Request<v1::ListPlannedMaintenanceRequest>,
+    ) -> Result<Response<v1::ListPlannedMaintenanceResponse>, Status> {
+        let planned = self.script().planned.clone();
+        Ok(Response::new(v1::ListPlannedMaintenanceResponse { planned }))
+    }
+
+    async fn cancel_planned_maintenance(
+        &self,
+        _: Request<v1::CancelPlannedMaintenanceRequest>,
+    ) -> Result<Response<v1::CancelPlannedMaintenanceResponse>, Status> {
+        let planned = self.script().planned.pop();
+        Ok(Response::new(v1::CancelPlannedMaintenanceResponse { planned }))
+    }
+
+    async fn get_notes(
+        &self,
+        _: Request<v1::GetNotesRequest>,
+    ) -> Result<Response<v1::GetNotesResponse>, Status> {
+        Ok(Response::new(v1::GetNotesResponse { instance: Some(v1::InstanceId::default()), notes: None }))
     }
 
     async fn reload_config(

@@ -27,10 +27,16 @@ pub enum ImpairedPart {
     State,
     /// An agent's starts and stops.
     Control,
+    /// An agent's limits and probes: one cannot be evaluated.
+    Limits,
     /// The aggregator's users file: a newer one was refused.
     Users,
+    /// The aggregator's audit log: it lacks entries.
+    Audit,
     /// The configuration: a newer one was refused, or an agent's differs from the aggregator's.
     Configuration,
+    /// Planned maintenance: some cannot begin.
+    Maintenance,
     /// The aggregator's notifications: somebody may not have been told of an outage.
     Notifications,
     /// A clock that differs from the aggregator's.
@@ -50,8 +56,11 @@ words!(ImpairedPart {
     Store => "store",
     State => "state",
     Control => "control",
+    Limits => "limits",
     Users => "users",
+    Audit => "audit",
     Configuration => "configuration",
+    Maintenance => "maintenance",
     Notifications => "notifications",
     Clock => "clock",
     Certificate => "certificate",

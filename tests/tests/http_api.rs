@@ -229,6 +229,12 @@ fn every_operation_answers_as_described() {
     api.get("/api/v1/what-if?action=stop&component=other");
     api.post("/api/v1/maintenance", &json!({ "on": false, "component": "other" }));
     assert_eq!(api.get("/api/v1/maintenance").1["maintenance"], json!([]));
+    let weekly = json!({ "host": "h", "every": "sat 02:00", "length": "2h", "time_zone": "Europe/Berlin" });
+    let (created, planned) = api.post("/api/v1/maintenance/planned", &weekly);
+    assert_eq!((created.code, &planned["every"], &planned["id"]), (201, &json!("sat 02:00"), &json!(1)));
+    assert_eq!(api.get("/api/v1/maintenance/planned").1["planned"], json!([planned]));
+    api.post("/api/v1/maintenance/planned/1/cancel", &json!({}));
+    assert_eq!(api.get("/api/v1/maintenance/planned").1["planned"], json!([]));
 
     let paths = api.document["paths"].as_object().unwrap();
     let operations = paths.values().flat_map(|methods| methods.as_object().unwrap().values());
@@ -279,6 +285,22 @@ fn wrong_requests_are_answered_with_problems() {
             "{\"on\": true, \"host\": \"h\", \"length\": \"x\"}",
             400,
             "x",
+        ),
+        (
+            "POST",
+            "/api/v1/maintenance/planned/9/cancel",
+            vec![json_type],
+            "{}",
+            404,
+            "no planned maintenance 9",
+        ),
+        (
+            "POST",
+            "/api/v1/maintenance/planned",
+            vec![json_type],
+            "{\"host\": \"h\", \"every\": \"sat 02:00\", \"length\": \"2h\", \"time_zone\": \"Mars/Base\"}",
+            400,
+            "\"Mars/Base\" is not known",
         ),
         ("POST", "/api/v1/start", vec![json_type, ("Idempotency-Key", "")], "{}", 400, "Idempotency-Key"),
         ("GET", "/api/v1/overview", vec![("Authorization", "Bearer rta_no")], "", 401, "token"),

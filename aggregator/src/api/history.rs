@@ -145,9 +145,7 @@ impl Operations {
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let off = places.clone();
         let change = if request.on {
-            if request.reason.len() > MAX_REASON_BYTES {
-                return Err(invalid(format!("the reason is longer than {MAX_REASON_BYTES} bytes")));
-            }
+            let reason = check_reason(&request.reason)?;
             let since = Timestamp::now();
             let until = match request.length {
                 None => None,
@@ -164,7 +162,7 @@ impl Operations {
                 component: place.component,
                 since,
                 until,
-                reason: request.reason.trim().to_owned(),
+                reason: reason.clone(),
                 by: by.clone(),
             };
             MaintenanceChange::Begin(places.into_iter().map(one).collect())
@@ -183,6 +181,20 @@ impl Operations {
         // The change survives a restart from now on; if it cannot be written, the overview shows that.
         self.store.flush().await;
         Ok(changed)
+    }
+}
+
+/// Returns a reason without spaces around it.
+///
+/// # Errors
+/// Returns an error if it is too long.
+pub(super) fn check_reason(reason: &str) -> Result<String, OperationError> {
+    match reason.len() > MAX_REASON_BYTES {
+        true => {
+            let message = format!("the reason is longer than {MAX_REASON_BYTES} bytes");
+            Err(OperationError::new(Code::InvalidArgument, message))
+        }
+        false => Ok(reason.trim().to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod instance_definition;
 pub mod logs;
 mod notifications;
+pub(crate) mod planned_maintenance;
 pub mod refresh;
 mod timelines;
 pub(crate) mod what_if;
@@ -51,6 +52,7 @@ use crate::plans::targets::request_targets;
 use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
+use crate::state::planned_maintenance::PlannedMaintenances;
 use crate::store::EventStoreHandle;
 use crate::timeline::cache::TimelineCache;
 use crate::usage::{UsageHistory, UsageSample};
@@ -75,6 +77,7 @@ pub struct Operations {
     pub(crate) inbox: StateInbox,
     overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
+    pub(crate) planned_maintenance: watch::Receiver<PlannedMaintenances>,
     /// `None` if the configuration has no folder.
     reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) events: EventBus,
@@ -161,7 +164,7 @@ impl Operations {
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
-        let PublishedState { overview, maintenance, prerequisites, usage } = published;
+        let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage } = published;
         let notices = AgentNotices { maintenance: maintenance.clone(), prerequisites };
         let (publisher, inventory) = watch::channel(inventory);
         let config_manager = ConfigManager {
@@ -181,6 +184,7 @@ impl Operations {
             inbox,
             overview,
             maintenance,
+            planned_maintenance,
             reloads,
             store: events.store().clone(),
             events,
@@ -592,6 +596,7 @@ impl Operations {
             inbox,
             overview,
             maintenance: watch::Sender::default().subscribe(),
+            planned_maintenance: watch::Sender::default().subscribe(),
             reloads: None,
             events: EventBus::default(),
             store: EventStoreHandle::default(),

@@ -193,6 +193,48 @@ impl AggregatorService for AggregatorGrpc {
         Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
     }
 
+    async fn plan_maintenance(
+        &self,
+        request: Request<v1::PlanMaintenanceRequest>,
+    ) -> Result<Response<v1::PlanMaintenanceResponse>, Status> {
+        let by =
+            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let planned = self.operations.plan_maintenance(request.into_inner().try_into()?, by).await?;
+        Ok(Response::new(v1::PlanMaintenanceResponse { planned: Some((&planned).into()) }))
+    }
+
+    async fn list_planned_maintenance(
+        &self,
+        _: Request<v1::ListPlannedMaintenanceRequest>,
+    ) -> Result<Response<v1::ListPlannedMaintenanceResponse>, Status> {
+        let planned = self.operations.planned_maintenance();
+        let planned = planned.iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListPlannedMaintenanceResponse { planned }))
+    }
+
+    async fn cancel_planned_maintenance(
+        &self,
+        request: Request<v1::CancelPlannedMaintenanceRequest>,
+    ) -> Result<Response<v1::CancelPlannedMaintenanceResponse>, Status> {
+        let by =
+            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let planned = self.operations.cancel_planned_maintenance(request.into_inner().id, by).await?;
+        Ok(Response::new(v1::CancelPlannedMaintenanceResponse { planned: Some((&planned).into()) }))
+    }
+
+    async fn get_notes(
+        &self,
+        request: Request<v1::GetNotesRequest>,
+    ) -> Result<Response<v1::GetNotesResponse>, Status> {
+        let v1::GetNotesRequest { component, environment, host } = request.into_inner();
+        let definition =
+            self.operations.instance_definition(&Selector { environment, host, component }).await?;
+        Ok(Response::new(v1::GetNotesResponse {
+            instance: Some((&definition.id).into()),
+            notes: Some((&definition.notes).into()),
+        }))
+    }
+
     async fn reload_config(
         &self,
         request: Request<v1::ReloadConfigRequest>,

@@ -12,6 +12,7 @@ use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{ComponentAliases, InstanceId, Overview};
+use rta_shared::planned_maintenance::{PlannedMaintenance, UpcomingMaintenance};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -27,6 +28,7 @@ use crate::state::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
 };
 use crate::state::pending_replies::PendingReplies;
+use crate::state::planned_maintenance::{PlannedMaintenances, cancelled_event, planned_event, upcoming};
 use crate::state::planned_stops::PlannedStops;
 use crate::state::platform_state::PlatformState;
 use crate::state::prerequisites::PrerequisitesByHost;
@@ -65,6 +67,8 @@ pub(crate) enum StateMessage {
     ReplaceImpairments(ImpairedPart, Vec<Impairment>),
     /// Begins or ends maintenance. Answered with the affected maintenance when the overview shows it.
     ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
+    /// Adds or cancels planned maintenance. Answered with it; `None` if nothing planned has the ID.
+    ChangePlannedMaintenance(PlannedMaintenanceChange, oneshot::Sender<Option<UpcomingMaintenance>>),
     /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
     /// agent did not send one.
     AddPlannedStop(InstanceId, PlannedStop, Option<(AgentId, AgentUpdate)>),
@@ -83,11 +87,21 @@ pub(crate) enum MaintenanceChange {
     End(Vec<HostOrInstance>, Requester),
 }
 
+/// Change of planned maintenance.
+#[derive(Debug)]
+pub(crate) enum PlannedMaintenanceChange {
+    /// Adds this, under a new ID.
+    Add(Box<PlannedMaintenance>),
+    /// Cancels that with this ID, on behalf of the requester.
+    Cancel(u64, Requester),
+}
+
 /// Receivers of the published state.
 #[derive(Clone, Debug)]
 pub(crate) struct PublishedState {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
+    pub(crate) planned_maintenance: watch::Receiver<PlannedMaintenances>,
     pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
     pub(crate) usage: UsageHistory,
 }
@@ -129,6 +143,10 @@ pub(crate) fn create_state_actor(
         state,
         config_error: None,
         maintenance_sender: watch::Sender::default(),
+        planned: PlannedMaintenances::new(store.planned_maintenance()),
+        next_begin: None,
+        planned_problem: None,
+        planned_sender: watch::Sender::default(),
         prerequisite_sender: watch::Sender::default(),
         usage_history: UsageHistory::default(),
         store_error: store.watch_error(),
@@ -144,7 +162,10 @@ pub(crate) fn create_state_actor(
     state_actor.drop_removed();
     state_actor.end_expired_maintenance(Timestamp::now());
     state_actor.publish_maintenance();
+    state_actor.begin_planned_maintenance(Timestamp::now());
+    state_actor.publish_planned_maintenance();
     let maintenance = state_actor.maintenance_sender.subscribe();
+    let planned_maintenance = state_actor.planned_sender.subscribe();
     let (first, changes) = state_actor.build_overview();
     let generated_at = first.generated_at;
     let (publisher, overview) = watch::channel(Arc::new(first));
@@ -153,7 +174,7 @@ pub(crate) fn create_state_actor(
     let prerequisites = state_actor.prerequisite_sender.subscribe();
     (
         inbox,
-        PublishedState { overview, maintenance, prerequisites, usage },
+        PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage },
         state_actor.run(messages, publisher),
     )
 }
@@ -163,6 +184,12 @@ struct StateActor {
     aliases: Vec<ComponentAliases>,
     config_error: Option<String>,
     maintenance_sender: watch::Sender<MaintenanceSnapshot>,
+    planned: PlannedMaintenances,
+    /// Begin of the next planned window.
+    next_begin: Option<Timestamp>,
+    /// Sentence about planned maintenance that cannot begin.
+    planned_problem: Option<String>,
+    planned_sender: watch::Sender<PlannedMaintenances>,
     prerequisite_sender: watch::Sender<PrerequisitesByHost>,
     usage_history: UsageHistory,
     events: EventBus,
@@ -225,6 +252,8 @@ impl StateActor {
             let message = format!("the aggregator refused a new configuration: {first}");
             all.push(Impairment::new(ImpairedPart::Configuration, message));
         }
+        let problem = self.planned_problem.clone();
+        all.extend(problem.map(|message| Impairment::new(ImpairedPart::Maintenance, message)));
         all.extend(certificates::agent_impairment(self.state.view().certificate_ends(), now));
         all.sort();
         all
@@ -236,6 +265,7 @@ impl StateActor {
         self.state.replace_platform(platform, agents);
         self.config_error = None;
         self.drop_removed();
+        self.publish_planned_maintenance();
     }
 
     /// Begins or ends maintenance. Returns the affected maintenance.
@@ -294,9 +324,59 @@ impl StateActor {
         self.maintenance_sender.send_replace(Arc::new(known.clone()));
     }
 
-    /// Returns the time until the next check for ended maintenance, at most [`MAINTENANCE_CHECK_INTERVAL`].
+    /// Adds or cancels planned maintenance. Returns it.
+    fn change_planned_maintenance(
+        &mut self,
+        change: PlannedMaintenanceChange,
+    ) -> Option<UpcomingMaintenance> {
+        let now = Timestamp::now();
+        let changed = match change {
+            PlannedMaintenanceChange::Add(planned) => {
+                let added = upcoming(&self.planned.add(*planned), self.state.platform(), now);
+                self.events.publish(planned_event(&added.planned, added.next.first().copied()));
+                added
+            }
+            PlannedMaintenanceChange::Cancel(id, by) => {
+                let cancelled = self.planned.cancel(id)?;
+                self.events.publish(cancelled_event(&cancelled, now, by));
+                upcoming(&cancelled, self.state.platform(), now)
+            }
+        };
+        self.publish_planned_maintenance();
+        Some(changed)
+    }
+
+    /// Begins planned maintenance whose time has come. Returns true if there was any.
+    fn begin_planned_maintenance(&mut self, now: Timestamp) -> bool {
+        let platform = Arc::clone(self.state.platform());
+        let due = self.planned.take_due(&platform, self.state.maintenance().known().all(), now);
+        due.events.into_iter().for_each(|event| self.events.publish(event));
+        if !due.begin.is_empty() {
+            self.state.begin_maintenance(&due.begin);
+            due.begin.iter().for_each(|one| self.events.publish(begin_event(one)));
+            // Recorded before the plan: if only the first is on disk, the window is found to have begun.
+            self.publish_maintenance();
+        }
+        if due.is_changed {
+            self.publish_planned_maintenance();
+        }
+        self.next_begin = self.planned.next_begin(now);
+        due.is_changed
+    }
+
+    fn publish_planned_maintenance(&mut self) {
+        let now = Timestamp::now();
+        self.next_begin = self.planned.next_begin(now);
+        self.planned_problem = self.planned.problem(self.state.platform(), now);
+        self.store.record_planned_maintenance(self.planned.all().to_vec(), self.planned.last_id());
+        self.planned_sender.send_replace(self.planned.clone());
+    }
+
+    /// Returns the time until the next check for maintenance to begin or end, at most
+    /// [`MAINTENANCE_CHECK_INTERVAL`]; `None` if there is none.
     fn next_maintenance_check(&self) -> Option<Duration> {
-        let left = self.state.maintenance().next_end()?.duration_since(Timestamp::now());
+        let next = self.state.maintenance().next_end().into_iter().chain(self.next_begin).min()?;
+        let left = next.duration_since(Timestamp::now());
         Some(Duration::try_from(left).unwrap_or_default().min(MAINTENANCE_CHECK_INTERVAL))
     }
 
@@ -344,6 +424,11 @@ impl StateActor {
                                 pending.maintenance_replies.push((done, self.change_maintenance(change)));
                                 pending.changed = true;
                             }
+                            StateMessage::ChangePlannedMaintenance(change, done) => {
+                                // The caller may have gone.
+                                let _ = done.send(self.change_planned_maintenance(change));
+                                pending.changed = true;
+                            }
                             StateMessage::AddPlannedStop(id, stop, update) => {
                                 if let Some((agent, update)) = update {
                                     self.state.apply_update(agent, update, now);
@@ -386,7 +471,9 @@ impl StateActor {
                     }
                 }
                 () = tokio::time::sleep(holds.unwrap_or(MAINTENANCE_CHECK_INTERVAL)), if holds.is_some() => {
-                    if self.end_expired_maintenance(Timestamp::now()) {
+                    let now = Timestamp::now();
+                    let is_ended = self.end_expired_maintenance(now);
+                    if self.begin_planned_maintenance(now) || is_ended {
                         rest_until = self.publish_and_pause(&publisher, &mut pending);
                     }
                 }

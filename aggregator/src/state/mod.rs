@@ -13,6 +13,7 @@
 //! | `transitions` | the state before: what differs between two overviews, and the events to record of that |
 //! | `state_since` | the time of the last health change of an instance |
 //! | `maintenance` | active maintenance |
+//! | `planned_maintenance` | maintenance that begins by itself |
 //! | `planned_stops` | instances that plans have stopped, and that have not run since |
 //! | `prerequisites` | the remote prerequisites that each agent needs to know |
 //! | `pending_replies` | callers that wait for the next overview |
@@ -24,6 +25,7 @@ pub(crate) mod flapping;
 pub(crate) mod host_state;
 pub(crate) mod maintenance;
 mod pending_replies;
+pub(crate) mod planned_maintenance;
 mod planned_stops;
 mod platform_state;
 pub(crate) mod prerequisites;

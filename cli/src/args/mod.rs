@@ -24,7 +24,8 @@ pub(crate) use self::check::CheckArgs;
 #[cfg(test)]
 pub(crate) use self::operate::SinceTime;
 pub(crate) use self::operate::{
-    EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenanceTarget, NotifyCommand,
+    EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenancePlanArgs, MaintenanceTarget,
+    NotifyCommand,
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
 pub(crate) use self::remote::{ListArgs, PlaceArgs, RemoteCommand, TargetArgs};

@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::EventKind;
+use rta_shared::planned_maintenance::Recurrence;
 use rta_shared::selector::Selector;
 
 use super::remote::parse_name;
@@ -60,6 +61,50 @@ pub(crate) enum MaintenanceCommand {
         #[command(flatten)]
         target: MaintenanceTarget,
     },
+    /// Plan maintenance that begins by itself, once or repeatedly
+    Plan(MaintenancePlanArgs),
+    /// List active and planned maintenance, with the next times
+    List {
+        /// Print the lists as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel planned maintenance; a window that has begun goes on (end it with off)
+    Cancel {
+        /// Number of the plan, from the list
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("begins").required(true).args(["every", "at"])))]
+pub(crate) struct MaintenancePlanArgs {
+    #[command(flatten)]
+    pub(crate) target: MaintenanceTarget,
+    /// Days and time of a repeated begin: "sat 02:00", "mon-fri 22:30", "day 04:00", "first sun 02:00"
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    pub(crate) every: Option<String>,
+    /// Time of a single begin: "2026-12-05 02:00"
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
+    pub(crate) at: Option<String>,
+    /// Duration of each window, for example 2h or 90m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) length: SignedDuration,
+    /// Time zone of the begin, for example Europe/Berlin [default: the aggregator's]
+    #[arg(long, value_name = "ZONE", default_value = "", hide_default_value = true)]
+    pub(crate) time_zone: String,
+    /// Reason, shown to others
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+fn parse_rule(text: &str) -> Result<String, String> {
+    Recurrence::parse_every(text).map(|_| text.to_owned())
+}
+
+fn parse_at(text: &str) -> Result<String, String> {
+    Recurrence::parse_at(text).map(|_| text.to_owned())
 }
 
 /// Selection of the instances or hosts in maintenance.

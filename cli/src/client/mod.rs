@@ -19,6 +19,7 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::overview_delta::{OverviewReceiver, OverviewUpdate};
 use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
+use rta_shared::planned_maintenance::UpcomingMaintenance;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::redact::redact_text;
@@ -370,6 +371,45 @@ impl AggregatorClient {
         let instance = response.instance.ok_or_else(missing)?.into();
         let parts = response.parts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
         Ok((instance, parts.map_err(|error| self.invalid_response(&error))?))
+    }
+
+    /// Plans maintenance and returns it.
+    pub(crate) async fn plan_maintenance(
+        &self,
+        request: v1::PlanMaintenanceRequest,
+    ) -> Result<UpcomingMaintenance, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let planned = self.await_response(RESPONSE_TIMEOUT, calls.plan_maintenance(request)).await?.planned;
+        self.parse_planned(planned)
+    }
+
+    /// Returns the planned maintenance.
+    pub(crate) async fn planned_maintenance(&self) -> Result<Vec<UpcomingMaintenance>, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::ListPlannedMaintenanceRequest {};
+        let response = self.await_response(RESPONSE_TIMEOUT, calls.list_planned_maintenance(request)).await?;
+        response.planned.into_iter().map(|planned| self.parse_planned(Some(planned))).collect()
+    }
+
+    /// Cancels planned maintenance and returns it.
+    pub(crate) async fn cancel_planned_maintenance(
+        &self,
+        id: u64,
+        user: String,
+    ) -> Result<UpcomingMaintenance, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::CancelPlannedMaintenanceRequest { id, user };
+        let response =
+            self.await_response(RESPONSE_TIMEOUT, calls.cancel_planned_maintenance(request)).await?;
+        self.parse_planned(response.planned)
+    }
+
+    fn parse_planned(
+        &self,
+        planned: Option<v1::PlannedMaintenance>,
+    ) -> Result<UpcomingMaintenance, CommandFailure> {
+        let planned = planned.ok_or(ProtocolError::Missing("planned"));
+        planned.and_then(TryInto::try_into).map_err(|error| self.invalid_response(&error))
     }
 
     pub(crate) async fn reload(&self) -> Result<PlatformReload, CommandFailure> {

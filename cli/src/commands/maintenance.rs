@@ -1,16 +1,17 @@
-//! `rta maintenance`: starts, ends and lists maintenance.
+//! `rta maintenance`: starts, ends, plans and lists maintenance.
 
 use std::io::Write;
 
-use rta_shared::maintenance::Maintenance;
 use rta_shared::proto::{to_wire_duration, v1};
+use rta_shared::sanitize::printable;
 use rta_shared::selector::{Purpose, Selector};
+use serde_json::json;
 
-use crate::args::{self, MaintenanceCommand, MaintenanceTarget};
+use crate::args::{self, MaintenanceCommand, MaintenancePlanArgs, MaintenanceTarget};
 use crate::client::AggregatorClient;
 use crate::current_user::current_user;
-use crate::exit::{CommandFailure, CommandResult, FAILED, OK};
-use crate::output::maintenance::{maintenance_entries, maintenance_line, maintenance_place};
+use crate::exit::{CommandFailure, CommandResult, OK};
+use crate::output::maintenance::{maintenance_entries, maintenance_line, maintenance_place, planned_lines};
 use crate::overview_filter::filter_overview;
 
 /// Starts or ends maintenance, or lists it.
@@ -27,7 +28,8 @@ pub(crate) async fn run_maintenance(
                 Purpose::Reading,
             )?);
             if arguments.json {
-                return write_json(&known, out);
+                writeln!(out, "{:#}", json!(known))?;
+                return Ok(OK);
             }
             if known.is_empty() {
                 writeln!(out, "nothing is in maintenance")?;
@@ -58,6 +60,35 @@ pub(crate) async fn run_maintenance(
                 writeln!(out, "{}: no longer in maintenance", maintenance_place(maintenance))?;
             }
         }
+        Some(MaintenanceCommand::Plan(plan)) => {
+            let planned = client.plan_maintenance(plan_request(plan)?).await?;
+            write!(out, "{}", planned_lines(&planned))?;
+        }
+        Some(MaintenanceCommand::List { json }) => {
+            let active = maintenance_entries(&client.overview().await?);
+            let planned = client.planned_maintenance().await?;
+            if *json {
+                writeln!(out, "{:#}", json!({ "maintenance": active, "planned": planned }))?;
+                return Ok(OK);
+            }
+            if active.is_empty() {
+                writeln!(out, "nothing is in maintenance")?;
+            }
+            for maintenance in &active {
+                write!(out, "{}", maintenance_line(maintenance))?;
+            }
+            if planned.is_empty() {
+                writeln!(out, "nothing is planned")?;
+            }
+            for one in &planned {
+                write!(out, "{}", planned_lines(one))?;
+            }
+        }
+        Some(MaintenanceCommand::Cancel { id }) => {
+            let cancelled = client.cancel_planned_maintenance(*id, current_user()).await?.planned;
+            let sentence = format!("cancelled {id}: {}, {}", cancelled.place(), cancelled.sentence());
+            writeln!(out, "{}", printable(&sentence))?;
+        }
     }
     Ok(OK)
 }
@@ -74,12 +105,22 @@ fn maintenance_request(target: &MaintenanceTarget) -> Result<v1::SetMaintenanceR
     })
 }
 
-fn write_json(known: &[Maintenance], out: &mut (dyn Write + Send)) -> CommandResult {
-    let json = serde_json::to_string_pretty(known).map_err(|error| {
-        CommandFailure::new(FAILED, format!("the list cannot be written as JSON: {error}"))
-    })?;
-    writeln!(out, "{json}")?;
-    Ok(OK)
+fn plan_request(plan: &MaintenancePlanArgs) -> Result<v1::PlanMaintenanceRequest, CommandFailure> {
+    use v1::plan_maintenance_request::Begins;
+    let MaintenancePlanArgs { target, every, at, length, time_zone, reason } = plan;
+    let Selector { environment, host, component } = target.selector()?;
+    Ok(v1::PlanMaintenanceRequest {
+        component,
+        environment,
+        host,
+        all: target.all,
+        begins: every.clone().map(Begins::Every).or_else(|| at.clone().map(Begins::At)),
+        // The duration is checked to be positive when it is parsed.
+        length: Some(to_wire_duration(length.unsigned_abs())),
+        time_zone: time_zone.clone(),
+        reason: reason.clone(),
+        user: current_user(),
+    })
 }
 
 #[cfg(test)]
@@ -122,6 +163,49 @@ mod tests {
         );
         assert_eq!((on.on, on.length.as_ref().map(|length| length.seconds)), (true, Some(7200)));
         assert_eq!((on.reason.as_str(), off.on, off.host.as_str()), ("new disks", false, "h"));
+    }
+
+    #[tokio::test]
+    async fn plan_is_passed_on_listed_and_cancelled() {
+        let script = AggregatorScript {
+            overview: Some(sample_overview(&[("a", Health::Up)])),
+            ..AggregatorScript::default()
+        };
+        let (fake, client) = FakeAggregator::serve(script).await;
+        let plan = ["rta", "maintenance", "plan", "--env", "ITG", "--every", "sat 02:00", "--for", "2h"];
+        let more = ["--time-zone", "Europe/Berlin", "--reason", "patches"];
+        let said = run(&client, &[&plan[..], &more[..]].concat()).await;
+        assert_eq!(said, "1 ITG: every sat 02:00 Europe/Berlin for 2h: patches\n");
+        let said = run(&client, &["rta", "maintenance", "list"]).await;
+        assert_eq!(said, "nothing is in maintenance\n1 ITG: every sat 02:00 Europe/Berlin for 2h: patches\n");
+        let said = run(&client, &["rta", "maintenance", "cancel", "1"]).await;
+        assert_eq!(said, "cancelled 1: ITG, every sat 02:00 Europe/Berlin for 2h: patches\n");
+        assert!(fake.script().planned.is_empty());
+    }
+
+    #[test]
+    fn plan_needs_one_begin_and_a_length() {
+        for wrong in [
+            &["rta", "maintenance", "plan", "x", "--for", "2h"] as &[&str],
+            &["rta", "maintenance", "plan", "x", "--every", "sat 02:00"],
+            &["rta", "maintenance", "plan", "x", "--every", "sat", "--for", "2h"],
+            &["rta", "maintenance", "plan", "x", "--at", "soon", "--for", "2h"],
+            &[
+                "rta",
+                "maintenance",
+                "plan",
+                "x",
+                "--at",
+                "2026-12-05 02:00",
+                "--every",
+                "sat 02:00",
+                "--for",
+                "2h",
+            ],
+            &["rta", "maintenance", "plan", "--every", "sat 02:00", "--for", "2h"],
+        ] {
+            assert!(CliArgs::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::Overview;
+use rta_shared::planned_maintenance::{UpcomingMaintenance, local_time};
 use rta_shared::sanitize::printable;
 
 /// Returns every maintenance entry in `overview`: of whole hosts and of single instances.
@@ -31,6 +32,22 @@ pub(crate) fn maintenance_place(maintenance: &Maintenance) -> String {
 pub(crate) fn maintenance_line(maintenance: &Maintenance) -> String {
     let since = maintenance.since.strftime("since %Y-%m-%d %H:%M UTC");
     format!("{}: {}, {since}\n", maintenance_place(maintenance), printable(&maintenance.sentence()))
+}
+
+/// Formats `3 ITG: every sat 02:00 Europe/Berlin for 2h: patches (ann)` and a line for each of the next windows.
+pub(crate) fn planned_lines(upcoming: &UpcomingMaintenance) -> String {
+    let UpcomingMaintenance { planned, next, problem } = upcoming;
+    let first = format!("{} {}: {}", planned.id, planned.place(), planned.sentence());
+    let mut lines = format!("{}\n", printable(&first));
+    for window in next {
+        let (begin, end) =
+            (local_time(window.begin, &planned.time_zone), local_time(window.end, &planned.time_zone));
+        lines.push_str(&format!("  from {begin} to {end}\n"));
+    }
+    if let Some(problem) = problem {
+        lines.push_str(&format!("  cannot begin: {}\n", printable(problem)));
+    }
+    lines
 }
 
 #[cfg(test)]

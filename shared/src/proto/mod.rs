@@ -8,6 +8,8 @@ mod down_cause;
 mod event;
 mod explain;
 mod impairment;
+mod maintenance;
+mod notes;
 mod overview;
 mod overview_delta;
 mod plan;

@@ -8,7 +8,7 @@
 //! | `events` | events as they happen; the recorded ones are in `pages/events` |
 //! | `plans` | plans: preview, begin, list, watch, cancel |
 //! | `plan_json` | a plan's request and state as JSON |
-//! | `maintenance` | maintenance |
+//! | `maintenance` | maintenance, active and planned |
 //! | `event_stream` | server-sent events for programs |
 //! | `rates` | rate limit for requests that act; pure |
 //! | `idempotency` | answers kept for repeated requests with the same key; pure |
@@ -50,7 +50,9 @@ pub(super) fn routes() -> Router<Operations> {
         .route("/api/v1/plans/preview", post(plans::preview))
         .route("/api/v1/plans/{id}/cancel", post(plans::cancel))
         .route("/api/v1/plans", get(plans::list).post(plans::begin))
-        .route("/api/v1/maintenance", get(maintenance::list).post(maintenance::set));
+        .route("/api/v1/maintenance", get(maintenance::list).post(maintenance::set))
+        .route("/api/v1/maintenance/planned", get(maintenance::list_planned).post(maintenance::plan))
+        .route("/api/v1/maintenance/planned/{id}/cancel", post(maintenance::cancel_planned));
     acting
         .route_layer(from_fn_with_state(ApiLimits::default(), limits::limit_acts))
         .route("/api/v1/overview", get(overview::overview))

@@ -7,6 +7,7 @@
 //! | `history` | page and JSON of the timelines |
 //! | `instance` | page of one instance, and preview of an action |
 //! | `log` | page of an instance's log |
+//! | `maintenance` | page of maintenance, active and planned |
 //! | `overview` | overview of the platform: the first page |
 //! | `plan` | page of a plan; the actions of buttons, which begin and cancel plans |
 //! | `sign_in` | sign-in and sign-out |
@@ -17,6 +18,7 @@ pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod instance;
 pub(crate) mod log;
+pub(crate) mod maintenance;
 pub(crate) mod overview;
 pub(crate) mod plan;
 pub(crate) mod sign_in;
@@ -47,6 +49,11 @@ pub(crate) fn routes() -> Router<Operations> {
         .route("/api/v1/events", get(events::handler::events_json))
         .route("/history", get(history::handler::history_page))
         .route("/api/v1/history", get(history::handler::history_json))
+        .route("/maintenance", get(maintenance::handler::maintenance_page))
+        .route("/maintenance/begin", post(maintenance::handler::begin))
+        .route("/maintenance/end", post(maintenance::handler::end))
+        .route("/maintenance/plan", post(maintenance::handler::plan))
+        .route("/maintenance/cancel", post(maintenance::handler::cancel))
         .route("/plan", get(plan::handler::plan))
         .route("/cancel", post(plan::handler::cancel))
 }

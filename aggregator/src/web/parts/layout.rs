@@ -13,8 +13,13 @@ use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
 use crate::web::request_context::RequestContext;
 
 /// Navigation of every page: paths and titles.
-const PAGES: [(&str, &str); 4] =
-    [("/", "Overview"), ("/graph", "Graph"), ("/history", "History"), ("/events", "Events")];
+const PAGES: [(&str, &str); 5] = [
+    ("/", "Overview"),
+    ("/graph", "Graph"),
+    ("/history", "History"),
+    ("/events", "Events"),
+    ("/maintenance", "Maintenance"),
+];
 
 /// Seconds until the page reloads while something changes.
 pub(crate) const RELOAD_SECONDS: u32 = 2;

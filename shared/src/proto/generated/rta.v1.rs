@@ -2113,6 +2113,66 @@ pub struct Maintenance {
     #[prost(message, optional, tag = "7")]
     pub by: ::core::option::Option<Requester>,
 }
+/// Maintenance that begins by itself, once or repeatedly.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlannedMaintenance {
+    /// Never used twice.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Empty: any.
+    #[prost(string, tag = "2")]
+    pub environment: ::prost::alloc::string::String,
+    /// Empty: any.
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// Empty: whole hosts.
+    #[prost(string, tag = "4")]
+    pub component: ::prost::alloc::string::String,
+    /// True for all instances or hosts that match.
+    #[prost(bool, tag = "5")]
+    pub all: bool,
+    /// Duration of each window.
+    #[prost(message, optional, tag = "8")]
+    pub length: ::core::option::Option<::prost_types::Duration>,
+    /// Name of the time zone, such as "Europe/Berlin".
+    #[prost(string, tag = "9")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Empty if none was given.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "11")]
+    pub by: ::core::option::Option<Requester>,
+    #[prost(message, optional, tag = "12")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Next windows, the earliest first.
+    #[prost(message, repeated, tag = "13")]
+    pub next: ::prost::alloc::vec::Vec<MaintenanceWindow>,
+    /// Why the next window cannot begin, as a sentence; empty if it can.
+    #[prost(string, tag = "14")]
+    pub problem: ::prost::alloc::string::String,
+    #[prost(oneof = "planned_maintenance::Begins", tags = "6, 7")]
+    pub begins: ::core::option::Option<planned_maintenance::Begins>,
+}
+/// Nested message and enum types in `PlannedMaintenance`.
+pub mod planned_maintenance {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Begins {
+        /// Single begin, as the clocks of the time zone show it: "2026-12-05 02:00".
+        #[prost(string, tag = "6")]
+        At(::prost::alloc::string::String),
+        /// Repeated begin: days and a time of day, such as "sat 02:00", "mon-fri 22:30", "day 04:00", "first sun 02:00".
+        #[prost(string, tag = "7")]
+        Every(::prost::alloc::string::String),
+    }
+}
+/// Begin and end of one maintenance.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MaintenanceWindow {
+    #[prost(message, optional, tag = "1")]
+    pub begin: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub end: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Identity of one component on one host.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InstanceId {
@@ -3045,6 +3105,69 @@ pub struct SetMaintenanceResponse {
     pub changed: ::prost::alloc::vec::Vec<Maintenance>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanMaintenanceRequest {
+    /// As in SetMaintenanceRequest.
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub environment: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub all: bool,
+    /// Duration of each window.
+    #[prost(message, optional, tag = "7")]
+    pub length: ::core::option::Option<::prost_types::Duration>,
+    /// Name of the time zone; empty: the aggregator's.
+    #[prost(string, tag = "8")]
+    pub time_zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    /// Name of the requester, as they state it.
+    #[prost(string, tag = "10")]
+    pub user: ::prost::alloc::string::String,
+    /// As in PlannedMaintenance.
+    #[prost(oneof = "plan_maintenance_request::Begins", tags = "5, 6")]
+    pub begins: ::core::option::Option<plan_maintenance_request::Begins>,
+}
+/// Nested message and enum types in `PlanMaintenanceRequest`.
+pub mod plan_maintenance_request {
+    /// As in PlannedMaintenance.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Begins {
+        #[prost(string, tag = "5")]
+        At(::prost::alloc::string::String),
+        #[prost(string, tag = "6")]
+        Every(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanMaintenanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub planned: ::core::option::Option<PlannedMaintenance>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPlannedMaintenanceRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPlannedMaintenanceResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub planned: ::prost::alloc::vec::Vec<PlannedMaintenance>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelPlannedMaintenanceRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Name of the requester, as they state it.
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelPlannedMaintenanceResponse {
+    /// What was cancelled.
+    #[prost(message, optional, tag = "1")]
+    pub planned: ::core::option::Option<PlannedMaintenance>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AggregatorServiceReadLogRequest {
     /// As in AggregatorServiceExplainRequest.
     #[prost(string, tag = "1")]
@@ -3071,6 +3194,57 @@ pub struct AggregatorServiceReadLogResponse {
     pub notice: ::prost::alloc::string::String,
 }
 /// Names of the instance to explain, as a user writes them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetNotesRequest {
+    /// As in AggregatorServiceExplainRequest.
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub environment: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetNotesResponse {
+    /// Instance to which the names were resolved.
+    #[prost(message, optional, tag = "1")]
+    pub instance: ::core::option::Option<InstanceId>,
+    #[prost(message, optional, tag = "2")]
+    pub notes: ::core::option::Option<ComponentNotes>,
+}
+/// What people should know of a component. Texts are empty where nothing is noted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ComponentNotes {
+    /// One or several lines.
+    #[prost(string, tag = "1")]
+    pub notes: ::prost::alloc::string::String,
+    /// Person or team that is responsible.
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// In alphabetical order.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<NoteLabel>,
+    /// URL.
+    #[prost(string, tag = "4")]
+    pub runbook: ::prost::alloc::string::String,
+    /// In the order of the configuration.
+    #[prost(message, repeated, tag = "5")]
+    pub links: ::prost::alloc::vec::Vec<NoteLink>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteLabel {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteLink {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AggregatorServiceExplainRequest {
     /// As in PlanSelection. The beginning of a name, or a word of it, is accepted too if it
@@ -3476,6 +3650,91 @@ pub mod aggregator_service_client {
                 .insert(GrpcMethod::new("rta.v1.AggregatorService", "SetMaintenance"));
             self.inner.unary(req, path, codec).await
         }
+        /// Plans maintenance that begins by itself, once or repeatedly. Errors: NOT_FOUND and INVALID_ARGUMENT, as for
+        /// SetMaintenance, and INVALID_ARGUMENT for a time that is no time, has passed, or would begin again before it has
+        /// ended, and for an unknown time zone.
+        pub async fn plan_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlanMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/PlanMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AggregatorService", "PlanMaintenance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns the planned maintenance with its next windows.
+        pub async fn list_planned_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPlannedMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPlannedMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/ListPlannedMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("rta.v1.AggregatorService", "ListPlannedMaintenance"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Cancels planned maintenance: no further window begins. One that has begun goes on to its end. Errors: NOT_FOUND:
+        /// nothing planned has that ID.
+        pub async fn cancel_planned_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelPlannedMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPlannedMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/CancelPlannedMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "rta.v1.AggregatorService",
+                        "CancelPlannedMaintenance",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Sends the last lines of an instance's log through its host's agent, and then new ones as they are
         /// written. Errors as for Explain, and those of AgentService.ReadLog, passed on.
         pub async fn read_log(
@@ -3503,6 +3762,32 @@ pub mod aggregator_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("rta.v1.AggregatorService", "ReadLog"));
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// Returns what people should know of an instance, from the aggregator's configuration. Errors: NOT_FOUND and
+        /// INVALID_ARGUMENT as for Explain.
+        pub async fn get_notes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNotesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/GetNotes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AggregatorService", "GetNotes"));
+            self.inner.unary(req, path, codec).await
         }
         /// Explains why an instance is or is not matched, through its host's agent. Errors: NOT_FOUND: no instance
         /// has that name; INVALID_ARGUMENT: several instances have it (the message lists them); UNAVAILABLE: the
@@ -3775,6 +4060,33 @@ pub mod aggregator_service_server {
             tonic::Response<super::SetMaintenanceResponse>,
             tonic::Status,
         >;
+        /// Plans maintenance that begins by itself, once or repeatedly. Errors: NOT_FOUND and INVALID_ARGUMENT, as for
+        /// SetMaintenance, and INVALID_ARGUMENT for a time that is no time, has passed, or would begin again before it has
+        /// ended, and for an unknown time zone.
+        async fn plan_maintenance(
+            &self,
+            request: tonic::Request<super::PlanMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PlanMaintenanceResponse>,
+            tonic::Status,
+        >;
+        /// Returns the planned maintenance with its next windows.
+        async fn list_planned_maintenance(
+            &self,
+            request: tonic::Request<super::ListPlannedMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPlannedMaintenanceResponse>,
+            tonic::Status,
+        >;
+        /// Cancels planned maintenance: no further window begins. One that has begun goes on to its end. Errors: NOT_FOUND:
+        /// nothing planned has that ID.
+        async fn cancel_planned_maintenance(
+            &self,
+            request: tonic::Request<super::CancelPlannedMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPlannedMaintenanceResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the ReadLog method.
         type ReadLogStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<
@@ -3790,6 +4102,15 @@ pub mod aggregator_service_server {
             &self,
             request: tonic::Request<super::AggregatorServiceReadLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
+        /// Returns what people should know of an instance, from the aggregator's configuration. Errors: NOT_FOUND and
+        /// INVALID_ARGUMENT as for Explain.
+        async fn get_notes(
+            &self,
+            request: tonic::Request<super::GetNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNotesResponse>,
+            tonic::Status,
+        >;
         /// Explains why an instance is or is not matched, through its host's agent. Errors: NOT_FOUND: no instance
         /// has that name; INVALID_ARGUMENT: several instances have it (the message lists them); UNAVAILABLE: the
         /// agent does not answer; and those of AgentService.Explain, passed on.
@@ -4419,6 +4740,152 @@ pub mod aggregator_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/rta.v1.AggregatorService/PlanMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlanMaintenanceSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::PlanMaintenanceRequest>
+                    for PlanMaintenanceSvc<T> {
+                        type Response = super::PlanMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlanMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::plan_maintenance(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlanMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/ListPlannedMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPlannedMaintenanceSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::ListPlannedMaintenanceRequest>
+                    for ListPlannedMaintenanceSvc<T> {
+                        type Response = super::ListPlannedMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPlannedMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::list_planned_maintenance(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPlannedMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/CancelPlannedMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelPlannedMaintenanceSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::CancelPlannedMaintenanceRequest>
+                    for CancelPlannedMaintenanceSvc<T> {
+                        type Response = super::CancelPlannedMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::CancelPlannedMaintenanceRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::cancel_planned_maintenance(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelPlannedMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/rta.v1.AggregatorService/ReadLog" => {
                     #[allow(non_camel_case_types)]
                     struct ReadLogSvc<T: AggregatorService>(pub Arc<T>);
@@ -4464,6 +4931,51 @@ pub mod aggregator_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/GetNotes" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetNotesSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::GetNotesRequest>
+                    for GetNotesSvc<T> {
+                        type Response = super::GetNotesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetNotesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::get_notes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetNotesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

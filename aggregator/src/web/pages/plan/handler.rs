@@ -21,7 +21,7 @@ use crate::web::parts::{layout, planned};
 use crate::web::request_context::RequestContext;
 
 /// Title of a page that says why nothing was done.
-const REFUSAL_TITLE: &str = "Nothing was done";
+pub(crate) const REFUSAL_TITLE: &str = "Nothing was done";
 
 /// Fields of a form, in their order.
 type FormFields = Vec<(String, String)>;

@@ -1,0 +1,176 @@
+//! Operations on planned maintenance.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rta_shared::action::Requester;
+use rta_shared::name::too_long;
+use rta_shared::planned_maintenance::{PlannedMaintenance, Recurrence, UpcomingMaintenance};
+use rta_shared::proto::v1;
+use rta_shared::selector::{NameIndex, Selector};
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use crate::api::Operations;
+use crate::api::history::check_reason;
+use crate::operation_error::{OperationError, not_found};
+use crate::state::actor::{PlannedMaintenanceChange, StateMessage};
+use crate::state::maintenance::resolve_places;
+
+/// Maximum duration of a window.
+const MAX_LENGTH: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Maximum number of plans.
+const MAX_PLANS: usize = 1000;
+
+/// Request to plan maintenance, as a person wrote it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlanMaintenanceRequest {
+    pub(crate) selector: Selector,
+    /// True for all instances or hosts that match.
+    pub(crate) all: bool,
+    /// Time of a single begin: `2026-12-05 02:00`. Exactly one of this and `every` is given.
+    pub(crate) at: Option<String>,
+    /// Rule of a repeated begin: `sat 02:00`.
+    pub(crate) every: Option<String>,
+    /// Duration of each window.
+    pub(crate) length: Option<Duration>,
+    /// Time zone; empty: the aggregator's.
+    pub(crate) time_zone: String,
+    pub(crate) reason: String,
+}
+
+impl TryFrom<v1::PlanMaintenanceRequest> for PlanMaintenanceRequest {
+    type Error = OperationError;
+
+    fn try_from(request: v1::PlanMaintenanceRequest) -> Result<Self, OperationError> {
+        use v1::plan_maintenance_request::Begins;
+        let length = request.lasting().map_err(|_| invalid("the duration is negative or too long"))?;
+        let v1::PlanMaintenanceRequest {
+            component, environment, host, all, begins, time_zone, reason, ..
+        } = request;
+        let (at, every) = match begins {
+            Some(Begins::At(at)) => (Some(at), None),
+            Some(Begins::Every(every)) => (None, Some(every)),
+            None => (None, None),
+        };
+        let selector = Selector { environment, host, component };
+        Ok(Self { selector, all, at, every, length, time_zone, reason })
+    }
+}
+
+impl Operations {
+    /// Returns the planned maintenance with its next windows.
+    pub(crate) fn planned_maintenance(&self) -> Vec<UpcomingMaintenance> {
+        self.planned_maintenance.borrow().upcoming(&self.inventory().platform, Timestamp::now())
+    }
+
+    /// Plans maintenance. Returns it with its next windows.
+    ///
+    /// # Errors
+    /// Returns an error if a name is unknown or ambiguous, if the time, the duration or the time zone is invalid, or
+    /// if this aggregator does not lead.
+    pub(crate) async fn plan_maintenance(
+        &self,
+        request: PlanMaintenanceRequest,
+        by: Requester,
+    ) -> Result<UpcomingMaintenance, OperationError> {
+        self.leadership.acting_epoch()?;
+        if self.planned_maintenance.borrow().all().len() >= MAX_PLANS {
+            let message = format!("{MAX_PLANS} maintenances are planned; cancel some first");
+            return Err(OperationError::new(Code::ResourceExhausted, message));
+        }
+        let planned = self.validate_plan(request, by)?;
+        let changed = self.change_planned(PlannedMaintenanceChange::Add(Box::new(planned))).await?;
+        changed.ok_or_else(|| OperationError::new(Code::Internal, "the plan was not added"))
+    }
+
+    /// Cancels planned maintenance. Returns it. A window that has begun goes on.
+    ///
+    /// # Errors
+    /// Returns an error if nothing planned has this ID, or if this aggregator does not lead.
+    pub(crate) async fn cancel_planned_maintenance(
+        &self,
+        id: u64,
+        by: Requester,
+    ) -> Result<UpcomingMaintenance, OperationError> {
+        self.leadership.acting_epoch()?;
+        let cancelled = self.change_planned(PlannedMaintenanceChange::Cancel(id, by)).await?;
+        cancelled.ok_or_else(|| {
+            not_found(format!("there is no planned maintenance {id}; see rta maintenance list"))
+        })
+    }
+
+    fn validate_plan(
+        &self,
+        request: PlanMaintenanceRequest,
+        by: Requester,
+    ) -> Result<PlannedMaintenance, OperationError> {
+        let PlanMaintenanceRequest { selector, all, at, every, length, time_zone, reason } = request;
+        let platform = &self.inventory().platform;
+        resolve_places(platform, &selector, all)?;
+        // Kept by its full names; they are resolved again when each window begins.
+        let Selector { environment, host, component } =
+            selector.split()?.canonical(&NameIndex::from(platform.as_ref()))?;
+        let reason = check_reason(&reason)?;
+        if let Some(message) = [&at, &every].into_iter().flatten().find_map(|text| too_long(text)) {
+            return Err(invalid(message));
+        }
+        let recurrence = match (at, every) {
+            (Some(at), None) => Recurrence::parse_at(&at),
+            (None, Some(every)) => Recurrence::parse_every(&every),
+            _ => Err("say when it begins: either once, at a time, or every certain days".to_owned()),
+        };
+        let recurrence = recurrence.map_err(invalid)?;
+        let length = length.filter(|length| (1..=MAX_LENGTH.as_secs()).contains(&length.as_secs()));
+        let length = length.and_then(|length| u32::try_from(length.as_secs()).ok());
+        let length_seconds =
+            length.ok_or_else(|| invalid("say how long it lasts: from a second to a year, such as 2h"))?;
+        let now = Timestamp::now();
+        let planned = PlannedMaintenance {
+            id: 0,
+            environment,
+            host,
+            component,
+            all,
+            recurrence,
+            length_seconds,
+            time_zone: if time_zone.trim().is_empty() {
+                own_time_zone()
+            } else {
+                time_zone.trim().to_owned()
+            },
+            reason,
+            by,
+            created_at: now,
+            handled: now,
+        };
+        planned.check(now).map_err(invalid)?;
+        Ok(planned)
+    }
+
+    async fn change_planned(
+        &self,
+        change: PlannedMaintenanceChange,
+    ) -> Result<Option<UpcomingMaintenance>, OperationError> {
+        let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
+        let (answer, changed) = oneshot::channel();
+        let message = StateMessage::ChangePlannedMaintenance(change, answer);
+        self.inbox.send(message).await.map_err(|_| ended())?;
+        let changed = changed.await.map_err(|_| ended())?;
+        // It survives a restart from now on; if it cannot be written, the overview shows that.
+        self.store.flush().await;
+        Ok(changed)
+    }
+}
+
+/// Returns the name of this host's time zone; UTC if it has none.
+pub(crate) fn own_time_zone() -> String {
+    let zone = TimeZone::try_system().ok();
+    let name = zone.as_ref().filter(|zone| !zone.is_unknown()).and_then(TimeZone::iana_name);
+    name.unwrap_or("UTC").to_owned()
+}
+
+fn invalid(message: impl Into<String>) -> OperationError {
+    OperationError::new(Code::InvalidArgument, message)
+}
