@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use rta_shared::action::ActionKind;
 use rta_shared::address::{AddressProblem, server_url};
+use rta_shared::config::ComponentNotes;
 use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::local_socket::default_paths;
@@ -410,6 +411,19 @@ impl AggregatorClient {
     ) -> Result<UpcomingMaintenance, CommandFailure> {
         let planned = planned.ok_or(ProtocolError::Missing("planned"));
         planned.and_then(TryInto::try_into).map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Returns the notes of an instance.
+    pub(crate) async fn notes(
+        &self,
+        Selector { environment, host, component }: Selector,
+    ) -> Result<(InstanceId, ComponentNotes), CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::GetNotesRequest { component, environment, host };
+        let response = self.await_response(RESPONSE_TIMEOUT, calls.get_notes(request)).await?;
+        let missing = || self.invalid_response(&ProtocolError::Missing("instance"));
+        let instance = response.instance.ok_or_else(missing)?.into();
+        Ok((instance, response.notes.unwrap_or_default().into()))
     }
 
     pub(crate) async fn reload(&self) -> Result<PlatformReload, CommandFailure> {

@@ -6,9 +6,11 @@ use std::path::Path;
 
 #[cfg(feature = "standalone")]
 use rta_agent::host::scanner::Scanner;
+use rta_shared::config::ComponentNotes;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::sanitize::printable;
+use rta_shared::selector::Selector;
 #[cfg(feature = "standalone")]
 use rta_shared::selector::{NameIndex, Purpose};
 use serde_json::json;
@@ -20,6 +22,7 @@ use crate::exit::{CommandFailure, UNAVAILABLE};
 use crate::exit::{CommandResult, NOT_UP, OK};
 #[cfg(feature = "standalone")]
 use crate::local_config::{find_host, host_config, load_platform};
+use crate::output::component_notes::component_notes;
 
 /// Explains an instance, asking the aggregator.
 pub(crate) async fn explain_remote(
@@ -29,7 +32,15 @@ pub(crate) async fn explain_remote(
     out: &mut dyn Write,
 ) -> CommandResult {
     let (instance, parts) = client.explain(target.selector()?).await?;
-    print_explanation(&instance, &parts, json, out)
+    let (_, notes) = client.notes(instance_selector(&instance)).await?;
+    print_explanation(&instance, &parts, &notes, json, out)
+}
+
+/// Returns the selector of exactly this instance.
+pub(super) fn instance_selector(instance: &InstanceId) -> Selector {
+    let InstanceId { environment, host, component } = instance;
+    let [environment, host, component] = [environment, host, component].map(|name| name.as_str().to_owned());
+    Selector { environment, host, component }
 }
 
 /// Explains a component of this machine from its processes.
@@ -47,7 +58,8 @@ pub(crate) fn explain_local(
     }
     let selection = selector.resolve(&NameIndex::from(&platform), Purpose::Reading)?;
     let instance = selection.one("name the host")?.id();
-    let config = host_config(&platform, find_host(&platform, Some(instance.host.as_str()))?)?;
+    let host = find_host(&platform, Some(instance.host.as_str()))?;
+    let config = host_config(&platform, host)?;
     let component = config.find(instance.component.as_str()).ok_or_else(|| {
         CommandFailure::new(
             UNAVAILABLE,
@@ -57,20 +69,27 @@ pub(crate) fn explain_local(
     let parts = Scanner::new(config.clone())
         .explain(component)
         .map_err(|reason| CommandFailure::new(UNAVAILABLE, format!("host {}: {reason}", config.host)))?;
-    print_explanation(&instance, &parts, json, out)
+    // The notes were checked when the configuration was loaded.
+    let notes = platform.component(instance.component.as_str()).and_then(|noted| noted.notes_on(host).ok());
+    print_explanation(&instance, &parts, &notes.unwrap_or_default(), json, out)
 }
 
 /// Prints an explanation. Returns exit code 0 if every needed part is matched, else [`NOT_UP`].
 fn print_explanation(
     instance: &InstanceId,
     parts: &[ExplainedPart],
+    notes: &ComponentNotes,
     json: bool,
     out: &mut dyn Write,
 ) -> CommandResult {
     let is_matched = parts.iter().all(|part| part.count.min == 0 || part.is_matched());
     let code = if is_matched { OK } else { NOT_UP };
     if json {
-        writeln!(out, "{:#}", json!({ "instance": instance, "matched": is_matched, "parts": parts }))?;
+        writeln!(
+            out,
+            "{:#}",
+            json!({ "instance": instance, "matched": is_matched, "parts": parts, "notes": notes })
+        )?;
         return Ok(code);
     }
     for (at, part) in parts.iter().enumerate() {
@@ -82,6 +101,9 @@ fn print_explanation(
             None => instance.to_string(),
         };
         print_part(&printable(&name), part, out)?;
+    }
+    if !notes.is_empty() {
+        write!(out, "\nNotes:\n{}", component_notes(notes))?;
     }
     Ok(code)
 }

@@ -4,14 +4,16 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use rta_shared::action::ActionKind;
-use rta_shared::overview::Health;
+use rta_shared::overview::{Health, Overview};
 use rta_shared::root_cause::suppressed_instances;
+use rta_shared::sanitize::printable;
 use rta_shared::selector::Purpose;
 
 use crate::args::{ActionArgs, CheckArgs, RemoteCommand};
 use crate::client::AggregatorClient;
 use crate::commands::event_follower::follow_events;
 use crate::commands::events::show_events;
+use crate::commands::explain::instance_selector;
 use crate::commands::list::run_list;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
@@ -19,6 +21,7 @@ use crate::commands::notify::run_notify;
 use crate::commands::what_if::show_what_if;
 use crate::exit::{CommandFailure, CommandResult, FAILED, NOT_UP, OK, UNAVAILABLE};
 use crate::output::OutputStyle;
+use crate::output::component_notes::component_notes;
 use crate::output::host_details::host_details;
 use crate::output::json::write_json;
 use crate::output::status::{full_status, status_text};
@@ -49,6 +52,7 @@ pub(crate) async fn run_remote(
                 } else {
                     write!(out, "{}", status_text(&overview, style, now))?;
                 }
+                write_notes(client, &overview, out).await?;
             }
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
@@ -73,6 +77,26 @@ pub(crate) async fn run_remote(
             Ok(OK)
         }
     }
+}
+
+/// Writes what people should know of the instance, if `overview` has been narrowed to a single one.
+async fn write_notes(
+    client: &AggregatorClient,
+    overview: &Overview,
+    out: &mut (dyn Write + Send),
+) -> Result<(), CommandFailure> {
+    let mut instances = overview.instances();
+    let (Some(only), None) = (instances.next(), instances.next()) else { return Ok(()) };
+    let id = only.id();
+    match client.notes(instance_selector(&id)).await {
+        Ok((_, notes)) if notes.is_empty() => {}
+        Ok((_, notes)) => {
+            write!(out, "\nNotes on {}:\n{}", printable(&id.to_string()), component_notes(&notes))?
+        }
+        // The status itself is there.
+        Err(failure) => writeln!(out, "\nThe notes cannot be shown: {}", failure.message())?,
+    }
+    Ok(())
 }
 
 async fn run_action(

@@ -3,6 +3,7 @@
 #[cfg(feature = "standalone")]
 pub(crate) mod candidates;
 pub(crate) mod check;
+pub(crate) mod component_notes;
 pub(crate) mod events;
 pub(crate) mod host_details;
 pub(crate) mod instance_notes;
