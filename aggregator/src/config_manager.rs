@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use rta_shared::action::Requester;
 use rta_shared::config::{Platform, load_folder, platform_changes};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::format::counted;
@@ -35,8 +36,14 @@ pub enum ConfigSource {
     },
 }
 
-/// Receiver of the result of a requested reload.
-pub(crate) type ReloadRequest = oneshot::Sender<PlatformReload>;
+/// Requested reload.
+#[derive(Debug)]
+pub(crate) struct ReloadRequest {
+    /// Requester.
+    pub(crate) by: Requester,
+    /// Receiver of the result.
+    pub(crate) done: oneshot::Sender<PlatformReload>,
+}
 
 /// Capacity of the queue for reload requests; further callers wait.
 pub(crate) const RELOAD_QUEUE: usize = 16;
@@ -77,16 +84,21 @@ impl ConfigManager {
                 Some(request) = requests.recv() => Some(request),
             };
             let Some(loaded) = shutdown.run_until_cancelled(load_config(&folder)).await else { return };
-            let aggregator = self.apply_config(loaded).await;
+            let by = request.as_ref().map(|request| request.by.clone());
+            let aggregator = self.apply_config(loaded, by).await;
             let Some(request) = request else { continue };
             let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
             // The receiver may be gone.
-            let _ = request.send(PlatformReload { aggregator, hosts });
+            let _ = request.done.send(PlatformReload { aggregator, hosts });
         }
     }
 
-    /// Applies the loaded configuration, or keeps the old one if it is invalid.
-    async fn apply_config(&mut self, loaded: Result<Platform, String>) -> ReloadResult {
+    /// Applies the loaded configuration, or keeps the old one if it is invalid. A signal has no requester.
+    async fn apply_config(
+        &mut self,
+        loaded: Result<Platform, String>,
+        by: Option<Requester>,
+    ) -> ReloadResult {
         let old = self.current_inventory();
         let inventory = loaded.and_then(|platform| {
             old.with_platform(platform).map_err(|error| format!("an agent's address is none: {error}"))
@@ -96,7 +108,7 @@ impl ConfigManager {
                 for problem in problems.lines() {
                     tracing::warn!(problem, "new configuration rejected; the previous one stays in use");
                 }
-                self.record_reload(&old.platform.digest, "refused", refusal_text(&problems));
+                self.record_reload(&old.platform.digest, "refused", refusal_text(&problems), by);
                 self.send_to_state(StateMessage::ConfigRefused(problems.clone())).await;
                 ReloadResult {
                     digest: old.platform.digest.clone(),
@@ -111,7 +123,7 @@ impl ConfigManager {
                 for change in &changes {
                     tracing::info!(change, "configuration changed");
                 }
-                self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes));
+                self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes), by);
                 let inventory = Arc::new(inventory);
                 // The state actor first, since it drops updates of unknown agents; then the tasks that send
                 // updates.
@@ -152,10 +164,11 @@ impl ConfigManager {
         Arc::clone(&self.inventory.borrow())
     }
 
-    fn record_reload(&self, from: &str, to: &str, text: String) {
+    fn record_reload(&self, from: &str, to: &str, text: String, by: Option<Requester>) {
         self.events.publish(Event {
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
+            by,
             ..Event::new(Timestamp::now(), EventKind::Config, text)
         });
     }
@@ -238,14 +251,15 @@ mod tests {
         let mut config_manager =
             ConfigManager { inventory: publisher, agent_tasks, inbox, events: EventBus::default() };
 
-        let refused = config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
+        let refused =
+            config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned()), None).await;
         assert_eq!(refused.error, overview.borrow().config_error);
         assert!(refused.error.is_some_and(|error| error.lines().count() == 2));
         assert_eq!(refused.digest, inventory.platform.digest);
         assert_eq!(names(&overview.borrow()), ["E/a/c", "E/b/c"]);
         assert_eq!(fleets.borrow().agents.len(), 2);
 
-        let taken = config_manager.apply_config(Ok(platform(&["b", "d"]))).await;
+        let taken = config_manager.apply_config(Ok(platform(&["b", "d"])), None).await;
         assert_eq!(taken.changes, ["environment \"E\": host d added", "environment \"E\": host a removed"]);
         assert_eq!(overview.borrow().config_error, None);
         assert_eq!(overview.borrow().config_digest, taken.digest);

@@ -1,9 +1,12 @@
 //! Event bus: numbers every event where it happens, hands it to the store, and broadcasts it to subscribers.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 
+use crate::audit::AuditLog;
 use crate::store::{EventFeed, EventStoreHandle, EventSubscription};
 
 /// Event bus; clones share it. Publishing never waits: a slow disk or a slow subscriber loses events, and
@@ -12,12 +15,18 @@ use crate::store::{EventFeed, EventStoreHandle, EventSubscription};
 pub struct EventBus {
     feed: EventFeed,
     store: EventStoreHandle,
+    audit: AuditLog,
 }
 
 impl EventBus {
     /// Creates the bus whose events are recorded by `store`.
     pub fn new(store: EventStoreHandle) -> Self {
-        Self { feed: store.feed().clone(), store }
+        Self { feed: store.feed().clone(), store, audit: AuditLog::default() }
+    }
+
+    /// Returns the bus whose events are also in the audit log.
+    pub(crate) fn with_audit(self, audit: AuditLog) -> Self {
+        Self { audit, ..self }
     }
 
     /// Returns the store that records the events.
@@ -37,7 +46,7 @@ impl EventBus {
 
     /// Publishes an event. Its sequence number is assigned here, whatever number it has.
     pub(crate) fn publish(&self, event: Event) {
-        self.feed.announce(event, |event| self.store.append_event(event));
+        self.announce(event, |event| self.store.append_event(event));
     }
 
     /// Publishes the beginning of a plan, and returns when the plan and its event are on disk (in memory
@@ -47,7 +56,7 @@ impl EventBus {
     /// Returns an error, as a sentence, if they are not on disk. They are recorded later if that becomes
     /// possible.
     pub(crate) async fn publish_plan_begin(&self, begun: &PlanStart, event: Event) -> Result<(), String> {
-        let written = self.feed.announce(event, |event| self.store.record_plan_begin(begun, event));
+        let written = self.announce(event, |event| self.store.record_plan_begin(begun, event));
         written.wait().await
     }
 
@@ -55,7 +64,7 @@ impl EventBus {
     pub(crate) fn publish_step(&self, plan: u64, change: &StepChange, event: Option<Event>) {
         match event {
             Some(event) => {
-                self.feed.announce(event, |event| self.store.record_step(plan, change, Some(event)));
+                self.announce(event, |event| self.store.record_step(plan, change, Some(event)));
             }
             None => self.store.record_step(plan, change, None),
         }
@@ -63,7 +72,15 @@ impl EventBus {
 
     /// Publishes the end of a plan.
     pub(crate) fn publish_plan_end(&self, plan: u64, end: &PlanEnd, event: Event) {
-        self.feed.announce(event, |event| self.store.record_plan_end(plan, end, event));
+        self.announce(event, |event| self.store.record_plan_end(plan, end, event));
+    }
+
+    /// Numbers an event, hands it to `record` and the audit log, and broadcasts it.
+    fn announce<T>(&self, event: Event, record: impl FnOnce(&Arc<Event>) -> T) -> T {
+        self.feed.announce(event, |event| {
+            self.audit.record_event(event);
+            record(event)
+        })
     }
 
     /// Publishes that the aggregator began.
@@ -91,8 +108,6 @@ impl Default for EventBus {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use rta_shared::plan::StepState;
 
     use super::*;

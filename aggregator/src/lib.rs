@@ -5,6 +5,7 @@
 //! | `agent_id` | identity of agents |
 //! | `agents` | the client of one host's agent, its report stream, and the tasks that follow all agents |
 //! | [`api`] | operations that the page and the gRPC service offer |
+//! | [`audit`] | the audit log: who did what, from where, and how it ended |
 //! | [`auth`] | authentication and authorization: users, tokens, sessions, gRPC callers |
 //! | `certificate_check` | periodic check for certificates that expire soon |
 //! | `certificates` | warnings about certificates that expire soon |
@@ -31,6 +32,7 @@
 mod agent_id;
 mod agents;
 pub mod api;
+pub mod audit;
 pub mod auth;
 mod certificate_check;
 mod certificates;

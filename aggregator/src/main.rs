@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
+use rta_aggregator::audit::AuditLog;
 use rta_aggregator::auth::AccessControl;
 use rta_aggregator::leadership::{Leadership, LeaseKeeper, Term, serve_terms};
 use rta_aggregator::{
@@ -100,6 +101,10 @@ struct Arguments {
     /// automatically
     #[arg(long, value_name = "FILE")]
     notify: Option<PathBuf>,
+    /// Audit log, one line of JSON for each action, sign-in, refusal, reload and maintenance: a file, which is created
+    /// with mode 0600 and opened again after rotation, or journald
+    #[arg(long, value_name = "FILE|journald")]
+    audit_log: Option<PathBuf>,
     /// Serve a page without buttons. If another aggregator uses the store, keep events in memory
     /// instead of refusing to start
     #[arg(long)]
@@ -195,6 +200,7 @@ struct ServerSetup {
     tls_configs: TlsConfigs,
     access: AccessControl,
     notify: Option<NotifyOptions>,
+    audit: AuditLog,
 }
 
 fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
@@ -234,6 +240,10 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
         }
         None => None,
     };
+    let audit = match arguments.audit_log.clone() {
+        Some(name) => AuditLog::open(&name.into()).map_err(|why| format!("--audit-log: {why}"))?,
+        None => AuditLog::default(),
+    };
     let store = match (&arguments.store, &arguments.data) {
         (Some(store), _) => StoreLocation::parse(store).map_err(|why| format!("--store: {why}"))?,
         (None, Some(data)) => StoreLocation::Folder(data.clone()),
@@ -245,7 +255,7 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
                     postgres://USER@HOST/DATABASE"
             .to_owned());
     }
-    Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access, notify })
+    Ok(ServerSetup { platform, store, tls_configs: load_tls_configs(arguments)?, access, notify, audit })
 }
 
 fn load_tls_configs(arguments: &Arguments) -> Result<TlsConfigs, String> {
@@ -352,7 +362,12 @@ async fn serve(
         proxies: arguments.trusted_proxy.clone(),
     };
     let tls_configs = prepared.tls_configs.clone();
-    let options = ServerOptions { page, notify: prepared.notify.clone(), leadership: term.leadership };
+    let options = ServerOptions {
+        page,
+        notify: prepared.notify.clone(),
+        leadership: term.leadership,
+        audit: prepared.audit.clone(),
+    };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
     let web = WebListeners { page: web, metrics };
     rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, term.end).await

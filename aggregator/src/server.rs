@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::api::{OperationOptions, Operations};
+use crate::audit::AuditLog;
 use crate::auth::AccessControl;
 use crate::certificate_check;
 use crate::certificates::OwnCertificates;
@@ -71,6 +72,8 @@ pub struct ServerOptions {
     pub notify: Option<NotifyOptions>,
     /// Role of the aggregator for as long as it serves.
     pub leadership: Leadership,
+    /// Audit log.
+    pub audit: AuditLog,
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
@@ -88,7 +91,7 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerOptions { page, notify, leadership } = options;
+    let ServerOptions { page, notify, leadership, audit } = options;
     // The leader alone notifies.
     let notify = notify.filter(|_| !leadership.is_follower());
     let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
@@ -98,9 +101,10 @@ pub async fn serve(
     let hosts = policy(&web.page)?;
     let metrics_hosts = web.metrics.as_ref().map(policy).transpose()?;
     let access = page.access;
+    access.report_refusals_to(&audit);
     // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
-    let events = EventBus::new(record.handle());
+    let events = EventBus::new(record.handle()).with_audit(audit.clone());
     events.publish_start();
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
     access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
@@ -121,6 +125,7 @@ pub async fn serve(
     };
     let expiry = certificate_check::check_certificates(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
+    tasks.spawn("the watch over the audit log", audit.clone().report_errors(impairments.clone()));
     tasks.spawn("the watch over the lead", report_leadership(leadership, impairments.clone()));
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
@@ -185,6 +190,7 @@ pub async fn serve(
     let followed = agent_tasks.await;
     events.publish_shutdown();
     record.close().await;
+    audit.flush().await;
     followed.context("what follows the agents failed")?;
     outcome
 }

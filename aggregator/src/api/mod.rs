@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult, Requester};
+use rta_shared::event::{Event, EventKind};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::format::counted;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
@@ -494,7 +496,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if there is no such plan, if it has ended, or if this aggregator does not lead.
-    pub(crate) fn cancel_plan(&self, plan: u64) -> Result<usize, OperationError> {
+    pub(crate) fn cancel_plan(&self, plan: u64, by: Requester) -> Result<usize, OperationError> {
         self.leadership.acting_epoch()?;
         let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
             OperationError::new(
@@ -503,6 +505,9 @@ impl Operations {
             )
         })?;
         tracing::info!(plan, skipped, "plan cancelled");
+        let text = format!("cancelled: {} will not begin", counted(skipped, "step"));
+        let event = Event::new(Timestamp::now(), EventKind::Plan, text);
+        self.events.publish(Event { plan: Some(plan), by: Some(by), ..event });
         Ok(skipped)
     }
 
@@ -526,7 +531,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the configuration has no folder, or if this aggregator does not lead.
-    pub async fn reload_config(&self) -> Result<PlatformReload, OperationError> {
+    pub async fn reload_config(&self, by: Requester) -> Result<PlatformReload, OperationError> {
         self.leadership.acting_epoch()?;
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
@@ -535,8 +540,8 @@ impl Operations {
             ));
         };
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
-        let (request, done) = oneshot::channel();
-        reloads.send(request).await.map_err(|_| ended())?;
+        let (sender, done) = oneshot::channel();
+        reloads.send(ReloadRequest { by, done: sender }).await.map_err(|_| ended())?;
         done.await.map_err(|_| ended())
     }
 }

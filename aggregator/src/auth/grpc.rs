@@ -10,6 +10,7 @@ use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
 use crate::api::new_requester;
+use crate::audit::Refusal;
 use crate::auth::{AccessControl, Principal, UserRole, bearer_token};
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
@@ -39,7 +40,9 @@ pub(crate) fn authorize(
     right: Right,
     mut call: Request<()>,
 ) -> Result<Request<()>, Status> {
-    let (kind, caller) = identify(access, &call)?;
+    let identified =
+        identify(access, &call).inspect_err(|status| record_refusal(access, None, &call, status));
+    let (kind, caller) = identified?;
     if kind.may(ServerKind::Aggregator, right) {
         call.extensions_mut().insert(caller);
         return Ok(call);
@@ -51,7 +54,24 @@ pub(crate) fn authorize(
     {
         return Ok(call);
     }
-    Err(refusal(kind, &caller, &call))
+    let status = refusal(kind, &caller, &call);
+    record_refusal(access, Some(&caller), &call, &status);
+    Err(status)
+}
+
+/// Records a refused call in the audit log.
+fn record_refusal(
+    access: &AccessControl,
+    caller: Option<&AuthenticatedCaller>,
+    call: &Request<()>,
+    status: &Status,
+) {
+    access.record_refusal(Refusal {
+        who: caller.and_then(|caller| caller.name.clone()),
+        from: caller.map_or_else(|| address_of(call), |caller| caller.address.clone()),
+        target: call.uri().path().to_owned(),
+        reason: status.message().to_owned(),
+    });
 }
 
 fn is_unencrypted(call: &Request<()>) -> bool {
@@ -63,11 +83,7 @@ fn is_unencrypted(call: &Request<()>) -> bool {
 
 fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
     let peer = call.extensions().get::<ConnectedPeer>();
-    let address = match peer {
-        Some(ConnectedPeer::Tcp(peer)) => peer.address.ip().to_canonical().to_string(),
-        Some(ConnectedPeer::Local(_)) => Requester::LOCAL.to_owned(),
-        None => String::new(),
-    };
+    let address = address_of(call);
     if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
         return Ok((
             CallerKind::OtherLocalUser,
@@ -102,6 +118,15 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
         Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
     };
     Ok((kind, AuthenticatedCaller { name, address }))
+}
+
+/// Returns the address of a call; empty if it is not known.
+fn address_of(call: &Request<()>) -> String {
+    match call.extensions().get::<ConnectedPeer>() {
+        Some(ConnectedPeer::Tcp(peer)) => peer.address.ip().to_canonical().to_string(),
+        Some(ConnectedPeer::Local(_)) => Requester::LOCAL.to_owned(),
+        None => String::new(),
+    }
 }
 
 fn refusal(kind: CallerKind, caller: &AuthenticatedCaller, call: &Request<()>) -> Status {

@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
@@ -32,6 +32,7 @@ use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::sanitize::quoted_input;
 use tokio::time::sleep;
 
+use crate::audit::{AuditLog, Refusal};
 use check_slots::CheckSlots;
 use failed_sign_ins::FailedSignIns;
 use sessions::SessionStore;
@@ -62,6 +63,8 @@ struct AccessState {
     sessions: Mutex<SessionStore>,
     failed_sign_ins: Mutex<FailedSignIns>,
     check_slots: CheckSlots,
+    /// Audit log of refused requests.
+    audit: OnceLock<AuditLog>,
 }
 
 /// Users file and its content.
@@ -143,7 +146,21 @@ impl AccessControl {
             sessions: Mutex::default(),
             failed_sign_ins: Mutex::default(),
             check_slots: slots,
+            audit: OnceLock::new(),
         }))
+    }
+
+    /// Sets the audit log of refused requests.
+    pub(crate) fn report_refusals_to(&self, audit: &AuditLog) {
+        // From one term to the next it is the same one.
+        let _ = self.0.audit.set(audit.clone());
+    }
+
+    /// Records a refused request.
+    pub(crate) fn record_refusal(&self, refusal: Refusal) {
+        if let Some(audit) = self.0.audit.get() {
+            audit.record_refusal(refusal);
+        }
     }
 
     /// Returns true if people have to sign in to act.

@@ -147,8 +147,8 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
-        AuthenticatedCaller::from_extensions(request.extensions())?;
-        let skipped = self.operations.cancel_plan(request.into_inner().plan_id)?;
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.requester("");
+        let skipped = self.operations.cancel_plan(request.into_inner().plan_id, by)?;
         Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
 
@@ -239,8 +239,8 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
-        AuthenticatedCaller::from_extensions(request.extensions())?;
-        Ok(Response::new(self.operations.reload_config().await?.into()))
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.requester("");
+        Ok(Response::new(self.operations.reload_config(by).await?.into()))
     }
 
     async fn test_notification(

@@ -119,9 +119,10 @@ struct Cancelled {
 /// Answers `POST /api/v1/plans/{id}/cancel`.
 pub(super) async fn cancel(
     State(operations): State<Operations>,
+    context: RequestContext,
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
-    let skipped = operations.cancel_plan(id)?;
+    let skipped = operations.cancel_plan(id, context.requester())?;
     Ok(uncached(Json(Cancelled { skipped })))
 }
 

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use rta_shared::authorization::table::route_right;
 use rta_shared::authorization::{CallerKind, Right, ServerKind};
 
+use crate::audit::Refusal;
 use crate::auth::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
 use crate::web::address::with_query;
 use crate::web::fallback::wrong_method;
@@ -30,6 +31,10 @@ const API_PATH: &str = "/api/";
 /// Sentence about a request without the session's token.
 const FOREIGN_FORM: &str =
     "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n";
+/// Sentence about a token that the users file does not have.
+const UNKNOWN_TOKEN: &str = "The token is not known.";
+/// Sentence about a program without credentials.
+const NO_CREDENTIALS: &str = "Sign in, or give a token: Authorization: Bearer TOKEN.";
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -47,6 +52,11 @@ pub(crate) async fn authenticate(
     let client = request.extensions().get().copied().unwrap_or(ClientOrigin::UNKNOWN);
     let address = if client == ClientOrigin::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut context = RequestContext { theme, address, ..RequestContext::anonymous(&here) };
+    let target = format!("{} {path}", request.method());
+    let refused = |context: &RequestContext, reason: &str| {
+        let (who, from) = (context.name.clone(), context.address.clone());
+        access.record_refusal(Refusal { who, from, target: target.clone(), reason: reason.to_owned() });
+    };
     let mut kind = CallerKind::Unasked;
     let mut session_token = None;
     if access.has_users() {
@@ -65,7 +75,10 @@ pub(crate) async fn authenticate(
                 context.can_sign_in = true;
                 kind = if access.is_viewing_open() { CallerKind::Viewer } else { CallerKind::Anonymous };
             }
-            RequestIdentity::BadToken => return unauthorized("The token is not known."),
+            RequestIdentity::BadToken => {
+                refused(&context, UNKNOWN_TOKEN);
+                return unauthorized(UNKNOWN_TOKEN);
+            }
         }
     }
     if access.is_read_only() && kind.may(ServerKind::Page, Right::Act) {
@@ -78,10 +91,15 @@ pub(crate) async fn authenticate(
     if !kind.may(ServerKind::Page, right.unwrap_or(Right::View)) {
         return match kind {
             CallerKind::Anonymous if for_programs => {
-                unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN.")
+                refused(&context, NO_CREDENTIALS);
+                unauthorized(NO_CREDENTIALS)
             }
             CallerKind::Anonymous => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
-            _ => forbidden(&access, &context),
+            _ => {
+                let reason = forbidden_reason(&access, &context);
+                refused(&context, &reason);
+                forbidden(&context, &reason)
+            }
         };
     }
     if right.is_none() && route.is_some() {
@@ -91,7 +109,10 @@ pub(crate) async fn authenticate(
     if let Some(csrf) = posted {
         request = match check_form_token(request, &csrf).await {
             Ok(request) => request,
-            Err(refusal) => return *refusal,
+            Err(refusal) => {
+                refused(&context, "the form lacks the token of the session");
+                return *refusal;
+            }
         };
     }
     request.extensions_mut().insert(context);
@@ -132,13 +153,16 @@ fn unauthorized(why: &str) -> Response {
     ([(WWW_AUTHENTICATE, "Bearer")], ApiProblem::new(StatusCode::UNAUTHORIZED, why)).into_response()
 }
 
-fn forbidden(access: &AccessControl, context: &RequestContext) -> Response {
-    let text = match &context.name {
+fn forbidden_reason(access: &AccessControl, context: &RequestContext) -> String {
+    match &context.name {
         _ if access.is_read_only() => "This page is for looking only.".to_owned(),
         Some(name) => format!("{name} may look, and not act; ask an operator."),
         None => "Sign in to act.".to_owned(),
-    };
-    (StatusCode::FORBIDDEN, layout::message(context, "Nothing was done", &text)).into_response()
+    }
+}
+
+fn forbidden(context: &RequestContext, reason: &str) -> Response {
+    (StatusCode::FORBIDDEN, layout::message(context, "Nothing was done", reason)).into_response()
 }
 
 /// Returns the request if its form carries the session's token, which a foreign page does not know.

@@ -125,6 +125,7 @@ async fn serve_demo(
             },
             notify: None,
             leadership: rta_aggregator::leadership::Leadership::default(),
+            audit: rta_aggregator::audit::AuditLog::default(),
         },
         shutdown.clone(),
     )));

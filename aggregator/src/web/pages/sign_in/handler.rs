@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use jiff::Timestamp;
+use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::format::counted;
 use rta_shared::name::MAX_NAME_LENGTH;
@@ -15,7 +16,7 @@ use rta_shared::sanitize::quoted_input;
 use serde::Deserialize;
 
 use super::view;
-use crate::api::Operations;
+use crate::api::{Operations, new_requester};
 use crate::auth::{AccessControl, REPORT_INTERVAL, SignInError, SignInOrigin};
 use crate::web::middleware::client_origin::ClientOrigin;
 use crate::web::middleware::session_cookie::{cookie_name, session_id};
@@ -65,7 +66,8 @@ pub(crate) async fn sign_in(
     let on_failure = |origin| publish_failures(&operations, &access, origin, address);
     match access.sign_in(&name, password, address, on_failure).await {
         Ok(id) => {
-            publish(&operations, format!("{} signed in from {address}", quoted_input(&name)));
+            let by = new_requester(&name, address.to_string());
+            publish(&operations, format!("{} signed in from {address}", quoted_input(&name)), Some(by));
             // The previous session ends, so that nobody else can continue to use it.
             if let Some(before) = session_id(client, &headers) {
                 access.sign_out(&before);
@@ -91,7 +93,9 @@ pub(crate) async fn sign_out(
 ) -> Response {
     if let Some(id) = session_id(client, &headers) {
         if let Some(session) = access.find_session(&id) {
-            publish(&operations, format!("{} signed out", quoted_input(&session.principal.name)));
+            let name = &session.principal.name;
+            let by = new_requester(name, client.address.to_string());
+            publish(&operations, format!("{} signed out", quoted_input(name)), Some(by));
         }
         access.sign_out(&id);
     }
@@ -105,7 +109,8 @@ fn publish_failures(operations: &Operations, access: &AccessControl, origin: Sig
     // The text is the same for every name: others can read events, and would learn which accounts exist. A
     // name that no user has may also be a password. The log has the names of accounts.
     let text = format!("sign-in from {address} failed");
-    publish(operations, text.clone());
+    let by = new_requester("", address.to_string());
+    publish(operations, text.clone(), Some(by.clone()));
     let (operations, access) = (operations.clone(), access.clone());
     tokio::spawn(async move {
         let shutdown = operations.shutdown_token();
@@ -113,13 +118,13 @@ fn publish_failures(operations: &Operations, access: &AccessControl, origin: Sig
             // When the aggregator ends, the number so far is published.
             shutdown.run_until_cancelled(tokio::time::sleep(REPORT_INTERVAL)).await;
             let Some(count) = access.end_failure_interval(&origin) else { return };
-            publish(&operations, format!("{text} ({})", counted(count, "further attempt")));
+            publish(&operations, format!("{text} ({})", counted(count, "further attempt")), Some(by.clone()));
         }
     });
 }
 
-fn publish(operations: &Operations, text: String) {
-    operations.events.publish(Event::new(Timestamp::now(), EventKind::SignIn, text));
+fn publish(operations: &Operations, text: String, by: Option<Requester>) {
+    operations.events.publish(Event { by, ..Event::new(Timestamp::now(), EventKind::SignIn, text) });
 }
 
 fn session_cookie(client: ClientOrigin, value: String) -> Cookie<'static> {
