@@ -373,17 +373,19 @@ async fn serve(
     rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, term.end).await
 }
 
-/// Opens the record; `None` if the term ends before. A follower keeps its own in memory: that of the platform is the
-/// leader's.
+/// Opens the record, that of the leader for a follower; `None` if the term ends before.
 async fn open_record(
     arguments: &Arguments,
     store: &StoreLocation,
     term: &Term,
 ) -> anyhow::Result<Option<EventStore>> {
-    let location = if term.leadership.is_follower() { StoreLocation::Memory } else { store.clone() };
+    if let (StoreLocation::Postgres(location), true) = (store, term.leadership.is_follower()) {
+        let location = location.clone();
+        return Ok(Some(tokio::task::spawn_blocking(move || EventStore::follow(location)).await?));
+    }
     let lease = term.leadership.held_lease().cloned();
     let is_leader = lease.is_some();
-    let options = StoreOptions { location, retention: arguments.keep, lease };
+    let options = StoreOptions { location: store.clone(), retention: arguments.keep, lease };
     loop {
         let options = options.clone();
         let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;

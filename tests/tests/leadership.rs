@@ -129,6 +129,62 @@ fn killed_leader_is_replaced_which_closes_its_plan_and_starts_nothing_twice() {
     assert!(told.contains("this aggregator follows"), "{told}");
 }
 
+#[test]
+fn follower_shows_the_record_of_the_leader() {
+    let Some(pair) = Pair::start() else { return };
+    let (leader, follower) = (&pair.cluster.aggregator, &pair.other);
+    wait_for("the second to follow", || warning(follower));
+    leader.rta_success(&["start", "last", "--yes"]);
+    leader.rta_success(&["maintenance", "on", "slow", "--host", "h", "--reason", "new disks"]);
+    let shown = follower
+        .wait_for_instance("slow", "to be in maintenance", |instance| !instance["maintenance"].is_null());
+    assert_eq!(shown["maintenance"]["reason"], "new disks", "{shown}");
+    let listed = follower.web.get("/api/v1/maintenance").body;
+    assert!(listed.contains("new disks"), "{listed}");
+
+    // Events have the same numbers everywhere, and a watch goes on with the leader's.
+    let ids = |aggregator: &TestAggregator| -> Vec<u64> {
+        aggregator.events("limit=1000").iter().map(|event| event["id"].as_u64().unwrap()).collect()
+    };
+    wait_for("the same events", || (ids(leader) == ids(follower) && ids(leader).len() > 3).then_some(()));
+
+    let plans = |aggregator: &TestAggregator| -> serde_json::Value {
+        serde_json::from_str(&aggregator.web.get("/api/v1/plans").body).unwrap()
+    };
+    let ended = wait_for("the plan's end", || {
+        Some(plans(follower)["plans"][0].clone()).filter(|plan| !plan["end"].is_null())
+    });
+    assert_eq!((&ended["id"], &ended["end"]["done"]), (&1.into(), &2.into()), "{ended}");
+    assert_eq!(ended["steps"], plans(leader)["plans"][0]["steps"], "{ended}");
+    assert!(follower.web.get("/plan?id=1").body.contains("start of last"), "the page of the plan");
+
+    leader.rta_success(&["stop", "last", "--yes"]);
+    let shown = follower
+        .wait_for_instance("last", "stopped on purpose", |instance| !instance["stopped_by"].is_null());
+    assert_eq!(shown["stopped_by"]["plan"], 2, "{shown}");
+    leader.rta_success(&["start", "last", "--yes"]);
+    follower.wait_for_instance("last", "to run again", |instance| {
+        instance["stopped_by"].is_null() && instance["health"] == "up"
+    });
+    leader.rta_success(&["maintenance", "off", "slow", "--host", "h"]);
+    follower.wait_for_instance("slow", "out of maintenance", |instance| instance["maintenance"].is_null());
+
+    pair.server.stop();
+    let told = wait_for("the follower to report it", || {
+        let overview = follower.overview();
+        let parts = overview["impairments"].as_array().unwrap().clone();
+        let store = parts.into_iter().find(|one| one["part"] == "store")?;
+        Some(store["message"].as_str().unwrap().to_owned())
+    });
+    assert!(told.contains("the record of the leader is not read since"), "{told}");
+    pair.server.start_again();
+    wait_for("the record to be read again", || {
+        let overview = follower.overview();
+        let parts = overview["impairments"].as_array()?;
+        parts.iter().all(|one| one["part"] != "store").then_some(())
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_leader_acts_no_more_and_follows_when_it_wakes_up() {
     let Some(pair) = tokio::task::spawn_blocking(Pair::start).await.unwrap() else { return };

@@ -8,6 +8,7 @@ pub mod logs;
 mod notifications;
 pub(crate) mod planned_maintenance;
 pub mod refresh;
+mod shared_record;
 mod timelines;
 pub(crate) mod what_if;
 
@@ -201,8 +202,16 @@ impl Operations {
         };
         let unfinished = operations.reopen_unfinished_plans();
         let plans = operations.clone().end_unfinished_plans(unfinished);
+        let followed = {
+            let (operations, shutdown) = (operations.clone(), shutdown.clone());
+            async move {
+                if let Some(record) = operations.store.shared_record() {
+                    shutdown.run_until_cancelled(operations.follow_record(record)).await;
+                }
+            }
+        };
         let task = async move {
-            tokio::join!(state_actor, config_manager, plans);
+            tokio::join!(state_actor, config_manager, plans, followed);
         };
         Ok((operations, task))
     }

@@ -22,6 +22,8 @@ const MAX_STREAMED_EVENTS: usize = 10_000;
 const MAX_TEXT_BYTES: usize = 2 * 1024;
 /// Maximum length of a failure's text, in bytes; it contains the last log lines.
 const MAX_FAILURE_BYTES: usize = 16 * 1024;
+/// Text of a step that was skipped because the plan was cancelled.
+const SKIPPED_FOR_CANCEL: &str = "not attempted: cancelled";
 /// Maximum number of process IDs kept of a progress update.
 const MAX_PIDS: usize = 64;
 
@@ -187,7 +189,7 @@ impl PlanRun {
     pub(crate) fn skip_cancelled_step(&self, step: usize, at: Timestamp) {
         self.with_log(|log| {
             log.skipped_for_cancel = true;
-            self.change_step(log, step, at, StepState::Skipped, "not attempted: cancelled".to_owned());
+            self.change_step(log, step, at, StepState::Skipped, SKIPPED_FOR_CANCEL.to_owned());
         });
     }
 
@@ -197,18 +199,36 @@ impl PlanRun {
         self.with_log(|log| self.append_change(log, change));
     }
 
+    /// Applies the recorded states of the steps, and the end, of a plan that another aggregator carries out.
+    pub(crate) fn follow_record(
+        &self,
+        states: &[(StepState, String)],
+        ended_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        self.with_log(|log| {
+            if log.end.is_some() {
+                return;
+            }
+            for (step, (state, text)) in states.iter().enumerate() {
+                if log.steps.get(step).is_some_and(|before| *before != (*state, text.clone())) {
+                    let at = ended_at.unwrap_or(now);
+                    log.skipped_for_cancel |= text == SKIPPED_FOR_CANCEL;
+                    self.append_change(log, step_change(step, at, *state, text));
+                }
+            }
+            if let Some(at) = ended_at {
+                let end = plan_end(log, at);
+                log.end = Some(end.clone());
+                self.push_event(log, PlanEvent::Ended(end));
+            }
+        });
+    }
+
     /// Ends the plan. Every step must have ended.
     pub(crate) fn end_plan(&self, at: Timestamp) -> PlanEnd {
         self.with_log(|log| {
-            let count = |state| log.steps.iter().filter(|(other, _)| *other == state).count();
-            let end = PlanEnd {
-                at,
-                done: count(StepState::Done),
-                failed: count(StepState::Failed),
-                skipped: count(StepState::Skipped),
-                interrupted: count(StepState::Interrupted),
-                cancelled: log.skipped_for_cancel,
-            };
+            let end = plan_end(log, at);
             self.bus.publish_plan_end(self.begun().id, &end, self.plan_events.end_event(&end));
             log.end = Some(end.clone());
             self.push_event(log, PlanEvent::Ended(end.clone()));
@@ -283,6 +303,19 @@ impl PlanRun {
     fn with_log<T>(&self, look: impl FnOnce(&mut PlanLog) -> T) -> T {
         // A panic while the lock is held cannot leave a change half-written.
         look(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts the states of the steps of a plan that ends.
+fn plan_end(log: &PlanLog, at: Timestamp) -> PlanEnd {
+    let count = |state| log.steps.iter().filter(|(other, _)| *other == state).count();
+    PlanEnd {
+        at,
+        done: count(StepState::Done),
+        failed: count(StepState::Failed),
+        skipped: count(StepState::Skipped),
+        interrupted: count(StepState::Interrupted),
+        cancelled: log.skipped_for_cancel,
     }
 }
 

@@ -33,7 +33,7 @@ use crate::state::planned_stops::PlannedStops;
 use crate::state::platform_state::PlatformState;
 use crate::state::prerequisites::PrerequisitesByHost;
 use crate::state::transitions::{StateChange, TransitionTracker, Transitions};
-use crate::store::{EventStoreHandle, HostOrInstance};
+use crate::store::{EventStoreHandle, HostOrInstance, SharedRecord};
 use crate::usage::UsageHistory;
 
 /// Maximum delay of an overview that changes scan times alone, so that a thousand heartbeats a second do not
@@ -72,6 +72,8 @@ pub(crate) enum StateMessage {
     /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
     /// agent did not send one.
     AddPlannedStop(InstanceId, PlannedStop, Option<(AgentId, AgentUpdate)>),
+    /// Replaces the maintenance and the planned stops by those of the leader's record.
+    FollowRecord(Arc<SharedRecord>),
     /// Answered with a copy of what an evaluation needs.
     CopyInput(oneshot::Sender<EvaluationInput>),
     /// Answered when the published overview contains everything sent before.
@@ -435,6 +437,12 @@ impl StateActor {
                                 }
                                 self.store.record_planned_stop(id.clone(), Some(stop.clone()));
                                 self.state.add_planned_stop(id, stop, ClockPair::now());
+                                pending.changed = true;
+                            }
+                            StateMessage::FollowRecord(record) => {
+                                let SharedRecord { maintenance, planned_stops, .. } = record.as_ref();
+                                self.state.follow_record(maintenance, planned_stops, now);
+                                self.publish_maintenance();
                                 pending.changed = true;
                             }
                             StateMessage::CopyInput(reply) => {

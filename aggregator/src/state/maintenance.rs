@@ -108,6 +108,17 @@ impl ActiveMaintenance {
         ended
     }
 
+    /// Replaces all maintenance by that which another aggregator has recorded. Returns the hosts whose maintenance
+    /// has changed.
+    pub(crate) fn replace(&mut self, all: &[Maintenance]) -> Vec<Name> {
+        let before = std::mem::replace(&mut self.known.all, all.to_vec());
+        self.known.hosts.extend(all.iter().map(|one| one.host.clone()));
+        self.update_index();
+        let ended = before.iter().filter(|one| !all.contains(one));
+        let begun = all.iter().filter(|one| !before.contains(one));
+        ended.chain(begun).map(|one| one.host.clone()).collect()
+    }
+
     /// Marks the maintenance of these hosts as known. Returns true if that of any host was unknown.
     pub(crate) fn mark_known(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
         let before = self.known.hosts.len();

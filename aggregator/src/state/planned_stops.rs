@@ -18,7 +18,11 @@ const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
 
 /// Valid planned stops, by host name: every overview looks up those of each host.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PlannedStops(HashMap<Name, Vec<TrackedStop>>);
+pub(crate) struct PlannedStops {
+    by_host: HashMap<Name, Vec<TrackedStop>>,
+    /// Stops as another aggregator, which is followed, has recorded them.
+    recorded: HashMap<InstanceId, PlannedStop>,
+}
 
 /// Valid planned stop.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ struct TrackedStop {
 impl PlannedStops {
     /// Creates a set with the stops that an earlier aggregator recorded.
     pub(crate) fn new(earlier: HashMap<InstanceId, PlannedStop>) -> Self {
-        let mut stops = Self::default();
+        let mut stops = Self { recorded: earlier.clone(), ..Self::default() };
         earlier.into_iter().for_each(|(id, stop)| stops.insert(id, stop, None));
         stops
     }
@@ -43,15 +47,40 @@ impl PlannedStops {
     }
 
     fn insert(&mut self, id: InstanceId, stop: PlannedStop, unseen_since: Option<Instant>) {
-        let of_host = self.0.entry(id.host.clone()).or_default();
+        let of_host = self.by_host.entry(id.host.clone()).or_default();
         of_host.retain(|held| held.id != id);
         of_host.push(TrackedStop { id, stop, unseen_since });
+    }
+
+    /// Replaces all stops by those that another aggregator has recorded, as of `now`. Returns the hosts whose stops have
+    /// changed. A stop that was recorded before and ended here, because its instance runs again, stays ended: the other
+    /// aggregator soon ends it too.
+    pub(crate) fn follow_record(
+        &mut self,
+        recorded: &HashMap<InstanceId, PlannedStop>,
+        now: Instant,
+    ) -> Vec<Name> {
+        let mut changed = Vec::new();
+        for (host, of_host) in &mut self.by_host {
+            let before = of_host.len();
+            of_host.retain(|held| recorded.get(&held.id) == Some(&held.stop));
+            if of_host.len() != before {
+                changed.push(host.clone());
+            }
+        }
+        self.by_host.retain(|_, of_host| !of_host.is_empty());
+        let followed = std::mem::replace(&mut self.recorded, recorded.clone());
+        for (id, stop) in recorded.iter().filter(|(id, stop)| followed.get(id) != Some(stop)) {
+            self.insert(id.clone(), stop.clone(), Some(now));
+            changed.push(id.host.clone());
+        }
+        changed
     }
 
     /// Returns the hosts with stops that a report has yet to show: time alone can end these.
     pub(crate) fn unseen_hosts(&self) -> impl Iterator<Item = &Name> {
         let is_unseen = |of_host: &[TrackedStop]| of_host.iter().any(|held| held.unseen_since.is_some());
-        self.0.iter().filter(move |(_, of_host)| is_unseen(of_host)).map(|(host, _)| host)
+        self.by_host.iter().filter(move |(_, of_host)| is_unseen(of_host)).map(|(host, _)| host)
     }
 
     /// Sets the stop of an instance that was evaluated at `now`, which is `wall` by this host's clock. If the
@@ -63,7 +92,7 @@ impl PlannedStops {
         now: Instant,
         wall: Timestamp,
     ) -> Option<InstanceId> {
-        let of_host = self.0.get_mut(&id.host)?;
+        let of_host = self.by_host.get_mut(&id.host)?;
         let at = of_host.iter().position(|held| held.id == *id)?;
         let held = &mut of_host[at];
         let cause = instance.down_cause.as_ref();
@@ -87,25 +116,25 @@ impl PlannedStops {
         };
         let ended = is_over.then(|| of_host.swap_remove(at).id);
         if of_host.is_empty() {
-            self.0.remove(&id.host);
+            self.by_host.remove(&id.host);
         }
         ended
     }
 
     /// Follows a step of this host's clock, so that stops keep their ages.
     pub(crate) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
-        let stops = self.0.values_mut().flatten().map(|held| &mut held.stop.at);
+        let stops = self.by_host.values_mut().flatten().map(|held| &mut held.stop.at);
         stops.filter(|at| **at >= began).for_each(|at| *at = at.checked_add(step).unwrap_or(*at));
     }
 
     /// Removes the stops of instances that are not in `graph` any more. Returns those instances.
     pub(crate) fn drop_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
-        if self.0.is_empty() {
+        if self.by_host.is_empty() {
             return Vec::new();
         }
         let known: HashSet<&InstanceId> = (0..graph.len()).map(|at| graph.id(at)).collect();
         let mut removed = Vec::new();
-        self.0.retain(|_, of_host| {
+        self.by_host.retain(|_, of_host| {
             of_host.retain(|held| {
                 let is_known = known.contains(&held.id);
                 if !is_known {

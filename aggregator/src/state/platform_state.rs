@@ -1,5 +1,6 @@
 //! State of the platform and its evaluation. Pure: the state actor owns it and performs what follows from it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -150,6 +151,20 @@ impl PlatformState {
     pub(crate) fn add_planned_stop(&mut self, id: InstanceId, stop: PlannedStop, now: ClockPair) {
         self.mark_stale(&id.host);
         self.planned_stops.add(id, stop, now.at);
+    }
+
+    /// Replaces maintenance and planned stops by those that the leader has recorded.
+    pub(crate) fn follow_record(
+        &mut self,
+        maintenance: &[Maintenance],
+        planned_stops: &HashMap<InstanceId, PlannedStop>,
+        now: Instant,
+    ) {
+        let mut hosts = self.maintenance.replace(maintenance);
+        // A host may have moved to another environment since.
+        self.maintenance.follow_platform(&self.platform);
+        hosts.extend(self.planned_stops.follow_record(planned_stops, now));
+        hosts.iter().for_each(|host| self.mark_stale(host));
     }
 
     /// Removes and returns the planned stops of instances that the platform does not have.

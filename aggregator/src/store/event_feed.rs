@@ -24,6 +24,8 @@ struct FeedState {
     last_id: Mutex<u64>,
     live: broadcast::Sender<Arc<Event>>,
     counts: EventCounts,
+    /// True if the events are those of another aggregator's record.
+    repeats_record: bool,
 }
 
 /// Receiver of the events after a certain one.
@@ -46,17 +48,39 @@ pub(crate) enum LiveEvent {
 
 impl Default for EventFeed {
     fn default() -> Self {
-        Self(Arc::new(FeedState {
-            last_id: Mutex::new(0),
-            live: broadcast::Sender::new(MAX_LAG),
-            counts: EventCounts::default(),
-        }))
+        Self::new(false)
     }
 }
 
 impl EventFeed {
+    fn new(repeats_record: bool) -> Self {
+        Self(Arc::new(FeedState {
+            last_id: Mutex::new(0),
+            live: broadcast::Sender::new(MAX_LAG),
+            counts: EventCounts::default(),
+            repeats_record,
+        }))
+    }
+
+    /// Creates the feed of another aggregator's record. Announced events are dropped: the leader announces its own.
+    pub(super) fn of_record() -> Self {
+        Self::new(true)
+    }
+
+    /// Broadcasts an event of another aggregator's record.
+    pub(super) fn repeat(&self, event: Event) {
+        let mut last_id = self.lock();
+        *last_id = event.id.max(*last_id);
+        self.0.counts.count(event.kind);
+        // There may be no subscriber at this moment.
+        let _ = self.0.live.send(Arc::new(event));
+    }
+
     /// Assigns the next sequence number to an event, hands it to `record`, and broadcasts it.
     pub(crate) fn announce<T>(&self, event: Event, record: impl FnOnce(&Arc<Event>) -> T) -> T {
+        if self.0.repeats_record {
+            return record(&Arc::new(event));
+        }
         let mut last_id = self.lock();
         *last_id += 1;
         // Subscribers receive what the store will return later.

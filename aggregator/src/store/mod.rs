@@ -22,6 +22,7 @@
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `writer` | the thread |
+//! | `reader` | the thread of an aggregator that follows, which reads the record of the leader |
 
 mod backend;
 mod copy;
@@ -34,6 +35,7 @@ mod notifications;
 mod pending_writes;
 mod postgres;
 mod query;
+mod reader;
 mod rows;
 mod samples;
 mod sql;
@@ -69,6 +71,8 @@ pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
+use reader::RecordReader;
+pub(crate) use rows::plans::RecordedPlan;
 use writer::{StoreCommand, StoreWriter};
 
 use crate::timeline::TimelineState;
@@ -128,6 +132,17 @@ pub struct UnfinishedPlan {
     pub states: Vec<(StepState, String)>,
 }
 
+/// What an aggregator that follows shows of the leader's record, beside events and timelines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SharedRecord {
+    /// Active maintenance.
+    pub(crate) maintenance: Vec<Maintenance>,
+    /// Instances that plans have stopped and that have not run since.
+    pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
+    /// Plans under way and the last ones, by their IDs.
+    pub(crate) plans: Vec<Arc<RecordedPlan>>,
+}
+
 /// Open record with its thread. Its owner closes it.
 #[derive(Debug)]
 pub struct EventStore {
@@ -154,7 +169,8 @@ impl EventStore {
             lost: writer.loss_counters(),
             last_plan: AtomicU64::new(recovered.last_plan),
             reserved: AtomicU64::new(recovered.last_plan),
-            samples_recorded: AtomicU64::new(0),
+            samples_recorded: Arc::default(),
+            shared_record: None,
             unfinished: recovered.unfinished,
             maintenance: recovered.maintenance,
             maintained_hosts: recovered.maintained_hosts,
@@ -172,6 +188,42 @@ impl EventStore {
         });
         let thread = thread.map_err(|error| store.report_thread_end(&error.to_string())).ok();
         Self { handle: store, used_by_another, is_at_its_location, thread }
+    }
+
+    /// Opens the record of another aggregator, which leads. Nothing is recorded through it. If the database does not
+    /// answer, the overview shows that until it does.
+    pub fn follow(location: PostgresLocation) -> Self {
+        let (error, _) = watch::channel(None);
+        let (publisher, shared_record) = watch::channel(Arc::default());
+        let (sender, commands) = channel();
+        let (reader, recovered) =
+            RecordReader::open(location, EventFeed::of_record(), publisher, error.clone());
+        let handle = EventStoreHandle(Arc::new(HandleState {
+            commands: sender,
+            feed: reader.feed().clone(),
+            error,
+            queued: Arc::clone(&reader.queued),
+            lost: Arc::default(),
+            last_plan: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            samples_recorded: Arc::clone(&reader.change_count),
+            shared_record: Some(shared_record),
+            // The leader goes on with its plans.
+            unfinished: Vec::new(),
+            maintenance: recovered.maintenance,
+            maintained_hosts: recovered.maintained_hosts,
+            known_values: recovered.known_values,
+            planned_stops: recovered.planned_stops,
+            health_changes: recovered.health_changes,
+            notifications: StoredNotifications::default(),
+        }));
+        let end = ThreadEndGuard(handle.0.error.clone());
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
+            let _end = end;
+            reader.run(&commands);
+        });
+        let thread = thread.map_err(|error| handle.report_thread_end(&error.to_string())).ok();
+        Self { handle, used_by_another: None, is_at_its_location: true, thread }
     }
 
     /// Opens a record in memory, which is lost when the aggregator ends.
@@ -231,7 +283,9 @@ struct HandleState {
     /// Highest plan ID that the database has reserved.
     reserved: AtomicU64,
     /// Number of calls of [`EventStoreHandle::record_samples`] that were queued.
-    samples_recorded: AtomicU64,
+    samples_recorded: Arc<AtomicU64>,
+    /// Record of the leader; `None`: this aggregator records.
+    shared_record: Option<watch::Receiver<Arc<SharedRecord>>>,
     unfinished: Vec<UnfinishedPlan>,
     maintenance: Vec<Maintenance>,
     maintained_hosts: HashSet<Name>,
@@ -246,6 +300,11 @@ impl EventStoreHandle {
     /// Returns the feed that assigns the sequence numbers of this store's events.
     pub(crate) fn feed(&self) -> &EventFeed {
         &self.0.feed
+    }
+
+    /// Returns the record of the leader, if this aggregator follows.
+    pub(crate) fn shared_record(&self) -> Option<watch::Receiver<Arc<SharedRecord>>> {
+        self.0.shared_record.clone()
     }
 
     /// Records an event under the ID that it has; the database assigns another one if that is 0 or taken.
@@ -553,7 +612,8 @@ impl Default for EventStoreHandle {
             lost: Arc::default(),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
-            samples_recorded: AtomicU64::new(0),
+            samples_recorded: Arc::default(),
+            shared_record: None,
             unfinished: Vec::new(),
             maintenance: Vec::new(),
             maintained_hosts: HashSet::new(),

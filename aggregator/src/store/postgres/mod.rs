@@ -9,6 +9,7 @@
 //! | `session` | the connection, its statements and rows |
 //! | `lock` | the lock that lets one aggregator write |
 //! | `lease` | the lease by which one of several aggregators leads |
+//! | `record_session` | the session that reads the record of a leader |
 //! | `session_name` | the names of sessions, which others see |
 //! | `schema` | the version of the tables |
 
@@ -17,6 +18,7 @@ pub(super) mod lease;
 mod location;
 mod lock;
 mod password_file;
+pub(super) mod record_session;
 mod schema;
 pub(super) mod session;
 mod session_name;

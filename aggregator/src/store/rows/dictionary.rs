@@ -76,6 +76,28 @@ impl Dictionary {
         })
     }
 
+    /// Reads the names, words and places that the one writer has added since; a place that retention deleted stays.
+    /// Names that are spelt in another way since stay as they are.
+    pub(crate) fn read_new(&mut self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
+        let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+        let (names, words) = (count(self.names.len()), count(self.words.len()));
+        session.query("SELECT id, name FROM names WHERE id > ?1", values![names], &mut |row| {
+            self.add_name(row.integer(0)?, row.name(1)?);
+            Ok(true)
+        })?;
+        session.query("SELECT id, word FROM words WHERE id > ?1", values![words], &mut |row| {
+            self.add_word(row.integer(0)?, row.text(1)?);
+            Ok(true)
+        })?;
+        let sql = "SELECT id, environment, host, component FROM places WHERE id > ?1";
+        session.query(sql, values![self.last_place], &mut |row| {
+            let place =
+                Place { environment: row.integer(1)?, host: row.integer(2)?, component: row.integer(3)? };
+            self.add_place(row.integer(0)?, place);
+            Ok(true)
+        })
+    }
+
     fn add_place(&mut self, id: i64, place: Place) {
         self.last_place = self.last_place.max(id);
         self.places.insert(place, id);

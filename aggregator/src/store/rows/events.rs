@@ -113,6 +113,11 @@ pub(crate) fn event_cutoff(
     Ok(newest_to_go.and_then(|at| Timestamp::from_microsecond(at + 1).ok()))
 }
 
+/// Returns the highest ID of an event; 0 if there is none.
+pub(crate) fn read_last_id(session: &mut dyn SqlSession) -> Result<u64, StoreError> {
+    super::read_greatest(session, "events").map(i64::unsigned_abs)
+}
+
 /// Returns the last health change of each instance since `from`.
 pub(super) fn read_health_changes(
     session: &mut dyn SqlSession,

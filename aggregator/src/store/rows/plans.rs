@@ -1,5 +1,8 @@
 //! Plans and their steps.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rta_shared::action::Requester;
 use rta_shared::plan::{Plan, PlanStart, StepState};
@@ -60,38 +63,95 @@ pub(crate) fn delete_ended(session: &mut dyn SqlSession, cutoff: Timestamp) -> R
     Ok(())
 }
 
+/// Plan as it is recorded, of an aggregator that carries it out or did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedPlan {
+    /// Beginning of the plan.
+    pub(crate) begun: PlanStart,
+    /// State and last text of each step.
+    pub(crate) states: Vec<(StepState, String)>,
+    /// Time of its end; `None`: it is under way.
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
 /// Reads the plans without an end. One that cannot be read is logged and left out.
 pub(super) fn read_unfinished(session: &mut dyn SqlSession) -> Result<Vec<UnfinishedPlan>, StoreError> {
-    let plans = session.query_all(
-        "SELECT id, at, \"user\", address, plan FROM plans WHERE ended IS NULL ORDER BY id",
-        &[],
-        |row| {
-            let by = Requester { user: row.text(2)?, address: row.text(3)? };
-            Ok((row.number(0)?, row.time(1)?, by, row.text(4)?))
-        },
-    )?;
+    let sql = "SELECT id FROM plans WHERE ended IS NULL ORDER BY id";
     let mut all = Vec::new();
-    for (id, at, by, plan) in plans {
-        let plan: Plan = match serde_json::from_str(&plan) {
-            Ok(plan) => plan,
-            Err(error) => {
-                tracing::error!(plan = id, %error, "a recorded plan cannot be read and is passed over");
-                continue;
-            }
-        };
-        let mut states = vec![(StepState::Waiting, String::new()); plan.steps.len()];
-        let steps =
-            session.query_all("SELECT step, state, text FROM steps WHERE plan = ?1", values![id], |row| {
-                Ok((row.number(0)?, row.text(1)?, row.text(2)?))
-            })?;
-        for (step, word, text) in steps {
-            let state = StepState::ALL.into_iter().find(|state| state.word() == word);
-            let step = usize::try_from(step).unwrap_or(usize::MAX);
-            if let (Some(state), Some(known)) = (state, states.get_mut(step)) {
-                *known = (state, text);
-            }
+    for id in session.query_all(sql, &[], |row| row.number(0))? {
+        if let Some(begun) = read_begin(session, id)? {
+            all.push(UnfinishedPlan { states: read_states(session, &begun)?, begun });
         }
-        all.push(UnfinishedPlan { begun: PlanStart { id, plan, at, by, unrecorded: None }, states });
     }
     Ok(all)
+}
+
+/// Reads the plans without an end and the last `limit` ones. Those in `known` are read only as far as they may have
+/// changed.
+pub(crate) fn read_recent_plans(
+    session: &mut dyn SqlSession,
+    known: &BTreeMap<u64, Arc<RecordedPlan>>,
+    limit: usize,
+) -> Result<BTreeMap<u64, Arc<RecordedPlan>>, StoreError> {
+    let rows = session.query_all(
+        "SELECT id, ended FROM plans WHERE ended IS NULL OR id IN (SELECT id FROM plans ORDER BY id DESC LIMIT ?1)",
+        values![limit],
+        |row| {
+            let has_ended = row.optional_integer(1)?.is_some();
+            Ok((row.number(0)?, has_ended.then(|| row.time(1)).transpose()?))
+        },
+    )?;
+    let mut all = BTreeMap::new();
+    for (id, ended_at) in rows {
+        let before = known.get(&id);
+        if let Some(before) = before.filter(|before| before.ended_at.is_some() && before.ended_at == ended_at)
+        {
+            all.insert(id, Arc::clone(before));
+            continue;
+        }
+        let begun = match before {
+            Some(before) => Some(before.begun.clone()),
+            None => read_begin(session, id)?,
+        };
+        let Some(begun) = begun else { continue };
+        let read = RecordedPlan { states: read_states(session, &begun)?, begun, ended_at };
+        all.insert(id, Arc::new(read));
+    }
+    Ok(all)
+}
+
+/// Reads the beginning of a plan; `None`, with a message in the log, if it cannot be read.
+fn read_begin(session: &mut dyn SqlSession, id: u64) -> Result<Option<PlanStart>, StoreError> {
+    let row = session.query_first(
+        "SELECT at, \"user\", address, plan FROM plans WHERE id = ?1",
+        values![id],
+        |row| Ok((row.time(0)?, Requester { user: row.text(1)?, address: row.text(2)? }, row.text(3)?)),
+    )?;
+    let Some((at, by, plan)) = row else { return Ok(None) };
+    match serde_json::from_str::<Plan>(&plan) {
+        Ok(plan) => Ok(Some(PlanStart { id, plan, at, by, unrecorded: None })),
+        Err(error) => {
+            tracing::error!(plan = id, %error, "a recorded plan cannot be read and is passed over");
+            Ok(None)
+        }
+    }
+}
+
+/// Reads the state and last text of each step of a plan.
+fn read_states(
+    session: &mut dyn SqlSession,
+    begun: &PlanStart,
+) -> Result<Vec<(StepState, String)>, StoreError> {
+    let mut states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
+    let sql = "SELECT step, state, text FROM steps WHERE plan = ?1";
+    let steps =
+        session.query_all(sql, values![begun.id], |row| Ok((row.number(0)?, row.text(1)?, row.text(2)?)))?;
+    for (step, word, text) in steps {
+        let state = StepState::ALL.into_iter().find(|state| state.word() == word);
+        let step = usize::try_from(step).unwrap_or(usize::MAX);
+        if let (Some(state), Some(known)) = (state, states.get_mut(step)) {
+            *known = (state, text);
+        }
+    }
+    Ok(states)
 }

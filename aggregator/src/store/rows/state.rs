@@ -36,7 +36,7 @@ pub(crate) fn write_maintenance(session: &mut dyn SqlSession, all: &[Maintenance
 }
 
 /// Reads the recorded maintenance.
-pub(super) fn read_maintenance(session: &mut dyn SqlSession) -> Result<Vec<Maintenance>, StoreError> {
+pub(crate) fn read_maintenance(session: &mut dyn SqlSession) -> Result<Vec<Maintenance>, StoreError> {
     session.query_all(
         "SELECT environment, host, component, since, until, reason, \"user\", address FROM maintenance \
          ORDER BY since, environment, host, component",
@@ -136,7 +136,7 @@ pub(crate) fn write_planned_stop(
 }
 
 /// Reads the planned stops.
-pub(super) fn read_planned_stops(
+pub(crate) fn read_planned_stops(
     session: &mut dyn SqlSession,
 ) -> Result<HashMap<InstanceId, PlannedStop>, StoreError> {
     let all = session.query_all(
