@@ -52,7 +52,8 @@ pub(crate) const RELOAD_QUEUE: usize = 16;
 pub(crate) struct ReloadTriggers {
     pub(crate) folder: PathBuf,
     pub(crate) reload_signal: Signal,
-    pub(crate) requests: mpsc::Receiver<ReloadRequest>,
+    /// `None`: the leader has reloaded, and the agents are not asked again.
+    pub(crate) requests: mpsc::Receiver<Option<ReloadRequest>>,
 }
 
 /// Owner of the inventory and its agent tasks.
@@ -81,7 +82,7 @@ impl ConfigManager {
             let request = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(()) = asked.recv() => None,
-                Some(request) = requests.recv() => Some(request),
+                Some(request) = requests.recv() => request,
             };
             let Some(loaded) = shutdown.run_until_cancelled(load_config(&folder)).await else { return };
             let by = request.as_ref().map(|request| request.by.clone());

@@ -12,6 +12,7 @@
 //! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
 //! | `config_manager` | the configuration manager; reloads the configuration |
 //! | `events` | the event bus: numbers, records and broadcasts every event |
+//! | `forwarding` | passing on to the leader what changes something |
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `inventory` | the platform with its agents |
@@ -39,6 +40,7 @@ mod certificates;
 mod clock;
 mod config_manager;
 mod events;
+mod forwarding;
 mod graph;
 mod grpc;
 mod inventory;

@@ -15,6 +15,7 @@ use rta_aggregator::{
     ConfigSource, EventStore, IpNetwork, NotifyOptions, ServerOptions, StoreLocation, StoreOptions,
     TlsConfigs, WebListeners, WebOptions, hide_password, open_files,
 };
+use rta_shared::address::{server_url, url};
 use rta_shared::config::notify::load_notify_file;
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
@@ -71,6 +72,14 @@ struct Arguments {
     /// https://HOST:8080
     #[arg(long, value_name = "ADDRESS")]
     advertise: Option<String>,
+    /// Address at which the other aggregators call this one, such as https://HOST:7600 or unix:/run/rta/aggregator.sock:
+    /// they pass actions on to the leader [default: the host of --advertise, with the port of --grpc]
+    #[arg(long, value_name = "ADDRESS", requires = "advertise", value_parser = parse_grpc_address)]
+    advertise_grpc: Option<String>,
+    /// Name in the certificates of aggregators, which alone may call each other on behalf of people; may be given more
+    /// than once
+    #[arg(long, value_name = "NAME", default_value = "aggregator")]
+    aggregator_name: Vec<String>,
     /// Lowest epoch, when this aggregator replaces others that agents know: higher than the one that agents report
     #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_EPOCH))]
     epoch: u64,
@@ -131,6 +140,27 @@ fn parse_retention(text: &str) -> Result<SignedDuration, String> {
         _ => Err(format!("\"{text}\" is less than 1h")),
     }
 }
+
+fn parse_grpc_address(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(text.to_owned()),
+        Some(_) => Err(format!("\"{text}\" has no absolute path")),
+        None => server_url(text, DEFAULT_GRPC_PORT).map_err(|problem| format!("\"{text}\" {problem}")),
+    }
+}
+
+/// Returns the address at which other aggregators call this one; empty: they cannot.
+fn grpc_address(arguments: &Arguments, bound: Option<SocketAddr>) -> String {
+    let derived = || {
+        let advertised = url(arguments.advertise.as_deref()?).ok()?;
+        let scheme = if arguments.tls_cert.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{}:{}", advertised.host()?, bound?.port()))
+    };
+    arguments.advertise_grpc.clone().or_else(derived).unwrap_or_default()
+}
+
+/// Port of an address of --advertise-grpc without one.
+const DEFAULT_GRPC_PORT: u16 = 7600;
 
 /// Exit code for wrong arguments or a broken configuration.
 const USAGE_EXIT_CODE: u8 = 2;
@@ -290,7 +320,10 @@ async fn run(
     let sockets = BoundSockets::bind(arguments).await?;
     match (&arguments.advertise, &prepared.store) {
         (Some(address), StoreLocation::Postgres(location)) => {
-            let keeper = LeaseKeeper::start(location.clone(), address.clone(), arguments.epoch)?;
+            let bound = sockets.grpc.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+            let grpc_address = grpc_address(arguments, bound);
+            let keeper =
+                LeaseKeeper::start(location.clone(), address.clone(), grpc_address, arguments.epoch)?;
             serve_terms(keeper, shutdown, async |term| serve(arguments, &prepared, &sockets, term).await)
                 .await
         }
@@ -367,6 +400,7 @@ async fn serve(
         notify: prepared.notify.clone(),
         leadership: term.leadership,
         audit: prepared.audit.clone(),
+        aggregator_names: arguments.aggregator_name.clone(),
     };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
     let web = WebListeners { page: web, metrics };

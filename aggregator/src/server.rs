@@ -22,10 +22,13 @@ use crate::certificate_check;
 use crate::certificates::OwnCertificates;
 use crate::config_manager::ConfigSource;
 use crate::events::EventBus;
+use crate::forwarding::LeaderClient;
 use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
+use crate::grpc::forward_layer::ForwardLayer;
 use crate::leadership::{Leadership, report_leadership};
 use crate::notify::NotifyOptions;
+use crate::state::actor::StateMessage;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
 use crate::web::{HostPolicy, IpNetwork, metrics_router, router};
@@ -74,6 +77,8 @@ pub struct ServerOptions {
     pub leadership: Leadership,
     /// Audit log.
     pub audit: AuditLog,
+    /// DNS names in the certificates of aggregators, which call each other on behalf of people.
+    pub aggregator_names: Vec<String>,
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
@@ -91,7 +96,8 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerOptions { page, notify, leadership, audit } = options;
+    let ServerOptions { page, notify, leadership, audit, aggregator_names } = options;
+    let leader = LeaderClient::new(leadership.clone(), tls_configs.agents.clone(), aggregator_names.clone());
     // The leader alone notifies.
     let notify = notify.filter(|_| !leadership.is_follower());
     let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
@@ -112,7 +118,7 @@ pub async fn serve(
         configuration,
         events.clone(),
         tls_configs.agents.as_ref(),
-        OperationOptions { notify, leadership: leadership.clone() },
+        OperationOptions { notify, leadership: leadership.clone(), leader: leader.clone() },
         &tasks,
         &impairments,
         &shutdown,
@@ -126,7 +132,12 @@ pub async fn serve(
     let expiry = certificate_check::check_certificates(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
     tasks.spawn("the watch over the audit log", audit.clone().report_errors(impairments.clone()));
-    tasks.spawn("the watch over the lead", report_leadership(leadership, impairments.clone()));
+    let inbox = operations.inbox.clone();
+    let reported = report_leadership(leadership, impairments.clone(), async move |leader| {
+        // The state actor ends only at shutdown.
+        let _ = inbox.send(StateMessage::ReplaceLeader(leader)).await;
+    });
+    tasks.spawn("the watch over the lead", reported);
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
     let metrics = web.metrics.zip(metrics_hosts).map(|(listener, hosts)| {
@@ -146,9 +157,10 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(SERVER_PING_INTERVAL))
         .max_concurrent_streams(Some(64))
         .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
-            crate::auth::grpc::authorize(&access, right, call)
+            crate::auth::grpc::authorize(&access, &aggregator_names, right, call)
         }))
         .layer(CallLimit::new())
+        .layer(ForwardLayer::new(leader, shutdown.clone()))
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)

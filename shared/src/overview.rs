@@ -309,6 +309,25 @@ pub struct Overview {
     pub impairments: Vec<Impairment>,
     /// Aliases of components; components without any are omitted.
     pub aliases: Vec<ComponentAliases>,
+    /// Aggregator that leads, of several; absent if there is only one, or if nobody certainly leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<LeaderOverview>,
+}
+
+/// Aggregator that leads, of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeaderOverview {
+    /// Address at which people reach it.
+    pub address: String,
+    /// Its host and process ID, such as `a, pid 12`.
+    pub process: String,
+    /// Epoch of its lease: each change of the leader increases it.
+    pub epoch: u64,
+    /// Time at which it took the lead, by the database's clock.
+    pub since: Timestamp,
+    /// True if it made this overview itself.
+    #[serde(rename = "here")]
+    pub is_here: bool,
 }
 
 /// Aliases of a component.
@@ -636,6 +655,7 @@ mod tests {
                 "the disk is full",
                 Timestamp::UNIX_EPOCH,
             )],
+            leader: None,
             aliases: vec![ComponentAliases {
                 component: "processor gyroscope".into(),
                 aliases: vec!["gyro".into()],

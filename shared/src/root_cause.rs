@@ -207,6 +207,7 @@ pub(crate) mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
+            leader: None,
         }
     }
 

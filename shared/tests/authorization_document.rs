@@ -27,12 +27,13 @@ not edit it. The programs decide by the same table: what is not in it is answere
 | foreign | a certificate of another CA |
 | host | a host's certificate (`rta pki host NAME`) |
 | aggregator | the certificate under the aggregator's name |
+| forwarding | another aggregator, with that certificate or as the same user over the local socket, which names the person on whose behalf it calls |
 
 `yes`: answered. `no`: refused, and logged. `-`: no connection: TLS refuses it, or there is no way to prove that here.
 
 ";
 
-const COLUMNS: [(&str, Option<CallerKind>); 9] = [
+const COLUMNS: [(&str, Option<CallerKind>); 10] = [
     ("nobody", Some(CallerKind::Anonymous)),
     ("other user", Some(CallerKind::OtherLocalUser)),
     ("group rta", Some(CallerKind::LocalMember)),
@@ -42,6 +43,7 @@ const COLUMNS: [(&str, Option<CallerKind>); 9] = [
     ("foreign", None),
     ("host", Some(CallerKind::HostCertificate)),
     ("aggregator", Some(CallerKind::AggregatorCertificate)),
+    ("forwarding", Some(CallerKind::ForwardingAggregator)),
 ];
 
 fn row(text: &mut String, cells: impl IntoIterator<Item = String>) {
@@ -59,7 +61,9 @@ fn cell(kind: Option<CallerKind>, server: ServerKind, right: Right) -> String {
         // An agent's TLS admits only the aggregator.
         CallerKind::OtherLocalUser | CallerKind::LocalMember => server != ServerKind::Page,
         CallerKind::AggregatorCertificate => server != ServerKind::Page,
-        CallerKind::PersonCertificate | CallerKind::HostCertificate => server == ServerKind::Aggregator,
+        CallerKind::PersonCertificate | CallerKind::HostCertificate | CallerKind::ForwardingAggregator => {
+            server == ServerKind::Aggregator
+        }
         CallerKind::Viewer | CallerKind::Operator | CallerKind::Anonymous => server != ServerKind::Agent,
         CallerKind::Unasked => true,
     };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rta_shared::proto::v1;
 use rta_tests::{
-    PostgresServer, TestAggregator, TestCluster, TestConfig, connect_agent, request_target, wait_for,
+    PostgresServer, TestAggregator, TestCa, TestCluster, TestConfig, connect_agent, request_target, wait_for,
 };
 use rustix::process::Signal;
 use tonic::Code;
@@ -14,6 +14,10 @@ use tonic::Code;
 /// Script of a component that takes 4 s to start, and counts its starts.
 const SLOW_START: &str =
     "echo start >> \"$(dirname \"$0\")/starts\"\nsleep 4\nexec \"$stand_in\" --token=slow-$token";
+
+/// Addresses of the two aggregators, as people are shown them.
+const FIRST: &str = "http://127.0.0.1/first";
+const SECOND: &str = "http://127.0.0.1/second";
 
 /// One host, and two aggregators over one database; the first leads.
 struct Pair {
@@ -33,11 +37,11 @@ impl Pair {
         let last = config.component_toml("last", "\"slow\"", "");
         let builder = TestCluster::builder(config).components(&slow).components(&last);
         let builder = builder.host("h", &["slow", "last"]);
-        let builder = builder.aggregator_arguments(["--store", &url, "--advertise", "http://first"]);
+        let builder = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]);
         let cluster = builder.start();
-        let other = ["--store", &url, "--advertise", "http://second"];
+        let other = ["--store", &url, "--advertise", SECOND];
         let pair = Self { other: TestAggregator::start(&cluster.config, &other), server, url, cluster };
-        pair.wait_for_leader("http://first", &pair.cluster.aggregator);
+        pair.wait_for_leader(FIRST, &pair.cluster.aggregator);
         Some(pair)
     }
 
@@ -53,7 +57,7 @@ impl Pair {
     fn wait_for_leader(&self, address: &str, aggregator: &TestAggregator) {
         wait_for("another leader", || self.leader().filter(|(leader, _)| leader == address));
         wait_for("it to serve as leader", || {
-            (aggregator.web.get("/readyz").code == 200 && warning(aggregator).is_none()).then_some(())
+            (aggregator.web.get("/readyz").code == 200 && leads(aggregator)).then_some(())
         });
         aggregator.wait_for_host("the host to be heard of", |host| host["reachable"] == true);
     }
@@ -63,7 +67,28 @@ impl Pair {
     }
 }
 
-/// Returns the impairment of an aggregator that does not lead.
+/// Returns true if the aggregator says that it leads.
+fn leads(aggregator: &TestAggregator) -> bool {
+    let overview = aggregator.web.get("/api/v1/overview").body;
+    serde_json::from_str(&overview)
+        .is_ok_and(|overview: serde_json::Value| overview["leader"]["here"] == true)
+}
+
+/// Waits until an aggregator follows the one at this address, and has read its record.
+fn wait_to_follow(aggregator: &TestAggregator, address: &str) {
+    wait_for("it to follow", || {
+        let overview = aggregator.web.get("/api/v1/overview").body;
+        let overview: serde_json::Value = serde_json::from_str(&overview).ok()?;
+        let leader = &overview["leader"];
+        (leader["here"] == false && leader["address"] == address).then_some(())
+    });
+    wait_for("it to read the record", || {
+        let events = aggregator.web.get("/api/v1/events?limit=1");
+        (events.code == 200 && events.body.contains("\"id\"")).then_some(())
+    });
+}
+
+/// Returns the impairment of an aggregator through which nothing can be done.
 fn warning(aggregator: &TestAggregator) -> Option<String> {
     let overview = aggregator.web.get("/api/v1/overview");
     let Ok(overview) = serde_json::from_str::<serde_json::Value>(&overview.body) else {
@@ -76,36 +101,25 @@ fn warning(aggregator: &TestAggregator) -> Option<String> {
 #[test]
 fn killed_leader_is_replaced_which_closes_its_plan_and_starts_nothing_twice() {
     let Some(mut pair) = Pair::start() else { return };
-    let told = wait_for("the second to follow", || {
-        warning(&pair.other).filter(|told| told.contains("http://first"))
-    });
-    assert!(told.contains("this aggregator follows: that at http://first ("), "{told}");
-    let refused = pair.other.rta_output(&["start", "slow"]);
-    assert!(
-        refused.contains("the aggregator at http://first (") && refused.contains("leads; ask that one"),
-        "{refused}"
-    );
-    for command in [&["maintenance", "on", "--host", "h", "--reason", "test"][..], &["config", "reload"]] {
-        let refused = pair.other.rta_output(command);
-        assert!(refused.contains("leads; ask that one"), "{command:?}: {refused}");
-    }
+    wait_to_follow(&pair.other, FIRST);
+    assert_eq!(warning(&pair.other), None);
 
     let (_, epoch) = pair.leader().unwrap();
-    let address = pair.cluster.aggregator.grpc.to_string();
+    // Through the follower, which becomes the leader in the middle of the plan.
+    let address = pair.other.grpc.to_string();
     let starting = std::thread::spawn(move || {
         rta_tests::run_binary("rta", ["--aggregator", &address, "start", "last", "--yes"])
     });
     wait_for("the start to begin", || (pair.starts() == 1).then_some(()));
     pair.cluster.aggregator.stop(Signal::KILL);
     let killed_at = Instant::now();
-    wait_for("another leader", || {
-        pair.leader().filter(|(leader, now)| leader == "http://second" && *now > epoch)
-    });
+    wait_for("another leader", || pair.leader().filter(|(leader, now)| leader == SECOND && *now > epoch));
     let taken = killed_at.elapsed();
-    pair.wait_for_leader("http://second", &pair.other);
+    pair.wait_for_leader(SECOND, &pair.other);
     let serving = killed_at.elapsed();
     println!("lease taken after {taken:?}, serving after {serving:?}");
-    drop(starting.join());
+    let told = String::from_utf8(starting.join().unwrap().stdout).unwrap();
+    assert!(told.contains("interrupted"), "the command follows the plan to its end: {told}");
 
     let ended = wait_for("the plan to be closed", || {
         pair.other
@@ -123,17 +137,16 @@ fn killed_leader_is_replaced_which_closes_its_plan_and_starts_nothing_twice() {
     assert_eq!((pair.starts(), pair.cluster.config.processes().len()), (1, 2));
     // The first one comes back as a follower.
     pair.cluster.aggregator.start_again();
-    let told = wait_for("it to follow", || {
-        warning(&pair.cluster.aggregator).filter(|told| told.contains("http://second"))
-    });
-    assert!(told.contains("this aggregator follows"), "{told}");
+    wait_to_follow(&pair.cluster.aggregator, SECOND);
+    let done = pair.cluster.aggregator.rta(&["stop", "last", "--yes"]);
+    assert!(done.status.success(), "{done:?}");
 }
 
 #[test]
 fn follower_shows_the_record_of_the_leader() {
     let Some(pair) = Pair::start() else { return };
     let (leader, follower) = (&pair.cluster.aggregator, &pair.other);
-    wait_for("the second to follow", || warning(follower));
+    wait_to_follow(follower, FIRST);
     leader.rta_success(&["start", "last", "--yes"]);
     leader.rta_success(&["maintenance", "on", "slow", "--host", "h", "--reason", "new disks"]);
     let shown = follower
@@ -185,6 +198,88 @@ fn follower_shows_the_record_of_the_leader() {
     });
 }
 
+#[test]
+fn action_through_a_follower_is_recorded_for_its_person() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = server.create_database();
+    let config = TestConfig::new();
+    let ca = TestCa::new(config.path("pki"));
+    let app = config.component_toml("app", "", "");
+    let builder = TestCluster::builder(config).components(&app).host("h", &["app"]).tls(&ca).users("open");
+    let cluster = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]).start();
+    let leader = &cluster.aggregator;
+    wait_for("the first to lead", || leads(leader).then_some(()));
+    let users = cluster.users().file.display().to_string();
+    let mut arguments: Vec<String> =
+        ["--store", &url, "--advertise", SECOND, "--users", &users].map(str::to_owned).into();
+    arguments.extend(ca.files("hosts/aggregator").flags(&ca.ca()));
+    let follower = TestAggregator::start(&cluster.config, &arguments);
+    wait_to_follow(&follower, FIRST);
+
+    // The command, with the certificate of a person: it shows the progress and the end.
+    let person = ca.create_user("carol");
+    let done = follower.rta_over_tls(&ca.ca(), Some(&person), &["start", "app", "--yes"]);
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("started"), "{done:?}");
+    let by = |plan: u64| {
+        let mut begins = leader.events("kind=plan").into_iter().filter(|event| event["to"] == "under way");
+        let begin = begins.find(|event| event["plan"] == plan).unwrap();
+        begin["by"]["user"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(by(1), "carol");
+    // A host's certificate and a viewer's token may look alone, here as there.
+    let host = ca.files("hosts/h");
+    let refused = follower.rta_over_tls(&ca.ca(), Some(&host), &["stop", "app", "--yes"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("may look, and not act"), "{refused:?}");
+    let post = |path: &str, token: &str, body: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        follower.web.request("POST", path, &headers, body)
+    };
+    let (operator, viewer) = (&cluster.users().operator_token, &cluster.users().viewer_token);
+    assert_eq!(post("/api/v1/stop", viewer, "{\"component\": \"app\"}").code, 403);
+
+    // A script, by the API of the follower.
+    let begun = post("/api/v1/stop", operator, "{\"component\": \"app\"}");
+    assert_eq!(begun.code, 201, "{}", begun.body);
+    assert!(begun.head.contains("location: /api/v1/plans/2"), "{}", begun.head);
+    wait_for("its end", || {
+        let plan = follower.web.get("/api/v1/plans/2").body;
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        (plan["end"]["done"] == 1).then_some(())
+    });
+    assert_eq!(by(2), "job");
+    let late = post("/api/v1/plans/2/cancel", operator, "");
+    assert!(late.body.contains("plan 2 has ended"), "the leader's refusal: {}", late.body);
+    let body = "{\"on\": true, \"host\": \"h\", \"reason\": \"new disks\"}";
+    let changed = post("/api/v1/maintenance", operator, body);
+    assert!(changed.code == 200 && changed.body.contains("job"), "{}", changed.body);
+    leader.wait_for_host("maintenance", |host| host["maintenance"]["by"]["user"] == "job");
+    assert!(follower.web.get("/api/v1/maintenance").body.contains("new disks"));
+
+    // A person, by the page of the follower.
+    let session = follower.web.session("ann");
+    let form = format!("csrf={}&environment=TEST&host=h&component=app", session.csrf);
+    let begun = follower.web.request("POST", "/start", &[("Cookie", &session.cookie)], &form);
+    assert_eq!(begun.header("location"), Some("/plan?id=3"), "{}: {}", begun.head, begun.body);
+    leader.wait_for_health("app", "up");
+    assert_eq!(by(3), "ann");
+    for (aggregator, told) in [(leader, "Led by this aggregator"), (&follower, "Led by <a href=")] {
+        let page = aggregator.web.get("/").body;
+        assert!(page.contains(told), "{page}");
+    }
+}
+
+#[test]
+fn follower_reloads_its_configuration_with_the_leader() {
+    let Some(pair) = Pair::start() else { return };
+    wait_to_follow(&pair.other, FIRST);
+    pair.cluster.config.write("more.toml", &pair.cluster.config.component_toml("unused", "", ""));
+    // Through the follower, too.
+    pair.other.rta_success(&["config", "reload"]);
+    let digest = pair.cluster.aggregator.overview()["config_digest"].clone();
+    pair.other.wait_for_overview("the same configuration", |overview| overview["config_digest"] == digest);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_leader_acts_no_more_and_follows_when_it_wakes_up() {
     let Some(pair) = tokio::task::spawn_blocking(Pair::start).await.unwrap() else { return };
@@ -212,18 +307,17 @@ impl Pair {
         let (_, epoch) = self.leader().unwrap();
         assert_eq!(epoch, 1);
         first.process.signal(Signal::STOP);
-        self.wait_for_leader("http://second", &self.other);
-        assert_eq!(self.leader(), Some(("http://second".to_owned(), 2)));
+        self.wait_for_leader(SECOND, &self.other);
+        assert_eq!(self.leader(), Some((SECOND.to_owned(), 2)));
         first.process.signal(Signal::CONT);
         let refused = first.rta(&["start", "slow"]);
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && told.contains("nothing was done: "), "{told}");
-        let told = wait_for("it to follow", || warning(first).filter(|told| told.contains("http://second")));
-        assert!(told.contains("this aggregator follows"), "{told}");
+        wait_to_follow(first, SECOND);
         self.other.rta_success(&["maintenance", "on", "--host", "h", "--reason", "test"]);
         self.other.rta_success(&["maintenance", "off", "--host", "h"]);
         // The earlier leader wrote nothing after the other one had taken over.
-        assert_eq!(self.leader(), Some(("http://second".to_owned(), 2)));
+        assert_eq!(self.leader(), Some((SECOND.to_owned(), 2)));
     }
 }
 
@@ -240,15 +334,13 @@ fn leader_keeps_its_lead_over_an_outage_of_the_database() {
     pair.server.start_again();
     wait_for("somebody to lead", || pair.leader());
     let (leader, follower) = match pair.leader().unwrap().0.as_str() {
-        "http://first" => (&pair.cluster.aggregator, &pair.other),
+        FIRST => (&pair.cluster.aggregator, &pair.other),
         _ => (&pair.other, &pair.cluster.aggregator),
     };
     wait_for("the leader to serve", || {
-        (leader.web.get("/readyz").code == 200 && warning(leader).is_none()).then_some(())
+        (leader.web.get("/readyz").code == 200 && leads(leader)).then_some(())
     });
-    wait_for("the other to follow", || {
-        warning(follower).filter(|told| told.contains("this aggregator follows"))
-    });
+    wait_to_follow(follower, &pair.leader().unwrap().0);
     wait_for("the record to be written", || {
         leader.overview()["impairments"].as_array().unwrap().is_empty().then_some(())
     });
@@ -272,7 +364,7 @@ fn leader_keeps_its_lead_over_an_outage_of_the_database() {
 fn follower_needs_a_shared_database() {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
     let folder = config.folder();
-    let arguments = ["--config", folder.to_str().unwrap(), "--advertise", "http://first"];
+    let arguments = ["--config", folder.to_str().unwrap(), "--advertise", FIRST];
     let refused = rta_tests::run_binary("rta-aggregator", arguments);
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(

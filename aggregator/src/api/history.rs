@@ -8,7 +8,7 @@ use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::{Name, too_long};
-use rta_shared::proto::v1;
+use rta_shared::proto::{to_wire_duration, v1};
 use rta_shared::sanitize::{printable, quoted_input};
 use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
 use rta_shared::suggestion::did_you_mean;
@@ -82,6 +82,15 @@ impl TryFrom<v1::SetMaintenanceRequest> for MaintenanceRequest {
     }
 }
 
+impl MaintenanceRequest {
+    /// Returns the message of this request on behalf of `by`.
+    pub(super) fn into_message(self, by: &Requester) -> v1::SetMaintenanceRequest {
+        let Self { selector: Selector { environment, host, component }, all, on, length, reason } = self;
+        let (length, user) = (length.map(to_wire_duration), by.user.clone());
+        v1::SetMaintenanceRequest { component, environment, host, all, on, length, reason, user }
+    }
+}
+
 fn too_short_error() -> OperationError {
     OperationError::new(Code::InvalidArgument, "maintenance has to last longer than nothing")
 }
@@ -133,13 +142,15 @@ impl Operations {
     /// Begins or ends maintenance. Returns the affected maintenance.
     ///
     /// # Errors
-    /// Returns an error if a name is unknown or ambiguous, if the duration is invalid, or if this aggregator does
-    /// not lead.
+    /// Returns an error if a name is unknown or ambiguous, if the duration is invalid, or if no leader answers.
     pub(crate) async fn set_maintenance(
         &self,
         request: MaintenanceRequest,
         by: Requester,
     ) -> Result<Vec<Maintenance>, OperationError> {
+        if let Some(route) = self.leader.route() {
+            return self.set_maintenance_at_leader(&route, request, &by).await;
+        }
         self.leadership.acting_epoch()?;
         let places = resolve_places(&self.inventory().platform, &request.selector, request.all)?;
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);

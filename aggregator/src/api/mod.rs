@@ -4,6 +4,7 @@ pub(crate) mod event_watch;
 mod gates;
 pub(crate) mod history;
 pub(crate) mod instance_definition;
+mod leader_calls;
 pub mod logs;
 mod notifications;
 pub(crate) mod planned_maintenance;
@@ -40,6 +41,7 @@ use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
 use crate::events::EventBus;
+use crate::forwarding::LeaderClient;
 use crate::inventory::{ConfiguredInstance, Inventory};
 use crate::leadership::Leadership;
 use crate::metrics::PlatformFigures;
@@ -71,6 +73,8 @@ pub struct OperationOptions {
     pub notify: Option<NotifyOptions>,
     /// Role of the aggregator among several.
     pub leadership: Leadership,
+    /// Client of the aggregator that leads.
+    pub(crate) leader: LeaderClient,
 }
 
 /// Handle to the running aggregator; clones share it.
@@ -82,7 +86,7 @@ pub struct Operations {
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
     pub(crate) planned_maintenance: watch::Receiver<PlannedMaintenances>,
     /// `None` if the configuration has no folder.
-    reloads: Option<mpsc::Sender<ReloadRequest>>,
+    reloads: Option<mpsc::Sender<Option<ReloadRequest>>>,
     pub(crate) events: EventBus,
     pub(crate) store: EventStoreHandle,
     pub(crate) notify: NotifyHandle,
@@ -91,6 +95,8 @@ pub struct Operations {
     plan_registry: Arc<PlanRegistry>,
     /// Role of this aggregator among several.
     pub(crate) leadership: Leadership,
+    /// Client of the aggregator that leads, if this one follows.
+    leader: LeaderClient,
     /// Tasks of the plans under way.
     plan_tasks: TaskTracker,
     /// Tasks of the aggregator itself.
@@ -151,7 +157,7 @@ impl Operations {
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let OperationOptions { notify, leadership } = options;
+        let OperationOptions { notify, leadership, leader } = options;
         let (platform, source, reloads) = match configuration {
             ConfigSource::Fixed(platform) => (platform, None, None),
             ConfigSource::Folder { platform, folder, reload_signal: asked } => {
@@ -195,6 +201,7 @@ impl Operations {
             usage_history: usage,
             plan_registry: Arc::default(),
             leadership,
+            leader,
             plan_tasks: TaskTracker::new(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
@@ -332,11 +339,11 @@ impl Operations {
         })
     }
 
-    /// Begins the plan for a request. It continues if the caller disconnects.
+    /// Begins the plan for a request, here or at the aggregator that leads. It continues if the caller disconnects.
     ///
     /// # Errors
-    /// Returns the errors of [`Operations::plan`], and an error if this aggregator does not lead, if instances
-    /// must be confirmed, or if too many plans are under way.
+    /// Returns the errors of [`Operations::plan`], and an error if no leader answers, if instances must be confirmed,
+    /// or if too many plans are under way.
     pub(crate) async fn begin_plan(
         &self,
         kind: ActionKind,
@@ -344,6 +351,9 @@ impl Operations {
         options: ExecutionOptions,
         by: Requester,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
+        if let Some(route) = self.leader.route() {
+            return self.begin_plan_at_leader(&route, kind, request, options, &by).await;
+        }
         self.leadership.acting_epoch()?;
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
         let unconfirmed = confirmation::unconfirmed_effects(&plan, &options);
@@ -504,8 +514,11 @@ impl Operations {
     /// stopped. Returns the number of skipped steps.
     ///
     /// # Errors
-    /// Returns an error if there is no such plan, if it has ended, or if this aggregator does not lead.
-    pub(crate) fn cancel_plan(&self, plan: u64, by: Requester) -> Result<usize, OperationError> {
+    /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
+    pub(crate) async fn cancel_plan(&self, plan: u64, by: Requester) -> Result<usize, OperationError> {
+        if let Some(route) = self.leader.route() {
+            return self.cancel_plan_at_leader(&route, plan, &by).await;
+        }
         self.leadership.acting_epoch()?;
         let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
             OperationError::new(
@@ -550,7 +563,7 @@ impl Operations {
         };
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
         let (sender, done) = oneshot::channel();
-        reloads.send(ReloadRequest { by, done: sender }).await.map_err(|_| ended())?;
+        reloads.send(Some(ReloadRequest { by, done: sender })).await.map_err(|_| ended())?;
         done.await.map_err(|_| ended())
     }
 }
@@ -618,6 +631,7 @@ impl Operations {
             usage_history: UsageHistory::default(),
             plan_registry: Arc::default(),
             leadership: Leadership::default(),
+            leader: LeaderClient::default(),
             plan_tasks: TaskTracker::new(),
             tasks: OwnedTasks::new(CancellationToken::new()),
             shutdown: CancellationToken::new(),

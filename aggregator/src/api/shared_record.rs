@@ -4,25 +4,43 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rta_shared::event::EventKind;
 use tokio::sync::watch;
 
 use super::Operations;
 use crate::plans::run::PlanRun;
 use crate::state::actor::StateMessage;
-use crate::store::SharedRecord;
+use crate::store::{LiveEvent, SharedRecord};
 
 impl Operations {
-    /// Shows the leader's record and each change of it.
+    /// Shows the leader's record and each change of it, and reloads the own configuration folder after the leader has
+    /// reloaded its own.
     pub(super) async fn follow_record(self, mut record: watch::Receiver<Arc<SharedRecord>>) -> Infallible {
+        let mut events = self.events.subscribe();
         loop {
             let shared = Arc::clone(&record.borrow_and_update());
             self.follow_plans(&shared);
             // The state actor ends only at shutdown.
             let _ = self.inbox.send(StateMessage::FollowRecord(shared)).await;
-            if record.changed().await.is_err() {
+            let changed = loop {
+                tokio::select! {
+                    changed = record.changed() => break changed,
+                    Some(event) = events.next() => self.follow_reload(&event).await,
+                }
+            };
+            if changed.is_err() {
                 // The thread that reads it has ended, which the overview shows.
                 return std::future::pending().await;
             }
+        }
+    }
+
+    async fn follow_reload(&self, event: &LiveEvent) {
+        let LiveEvent::Event(event) = event else { return };
+        let is_other = event.to.as_ref() != Some(&self.inventory().platform.digest);
+        if let (EventKind::Config, true, Some(reloads)) = (event.kind, is_other, &self.reloads) {
+            // The configuration manager ends only at shutdown.
+            let _ = reloads.send(None).await;
         }
     }
 

@@ -12,6 +12,7 @@ use tonic::{Extensions, Status};
 use crate::api::new_requester;
 use crate::audit::Refusal;
 use crate::auth::{AccessControl, Principal, UserRole, bearer_token};
+use crate::forwarding::{InvalidRequester, read_requester};
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
 const NO_CERTIFICATE: &str =
@@ -37,12 +38,15 @@ pub(crate) struct AuthenticatedCaller {
 /// the caller's role does not include the right.
 pub(crate) fn authorize(
     access: &AccessControl,
+    aggregator_names: &[String],
     right: Right,
     mut call: Request<()>,
 ) -> Result<Request<()>, Status> {
-    let identified =
-        identify(access, &call).inspect_err(|status| record_refusal(access, None, &call, status));
-    let (kind, caller) = identified?;
+    let identified = match read_requester(call.headers()) {
+        Some(by) => identify_forwarded(access, aggregator_names, &call, by),
+        None => identify(access, &call),
+    };
+    let (kind, caller) = identified.inspect_err(|status| record_refusal(access, None, &call, status))?;
     if kind.may(ServerKind::Aggregator, right) {
         call.extensions_mut().insert(caller);
         return Ok(call);
@@ -81,6 +85,42 @@ fn is_unencrypted(call: &Request<()>) -> bool {
     )
 }
 
+/// Identifies the person on whose behalf another aggregator calls.
+///
+/// # Errors
+/// Returns `PERMISSION_DENIED` if anybody else calls in this way.
+fn identify_forwarded(
+    access: &AccessControl,
+    aggregator_names: &[String],
+    call: &Request<()>,
+    by: Result<Requester, InvalidRequester>,
+) -> Result<(CallerKind, AuthenticatedCaller), Status> {
+    let kind = match call.extensions().get::<ConnectedPeer>() {
+        Some(ConnectedPeer::Tcp(PeerInfo { identity: Some(identity), .. }))
+            if identity.is_host_named(aggregator_names) =>
+        {
+            CallerKind::ForwardingAggregator
+        }
+        // The same user could send anything in the name of this aggregator in any case.
+        Some(ConnectedPeer::Local(user)) if user.uid == rustix::process::geteuid().as_raw() => {
+            CallerKind::ForwardingAggregator
+        }
+        // Everybody acts there under any name.
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. })) if !access.has_users() => {
+            CallerKind::Unasked
+        }
+        _ => {
+            return Err(Status::permission_denied(
+                "only another aggregator calls on behalf of somebody: over TLS with a certificate that has a name of \
+                 --aggregator-name, or over the local socket as the same user",
+            ));
+        }
+    };
+    let by = by.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let name = (!by.user.is_empty()).then_some(by.user);
+    Ok((kind, AuthenticatedCaller { name, address: by.address }))
+}
+
 fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
     let peer = call.extensions().get::<ConnectedPeer>();
     let address = address_of(call);
@@ -105,7 +145,9 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
             };
             (kind, Some(user.to_string()))
         }
-        Some(ConnectedPeer::Tcp(PeerInfo { identity: Some(CertificateIdentity { kind, name }), .. })) => {
+        Some(ConnectedPeer::Tcp(PeerInfo {
+            identity: Some(CertificateIdentity { kind, name, .. }), ..
+        })) => {
             let kind = match kind {
                 IdentityKind::User => CallerKind::PersonCertificate,
                 IdentityKind::Host => CallerKind::HostCertificate,
@@ -156,6 +198,11 @@ impl AuthenticatedCaller {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
+    /// Returns the requester as far as it is proved, to be named to the leader; without a proof its name is empty.
+    pub(crate) fn proved_requester(self) -> Requester {
+        Requester { user: self.name.unwrap_or_default(), address: self.address }
+    }
+
     /// Returns the requester to record: the proved name, or without TLS the name that the client `told`.
     pub(crate) fn requester(self, told: &str) -> Requester {
         new_requester(self.name.as_deref().unwrap_or(told), self.address)
@@ -167,6 +214,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::forwarding::write_requester;
 
     fn request(peer: ConnectedPeer) -> Request<()> {
         let mut request = Request::new(());
@@ -175,12 +223,20 @@ mod tests {
     }
 
     fn tcp(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
-        let identity = identity.map(|(kind, name)| CertificateIdentity { kind, name: name.to_owned() });
+        let identity = identity.map(|(kind, name)| CertificateIdentity {
+            kind,
+            name: name.to_owned(),
+            dns: vec![name.to_owned()],
+        });
         request(ConnectedPeer::Tcp(PeerInfo { address: "10.0.0.9:1".parse().unwrap(), secured, identity }))
     }
 
     fn local(name: &str, is_member: bool) -> Request<()> {
         request(ConnectedPeer::Local(LocalUser { uid: 1000, name: name.to_owned(), is_member }))
+    }
+
+    fn names() -> Vec<String> {
+        vec!["aggregator".to_owned()]
     }
 
     /// Creates access with a user `ann` of this role.
@@ -198,14 +254,14 @@ mod tests {
 
     /// Returns the user that an action is recorded for, or the code of the refusal.
     fn acts(access: &AccessControl, call: Request<()>) -> Result<String, Code> {
-        let call = authorize(access, Right::Act, call).map_err(|status| status.code())?;
+        let call = authorize(access, &names(), Right::Act, call).map_err(|status| status.code())?;
         let caller =
             AuthenticatedCaller::from_extensions(call.extensions()).map_err(|status| status.code())?;
         Ok(caller.requester("told").to_string())
     }
 
     fn looks(access: &AccessControl, call: Request<()>) -> Result<(), Code> {
-        authorize(access, Right::View, call).map(drop).map_err(|status| status.code())
+        authorize(access, &names(), Right::View, call).map(drop).map_err(|status| status.code())
     }
 
     #[test]
@@ -242,5 +298,36 @@ mod tests {
         assert_eq!(looks(&viewer, local("ann", true)), Ok(()));
         assert_eq!(acts(&viewer, local("ann", true)), Err(Code::PermissionDenied));
         assert_eq!(acts(&viewer, local("bob", true)).as_deref(), Ok("bob (uid 1000), local"));
+    }
+
+    #[test]
+    fn only_another_aggregator_acts_on_behalf_of_somebody() {
+        let forwarded = |mut call: Request<()>| {
+            let by = Requester { user: "bob".to_owned(), address: "10.0.0.7".to_owned() };
+            write_requester(call.headers_mut(), &by);
+            call
+        };
+        let closed = users("closed", "operator");
+        let aggregator = || tcp(true, Some((IdentityKind::Host, "aggregator")));
+        assert_eq!(acts(&closed, forwarded(aggregator())).as_deref(), Ok("bob from 10.0.0.7"));
+        assert_eq!(acts(&closed, aggregator()), Err(Code::PermissionDenied), "it has no name of its own");
+        let own_uid = rustix::process::geteuid().as_raw();
+        let same_user =
+            |uid| request(ConnectedPeer::Local(LocalUser { uid, name: "rta".to_owned(), is_member: true }));
+        assert_eq!(acts(&closed, forwarded(same_user(own_uid))).as_deref(), Ok("bob from 10.0.0.7"));
+        for other in [
+            tcp(true, Some((IdentityKind::Host, "h"))),
+            tcp(true, Some((IdentityKind::User, "aggregator"))),
+            tcp(true, None),
+            tcp(false, None),
+            same_user(own_uid + 1),
+        ] {
+            assert_eq!(acts(&closed, forwarded(other)), Err(Code::PermissionDenied));
+        }
+        let open = AccessControl::without_users(false);
+        assert_eq!(acts(&open, forwarded(tcp(false, None))).as_deref(), Ok("bob from 10.0.0.7"));
+        let mut invalid = aggregator();
+        invalid.headers_mut().insert("rta-on-behalf-of-bin", "%".parse().unwrap());
+        assert_eq!(acts(&closed, invalid), Err(Code::InvalidArgument));
     }
 }

@@ -1,6 +1,7 @@
 //! gRPC service of the aggregator.
 
 pub(crate) mod call_limit;
+pub(crate) mod forward_layer;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -147,8 +148,9 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        // The request states no name.
         let by = AuthenticatedCaller::from_extensions(request.extensions())?.requester("");
-        let skipped = self.operations.cancel_plan(request.into_inner().plan_id, by)?;
+        let skipped = self.operations.cancel_plan(request.into_inner().plan_id, by).await?;
         Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
 

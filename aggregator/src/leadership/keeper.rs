@@ -29,12 +29,17 @@ pub struct LeaseKeeper {
 
 impl LeaseKeeper {
     /// Starts to take or follow the lease in this database. `address` is shown to people as that of this aggregator;
-    /// the epoch is at least `lowest_epoch`.
+    /// other aggregators call it at `grpc_address`, unless that is empty. The epoch is at least `lowest_epoch`.
     ///
     /// # Errors
     /// Returns an error if the thread cannot be started.
-    pub fn start(location: PostgresLocation, address: String, lowest_epoch: u64) -> std::io::Result<Self> {
-        let holder = LeaseHolder::this_process(address);
+    pub fn start(
+        location: PostgresLocation,
+        address: String,
+        grpc_address: String,
+        lowest_epoch: u64,
+    ) -> std::io::Result<Self> {
+        let holder = LeaseHolder::this_process(address, grpc_address);
         let (publisher, status) = watch::channel(LeaseStatus::default());
         let (end, ended) = channel();
         let mut worker = LeaseWorker { location, holder, lowest_epoch, session: None };

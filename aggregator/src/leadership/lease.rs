@@ -103,7 +103,11 @@ mod tests {
     use crate::store::LeaseHolder;
 
     fn leader(name: &str, epoch: u64) -> Leader {
-        let holder = LeaseHolder { name: name.to_owned(), address: "http://h:8080".to_owned() };
+        let holder = LeaseHolder {
+            name: name.to_owned(),
+            address: "http://h:8080".to_owned(),
+            grpc_address: String::new(),
+        };
         Leader { holder, epoch, since: Timestamp::UNIX_EPOCH }
     }
 

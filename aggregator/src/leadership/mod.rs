@@ -1,7 +1,8 @@
 //! Leadership of several aggregators over one PostgreSQL: one leads, and the others follow and take over.
 //!
 //! The leader holds a lease in the database. It alone acts, records and sends agents what they are to know. A
-//! follower follows the agents and shows the same overview; it refuses what changes something, and says who leads.
+//! follower follows the agents and shows the same overview and record; what changes something is passed on to the
+//! leader.
 //! Each change of the leader increases the epoch, and agents refuse requests of a lower one.
 //!
 //! | module | holds |
@@ -20,11 +21,12 @@ pub use keeper::LeaseKeeper;
 pub use terms::{Term, serve_terms};
 pub(crate) use warning::report_leadership;
 
+use rta_shared::overview::LeaderOverview;
 use tokio::sync::watch;
 use tonic::Code;
 
 use crate::operation_error::OperationError;
-use crate::store::HeldLease;
+use crate::store::{HeldLease, Leader};
 use keeper::uptime;
 use lease::LeaseStatus;
 
@@ -106,6 +108,40 @@ impl Leadership {
         }
     }
 
+    /// Returns the address at which a follower calls the leader, and the leader as people read it; `None`: there is
+    /// nobody to call.
+    pub(crate) fn leader_to_call(&self) -> Option<(String, String)> {
+        let Role::Follower { status } = &self.0 else { return None };
+        let status = status.borrow();
+        // Also while the database fails: the leader knows whether it still leads.
+        let leader = status.other.as_ref().filter(|leader| !leader.holder.grpc_address.is_empty())?;
+        Some((leader.holder.grpc_address.clone(), leader.to_string()))
+    }
+
+    /// Returns the aggregator that leads, for people; `None`: there is only one, or nobody certainly leads.
+    fn leader_overview(&self) -> Option<LeaderOverview> {
+        let overview = |leader: &Leader, is_here| LeaderOverview {
+            address: leader.holder.address.clone(),
+            process: leader.process(),
+            epoch: leader.epoch,
+            since: leader.since,
+            is_here,
+        };
+        match &self.0 {
+            Role::Alone { .. } => None,
+            Role::Leader { lease, status } => {
+                let status = status.borrow();
+                let own = status.own.as_ref().filter(|_| status.is_valid(lease.epoch, uptime()))?;
+                Some(overview(&own.leader, true))
+            }
+            Role::Follower { status } => {
+                let status = status.borrow();
+                let leader = status.other.as_ref().filter(|_| status.failure.is_none())?;
+                Some(overview(leader, false))
+            }
+        }
+    }
+
     /// Returns the epoch that agents learn when this aggregator begins to follow them; 0 if it may not lead.
     pub(crate) fn announced_epoch(&self) -> u64 {
         self.acting_epoch().unwrap_or(0)
@@ -133,12 +169,16 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::store::{Leader, LeaseHolder};
+    use crate::store::LeaseHolder;
     use lease::OwnLease;
 
     fn leader(epoch: u64) -> Leader {
         let name = "rta-aggregator db-host pid 42 #00ab".to_owned();
-        let holder = LeaseHolder { name, address: "https://a:8080".to_owned() };
+        let holder = LeaseHolder {
+            name,
+            address: "https://a:8080".to_owned(),
+            grpc_address: "https://a:7600".to_owned(),
+        };
         Leader { holder, epoch, since: Timestamp::UNIX_EPOCH }
     }
 
@@ -179,6 +219,16 @@ mod tests {
             .send_replace(LeaseStatus { failure: Some("db: lost".to_owned()), ..LeaseStatus::default() });
         let (code, message) = refusal(&leadership);
         assert!(code == Code::Unavailable && message.contains("does not answer (db: lost)"), "{message}");
+        assert_eq!((leadership.leader_to_call(), leadership.leader_overview()), (None, None));
+        publisher.send_replace(LeaseStatus { other: Some(leader(6)), ..LeaseStatus::default() });
+        let called = ("https://a:7600".to_owned(), "https://a:8080 (db-host, pid 42)".to_owned());
+        assert_eq!(leadership.leader_to_call(), Some(called.clone()));
+        let shown = leadership.leader_overview().unwrap();
+        assert_eq!((shown.process.as_str(), shown.epoch, shown.is_here), ("db-host, pid 42", 6, false));
+        // Who leads now is not known, and the last one may still do.
+        let failure = Some("db: lost".to_owned());
+        publisher.send_replace(LeaseStatus { other: Some(leader(6)), failure, own: None });
+        assert_eq!((leadership.leader_to_call(), leadership.leader_overview()), (Some(called), None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rta_shared::config::Platform;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::overview::{ComponentAliases, InstanceId, Overview};
+use rta_shared::overview::{ComponentAliases, InstanceId, LeaderOverview, Overview};
 use rta_shared::planned_maintenance::{PlannedMaintenance, UpcomingMaintenance};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -65,6 +65,8 @@ pub(crate) enum StateMessage {
     ConfigRefused(String),
     /// Replaces the impairments of one part of the aggregator.
     ReplaceImpairments(ImpairedPart, Vec<Impairment>),
+    /// Replaces the aggregator that leads, of several.
+    ReplaceLeader(Option<LeaderOverview>),
     /// Begins or ends maintenance. Answered with the affected maintenance when the overview shows it.
     ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Adds or cancels planned maintenance. Answered with it; `None` if nothing planned has the ID.
@@ -144,6 +146,7 @@ pub(crate) fn create_state_actor(
         aliases: ComponentAliases::list(state.platform()),
         state,
         config_error: None,
+        leader: None,
         maintenance_sender: watch::Sender::default(),
         planned: PlannedMaintenances::new(store.planned_maintenance()),
         next_begin: None,
@@ -185,6 +188,8 @@ struct StateActor {
     state: PlatformState,
     aliases: Vec<ComponentAliases>,
     config_error: Option<String>,
+    /// Aggregator that leads, of several.
+    leader: Option<LeaderOverview>,
     maintenance_sender: watch::Sender<MaintenanceSnapshot>,
     planned: PlannedMaintenances,
     /// Begin of the next planned window.
@@ -221,6 +226,7 @@ impl StateActor {
             config_error: self.config_error.clone(),
             impairments: self.collect_impairments(now),
             aliases: self.aliases.clone(),
+            leader: self.leader.clone(),
         };
         (overview, changes)
     }
@@ -416,6 +422,10 @@ impl StateActor {
                             }
                             StateMessage::ConfigRefused(problems) => {
                                 self.config_error = Some(problems);
+                                pending.changed = true;
+                            }
+                            StateMessage::ReplaceLeader(leader) => {
+                                self.leader = leader;
                                 pending.changed = true;
                             }
                             StateMessage::ReplaceImpairments(part, impairments) => {

@@ -251,6 +251,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
+            leader: None,
         }
     }
 

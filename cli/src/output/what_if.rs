@@ -88,6 +88,7 @@ mod tests {
                 config_error: None,
                 impairments: vec![],
                 aliases: vec![],
+                leader: None,
             },
         }
     }

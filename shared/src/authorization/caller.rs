@@ -31,6 +31,9 @@ pub enum CallerKind {
     HostCertificate,
     /// Certificate with the aggregator's name, which is also a host certificate.
     AggregatorCertificate,
+    /// Another aggregator, by its certificate or as the same user of this host, on behalf of a person whom it has
+    /// authenticated and names.
+    ForwardingAggregator,
     /// Certificate of a person.
     PersonCertificate,
     /// Not authenticated on a server without authentication: `--insecure`, or the demo's page.
@@ -52,7 +55,10 @@ impl CallerKind {
             (_, Self::LocalMember | Self::Unasked) => Some(Right::Act),
             (ServerKind::Agent, Self::AggregatorCertificate) => Some(Right::Act),
             (ServerKind::Agent, _) => None,
-            (ServerKind::Aggregator, Self::Operator | Self::PersonCertificate) => Some(Right::Act),
+            (
+                ServerKind::Aggregator,
+                Self::Operator | Self::PersonCertificate | Self::ForwardingAggregator,
+            ) => Some(Right::Act),
             (ServerKind::Aggregator, Self::Viewer | Self::HostCertificate | Self::AggregatorCertificate) => {
                 Some(Right::View)
             }

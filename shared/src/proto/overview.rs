@@ -9,7 +9,7 @@ use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::overview::{
     AgentOverview, ComponentAliases, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview,
-    Overview,
+    LeaderOverview, Overview,
 };
 use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
@@ -218,6 +218,28 @@ impl From<v1::ComponentAliases> for ComponentAliases {
     }
 }
 
+impl From<&LeaderOverview> for v1::Leader {
+    fn from(leader: &LeaderOverview) -> Self {
+        Self {
+            address: leader.address.clone(),
+            process: leader.process.clone(),
+            epoch: leader.epoch,
+            since: Some(to_wire_time(leader.since)),
+            is_here: leader.is_here,
+        }
+    }
+}
+
+impl TryFrom<v1::Leader> for LeaderOverview {
+    type Error = ProtocolError;
+
+    fn try_from(leader: v1::Leader) -> Result<Self, ProtocolError> {
+        let v1::Leader { address, process, epoch, since, is_here } = leader;
+        let since = from_wire_time(since.ok_or(ProtocolError::Missing("since"))?)?;
+        Ok(Self { address, process, epoch, since, is_here })
+    }
+}
+
 impl From<&Overview> for v1::Overview {
     fn from(overview: &Overview) -> Self {
         Self {
@@ -235,6 +257,7 @@ impl From<&Overview> for v1::Overview {
             config_error: overview.config_error.clone().unwrap_or_default(),
             impairments: overview.impairments.iter().map(Into::into).collect(),
             aliases: overview.aliases.iter().map(Into::into).collect(),
+            leader: overview.leader.as_ref().map(Into::into),
         }
     }
 }
@@ -261,6 +284,7 @@ impl TryFrom<v1::Overview> for Overview {
             config_error: optional(overview.config_error),
             impairments: impairments_from_wire(overview.impairments)?,
             aliases: overview.aliases.into_iter().map(Into::into).collect(),
+            leader: overview.leader.map(LeaderOverview::try_from).transpose()?,
         })
     }
 }
@@ -348,6 +372,13 @@ pub(super) mod tests {
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
             impairments: vec![Impairment::new(ImpairedPart::Store, "full")],
+            leader: Some(LeaderOverview {
+                address: "https://a:8080".to_owned(),
+                process: "a, pid 12".to_owned(),
+                epoch: 3,
+                since: Timestamp::UNIX_EPOCH,
+                is_here: true,
+            }),
             aliases: vec![ComponentAliases {
                 component: "kafka server".into(),
                 aliases: vec!["broker".into()],

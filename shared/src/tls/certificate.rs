@@ -50,6 +50,16 @@ pub struct CertificateIdentity {
     pub kind: IdentityKind,
     /// Common name of the certificate.
     pub name: String,
+    /// DNS names of the certificate.
+    pub dns: Vec<String>,
+}
+
+impl CertificateIdentity {
+    /// Returns true if this is a machine under one of these DNS names.
+    pub fn is_host_named(&self, names: &[String]) -> bool {
+        self.kind == IdentityKind::Host
+            && self.dns.iter().any(|own| names.iter().any(|name| name.eq_ignore_ascii_case(own)))
+    }
 }
 
 /// Kind of the holder of a certificate.
@@ -120,7 +130,7 @@ impl Certificate {
     /// Returns the identity of the holder.
     pub fn identity(&self) -> CertificateIdentity {
         let kind = if self.for_servers { IdentityKind::Host } else { IdentityKind::User };
-        CertificateIdentity { kind, name: self.name.clone() }
+        CertificateIdentity { kind, name: self.name.clone(), dns: self.dns.clone() }
     }
 }
 

@@ -19,7 +19,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 const TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS rta_leases (\
 environment TEXT PRIMARY KEY, holder TEXT NOT NULL, address TEXT NOT NULL, epoch BIGINT NOT NULL, \
-since BIGINT NOT NULL, expires_at TIMESTAMPTZ NOT NULL)";
+since BIGINT NOT NULL, expires_at TIMESTAMPTZ NOT NULL, grpc_address TEXT NOT NULL)";
 
 /// Aggregator as it takes part in the leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +28,14 @@ pub(crate) struct LeaseHolder {
     pub(crate) name: String,
     /// Address at which people reach this aggregator.
     pub(crate) address: String,
+    /// Address at which other aggregators call it; empty: they cannot.
+    pub(crate) grpc_address: String,
 }
 
 impl LeaseHolder {
     /// Creates the holder for this process.
-    pub(crate) fn this_process(address: String) -> Self {
-        Self { name: new_session_name(), address }
+    pub(crate) fn this_process(address: String, grpc_address: String) -> Self {
+        Self { name: new_session_name(), address, grpc_address }
     }
 }
 
@@ -46,10 +48,17 @@ pub(crate) struct Leader {
     pub(crate) since: Timestamp,
 }
 
+impl Leader {
+    /// Returns host and process ID, such as `host, pid 12`.
+    pub(crate) fn process(&self) -> String {
+        holder_process(&self.holder.name)
+    }
+}
+
 impl fmt::Display for Leader {
     /// Formats as `10.0.0.7:8080 (host, pid 12)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.holder.address, holder_process(&self.holder.name))
+        write!(f, "{} ({})", self.holder.address, self.process())
     }
 }
 
@@ -104,13 +113,20 @@ impl LeaseSession {
     ) -> Result<Option<u64>, StoreError> {
         let session: &mut dyn SqlSession = &mut self.0;
         session.query_first(
-            "INSERT INTO rta_leases (environment, holder, address, epoch, since, expires_at) \
+            "INSERT INTO rta_leases (environment, holder, address, epoch, since, expires_at, grpc_address) \
              VALUES (?1, ?2, ?3, ?4::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
-             clock_timestamp() + ?5::bigint * interval '1 millisecond') \
+             clock_timestamp() + ?5::bigint * interval '1 millisecond', ?6) \
              ON CONFLICT (environment) DO UPDATE SET holder = excluded.holder, address = excluded.address, \
              epoch = GREATEST(rta_leases.epoch + 1, excluded.epoch), since = excluded.since, \
-             expires_at = excluded.expires_at WHERE rta_leases.expires_at <= clock_timestamp() RETURNING epoch",
-            values![EVERY_ENVIRONMENT, &holder.name, &holder.address, lowest_epoch.max(1), millis(length)],
+             expires_at = excluded.expires_at, grpc_address = excluded.grpc_address WHERE rta_leases.expires_at <= clock_timestamp() RETURNING epoch",
+            values![
+                EVERY_ENVIRONMENT,
+                &holder.name,
+                &holder.address,
+                lowest_epoch.max(1),
+                millis(length),
+                &holder.grpc_address,
+            ],
             |row| row.number(0),
         )
     }
@@ -142,11 +158,12 @@ impl LeaseSession {
     pub(crate) fn read_leader(&mut self) -> Result<Option<Leader>, StoreError> {
         let session: &mut dyn SqlSession = &mut self.0;
         session.query_first(
-            "SELECT holder, address, epoch, since \
+            "SELECT holder, address, epoch, since, grpc_address \
              FROM rta_leases WHERE environment = ?1",
             values![EVERY_ENVIRONMENT],
             |row| {
-                let holder = LeaseHolder { name: row.text(0)?, address: row.text(1)? };
+                let holder =
+                    LeaseHolder { name: row.text(0)?, address: row.text(1)?, grpc_address: row.text(4)? };
                 let leader = Leader { holder, epoch: row.number(2)?, since: row.time(3)? };
                 Ok(leader)
             },

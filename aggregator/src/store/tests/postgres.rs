@@ -88,7 +88,7 @@ const LENGTH: Duration = Duration::from_secs(3600);
 fn lease_is_held_by_one_and_its_epoch_increases() {
     let Some(server) = PostgresServer::shared() else { return };
     let location = PostgresLocation::parse(&server.create_database()).unwrap();
-    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned()));
+    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned(), String::new()));
     let [mut a, mut b] = holders.each_ref().map(|holder| LeaseSession::connect(&location, holder).unwrap());
     let [first, second] = &holders;
     assert_eq!(a.read_leader(), Ok(None));
@@ -115,7 +115,7 @@ fn earlier_leader_writes_nothing_after_the_next_one_has_opened_the_record() {
     let Some(server) = PostgresServer::shared() else { return };
     let url = server.create_database();
     let place = PostgresLocation::parse(&url).unwrap();
-    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned()));
+    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned(), String::new()));
     let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
     let mut lead = |holder: &LeaseHolder| {
         let epoch = session.acquire(holder, 0, LENGTH).unwrap().unwrap();

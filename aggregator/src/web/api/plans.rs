@@ -122,7 +122,7 @@ pub(super) async fn cancel(
     context: RequestContext,
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
-    let skipped = operations.cancel_plan(id, context.requester())?;
+    let skipped = operations.cancel_plan(id, context.requester()).await?;
     Ok(uncached(Json(Cancelled { skipped })))
 }
 

@@ -126,6 +126,7 @@ async fn serve_demo(
             notify: None,
             leadership: rta_aggregator::leadership::Leadership::default(),
             audit: rta_aggregator::audit::AuditLog::default(),
+            aggregator_names: Vec::new(),
         },
         shutdown.clone(),
     )));

@@ -2345,6 +2345,27 @@ pub struct Overview {
     /// are omitted.
     #[prost(message, repeated, tag = "8")]
     pub aliases: ::prost::alloc::vec::Vec<ComponentAliases>,
+    /// Aggregator that leads, of several; absent if there is only one, or if nobody certainly leads.
+    #[prost(message, optional, tag = "9")]
+    pub leader: ::core::option::Option<Leader>,
+}
+/// Aggregator that leads, of several.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leader {
+    /// Address at which people reach it.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Its host and process ID.
+    #[prost(string, tag = "2")]
+    pub process: ::prost::alloc::string::String,
+    /// Epoch of its lease: each change of the leader increases it.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// True if it made this overview itself.
+    #[prost(bool, tag = "5")]
+    pub is_here: bool,
 }
 /// Aliases of a component.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

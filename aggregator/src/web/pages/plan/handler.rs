@@ -135,7 +135,7 @@ pub(crate) async fn cancel(
     context: RequestContext,
     Form(query): Form<PlanQuery>,
 ) -> Response {
-    match operations.cancel_plan(query.id, context.requester()) {
+    match operations.cancel_plan(query.id, context.requester()).await {
         Ok(_) => redirect_to_plan(query.id),
         Err(error) => refusal_page(&context, REFUSAL_TITLE, &error),
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::format::counted;
 use rta_shared::name::Name;
-use rta_shared::overview::{Health, HealthCounts, Overview};
+use rta_shared::overview::{Health, HealthCounts, LeaderOverview, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
@@ -14,7 +14,7 @@ use crate::web::pages::overview::context::OverviewContext;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::pages::overview::{environment, notice, results, summary};
 use crate::web::parts::anchors::environment_id;
-use crate::web::parts::health::{self, HealthTone};
+use crate::web::parts::health::{self, HealthTone, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
 use crate::web::parts::layout::{self, PageFrame, RELOAD_SECONDS, is_under_way};
 use crate::web::parts::{config, form};
@@ -76,7 +76,29 @@ pub(crate) fn parts(
         PageLayout::Results => parts.extend(results::results(selected, &shown)),
     }
     parts.push(HtmlNode::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
+    if let Some(leader) = &overview.leader {
+        parts.push(HtmlNode::leaf("lead", &led_by(leader)));
+    }
     HtmlNode::group("page", GroupTag::Division, "page", parts)
+}
+
+/// Renders which aggregator leads.
+fn led_by(leader: &LeaderOverview) -> Markup {
+    let LeaderOverview { address, process, is_here, .. } = leader;
+    let is_link = ["http://", "https://"].iter().any(|scheme| address.starts_with(scheme));
+    html! {
+        p #lead.note {
+            "Led by "
+            @match (*is_here, is_link) {
+                (true, _) => { "this aggregator, " (text(address)) }
+                (false, true) => { a href=(address) { (text(address)) } }
+                (false, false) => { (text(address)) }
+            }
+            " (" (text(process)) ")"
+            @if !is_here { ", to which starts and stops are passed on" }
+            "."
+        }
+    }
 }
 
 /// Renders all environments of an overview that is not the present one, without search and buttons.

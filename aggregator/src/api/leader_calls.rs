@@ -1,0 +1,136 @@
+//! Operations that the leader carries out, on behalf of a person who asked this aggregator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rta_shared::action::{ActionKind, Requester};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
+use rta_shared::proto::v1;
+use tonic::{Code, Status};
+
+use super::history::MaintenanceRequest;
+use super::{BeginPlanError, Operations};
+use crate::forwarding::LeaderRoute;
+use crate::operation_error::OperationError;
+use crate::plans::confirmation;
+use crate::plans::run::PlanRun;
+
+/// Time limit for an answer of the leader. A plan may wait for the first reports of hosts.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Operations {
+    /// Has the leader begin the plan for a request, and returns the plan, which goes on as the record shows it.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(super) async fn begin_plan_at_leader(
+        &self,
+        route: &LeaderRoute,
+        kind: ActionKind,
+        request: &ActionRequest,
+        options: ExecutionOptions,
+        by: &Requester,
+    ) -> Result<Arc<PlanRun>, BeginPlanError> {
+        let ExecutionOptions { everything, agreed, keep_going, parallel } = options.clone();
+        let agreed = agreed.iter().map(Into::into).collect();
+        let options_message =
+            v1::PlanOptions { everything, agreed, keep_going, parallel, user: by.user.clone() };
+        let message = v1::AggregatorServiceActRequest {
+            kind: v1::ActionKind::from(kind).into(),
+            selection: Some(request.into()),
+            options: Some(options_message),
+        };
+        let mut client = route.client();
+        let first = async {
+            let mut events = client.act(route.request(message, by)).await?.into_inner();
+            // The plan goes on without this stream.
+            events.message().await
+        };
+        let first = match answer_in_time(route, first).await {
+            Ok(first) => first.and_then(|message| message.event),
+            Err(error) if error.code == Code::FailedPrecondition => {
+                return Err(self.explain_refusal(kind, request, &options, error).await);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let begun = match first.map(PlanEvent::try_from) {
+            Some(Ok(PlanEvent::Begun(begun))) => begun,
+            Some(Err(error)) => return Err(OperationError::new(Code::Internal, error.to_string()).into()),
+            Some(Ok(_)) | None => {
+                let message = "the leader did not say which plan it began; see rta events";
+                return Err(OperationError::new(Code::Internal, message).into());
+            }
+        };
+        // The record may have shown it already.
+        let (id, changes) = (begun.id, self.plan_registry.changes().clone());
+        let begun = Arc::new(PlanRun::new(begun, self.events.clone(), changes));
+        Ok(self.plan_registry.find(id).unwrap_or_else(|| {
+            self.plan_registry.add(Arc::clone(&begun));
+            begun
+        }))
+    }
+
+    /// Returns the reason why the leader did not begin a plan: with the plan, if something has to be confirmed.
+    async fn explain_refusal(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+        options: &ExecutionOptions,
+        refusal: OperationError,
+    ) -> BeginPlanError {
+        match self.plan(kind, request).await {
+            Ok(plan) if !confirmation::unconfirmed_effects(&plan, options).is_empty() => {
+                BeginPlanError::Unconfirmed { plan, sentence: refusal.message }
+            }
+            Ok(_) | Err(_) => BeginPlanError::Refused(refusal),
+        }
+    }
+
+    /// Has the leader cancel a plan. Returns the number of skipped steps.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(super) async fn cancel_plan_at_leader(
+        &self,
+        route: &LeaderRoute,
+        plan: u64,
+        by: &Requester,
+    ) -> Result<usize, OperationError> {
+        let mut client = route.client();
+        let request = route.request(v1::CancelPlanRequest { plan_id: plan }, by);
+        let answer = answer_in_time(route, client.cancel_plan(request)).await?.into_inner();
+        Ok(usize::try_from(answer.skipped).unwrap_or(usize::MAX))
+    }
+
+    /// Has the leader begin or end maintenance. Returns the affected maintenance when it is shown here, too.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(super) async fn set_maintenance_at_leader(
+        &self,
+        route: &LeaderRoute,
+        request: MaintenanceRequest,
+        by: &Requester,
+    ) -> Result<Vec<Maintenance>, OperationError> {
+        let mut client = route.client();
+        let message = request.into_message(by);
+        let answer = answer_in_time(route, client.set_maintenance(route.request(message, by))).await?;
+        let changed = answer.into_inner().changed.into_iter().map(Maintenance::try_from);
+        let changed: Result<Vec<Maintenance>, _> = changed.collect();
+        let changed = changed.map_err(|error| OperationError::new(Code::Internal, error.to_string()))?;
+        self.store.flush().await;
+        Ok(changed)
+    }
+}
+
+/// Returns the leader's answer.
+async fn answer_in_time<T>(
+    route: &LeaderRoute,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, OperationError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(|status| route.describe_failure(&status)),
+        Err(elapsed) => Err(route.no_answer(&elapsed)),
+    }
+}

@@ -1,0 +1,160 @@
+//! Connections of an aggregator that follows with the leader.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rta_shared::action::Requester;
+use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
+use rta_shared::timing::CLIENT_PING_INTERVAL;
+use rta_shared::tls::{ClientTls, ServerTarget, connect};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Request, Status};
+
+use super::on_behalf_of::write_requester;
+use crate::leadership::Leadership;
+use crate::operation_error::OperationError;
+
+/// Time limit for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum size of an answer: plans of thousands of steps are large.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+const NO_CERTIFICATE: &str =
+    "it is asked over TLS, and this rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
+
+/// Client of the aggregator that leads; clones share its connection. Without a leader elsewhere it leads nowhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeaderClient(Option<Arc<ClientState>>);
+
+#[derive(Debug)]
+struct ClientState {
+    leadership: Leadership,
+    tls: Option<ClientTls>,
+    /// Names that the leader's certificate may have beside that of its address.
+    names: Vec<String>,
+    /// Address of the leader, and the channel to it.
+    channel: Mutex<Option<(String, Channel)>>,
+}
+
+/// Leader to which calls are passed on.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderRoute {
+    /// Leader, as people read it.
+    leader: String,
+    channel: Channel,
+}
+
+impl LeaderClient {
+    /// Creates the client of an aggregator with this role. The leader at an https:// address is called with `tls`, and
+    /// has to prove that it is the host of its address, or one of `names`.
+    pub(crate) fn new(leadership: Leadership, tls: Option<ClientTls>, names: Vec<String>) -> Self {
+        Self(Some(Arc::new(ClientState { leadership, tls, names, channel: Mutex::default() })))
+    }
+
+    /// Returns the leader to which calls that change something are passed on; `None` if this aggregator leads, or if
+    /// no leader is known that can be called.
+    pub(crate) fn route(&self) -> Option<LeaderRoute> {
+        let state = self.0.as_ref()?;
+        let (address, leader) = state.leadership.leader_to_call()?;
+        let mut current = state.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match current.as_ref().filter(|(of, _)| *of == address) {
+            Some((_, channel)) => channel.clone(),
+            None => {
+                let channel = new_channel(&address, state.tls.as_ref(), &state.names)?;
+                current.insert((address, channel)).1.clone()
+            }
+        };
+        Some(LeaderRoute { leader, channel })
+    }
+}
+
+impl LeaderRoute {
+    /// Returns the channel for whole calls.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Returns the client for single calls.
+    pub(crate) fn client(&self) -> AggregatorServiceClient<Channel> {
+        AggregatorServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// Creates a request on behalf of `by`.
+    pub(crate) fn request<T>(&self, message: T, by: &Requester) -> Request<T> {
+        let mut request = Request::new(message);
+        let mut headers = std::mem::take(request.metadata_mut()).into_headers();
+        write_requester(&mut headers, by);
+        *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
+        request
+    }
+
+    /// Returns the leader's refusal, or a sentence that says that it did not answer.
+    pub(crate) fn describe_failure(&self, status: &Status) -> OperationError {
+        match status.source() {
+            // The leader itself has answered.
+            None => OperationError::new(status.code(), status.message()),
+            Some(source) => self.no_answer(source),
+        }
+    }
+
+    /// Returns the error of a call that the leader did not answer.
+    pub(crate) fn no_answer(&self, failure: &(dyn Error + 'static)) -> OperationError {
+        let mut deepest = failure;
+        let mut is_unreached = false;
+        loop {
+            is_unreached |= deepest.downcast_ref::<io::Error>().is_some_and(|error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::NotFound
+                        | io::ErrorKind::HostUnreachable
+                )
+            });
+            match deepest.source() {
+                Some(deeper) => deepest = deeper,
+                None => break,
+            }
+        }
+        let leader = &self.leader;
+        let message = match is_unreached {
+            true => format!(
+                "nothing was done: the aggregator at {leader} leads, and cannot be reached from here: {deepest}; try again \
+                 in some seconds, another one takes over if it has ended"
+            ),
+            false => format!(
+                "the aggregator at {leader} leads, and did not answer: {deepest}; rta events shows whether it was done"
+            ),
+        };
+        OperationError::new(Code::Unavailable, message)
+    }
+}
+
+/// Returns a channel that connects at the first call; `None` if the address is invalid.
+fn new_channel(address: &str, tls: Option<&ClientTls>, names: &[String]) -> Option<Channel> {
+    let socket = address.strip_prefix("unix:").map(PathBuf::from);
+    let url = if socket.is_some() { "http://localhost" } else { address };
+    let endpoint = Endpoint::from_shared(url.to_owned()).ok()?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(CLIENT_PING_INTERVAL)
+        .keep_alive_timeout(CLIENT_PING_INTERVAL);
+    if let Some(socket) = socket {
+        return Some(endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        })));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if !address.starts_with("https://") {
+        return Some(endpoint.connect_lazy());
+    }
+    Some(match tls {
+        Some(tls) => tls.channel(&endpoint, ServerTarget::new(address, &names)?),
+        None => connect::failing_channel(&endpoint, NO_CERTIFICATE),
+    })
+}
