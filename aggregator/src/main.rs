@@ -318,6 +318,9 @@ async fn run(
         );
     }
     let sockets = BoundSockets::bind(arguments).await?;
+    if let StoreLocation::Postgres(location) = &prepared.store {
+        prepared.access.share_sessions(location.clone())?;
+    }
     match (&arguments.advertise, &prepared.store) {
         (Some(address), StoreLocation::Postgres(location)) => {
             let bound = sockets.grpc.as_ref().map(std::net::TcpListener::local_addr).transpose()?;

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use rta_shared::proto::v1;
 use rta_tests::{
-    PostgresServer, TestAggregator, TestCa, TestCluster, TestConfig, connect_agent, request_target, wait_for,
+    PostgresServer, TestAggregator, TestCa, TestCluster, TestConfig, WebSession, connect_agent,
+    request_target, wait_for,
 };
 use rustix::process::Signal;
 use tonic::Code;
@@ -267,6 +268,65 @@ fn action_through_a_follower_is_recorded_for_its_person() {
         let page = aggregator.web.get("/").body;
         assert!(page.contains(told), "{page}");
     }
+}
+
+#[test]
+fn session_is_valid_at_every_aggregator_and_after_a_change_of_the_leader() {
+    let Some(server) = PostgresServer::start() else { return };
+    let url = server.create_database();
+    let config = TestConfig::new();
+    let app = config.component_toml("app", "", "");
+    let builder = TestCluster::builder(config).components(&app).host("h", &["app"]).users("closed");
+    let mut cluster = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]).start();
+    let users = cluster.users().file.display().to_string();
+    let arguments = ["--store", &url, "--advertise", SECOND, "--users", &users];
+    let follower = TestAggregator::start(&cluster.config, &arguments);
+    let sees = |aggregator: &TestAggregator, session: &WebSession| {
+        let headers = [("Cookie", session.cookie.as_str())];
+        let page = aggregator.web.request("GET", "/", &headers, "");
+        page.code == 200 && page.body.contains("Sign out")
+    };
+    let session = wait_for("the first to serve", || {
+        (cluster.aggregator.web.get("/readyz").code == 200).then(|| cluster.aggregator.web.session("ann"))
+    });
+    wait_for("the second to serve", || (follower.web.get("/readyz").code == 200).then_some(()));
+    assert!(sees(&follower, &session));
+    // No value of the table signs anybody in.
+    let secret = session.cookie.split('=').nth(1).unwrap();
+    let rows = server.run_sql(&url, "SELECT * FROM rta_sessions");
+    assert!(rows.contains("ann") && !rows.contains(secret), "{rows}");
+
+    // It is as valid elsewhere: with the form's token, which is the session's own.
+    let page = follower.web.request("GET", "/", &[("Cookie", session.cookie.as_str())], "");
+    let there = WebSession { cookie: session.cookie.clone(), csrf: page.csrf() };
+    let form = format!("csrf={}", there.csrf);
+    let signed_out = follower.web.request("POST", "/sign-out", &[("Cookie", there.cookie.as_str())], &form);
+    assert_eq!(signed_out.code, 303, "{}", signed_out.body);
+    assert!(!sees(&follower, &session));
+    wait_for("the first to learn of it", || (!sees(&cluster.aggregator, &session)).then_some(()));
+
+    let session = cluster.aggregator.web.session("ann");
+    cluster.aggregator.stop(Signal::KILL);
+    assert!(sees(&follower, &session), "before the other leads");
+    wait_for("the other to lead", || {
+        let headers = [("Cookie", session.cookie.as_str())];
+        let overview = follower.web.request("GET", "/api/v1/overview", &headers, "").body;
+        let overview: serde_json::Value = serde_json::from_str(&overview).ok()?;
+        (overview["leader"]["here"] == true).then_some(())
+    });
+    assert!(sees(&follower, &session));
+    // People stay signed in over an outage of the database, too, and sign out for good in it.
+    let other = follower.web.session("bob");
+    server.stop();
+    assert!(sees(&follower, &session) && sees(&follower, &other));
+    let form = format!("csrf={}", other.csrf);
+    follower.web.request("POST", "/sign-out", &[("Cookie", other.cookie.as_str())], &form);
+    assert!(!sees(&follower, &other));
+    server.start_again();
+    cluster.aggregator.start_again();
+    wait_for("the first to know the session", || sees(&cluster.aggregator, &session).then_some(()));
+    wait_for("the end to be known", || (!sees(&cluster.aggregator, &other)).then_some(()));
+    assert!(!sees(&follower, &other));
 }
 
 #[test]

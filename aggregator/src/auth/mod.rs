@@ -5,6 +5,7 @@
 //! | `users` | the file of users and tokens, validated as a whole |
 //! | `password` | passwords and their hashes, and tokens |
 //! | `sessions` | sessions of signed-in users; pure, takes the time as a value |
+//! | `session_sharing` | sessions that all aggregators over one database share |
 //! | `rate_limit` | rate limit for wrong passwords; pure, takes the time as a value |
 //! | `failed_sign_ins` | failed sign-ins to record; pure |
 //! | `fair_queue` | order of password checks; pure |
@@ -16,6 +17,7 @@ mod fair_queue;
 pub(crate) mod grpc;
 mod password;
 mod rate_limit;
+mod session_sharing;
 mod sessions;
 mod users;
 
@@ -33,9 +35,12 @@ use rta_shared::sanitize::quoted_input;
 use tokio::time::sleep;
 
 use crate::audit::{AuditLog, Refusal};
+use crate::store::PostgresLocation;
+
 use check_slots::CheckSlots;
 use failed_sign_ins::FailedSignIns;
-use sessions::SessionStore;
+use session_sharing::{EndedSessions, SessionSharing};
+use sessions::{COOKIE_LENGTH, SessionStore, session_digest};
 use users::UserList;
 
 pub(crate) use failed_sign_ins::REPORT_INTERVAL;
@@ -61,6 +66,8 @@ struct AccessState {
     /// `None`: there are no users, and nobody signs in.
     users: Option<UsersFile>,
     sessions: Mutex<SessionStore>,
+    /// Set if other aggregators share the sessions.
+    sharing: OnceLock<SessionSharing>,
     failed_sign_ins: Mutex<FailedSignIns>,
     check_slots: CheckSlots,
     /// Audit log of refused requests.
@@ -136,6 +143,19 @@ impl AccessControl {
         Ok(())
     }
 
+    /// Shares the sessions with all aggregators over this database, now and after a restart.
+    ///
+    /// # Errors
+    /// Returns an error if the thread for that cannot be created.
+    pub fn share_sessions(&self, location: PostgresLocation) -> io::Result<()> {
+        if self.0.users.is_some() {
+            let sharing = SessionSharing::start(location, Arc::downgrade(&self.0))?;
+            // A second call would change nothing.
+            let _ = self.0.sharing.set(sharing);
+        }
+        Ok(())
+    }
+
     fn with(users: Option<UsersFile>, read_only: bool) -> Self {
         // Half of the processors are left for users who are signed in.
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -144,6 +164,7 @@ impl AccessControl {
             read_only,
             users,
             sessions: Mutex::default(),
+            sharing: OnceLock::new(),
             failed_sign_ins: Mutex::default(),
             check_slots: slots,
             audit: OnceLock::new(),
@@ -221,7 +242,12 @@ impl AccessControl {
                 self.0.check_slots.forget_failures(&origin);
                 tracing::info!(name, %address, "signed in");
                 let begun = self.sessions().begin(&user, Instant::now());
-                begun.ok_or(SignInError::Wrong)
+                let (cookie, shared) = begun.ok_or(SignInError::Wrong)?;
+                if let Some(sharing) = self.0.sharing.get() {
+                    // Without the database the session is one of this aggregator alone.
+                    sharing.begin(shared).await;
+                }
+                Ok(cookie)
             }
             None => {
                 // A name that no user has may be a password that was typed into the wrong field.
@@ -242,15 +268,33 @@ impl AccessControl {
         sleep(pause.saturating_sub(arrived.elapsed())).await;
     }
 
-    /// Returns the user of the session of this cookie; `None` if it is over.
-    pub(crate) fn find_session(&self, cookie: &str) -> Option<UserSession> {
-        let users = self.current_users()?;
-        self.sessions().find(cookie, &users, Instant::now())
+    /// Returns the user of the session of this cookie, which another aggregator may have begun; `None` if it is over.
+    pub(crate) async fn find_session(&self, cookie: &str) -> Option<UserSession> {
+        let (users, digest) = (self.current_users()?, session_digest(cookie));
+        let sharing = self.0.sharing.get();
+        if let Some(sharing) = sharing
+            && cookie.len() == COOKIE_LENGTH
+            && !self.sessions().has(&digest)
+        {
+            let shared = sharing.find(&digest).await?;
+            self.sessions().add(shared, Instant::now());
+        }
+        let found = self.sessions().find(&digest, &users, Instant::now())?;
+        if let Some(sharing) = sharing.filter(|_| found.is_touch_due) {
+            sharing.touch(&digest);
+        }
+        Some(found.session)
     }
 
-    /// Ends the session of this cookie.
-    pub(crate) fn sign_out(&self, cookie: &str) {
-        self.sessions().end(cookie);
+    /// Ends the session of this cookie, here at once and elsewhere within a second. Returns false if the other
+    /// aggregators do not learn of it, because the database does not answer.
+    pub(crate) async fn sign_out(&self, cookie: &str) -> bool {
+        let digest = session_digest(cookie);
+        self.sessions().end(&digest);
+        match self.0.sharing.get() {
+            Some(sharing) => sharing.end(&digest).await,
+            None => true,
+        }
     }
 
     /// Returns the role of the user of this name; `None` if there is no such user.
@@ -277,6 +321,13 @@ impl AccessControl {
 
     fn sessions(&self) -> MutexGuard<'_, SessionStore> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EndedSessions for AccessState {
+    fn end_sessions(&self, digests: &[String]) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.iter().for_each(|digest| sessions.end(digest));
     }
 }
 

@@ -69,10 +69,12 @@ use losses::LossCounters;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
 pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
+pub(crate) use postgres::shared_sessions::{SessionTable, SharedSession};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
 use reader::RecordReader;
 pub(crate) use rows::plans::RecordedPlan;
+pub(crate) use sql::StoreError;
 use writer::{StoreCommand, StoreWriter};
 
 use crate::timeline::TimelineState;

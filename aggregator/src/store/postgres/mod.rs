@@ -11,6 +11,7 @@
 //! | `lease` | the lease by which one of several aggregators leads |
 //! | `record_session` | the session that reads the record of a leader |
 //! | `session_name` | the names of sessions, which others see |
+//! | `shared_sessions` | the sessions of signed-in users, which all aggregators share |
 //! | `schema` | the version of the tables |
 
 mod command_line;
@@ -22,6 +23,7 @@ pub(super) mod record_session;
 mod schema;
 pub(super) mod session;
 mod session_name;
+pub(super) mod shared_sessions;
 mod tls;
 
 use std::time::{Duration, Instant};

@@ -60,7 +60,7 @@ pub(crate) async fn authenticate(
     let mut kind = CallerKind::Unasked;
     let mut session_token = None;
     if access.has_users() {
-        match identify(&access, client, request.headers()) {
+        match identify(&access, client, request.headers()).await {
             RequestIdentity::Token(principal) => {
                 kind = principal.role.into();
                 context.name = Some(principal.name);
@@ -126,7 +126,7 @@ enum RequestIdentity {
     BadToken,
 }
 
-fn identify(access: &AccessControl, client: ClientOrigin, headers: &HeaderMap) -> RequestIdentity {
+async fn identify(access: &AccessControl, client: ClientOrigin, headers: &HeaderMap) -> RequestIdentity {
     // A script sends its token itself: no foreign page can make a browser send it.
     let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
     if let Some(token) = token {
@@ -137,7 +137,10 @@ fn identify(access: &AccessControl, client: ClientOrigin, headers: &HeaderMap) -
     }
     let cookies = headers.get_all(COOKIE).iter().count();
     // Browsers send a single cookie header over HTTP/1.1.
-    match session_id(client, headers).filter(|_| cookies == 1).and_then(|id| access.find_session(&id)) {
+    let Some(id) = session_id(client, headers).filter(|_| cookies == 1) else {
+        return RequestIdentity::Nobody;
+    };
+    match access.find_session(&id).await {
         Some(signed_in) => RequestIdentity::Session(signed_in),
         None => RequestIdentity::Nobody,
     }

@@ -70,7 +70,7 @@ pub(crate) async fn sign_in(
             publish(&operations, format!("{} signed in from {address}", quoted_input(&name)), Some(by));
             // The previous session ends, so that nobody else can continue to use it.
             if let Some(before) = session_id(client, &headers) {
-                access.sign_out(&before);
+                access.sign_out(&before).await;
             }
             with_cookie(Redirect::to(local_address(&next)).into_response(), &session_cookie(client, id))
         }
@@ -92,12 +92,16 @@ pub(crate) async fn sign_out(
     headers: HeaderMap,
 ) -> Response {
     if let Some(id) = session_id(client, &headers) {
-        if let Some(session) = access.find_session(&id) {
-            let name = &session.principal.name;
-            let by = new_requester(name, client.address.to_string());
-            publish(&operations, format!("{} signed out", quoted_input(name)), Some(by));
+        let session = access.find_session(&id).await;
+        let is_ended_everywhere = access.sign_out(&id).await;
+        if let Some(session) = session {
+            let by = new_requester(&session.principal.name, client.address.to_string());
+            let name = quoted_input(&session.principal.name);
+            publish(&operations, format!("{name} signed out"), Some(by));
+            if !is_ended_everywhere {
+                tracing::warn!(name, "signed out here alone: the database does not answer");
+            }
         }
-        access.sign_out(&id);
     }
     let mut over = session_cookie(client, String::new());
     over.make_removal();
