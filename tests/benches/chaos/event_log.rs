@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use rta_tests::WebClient;
 use serde_json::Value;
 
-use crate::platform::Platform;
 use crate::sampler::get;
 
 /// Number of events requested at a time.
@@ -22,13 +22,13 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    /// Reads all recorded events; `None` if the aggregator does not answer.
-    pub(crate) fn read(platform: &Platform) -> Option<Self> {
+    /// Reads all recorded events from this aggregator; `None` if it does not answer.
+    pub(crate) fn read(web: WebClient) -> Option<Self> {
         let mut record = Self::default();
         let mut before = String::new();
         loop {
             let path = format!("/api/v1/events?limit={PAGE}{before}");
-            let page: Value = serde_json::from_str(&get(platform.web, &path)?.body).ok()?;
+            let page: Value = serde_json::from_str(&get(web, &path)?.body).ok()?;
             let events = page["events"].as_array()?;
             events.iter().for_each(|event| record.add(event));
             match events.iter().filter_map(|event| event["id"].as_u64()).min() {

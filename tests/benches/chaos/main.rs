@@ -13,6 +13,10 @@
 //! one host's clock is hours ahead, and the aggregator is stopped and loses its data folder. Ten times a
 //! second the overview is compared with each host's own `/proc`.
 //!
+//! With `--aggregators 3` (or 2) so many aggregators, each on a host of its own, share a PostgreSQL. Operators and
+//! samples ask each of them in turn. Instead of the data folder's loss, leaders and followers are killed, ended, paused
+//! and resumed, and cut off, and the database is restarted, crashes and hangs.
+//!
 //! A violation is
 //! - a wrong state: a health that was not right at any moment of the time that rta has to notice (see
 //!   `judge.rs`);
@@ -30,6 +34,7 @@
 )]
 
 mod actual_state;
+mod aggregators;
 mod components;
 mod event_log;
 mod operators;
@@ -44,14 +49,20 @@ use std::time::{Duration, Instant};
 use rta_tests::NamespacedHosts;
 use rta_tests::measurement::argument;
 
-use crate::platform::Platform;
+use crate::aggregators::Aggregators;
+use crate::platform::{AGENTS, MAX_AGGREGATORS, Platform};
 use crate::scenario::Scenario;
 
 fn main() -> ExitCode {
     let minutes: f64 = argument("--minutes").map_or(2.0, |text| text.parse().unwrap());
     let seed: u64 = argument("--seed").map_or(1, |text| text.parse().unwrap());
-    let Some(hosts) = NamespacedHosts::start(&platform::HOSTS) else { return ExitCode::SUCCESS };
-    let platform = Platform::start(hosts);
+    let count: usize = argument("--aggregators").map_or(1, |text| text.parse().unwrap());
+    assert!((1..=MAX_AGGREGATORS).contains(&count), "--aggregators is from 1 to {MAX_AGGREGATORS}");
+    let used = &platform::HOSTS[..AGENTS + count];
+    let Some(hosts) = NamespacedHosts::start(used) else { return ExitCode::SUCCESS };
+    // In the network of the hosts, where this thread is now.
+    let Some(aggregators) = Aggregators::new(count) else { return ExitCode::SUCCESS };
+    let platform = Platform::start(hosts, aggregators);
     let mut scenario = Scenario::new(platform, seed);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs_f64(minutes * 60.0) {

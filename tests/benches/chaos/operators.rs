@@ -46,12 +46,14 @@ impl Operators {
     }
 
     /// Starts a request for `verb` on an instance.
-    pub(crate) fn request(&mut self, platform: &Platform, verb: &str, at: usize) {
+    pub(crate) fn request(&mut self, platform: &mut Platform, verb: &str, at: usize) {
+        // A paused aggregator would be waited for.
+        let Some(web) = platform.next_web() else { return };
         self.requests += 1;
         let name = format!("operator-{}", self.requests);
         let instance = &INSTANCES[at];
         let mut command = std::process::Command::new(binary("rta"));
-        command.args(["--aggregator", &format!("http://{}:7600", platform.web.0.ip())]);
+        command.args(["--aggregator", &format!("http://{}:7600", web.0.ip())]);
         command.args([verb, instance.component, "--yes"]).env("USER", &name).env_remove("RTA_TOKEN_FILE");
         let log = std::fs::File::options().create(true).append(true).open(platform.path("rta.log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

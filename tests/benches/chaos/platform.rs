@@ -1,21 +1,21 @@
-//! Hosts with their agents, and the aggregator.
+//! Hosts with their agents, and the aggregators.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rta_tests::{NamespacedHost, NamespacedHosts, WebClient, binary, wait_for};
 use tempfile::TempDir;
 
+use crate::aggregators::{AggregatorState, Aggregators, advertised, host_of};
 use crate::components::INSTANCES;
 use crate::sampler::get;
 
-/// Hosts with agents, and the aggregator's host.
-pub(crate) const HOSTS: [&str; 4] = ["h1", "h2", "h3", "center"];
+/// Hosts with agents, and those of the aggregators.
+pub(crate) const HOSTS: [&str; AGENTS + MAX_AGGREGATORS] = ["h1", "h2", "h3", "center", "center2", "center3"];
 /// Number of hosts with agents.
 pub(crate) const AGENTS: usize = 3;
-/// Position of the aggregator's host.
-const CENTER: usize = 3;
+/// Maximum number of aggregators.
+pub(crate) const MAX_AGGREGATORS: usize = 3;
 /// Folder with a subfolder per architecture that holds libfaketime, which shifts a program's
 /// wall clock when preloaded.
 const LIBRARIES: &str = "/usr/lib";
@@ -29,7 +29,7 @@ const FOREIGN_USER: u32 = 65_534;
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub(crate) hosts: NamespacedHosts,
-    pub(crate) web: WebClient,
+    pub(crate) aggregators: Aggregators,
     folder: TempDir,
     /// Child processes of the bench that have not ended.
     children: Vec<Child>,
@@ -45,22 +45,25 @@ pub(crate) enum AgentLog {
 }
 
 impl Platform {
-    /// Starts the agents and the aggregator, and waits until every host is reachable.
-    pub(crate) fn start(hosts: NamespacedHosts) -> Self {
-        let web = WebClient(SocketAddr::from((hosts.get(CENTER).address(), 8080)));
-        let mut platform = Self { hosts, web, folder: tempfile::tempdir().unwrap(), children: Vec::new() };
+    /// Starts the agents and the aggregators, and waits until every host is reachable.
+    pub(crate) fn start(hosts: NamespacedHosts, aggregators: Aggregators) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut platform = Self { hosts, aggregators, folder, children: Vec::new() };
         std::fs::create_dir(platform.path("config")).unwrap();
         std::fs::write(platform.path("config/platform.toml"), platform.configuration()).unwrap();
         for host in 0..AGENTS {
             platform.start_agent(host, AgentLog::File);
         }
-        platform.start_aggregator();
-        wait_for("every host to be reached", || {
-            let overview =
-                serde_json::from_str::<serde_json::Value>(&get(web, "/api/v1/overview")?.body).ok()?;
-            let hosts = overview["environments"][0]["hosts"].as_array()?.clone();
-            hosts.iter().all(|host| host["reachable"] == true).then_some(())
-        });
+        for aggregator in 0..platform.aggregators.states.len() {
+            platform.start_aggregator(aggregator);
+            let web = platform.next_web().unwrap();
+            wait_for("every host to be reached", || {
+                let overview =
+                    serde_json::from_str::<serde_json::Value>(&get(web, "/api/v1/overview")?.body).ok()?;
+                let hosts = overview["environments"][0]["hosts"].as_array()?.clone();
+                hosts.iter().all(|host| host["reachable"] == true).then_some(())
+            });
+        }
         platform
     }
 
@@ -135,16 +138,28 @@ impl Platform {
         self.spawn(command, &file);
     }
 
-    /// Starts the aggregator.
-    pub(crate) fn start_aggregator(&mut self) {
-        let center = self.hosts.get(CENTER);
+    /// Starts an aggregator.
+    pub(crate) fn start_aggregator(&mut self, aggregator: usize) {
+        let center = self.hosts.get(host_of(aggregator));
         let address = center.address();
         let mut command = center.command(binary("rta-aggregator"));
-        command.arg("--config").arg(self.path("config")).arg("--data").arg(self.path("data"));
+        command.arg("--config").arg(self.path("config"));
+        match self.aggregators.store() {
+            Some(store) => command.args(["--store", store, "--advertise", &advertised(aggregator)]),
+            None => command.arg("--data").arg(self.path("data")),
+        };
         command.args(["--web", &format!("{address}:8080"), "--grpc", &format!("{address}:7600")]);
         command.args(["--insecure", "--read-only"]).env("RTA_LOG", "info");
-        let file = self.path("aggregator.log");
+        let name = if aggregator == 0 { String::new() } else { format!("-{}", aggregator + 1) };
+        let file = self.path(&format!("aggregator{name}.log"));
         self.spawn(command, &file);
+        self.aggregators.states[aggregator] = AggregatorState::Running;
+    }
+
+    /// Returns the page of the next aggregator that answers; `None` if none does.
+    pub(crate) fn next_web(&mut self) -> Option<WebClient> {
+        let Self { aggregators, hosts, .. } = self;
+        aggregators.next_web(|host| hosts.get(host).address())
     }
 
     /// Starts a program whose output is appended to `file`.
@@ -205,9 +220,29 @@ impl Platform {
         self.end(host, "rta-agent", signal);
     }
 
-    /// Sends a signal to the aggregator, and waits for its end.
-    pub(crate) fn end_aggregator(&self, signal: &str) {
-        self.end(CENTER, "rta-aggregator", signal);
+    /// Sends a signal to an aggregator, and waits for its end.
+    pub(crate) fn end_aggregator(&mut self, aggregator: usize, signal: &str) {
+        self.aggregators.states[aggregator] = AggregatorState::Ended;
+        self.end(host_of(aggregator), "rta-aggregator", signal);
+    }
+
+    /// Stops an aggregator by SIGSTOP.
+    pub(crate) fn pause_aggregator(&mut self, aggregator: usize) {
+        self.aggregators.states[aggregator] = AggregatorState::Paused;
+        self.signal_aggregator(aggregator, "STOP");
+    }
+
+    /// Lets a paused aggregator run again.
+    pub(crate) fn resume_aggregator(&mut self, aggregator: usize) {
+        self.signal_aggregator(aggregator, "CONT");
+        self.aggregators.states[aggregator] = AggregatorState::Running;
+    }
+
+    fn signal_aggregator(&self, aggregator: usize, signal: &str) {
+        let host = host_of(aggregator);
+        self.pids(host, "rta-aggregator")
+            .into_iter()
+            .for_each(|pid| self.hosts.get(host).signal(pid, signal));
     }
 
     fn end(&self, host: usize, program: &str, signal: &str) {

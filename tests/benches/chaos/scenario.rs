@@ -7,6 +7,7 @@ use rta_tests::RandomNumbers;
 use rta_tests::measurement::argument;
 
 use crate::actual_state::ActualState;
+use crate::aggregators::{AggregatorState, host_of};
 use crate::components::{INSTANCES, Launch};
 use crate::event_log::EventLog;
 use crate::operators::Operators;
@@ -31,7 +32,11 @@ enum DelayedAction {
     /// Stop the agent of an instance that is being started, start another agent, and request the start again.
     EndAgentInMidStart(usize, &'static str),
     StartAgent(usize, AgentLog),
-    StartAggregator,
+    StartAggregator(usize),
+    ResumeAggregator(usize),
+    HealAggregator(usize),
+    StartDatabase,
+    ResumeDatabase,
     EndSecondAgent(usize),
     /// Request the start of an instance.
     Start(usize),
@@ -49,7 +54,8 @@ pub(crate) struct Scenario {
     is_cut: [bool; AGENTS],
     /// True for hosts with a running action that excludes similar ones.
     is_taken: [bool; AGENTS],
-    is_aggregator_down: bool,
+    /// True while an aggregator or the database is disturbed; of several aggregators one at a time is.
+    is_center_taken: bool,
     later: Vec<(Instant, DelayedAction)>,
     next_action: Instant,
     next_sample: Instant,
@@ -65,10 +71,10 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     /// Creates the scenario; its first action starts every instance.
-    pub(crate) fn new(platform: Platform, seed: u64) -> Self {
+    pub(crate) fn new(mut platform: Platform, seed: u64) -> Self {
         let now = Instant::now();
         let mut operators = Operators::new();
-        (0..INSTANCES.len()).for_each(|at| operators.request(&platform, "start", at));
+        (0..INSTANCES.len()).for_each(|at| operators.request(&mut platform, "start", at));
         Self {
             platform,
             judge: OverviewChecker::new(),
@@ -78,7 +84,7 @@ impl Scenario {
             began: now,
             is_cut: [false; AGENTS],
             is_taken: [false; AGENTS],
-            is_aggregator_down: false,
+            is_center_taken: false,
             later: Vec::new(),
             next_action: now,
             next_sample: now,
@@ -109,7 +115,7 @@ impl Scenario {
         }
         self.operators.poll();
         let truth = ActualState::observe(&self.platform, self.is_cut);
-        let sample = if self.is_aggregator_down { None } else { OverviewSample::take(self.platform.web) };
+        let sample = self.platform.next_web().and_then(OverviewSample::take);
         self.judge.take(truth, sample);
         for at in self.judge.births() {
             if INSTANCES[at].launch != Launch::Restarted && !self.operators.asked_for(at) {
@@ -126,7 +132,9 @@ impl Scenario {
         let host = self.random.below(AGENTS);
         let is_free = !self.is_taken[host];
         let is_left_out = |what| self.left_out.iter().any(|left_out| left_out == what);
+        let are_several = self.platform.aggregators.are_several();
         let what = match self.random.below(100) {
+            84.. if are_several && !self.is_center_taken => self.disturb_center(),
             30..40 => self.request("stop", at),
             40..48 => self.request("restart", at),
             48..60 => self.kill_process(at),
@@ -137,8 +145,8 @@ impl Scenario {
             84..87 if is_free && !is_left_out("second-agent") => self.second_agent(host),
             87..93 if is_free => self.cut(host),
             93..96 if is_free => self.power_off(host),
-            96..98 if !self.is_aggregator_down => self.restart_aggregator(),
-            98 if !self.is_aggregator_down && !is_left_out("lost-data") => self.lose_data(),
+            96..98 if !are_several && !self.is_center_taken => self.restart_aggregator(),
+            98 if !are_several && !self.is_center_taken && !is_left_out("lost-data") => self.lose_data(),
             _ => self.request("start", at),
         };
         *self.done.entry(what).or_default() += 1;
@@ -148,7 +156,7 @@ impl Scenario {
     }
 
     fn request(&mut self, verb: &'static str, at: usize) -> &'static str {
-        self.operators.request(&self.platform, verb, at);
+        self.operators.request(&mut self.platform, verb, at);
         verb
     }
 
@@ -257,7 +265,7 @@ impl Scenario {
     }
 
     fn restart_aggregator(&mut self) -> &'static str {
-        self.is_aggregator_down = true;
+        self.is_center_taken = true;
         let (signal, what) = match self.random.below(3) {
             0 => ("TERM", "aggregator restarted"),
             1 => ("KILL", "aggregator killed and started"),
@@ -266,14 +274,68 @@ impl Scenario {
         if what.ends_with("lost") {
             self.check_record();
         }
-        self.platform.end_aggregator(signal);
+        self.platform.end_aggregator(0, signal);
         self.judge.disturb_all();
         if what.ends_with("lost") {
             std::fs::remove_dir_all(self.platform.path("data")).unwrap();
             self.operators.excuse();
         }
-        self.later(10, 3000, DelayedAction::StartAggregator);
+        self.later(10, 3000, DelayedAction::StartAggregator(0));
         what
+    }
+
+    /// Disturbs the leader, more often than others, or the database.
+    fn disturb_center(&mut self) -> &'static str {
+        let running = self.platform.aggregators.in_state(AggregatorState::Running);
+        let leader = self.platform.aggregators.leader();
+        let others: Vec<usize> = running.iter().copied().filter(|at| Some(*at) != leader).collect();
+        self.is_center_taken = true;
+        self.judge.disturb_all();
+        match (self.random.below(12), leader) {
+            (0..3, Some(leader)) => {
+                self.platform.end_aggregator(leader, "KILL");
+                self.later(10, 15_000, DelayedAction::StartAggregator(leader));
+                "leader killed"
+            }
+            (3, Some(leader)) => {
+                self.platform.end_aggregator(leader, "TERM");
+                self.later(10, 5000, DelayedAction::StartAggregator(leader));
+                "leader ended"
+            }
+            (4..6, Some(leader)) => {
+                self.platform.pause_aggregator(leader);
+                self.later(1000, 20_000, DelayedAction::ResumeAggregator(leader));
+                "leader paused"
+            }
+            (6..8, Some(leader)) => {
+                self.platform.host(host_of(leader)).cut();
+                self.platform.aggregators.states[leader] = AggregatorState::Cut;
+                self.later(1000, 20_000, DelayedAction::HealAggregator(leader));
+                "leader cut off"
+            }
+            (8, _) if !others.is_empty() => {
+                let other = others[self.random.below(others.len())];
+                self.platform.end_aggregator(other, "KILL");
+                self.later(10, 5000, DelayedAction::StartAggregator(other));
+                "follower killed"
+            }
+            (9, _) => {
+                self.platform.aggregators.pause_database();
+                self.later(500, 10_000, DelayedAction::ResumeDatabase);
+                "database hangs"
+            }
+            (number, _) => {
+                self.platform.aggregators.stop_database(number % 2 == 0);
+                self.later(10, 10_000, DelayedAction::StartDatabase);
+                if number % 2 == 0 { "database crashed" } else { "database stopped" }
+            }
+        }
+    }
+
+    /// The disturbance of an aggregator or the database is over.
+    fn free_center(&mut self) {
+        self.judge.disturb_all();
+        self.is_center_taken = false;
     }
 
     fn end(&mut self, action: DelayedAction) {
@@ -307,10 +369,26 @@ impl Scenario {
                 self.judge.disturb(host);
                 self.is_taken[host] = false;
             }
-            DelayedAction::StartAggregator => {
-                self.platform.start_aggregator();
-                self.judge.disturb_all();
-                self.is_aggregator_down = false;
+            DelayedAction::StartAggregator(aggregator) => {
+                self.platform.start_aggregator(aggregator);
+                self.free_center();
+            }
+            DelayedAction::ResumeAggregator(aggregator) => {
+                self.platform.resume_aggregator(aggregator);
+                self.free_center();
+            }
+            DelayedAction::HealAggregator(aggregator) => {
+                self.platform.host(host_of(aggregator)).heal();
+                self.platform.aggregators.states[aggregator] = AggregatorState::Running;
+                self.free_center();
+            }
+            DelayedAction::StartDatabase => {
+                self.platform.aggregators.start_database();
+                self.free_center();
+            }
+            DelayedAction::ResumeDatabase => {
+                self.platform.aggregators.resume_database();
+                self.free_center();
             }
             DelayedAction::EndSecondAgent(host) => {
                 if self.platform.end_second_agent(host, SECOND_PORT) {
@@ -327,7 +405,15 @@ impl Scenario {
 
     /// Reports every recorded action without a name, and every completed request that was not recorded.
     fn check_record(&mut self) {
-        let Some(record) = EventLog::read(&self.platform) else { return };
+        // Each of several aggregators has the same record.
+        for _ in 0..self.platform.aggregators.in_state(AggregatorState::Running).len() {
+            if let Some(record) = self.platform.next_web().and_then(EventLog::read) {
+                self.check_events(&record);
+            }
+        }
+    }
+
+    fn check_events(&mut self, record: &EventLog) {
         self.actions_on_record += record.actions;
         for sentence in &record.nameless {
             self.judge.report(Violation::Unattributed, &format!("nobody is named for: {sentence}"));
@@ -361,6 +447,13 @@ impl Scenario {
             self.actions_on_record,
             self.judge.samples,
         );
+        if self.platform.aggregators.are_several() {
+            println!(
+                "{} aggregators, {} changes of the leader; actions on record are counted at each of them",
+                self.platform.aggregators.states.len(),
+                self.platform.aggregators.epoch(),
+            );
+        }
         let violations = wrong + doubles + unattributed + stuck;
         if violations > 0 {
             println!("the logs are kept in {}", self.platform.keep_folder().display());
