@@ -1,5 +1,6 @@
 //! Operators who start and stop components with the real command, each request under a name of its own.
 
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub(crate) struct Operators {
     under_way: Vec<Request>,
     /// Time of the last request that concerned each instance, directly or as a dependency.
     asked: Vec<Option<Instant>>,
-    /// Requester names of completed requests that must be recorded, with their end times.
+    /// Requester names of requests that began a plan and must be recorded, with their end times.
     carried_out: Vec<(String, Instant)>,
     /// Number of requests.
     pub(crate) requests: usize,
@@ -30,6 +31,8 @@ pub(crate) struct Operators {
 struct Request {
     name: String,
     child: Child,
+    /// What the command has written.
+    output: PathBuf,
     related: Vec<bool>,
     /// True if the event store lost its data while the request was in progress.
     is_excused: bool,
@@ -55,11 +58,12 @@ impl Operators {
         let mut command = std::process::Command::new(binary("rta"));
         command.args(["--aggregator", &format!("http://{}:7600", web.0.ip())]);
         command.args([verb, instance.component, "--yes"]).env("USER", &name).env_remove("RTA_TOKEN_FILE");
-        let log = std::fs::File::options().create(true).append(true).open(platform.path("rta.log")).unwrap();
+        let output = platform.path(&format!("{name}.log"));
+        let log = std::fs::File::create(&output).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let related: Vec<bool> = INSTANCES.iter().map(|other| other.is_related(at)).collect();
         let child = command.spawn().unwrap();
-        self.under_way.push(Request { name, child, related, is_excused: false });
+        self.under_way.push(Request { name, child, output, related, is_excused: false });
         self.poll();
     }
 
@@ -72,7 +76,9 @@ impl Operators {
                 *asked = Some(now);
             }
             let Some(status) = request.child.try_wait().unwrap() else { return true };
-            if status.success() && !request.is_excused {
+            // A plan that was begun is on record however the command ended: the aggregator may have died meanwhile.
+            let is_begun = || has_begun(&std::fs::read_to_string(&request.output).unwrap());
+            if (status.success() || is_begun()) && !request.is_excused {
                 carried_out.push((request.name.clone(), now));
             }
             false
@@ -104,4 +110,9 @@ impl Operators {
             self.under_way.is_empty().then_some(())
         });
     }
+}
+
+/// Returns true if the command has written that a plan began, or a line about a step.
+fn has_begun(output: &str) -> bool {
+    output.lines().any(|line| line.starts_with("CHAOS/") || line.contains(" begun: "))
 }

@@ -71,6 +71,8 @@ impl NamespacedHost {
             let _ = running.unshare.wait();
             let init = format!("/proc/{}", running.init);
             wait_for("a host to be off", || (!Path::new(&init).exists()).then_some(()));
+            // The kernel removes it with the network namespace, at its leisure. An error means that it has.
+            let _ = Command::new("ip").args(["link", "delete", &self.port()]).stderr(Stdio::null()).status();
         }
     }
 
