@@ -7,6 +7,7 @@
 //! | [`api`] | operations that the page and the gRPC service offer |
 //! | [`audit`] | the audit log: who did what, from where, and how it ended |
 //! | [`auth`] | authentication and authorization: users, tokens, sessions, gRPC callers |
+//! | `causes` | root causes that outlive an overview |
 //! | `certificate_check` | periodic check for certificates that expire soon |
 //! | `certificates` | warnings about certificates that expire soon |
 //! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
@@ -35,6 +36,7 @@ mod agents;
 pub mod api;
 pub mod audit;
 pub mod auth;
+mod causes;
 mod certificate_check;
 mod certificates;
 mod clock;

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tonic::Code;
 
-use super::cause::{CauseId, CauseNotes, CauseSnapshot};
+use super::cause::{CauseNotes, CauseSnapshot};
 use super::compose::compose_test;
 use super::deliver::deliver;
 use super::file_stamp::FileStamp;
@@ -31,6 +31,7 @@ use super::message::{Message, MessageKind, Outgoing};
 use super::queue::{ChannelQueue, ChannelStatus, DeliveryOutcome, QueuedMessage, run_channel};
 use super::switch::run_switch;
 use super::{SelfCheck, random_text};
+use crate::causes::CauseId;
 use crate::events::EventBus;
 use crate::operation_error::OperationError;
 use crate::store::{EventStoreHandle, NotificationChange, OutboxRow};

@@ -1,44 +1,19 @@
 //! Root causes as the notifier compares them: without references into an overview, and stored as JSON.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
 use rta_shared::config::notify::Severity;
-use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
-use rta_shared::overview::{Health, HostOverview, InstanceId, InstanceOverview, LocatedInstance, Overview};
-use rta_shared::root_cause::{RootCause, find_root_causes};
+use rta_shared::overview::{Health, Overview};
+use rta_shared::root_cause::RootCause;
 use serde::{Deserialize, Serialize};
+
+use crate::causes::{Absence, CauseId, absence, actual_root_causes, on_purpose};
 
 /// Maximum number of affected instances that a message names.
 pub(crate) const MAX_NAMED: usize = 20;
-
-/// Identity of a root cause: an instance, or a whole host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct CauseId {
-    pub(crate) environment: Name,
-    pub(crate) host: Name,
-    /// `None`: the host.
-    pub(crate) component: Option<Name>,
-}
-
-impl fmt::Display for CauseId {
-    /// Writes `kafka server on h1 (ITG)` or `host h1 (ITG)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.component {
-            Some(component) => write!(f, "{component} on {} ({})", self.host, self.environment),
-            None => write!(f, "host {} ({})", self.host, self.environment),
-        }
-    }
-}
-
-impl From<InstanceId> for CauseId {
-    fn from(InstanceId { environment, host, component }: InstanceId) -> Self {
-        Self { environment, host, component: Some(component) }
-    }
-}
 
 /// Number of affected instances by health, with the names of the first ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,17 +66,6 @@ pub(crate) struct Cause {
     pub(crate) is_acted_on: bool,
 }
 
-/// State of something that is no root cause at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absence {
-    /// It is well, or only suffers from something else.
-    Over,
-    /// It is not in the configuration any more.
-    Removed,
-    /// It cannot be told: its host is unknown, or it is down and lacks something that is down, too.
-    Undecided,
-}
-
 /// Root causes at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CauseSnapshot {
@@ -118,62 +82,17 @@ impl CauseSnapshot {
         open: impl Iterator<Item = &'o CauseId>,
         notes: &dyn Fn(&CauseId) -> CauseNotes,
     ) -> Self {
-        let mut causes = BTreeMap::new();
-        for root in find_root_causes(overview) {
-            // No report of the host has arrived yet: nothing is known, neither good nor bad.
-            if root.instance.is_none() && is_awaited(root.host) {
-                continue;
-            }
-            if root.maintenance().is_some() {
-                // What is down failed by itself, even if what it needs is in maintenance.
-                for own in root.affected.iter().filter(|affected| is_own_failure(affected)) {
-                    let alone = RootCause {
-                        environment: own.environment,
-                        host: own.host,
-                        instance: Some(own.instance),
-                        affected: Vec::new(),
-                    };
-                    add(&mut causes, &alone, notes);
-                }
-            }
-            add(&mut causes, &root, notes);
-        }
+        let roots = actual_root_causes(overview);
+        let causes: BTreeMap<CauseId, Cause> =
+            roots.iter().map(|root| to_cause(root, notes)).map(|cause| (cause.id.clone(), cause)).collect();
         let absent = open.filter(|id| !causes.contains_key(*id));
         let absent = absent.map(|id| (id.clone(), absence(overview, id))).collect();
         Self { causes, absent }
     }
 }
 
-fn add(causes: &mut BTreeMap<CauseId, Cause>, root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) {
-    let cause = to_cause(root, notes);
-    causes.insert(cause.id.clone(), cause);
-}
-
-fn is_awaited(host: &HostOverview) -> bool {
-    !host.reachable && host.error.is_none()
-}
-
-/// Returns true for an affected instance that is down by itself and that is not quiet.
-fn is_own_failure(affected: &LocatedInstance<'_>) -> bool {
-    let instance = affected.instance;
-    instance.health == Health::Down && instance.maintenance.is_none() && on_purpose(instance).is_none()
-}
-
-/// Returns the sentence of a stop on purpose.
-fn on_purpose(instance: &InstanceOverview) -> Option<String> {
-    if let Some(stop) = &instance.stopped_by {
-        return Some(stop.to_string());
-    }
-    let cause = instance.down_cause.as_ref().filter(|_| instance.health == Health::Down)?;
-    matches!(cause.kind, DownKind::Stopped { .. }).then(|| cause.to_string())
-}
-
 fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) -> Cause {
-    let id = CauseId {
-        environment: root.environment.name.clone(),
-        host: root.host.name.clone(),
-        component: root.instance.map(|instance| instance.component.clone()),
-    };
+    let id = CauseId::of(root);
     let CauseNotes { labels, runbook } = notes(&id);
     let maintenance = root.maintenance().map(|maintenance| Quiet::Maintenance(maintenance.sentence()));
     let quiet = maintenance.or_else(|| root.instance.and_then(on_purpose).map(Quiet::OnPurpose));
@@ -214,29 +133,12 @@ fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) -> Cau
     }
 }
 
-/// Returns what has become of something that is no root cause.
-fn absence(overview: &Overview, id: &CauseId) -> Absence {
-    let environment = overview.environments.iter().find(|one| one.name == id.environment);
-    let host = environment.and_then(|one| one.hosts.iter().find(|host| host.name == id.host));
-    let Some(host) = host else { return Absence::Removed };
-    let is_unknown = !host.reachable || host.error.is_some();
-    match &id.component {
-        None if is_unknown => Absence::Undecided,
-        None => Absence::Over,
-        Some(component) => match host.instances.iter().find(|one| one.component == *component) {
-            None => Absence::Removed,
-            Some(_) if is_unknown => Absence::Undecided,
-            Some(instance) if instance.health == Health::Down => Absence::Undecided,
-            Some(_) => Absence::Over,
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rta_shared::action::ActionKind;
     use rta_shared::action::ActionLock;
     use rta_shared::maintenance::Maintenance;
+    use rta_shared::overview::{InstanceId, InstanceOverview};
     use rta_shared::planned_stop::PlannedStop;
 
     use super::*;

@@ -13,9 +13,10 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
 use rta_shared::overview::Health;
 
-use super::cause::{Affected, Cause, CauseId, CauseSnapshot, MAX_NAMED, Quiet};
+use super::cause::{Affected, Cause, CauseSnapshot, MAX_NAMED, Quiet};
 use super::machine::NotifyState;
 use super::message::{Message, Outgoing};
+use crate::causes::CauseId;
 
 /// Channel of those root causes of which nobody would be told.
 const NOBODY: &str = "";

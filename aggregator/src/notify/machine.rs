@@ -9,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::config::notify::{NotifyConfig, Severity};
 use serde::{Deserialize, Serialize};
 
-use super::cause::{Absence, Cause, CauseId, CauseSnapshot, Quiet};
+use super::cause::{Cause, CauseSnapshot, Quiet};
 use super::compose::{MessageFacts, compose};
 use super::message::{EndReason, Message, MessageKind, Outgoing};
 use super::routes::{RouteTimes, matching_channels};
+use crate::causes::{Absence, CauseId};
 
 /// Maximum number of begins and ends that a channel receives of one root cause within the period of flapping.
 /// Updates and repetitions are apart.

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `cause` | root causes of an overview, as the notifier compares them |
+//! | `cause` | root causes of an overview, with what messages say of them |
 //! | `machine` | the rules: messages and their times; pure |
 //! | `routes` | the channels for a root cause; pure |
 //! | `message`, `compose`, `text` | messages as JSON, their composition, and their texts for people |
@@ -40,11 +40,12 @@ use rta_shared::overview::Overview;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
+use crate::causes::CauseId;
 use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::operation_error::OperationError;
 use actor::{Notifier, NotifierParts, NotifyRequest};
-use cause::{CauseId, CauseNotes};
+use cause::CauseNotes;
 
 pub(crate) use actor::NotifyStatus;
 pub(crate) use dry_run::{ConfiguredHost, ConfiguredHosts, DryRunMessage};
