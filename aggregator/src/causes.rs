@@ -1,49 +1,9 @@
 //! Root causes that outlive an overview: their identity, which of them count, and what has become of earlier ones.
 //! Notifications and incidents follow them over time. Pure.
 
-use std::fmt;
-
 use rta_shared::down_cause::DownKind;
-use rta_shared::name::Name;
-use rta_shared::overview::{Health, HostOverview, InstanceId, InstanceOverview, LocatedInstance, Overview};
-use rta_shared::root_cause::{RootCause, find_root_causes};
-use serde::{Deserialize, Serialize};
-
-/// Identity of a root cause: an instance, or a whole host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct CauseId {
-    pub(crate) environment: Name,
-    pub(crate) host: Name,
-    /// `None`: the host.
-    pub(crate) component: Option<Name>,
-}
-
-impl fmt::Display for CauseId {
-    /// Writes `kafka server on h1 (ITG)` or `host h1 (ITG)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.component {
-            Some(component) => write!(f, "{component} on {} ({})", self.host, self.environment),
-            None => write!(f, "host {} ({})", self.host, self.environment),
-        }
-    }
-}
-
-impl CauseId {
-    /// Returns the identity of a root cause in an overview.
-    pub(crate) fn of(root: &RootCause<'_>) -> Self {
-        Self {
-            environment: root.environment.name.clone(),
-            host: root.host.name.clone(),
-            component: root.instance.map(|instance| instance.component.clone()),
-        }
-    }
-}
-
-impl From<InstanceId> for CauseId {
-    fn from(InstanceId { environment, host, component }: InstanceId) -> Self {
-        Self { environment, host, component: Some(component) }
-    }
-}
+use rta_shared::overview::{Health, HostOverview, InstanceOverview, LocatedInstance, Overview};
+use rta_shared::root_cause::{CauseId, RootCause, find_root_causes};
 
 /// State of something that is no root cause at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@
 //! | [`root_cause_groups`] | root causes of the same kind as one item |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
-//! | [`event`] | recorded events |
+//! | [`event`], [`incident`] | recorded events; the events of one cause, from begin to end |
 //! | [`reload`] | results of a configuration reload |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`keyed_semaphore`] | concurrency limits, in total and per key |
@@ -68,6 +68,7 @@ pub mod event;
 pub mod explain;
 pub mod format;
 pub mod impairment;
+pub mod incident;
 pub mod inspection;
 pub mod keyed_semaphore;
 pub mod learn;

@@ -2,6 +2,9 @@
 //! an operator needs.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::format::counted;
 use crate::maintenance::Maintenance;
@@ -11,6 +14,44 @@ use crate::overview::{
     Overview,
 };
 use crate::planned_stop::PlannedStop;
+
+/// Identity of a root cause: an instance, or a whole host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CauseId {
+    /// Environment of the host.
+    pub environment: Name,
+    /// Host.
+    pub host: Name,
+    /// Component; `None`: the whole host.
+    pub component: Option<Name>,
+}
+
+impl fmt::Display for CauseId {
+    /// Writes `kafka server on h1 (ITG)` or `host h1 (ITG)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.component {
+            Some(component) => write!(f, "{component} on {} ({})", self.host, self.environment),
+            None => write!(f, "host {} ({})", self.host, self.environment),
+        }
+    }
+}
+
+impl CauseId {
+    /// Returns the identity of a root cause in an overview.
+    pub fn of(root: &RootCause<'_>) -> Self {
+        Self {
+            environment: root.environment.name.clone(),
+            host: root.host.name.clone(),
+            component: root.instance.map(|instance| instance.component.clone()),
+        }
+    }
+}
+
+impl From<InstanceId> for CauseId {
+    fn from(InstanceId { environment, host, component }: InstanceId) -> Self {
+        Self { environment, host, component: Some(component) }
+    }
+}
 
 /// Root cause.
 #[derive(Clone, Debug)]

@@ -7,10 +7,10 @@ use rta_shared::action::Requester;
 use rta_shared::config::notify::Severity;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, Overview};
-use rta_shared::root_cause::RootCause;
+use rta_shared::root_cause::{CauseId, RootCause};
 use serde::{Deserialize, Serialize};
 
-use crate::causes::{Absence, CauseId, absence, actual_root_causes, on_purpose};
+use crate::causes::{Absence, absence, actual_root_causes, on_purpose};
 
 /// Maximum number of affected instances that a message names.
 pub(crate) const MAX_NAMED: usize = 20;

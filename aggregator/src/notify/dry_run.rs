@@ -12,11 +12,11 @@ use rta_shared::config::notify::{Channel, ChannelKind, CommandChannel, NotifyCon
 use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
 use rta_shared::overview::Health;
+use rta_shared::root_cause::CauseId;
 
 use super::cause::{Affected, Cause, CauseSnapshot, MAX_NAMED, Quiet};
 use super::machine::NotifyState;
 use super::message::{Message, Outgoing};
-use crate::causes::CauseId;
 
 /// Channel of those root causes of which nobody would be told.
 const NOBODY: &str = "";

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::config::notify::{NotifyConfig, Severity};
+use rta_shared::root_cause::CauseId;
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, CauseSnapshot, Quiet};
 use super::compose::{MessageFacts, compose};
 use super::message::{EndReason, Message, MessageKind, Outgoing};
 use super::routes::{RouteTimes, matching_channels};
-use crate::causes::{Absence, CauseId};
+use crate::causes::Absence;
 
 /// Maximum number of begins and ends that a channel receives of one root cause within the period of flapping.
 /// Updates and repetitions are apart.

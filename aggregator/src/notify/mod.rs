@@ -37,10 +37,10 @@ use rta_shared::event::Event;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::Overview;
+use rta_shared::root_cause::CauseId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
-use crate::causes::CauseId;
 use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::operation_error::OperationError;
