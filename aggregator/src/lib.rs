@@ -16,6 +16,7 @@
 //! | `forwarding` | passing on to the leader what changes something |
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
+//! | `incidents` | the events of one cause as one incident |
 //! | `inventory` | the platform with its agents |
 //! | [`leadership`] | which of several aggregators leads, and the lease that decides it |
 //! | `metrics` | metrics for Prometheus |
@@ -45,6 +46,7 @@ mod events;
 mod forwarding;
 mod graph;
 mod grpc;
+mod incidents;
 mod inventory;
 pub mod leadership;
 mod metrics;

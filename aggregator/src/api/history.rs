@@ -227,6 +227,9 @@ fn build_query(names: &Selector, filter: &EventFilter) -> Result<EventQuery, Ope
         host: name(&names.host),
         component: name(&names.component),
         kinds: kinds.collect::<Result<_, _>>()?,
+        plan: None,
+        person: None,
+        incident: None,
         limit: match filter.limit {
             0 => DEFAULT_EVENTS,
             limit => limit.min(MAX_EVENTS),

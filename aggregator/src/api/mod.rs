@@ -42,6 +42,7 @@ use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
 use crate::events::EventBus;
 use crate::forwarding::LeaderClient;
+use crate::incidents::IncidentHandle;
 use crate::inventory::{ConfiguredInstance, Inventory};
 use crate::leadership::Leadership;
 use crate::metrics::PlatformFigures;
@@ -90,6 +91,8 @@ pub struct Operations {
     pub(crate) events: EventBus,
     pub(crate) store: EventStoreHandle,
     pub(crate) notify: NotifyHandle,
+    #[expect(dead_code, reason = "for the surfaces, which follow")]
+    pub(crate) incidents: IncidentHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
     plan_registry: Arc<PlanRegistry>,
@@ -165,6 +168,8 @@ impl Operations {
                 (platform, Some(ReloadTriggers { folder, reload_signal: asked, requests }), Some(reloads))
             }
         };
+        // Before the first event that an incident may list.
+        let incident_events = events.subscribe();
         let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?.with_leadership(&leadership));
         let (inbox, published, state_actor) = create_state_actor(
             Arc::clone(&inventory.platform),
@@ -187,7 +192,10 @@ impl Operations {
         let notify = notify.map(|options| {
             NotifyHandle::start(options, overview.clone(), inventory.clone(), &events, tasks, impairments)
         });
+        let incidents =
+            IncidentHandle::start(overview.clone(), incident_events, events.store().clone(), tasks);
         let operations = Self {
+            incidents,
             notify: notify.unwrap_or_default(),
             inventory,
             inbox,
@@ -619,6 +627,7 @@ impl Operations {
         let (_, inventory) = watch::channel(Arc::default());
         Self {
             notify: NotifyHandle::default(),
+            incidents: IncidentHandle::default(),
             inventory,
             inbox,
             overview,

@@ -23,7 +23,7 @@ impl Column {
 }
 
 /// Every table with rows of its own, and its columns.
-const TABLES: [(&str, &[Column]); 15] = [
+const TABLES: [(&str, &[Column]); 18] = [
     ("names", &[Integer("id"), Text("key"), Text("name")]),
     ("words", &[Integer("id"), Text("word")]),
     ("texts", &[Integer("id"), Integer("at"), Text("text")]),
@@ -79,6 +79,9 @@ const TABLES: [(&str, &[Column]); 15] = [
     ("notify_state", &[Integer("one"), Text("state")]),
     ("notify_outbox", &[Integer("number"), Text("channel"), Text("message")]),
     ("planned_maintenance", &[Integer("id"), Text("planned")]),
+    ("incidents", &[Integer("id"), Integer("begun"), Integer("ended"), Text("detail")]),
+    ("incident_keys", &[Text("kind"), Text("value"), Integer("incident")]),
+    ("incident_events", &[Integer("incident"), Integer("event")]),
 ];
 /// Table that every aggregator writes when it starts, which alone does not make a database used.
 const NUMBERS: (&str, &[Column]) = ("numbers", &[Text("name"), Integer("value")]);

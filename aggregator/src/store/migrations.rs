@@ -9,13 +9,14 @@ pub(crate) struct Migration {
 }
 
 /// Steps in their order; the first creates the schema.
-pub(crate) const MIGRATIONS: [Migration; 6] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration { sqlite: SQLITE_1, postgres: "" },
     Migration { sqlite: SQLITE_2, postgres: "" },
     Migration { sqlite: SQLITE_3, postgres: "" },
     Migration { sqlite: SQLITE_4, postgres: POSTGRES_4 },
     Migration { sqlite: SQLITE_5, postgres: POSTGRES_5 },
     Migration { sqlite: SQLITE_6, postgres: POSTGRES_6 },
+    Migration { sqlite: SQLITE_7, postgres: POSTGRES_7 },
 ];
 
 /// Version of the schema that this program writes.
@@ -304,4 +305,41 @@ CREATE TABLE planned_maintenance (id INTEGER PRIMARY KEY, planned TEXT NOT NULL)
 /// The same as [`SQLITE_6`].
 const POSTGRES_6: &str = "
 CREATE TABLE planned_maintenance (id BIGINT PRIMARY KEY, planned TEXT NOT NULL);
+";
+
+/// Incidents. Events are never changed, so that the events of an incident are in a table of their own. Few events
+/// have a plan or a requester; the indexes leave out all others.
+const SQLITE_7: &str = "
+CREATE TABLE incidents (
+    id INTEGER PRIMARY KEY,
+    begun INTEGER NOT NULL, ended INTEGER,
+    detail TEXT NOT NULL -- JSON
+) STRICT;
+CREATE INDEX incidents_by_end ON incidents (ended);
+-- Words by which incidents are found: environments and persons, in lower case.
+CREATE TABLE incident_keys (
+    kind TEXT NOT NULL, value TEXT NOT NULL, incident INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, incident)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE incident_events (
+    incident INTEGER NOT NULL, event INTEGER NOT NULL,
+    PRIMARY KEY (incident, event)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_events_by_event ON incident_events (event);
+CREATE INDEX events_by_plan ON events (plan, id) WHERE plan IS NOT NULL;
+CREATE INDEX events_by_user ON events (by_user, id) WHERE by_user IS NOT NULL;
+";
+
+/// The same as [`SQLITE_7`].
+const POSTGRES_7: &str = "
+CREATE TABLE incidents (id BIGINT PRIMARY KEY, begun BIGINT NOT NULL, ended BIGINT, detail TEXT NOT NULL);
+CREATE INDEX incidents_by_end ON incidents (ended);
+CREATE TABLE incident_keys (
+    kind TEXT COLLATE \"C\" NOT NULL, value TEXT COLLATE \"C\" NOT NULL, incident BIGINT NOT NULL,
+    PRIMARY KEY (kind, value, incident)
+);
+CREATE TABLE incident_events (incident BIGINT NOT NULL, event BIGINT NOT NULL, PRIMARY KEY (incident, event));
+CREATE INDEX incident_events_by_event ON incident_events (event);
+CREATE INDEX events_by_plan ON events (plan, id) WHERE plan IS NOT NULL;
+CREATE INDEX events_by_user ON events (by_user, id) WHERE by_user IS NOT NULL;
 ";

@@ -17,6 +17,7 @@
 //! | `query` | queries for events and timelines |
 //! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
+//! | `incidents` | pending and recovered incidents |
 //! | `losses` | numbers of events and samples that are lost because the queue is full |
 //! | `notifications` | the state of the notifier, and its undelivered messages |
 //! | `samples` | pending samples and recording gaps of the timelines |
@@ -28,6 +29,7 @@ mod backend;
 mod copy;
 mod event_counts;
 mod event_feed;
+mod incidents;
 mod location;
 mod losses;
 mod migrations;
@@ -54,6 +56,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::{Event, EventKind};
+use rta_shared::incident::IncidentDetails;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
@@ -64,6 +67,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
+pub(crate) use incidents::{IncidentChange, StoredIncidents};
 pub use location::StoreLocation;
 use losses::LossCounters;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
@@ -71,7 +75,7 @@ pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
 pub(crate) use postgres::shared_sessions::{SessionTable, SharedSession};
 pub use postgres::{PostgresLocation, hide_password};
-pub(crate) use query::{EventQuery, MAX_EVENTS, TimelineRows};
+pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, TimelineRows};
 use reader::RecordReader;
 pub(crate) use rows::plans::RecordedPlan;
 pub(crate) use sql::StoreError;
@@ -181,6 +185,7 @@ impl EventStore {
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
             notifications: recovered.notifications,
+            incidents: recovered.incidents,
         }));
         store.reserve_plan_ids(recovered.last_plan);
         let end = ThreadEndGuard(store.0.error.clone());
@@ -296,6 +301,7 @@ struct HandleState {
     planned_stops: HashMap<InstanceId, PlannedStop>,
     health_changes: HashMap<InstanceId, (Health, Timestamp)>,
     notifications: StoredNotifications,
+    incidents: StoredIncidents,
 }
 
 impl EventStoreHandle {
@@ -414,6 +420,25 @@ impl EventStoreHandle {
     /// Records a change of the notifications soon. The last ones may be lost if the aggregator is killed.
     pub(crate) fn update_notifications(&self, change: NotificationChange) {
         self.send_command(StoreCommand::ChangeNotifications(Box::new(change), None));
+    }
+
+    /// Returns the incidents that an earlier aggregator left open or closed recently.
+    pub(crate) fn stored_incidents(&self) -> StoredIncidents {
+        self.0.incidents.clone()
+    }
+
+    /// Records a change of the incidents soon. The last ones may be lost if the aggregator is killed.
+    pub(crate) fn record_incidents(&self, change: IncidentChange) {
+        self.send_command(StoreCommand::ChangeIncidents(Box::new(change)));
+    }
+
+    /// Returns the matching incidents, the newest first, each with its newest events.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database cannot be read in time.
+    #[expect(dead_code, reason = "for the surfaces, which follow")]
+    pub(crate) async fn query_incidents(&self, query: IncidentQuery) -> Result<Vec<IncidentDetails>, String> {
+        self.query_thread("incidents", |answer| StoreCommand::QueryIncidents(Box::new(query), answer)).await
     }
 
     /// Replaces the recorded maintenance by `all`.
@@ -624,6 +649,7 @@ impl Default for EventStoreHandle {
             planned_stops: HashMap::new(),
             health_changes: HashMap::new(),
             notifications: StoredNotifications::default(),
+            incidents: StoredIncidents::default(),
         }))
     }
 }

@@ -11,6 +11,7 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 
+use super::incidents::PendingIncidents;
 use super::notifications::PendingNotifications;
 use super::{HostOrInstance, UnfinishedPlan, known_value_of};
 use crate::store::rows::{RecoveredState, RowCache, StoredNumber, events, plans, state, write_number};
@@ -41,6 +42,7 @@ pub(crate) struct PendingWrites {
     last_event: DirtyValue<u64>,
     pub(crate) samples: PendingSamples,
     pub(crate) notifications: PendingNotifications,
+    pub(crate) incidents: PendingIncidents,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ impl PendingWrites {
             known: recovered.known_values.clone(),
             planned_stops: recovered.planned_stops.clone(),
             notifications: (&recovered.notifications).into(),
+            incidents: (&recovered.incidents).into(),
             ..self
         }
     }
@@ -101,6 +104,7 @@ impl PendingWrites {
         self.last_event.is_dirty = true;
         self.samples.repeat_states(now);
         self.notifications.mark_all_dirty();
+        self.incidents.mark_all_dirty();
     }
 
     pub(crate) fn add_event(&mut self, event: Arc<Event>) {
@@ -180,6 +184,7 @@ impl PendingWrites {
             && self.changed_stops.is_empty()
             && self.samples.is_empty()
             && self.notifications.is_empty()
+            && self.incidents.is_empty()
             && !self.maintenance.is_dirty
             && !self.planned_maintenance.is_dirty
             && !self.last_plan.is_dirty
@@ -239,6 +244,7 @@ impl PendingWrites {
         }
         self.samples.write_all(session, cache)?;
         self.notifications.write_all(session)?;
+        self.incidents.write_all(session)?;
         Ok(last_event)
     }
 
@@ -258,6 +264,7 @@ impl PendingWrites {
         self.last_event.is_dirty = false;
         self.samples.clear_written();
         self.notifications.clear_written();
+        self.incidents.clear_written();
     }
 
     /// Drops the oldest events above [`MAX_PENDING_EVENTS`] after a failed write.
@@ -265,6 +272,7 @@ impl PendingWrites {
         let surplus = self.events.len().saturating_sub(MAX_PENDING_EVENTS);
         self.events.drain(..surplus);
         self.lost += u64::try_from(surplus).unwrap_or(u64::MAX);
+        self.incidents.drop_excess();
     }
 
     /// Returns and resets the number of dropped events.

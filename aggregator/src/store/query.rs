@@ -1,9 +1,10 @@
-//! Queries for events and timelines.
+//! Queries for events, incidents and timelines.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
+use rta_shared::incident::Incident;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 
@@ -26,6 +27,12 @@ pub(crate) struct EventQuery {
     pub(crate) component: Option<Name>,
     /// Kinds to match; empty: any.
     pub(crate) kinds: Vec<EventKind>,
+    /// Plan to which the events belong.
+    pub(crate) plan: Option<u64>,
+    /// Name of the requester.
+    pub(crate) person: Option<String>,
+    /// Incident to which the events belong.
+    pub(crate) incident: Option<u64>,
     /// Maximum number of events.
     pub(crate) limit: usize,
 }
@@ -40,13 +47,16 @@ impl Default for EventQuery {
             host: None,
             component: None,
             kinds: Vec::new(),
+            plan: None,
+            person: None,
+            incident: None,
             limit: 200,
         }
     }
 }
 
 impl EventQuery {
-    /// Returns true if all conditions match an event.
+    /// Returns true if all conditions match an event, apart from the incident, which an event does not know.
     pub(crate) fn matches(&self, event: &Event) -> bool {
         fn fits(wanted: Option<&Name>, found: Option<&Name>) -> bool {
             wanted.is_none() || wanted == found
@@ -58,6 +68,43 @@ impl EventQuery {
             && fits(self.host.as_ref(), event.host.as_ref())
             && fits(self.component.as_ref(), event.component.as_ref())
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+            && self.plan.is_none_or(|plan| event.plan == Some(plan))
+            && self
+                .person
+                .as_ref()
+                .is_none_or(|person| event.by.as_ref().is_some_and(|by| by.user == *person))
+    }
+}
+
+/// Filter for incidents: all conditions must match. The result is ordered newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IncidentQuery {
+    pub(crate) id: Option<u64>,
+    /// True for only those that are not over.
+    pub(crate) is_open: bool,
+    /// Environment of a root cause.
+    pub(crate) environment: Option<Name>,
+    /// Name of a person who acted, without regard to case.
+    pub(crate) person: Option<String>,
+    /// Time at which, or after which, they were open.
+    pub(crate) since: Option<Timestamp>,
+    /// Upper bound of the ID, exclusive.
+    pub(crate) before: Option<u64>,
+    /// Maximum number of incidents.
+    pub(crate) limit: usize,
+    /// Maximum number of events of each incident, the newest ones.
+    pub(crate) events: usize,
+}
+
+impl IncidentQuery {
+    /// Returns true if all conditions match an incident.
+    pub(crate) fn matches(&self, incident: &Incident) -> bool {
+        self.id.is_none_or(|id| incident.id == id)
+            && self.before.is_none_or(|before| incident.id < before)
+            && (!self.is_open || incident.is_open())
+            && self.since.is_none_or(|since| incident.ended_at.is_none_or(|end| end >= since))
+            && self.environment.as_ref().is_none_or(|name| incident.environments().contains(&name))
+            && self.person.as_ref().is_none_or(|person| incident.has_person(person))
     }
 }
 

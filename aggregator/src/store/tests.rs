@@ -367,6 +367,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         planned_stops: HashMap::new(),
         health_changes: HashMap::new(),
         notifications: StoredNotifications::default(),
+        incidents: StoredIncidents::default(),
     }));
     let event = |text: &str| aggregator_event(Timestamp::now(), text.to_owned());
     for _ in 0..QUEUE_CAPACITY {

@@ -226,6 +226,17 @@ pub(crate) fn read_events(
             conditions.push(format!("kind <> {HEALTH_KIND}"));
         }
     }
+    if let Some(plan) = query.plan {
+        add(&mut conditions, &mut values, "plan = {}", plan.into());
+    }
+    if let Some(person) = &query.person {
+        let Some(user) = dictionary.find_word(person) else { return Ok(Vec::new()) };
+        add(&mut conditions, &mut values, "by_user = {}", user.into());
+    }
+    if let Some(incident) = query.incident {
+        let condition = "events.id IN (SELECT event FROM incident_events WHERE incident = {})";
+        add(&mut conditions, &mut values, condition, incident.into());
+    }
     let filter =
         if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     values.push(query.limit.into());

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `dictionary` | names, words and texts that rows refer to by number |
 //! | `events` | events |
+//! | `incidents` | incidents, and which events belong to them |
 //! | `plans` | plans and their steps |
 //! | `state` | maintenance, active and planned, known values and planned stops |
 //! | `samples` | timeline samples and recording gaps |
 
 pub(super) mod dictionary;
 pub(super) mod events;
+pub(super) mod incidents;
 pub(super) mod plans;
 pub(super) mod samples;
 pub(super) mod state;
@@ -25,6 +27,7 @@ use rta_shared::planned_stop::PlannedStop;
 
 use dictionary::Dictionary;
 
+use super::incidents::StoredIncidents;
 use super::notifications::{StoredNotifications, read_notifications};
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
@@ -50,6 +53,7 @@ pub(crate) struct RecoveredState {
     /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
     pub(crate) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
     pub(crate) notifications: StoredNotifications,
+    pub(crate) incidents: StoredIncidents,
     /// Highest plan ID in use.
     pub(crate) last_plan: u64,
     /// Highest event ID in use or reserved.
@@ -85,6 +89,8 @@ pub(crate) enum StoredNumber {
     Plan,
     /// Highest reserved event ID.
     Event,
+    /// Highest incident ID in use.
+    Incident,
     /// Last time at which the aggregator ran, in microseconds.
     LastActive,
     /// Highest ID of planned maintenance.
@@ -96,6 +102,7 @@ impl StoredNumber {
         match self {
             Self::Plan => "plan",
             Self::Event => "event",
+            Self::Incident => "incident",
             Self::LastActive => "alive",
             Self::PlannedMaintenance => "planned maintenance",
         }
@@ -112,6 +119,7 @@ pub(crate) fn read_recovered_state(
     let from = now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN);
     let last_active = read_number(session, StoredNumber::LastActive)?;
     let last_planned = read_number(session, StoredNumber::PlannedMaintenance)?.unwrap_or(0);
+    let last_active = last_active.and_then(|at| Timestamp::from_microsecond(at).ok());
     Ok(RecoveredState {
         unfinished: plans::read_unfinished(session)?,
         maintenance: state::read_maintenance(session)?,
@@ -124,9 +132,10 @@ pub(crate) fn read_recovered_state(
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,
         notifications: read_notifications(session)?,
+        incidents: incidents::read_stored(session, now, last_active)?,
         last_plan: last_plan.max(read_greatest(session, "plans")?).unsigned_abs(),
         last_event: last_event.max(read_greatest(session, "events")?).unsigned_abs(),
-        last_active: last_active.and_then(|at| Timestamp::from_microsecond(at).ok()),
+        last_active,
     })
 }
 

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use super::database::{TestDatabase, on_every_backend};
+use rta_shared::incident::{Incident, IncidentKind};
+use rta_shared::root_cause::CauseId;
+
 use super::*;
 
 on_every_backend! {
@@ -20,6 +23,8 @@ on_every_backend! {
     texts_and_names_are_stored_once,
     second_aggregator_learns_who_has_the_store,
     zero_byte_and_long_text_are_recorded,
+    incidents_come_back_with_their_events_and_are_found,
+    incidents_are_deleted_with_their_events_and_numbers_continue,
 }
 
 fn events_come_back_newest_first_over_a_restart(database: &TestDatabase) {
@@ -300,4 +305,107 @@ fn zero_byte_and_long_text_are_recorded(database: &TestDatabase) {
     assert_eq!(opened.error(), None);
     let texts = opened.texts();
     assert!(texts[0].starts_with("before") && texts[0].contains("after x"), "{texts:?}");
+}
+
+pub(super) fn incident(id: u64, begin: i64, end: Option<i64>) -> Incident {
+    Incident {
+        id,
+        kind: IncidentKind::Failure,
+        text: format!("incident {id}"),
+        begun_at: at(begin),
+        ended_at: end.map(at),
+        end_note: None,
+        begins: 1,
+        causes: vec![CauseId { environment: "DEV".into(), host: "h1".into(), component: None }],
+        affected: 0,
+        affected_instances: vec![],
+        plans: vec![],
+        persons: vec!["Ann".to_owned()],
+        notifications: 0,
+    }
+}
+
+fn record_incidents(opened: &mut TestStore, incidents: Vec<Incident>, events: Vec<(u64, u64)>) {
+    opened.apply(StoreCommand::ChangeIncidents(Box::new(IncidentChange { incidents, events })));
+}
+
+fn incidents_come_back_with_their_events_and_are_found(database: &TestDatabase) {
+    let mut opened = database.open();
+    assert_eq!(opened.recovered.incidents.last_id, 0);
+    for seconds in 1..=3 {
+        let by = Some(Requester { user: "ann".to_owned(), address: String::new() });
+        let event = Event { by, plan: Some(7), ..health(seconds, "kafka", "down") };
+        opened.apply(StoreCommand::AppendEvent(Arc::new(event)));
+    }
+    opened.append(4, "own");
+    record_incidents(
+        &mut opened,
+        vec![incident(1, 1, None), incident(2, 2, None)],
+        vec![(1, 1), (1, 2), (2, 3)],
+    );
+    let other = Incident { persons: vec!["bob".to_owned()], ..incident(2, 2, Some(900)) };
+    // What is not written yet is found as what is.
+    for is_written in [false, true] {
+        if is_written {
+            opened.writer.write_pending(at(1000));
+            record_incidents(&mut opened, vec![other.clone()], vec![]);
+            opened.writer.write_pending(at(1000));
+        }
+        let mut ask = |query: IncidentQuery| -> Vec<u64> {
+            let query = IncidentQuery { limit: 10, ..query };
+            let found = opened.writer.query_incidents(&query).unwrap();
+            found.iter().map(|details| details.incident.id).collect()
+        };
+        let all = IncidentQuery::default;
+        assert_eq!(ask(all()), [2, 1]);
+        assert_eq!(ask(IncidentQuery { before: Some(2), ..all() }), [1]);
+        assert_eq!(ask(IncidentQuery { id: Some(2), ..all() }), [2]);
+        assert_eq!(
+            ask(IncidentQuery { is_open: true, ..all() }),
+            if is_written { vec![1] } else { vec![2, 1] }
+        );
+        assert_eq!(ask(IncidentQuery { environment: Some("dev".into()), ..all() }), [2, 1]);
+        assert_eq!(ask(IncidentQuery { environment: Some("ITG".into()), ..all() }), [] as [u64; 0]);
+        assert_eq!(ask(IncidentQuery { person: Some("ANN".to_owned()), ..all() })[0], 2);
+        assert_eq!(
+            ask(IncidentQuery { person: Some("bob".to_owned()), ..all() }).len(),
+            usize::from(is_written)
+        );
+        let since = IncidentQuery { since: Some(at(950)), ..all() };
+        assert_eq!(ask(since), if is_written { vec![1] } else { vec![2, 1] });
+    }
+    let query = IncidentQuery { id: Some(1), limit: 1, events: 1, ..IncidentQuery::default() };
+    let found = opened.writer.query_incidents(&query).unwrap().remove(0);
+    assert_eq!((found.events.len(), found.events[0].id, found.is_truncated), (1, 2, true));
+    let mut ask = |query: EventQuery| -> Vec<u64> {
+        opened.writer.query_events(&query).unwrap().iter().map(|event| event.id).collect()
+    };
+    assert_eq!(ask(EventQuery { incident: Some(1), ..EventQuery::default() }), [2, 1]);
+    assert_eq!(ask(EventQuery { plan: Some(7), ..EventQuery::default() }), [3, 2, 1]);
+    assert_eq!(ask(EventQuery { person: Some("ann".to_owned()), ..EventQuery::default() }), [3, 2, 1]);
+    assert_eq!(ask(EventQuery { person: Some("eve".to_owned()), ..EventQuery::default() }), [] as [u64; 0]);
+    drop(opened);
+
+    let opened = database.open();
+    assert_eq!(opened.recovered.incidents.incidents, [incident(1, 1, None), other]);
+    assert_eq!(opened.recovered.incidents.last_id, 2);
+}
+
+fn incidents_are_deleted_with_their_events_and_numbers_continue(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.append(1, "of the first");
+    opened.append(2, "of the second");
+    let incidents = vec![incident(1, 1, Some(2)), incident(2, 2, None), incident(3, 3, Some(4))];
+    record_incidents(&mut opened, incidents, vec![(1, 1), (2, 2)]);
+    opened.writer.write_pending(at(5));
+    opened.append(90_000, "new");
+    // One day is kept.
+    while opened.writer.delete_batch(at(88_500)) {}
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table}");
+        database.connect().query_first(&sql, &[], |row| row.number(0)).unwrap().unwrap()
+    };
+    assert_eq!((count("incidents"), count("incident_keys"), count("incident_events")), (1, 2, 0));
+    drop(opened);
+    assert_eq!(database.open().recovered.incidents.last_id, 3);
 }

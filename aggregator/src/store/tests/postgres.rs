@@ -229,6 +229,9 @@ fn copy_of_a_record_is_complete_and_fills_an_empty_store_only() {
         at(3000),
         vec![(maintained_instance(), crate::timeline::TimelineState::Up)],
     ));
+    let incident = super::every_backend::incident(4, 2900, None);
+    let change = IncidentChange { incidents: vec![incident.clone()], events: vec![(4, 1)] };
+    opened.apply(StoreCommand::ChangeIncidents(Box::new(change)));
     opened.writer.write_pending(at(3001));
     let all = EventQuery { limit: MAX_EVENTS, ..EventQuery::default() };
     let before = opened.writer.query_events(&all).unwrap();
@@ -246,6 +249,8 @@ fn copy_of_a_record_is_complete_and_fills_an_empty_store_only() {
     assert_eq!(opened.writer.query_events(&all).unwrap(), before);
     assert_eq!(opened.recovered.unfinished.len(), 1);
     assert_eq!(opened.recovered.maintenance, [maintenance()]);
+    assert_eq!((rows("incidents"), rows("incident_keys"), rows("incident_events")), (1, 2, 1));
+    assert_eq!(opened.recovered.incidents.incidents, [incident]);
     opened.append(3005, "next");
     assert_eq!(opened.writer.query_events(&EventQuery::default()).unwrap()[0].id, 3002);
     drop(opened);

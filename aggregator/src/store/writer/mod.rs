@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::Event;
 use rta_shared::format::counted;
+use rta_shared::incident::IncidentDetails;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
@@ -20,7 +21,8 @@ use rta_shared::planned_maintenance::PlannedMaintenance;
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
-use super::query::{EventQuery, TimelineQuery, TimelineRows};
+use super::incidents::IncidentChange;
+use super::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
 use super::{EventFeed, HostOrInstance, NotificationChange, aggregator_event};
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::losses::LossCounters;
@@ -50,6 +52,7 @@ pub(crate) enum StoreCommand {
     /// Change of the notifications. Answered, if that is wanted, when it is on disk, or with the reason why it
     /// is not.
     ChangeNotifications(Box<NotificationChange>, Option<oneshot::Sender<Result<(), String>>>),
+    ChangeIncidents(Box<IncidentChange>),
     SetMaintenance(Vec<Maintenance>),
     /// Planned maintenance, and the highest ID in use.
     SetPlannedMaintenance(Vec<PlannedMaintenance>, u64),
@@ -61,6 +64,7 @@ pub(crate) enum StoreCommand {
     /// Reserves plan IDs up to this one.
     ReservePlanIds(u64),
     QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
+    QueryIncidents(Box<IncidentQuery>, oneshot::Sender<Result<Vec<IncidentDetails>, String>>),
     QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
     /// Answered when everything before is written or has failed.
     Flush(oneshot::Sender<()>),
@@ -139,6 +143,7 @@ impl StoreWriter {
                     StoreCommand::AppendEvent(_)
                         | StoreCommand::AddSamples(..)
                         | StoreCommand::QueryEvents(..)
+                        | StoreCommand::QueryIncidents(..)
                         | StoreCommand::QueryTimeline(..)
                 ) {
                     self.queued.fetch_sub(1, Ordering::Relaxed);
@@ -151,6 +156,7 @@ impl StoreWriter {
                         break;
                     }
                     StoreCommand::QueryEvents(..)
+                    | StoreCommand::QueryIncidents(..)
                     | StoreCommand::QueryTimeline(..)
                     | StoreCommand::Flush(_) => waiting.push(command),
                     command => self.apply_command(command),
@@ -168,6 +174,9 @@ impl StoreWriter {
                 // The receiver may be gone.
                 match command {
                     StoreCommand::QueryEvents(query, answer) => drop(answer.send(self.query_events(&query))),
+                    StoreCommand::QueryIncidents(query, answer) => {
+                        drop(answer.send(self.query_incidents(&query)))
+                    }
                     StoreCommand::QueryTimeline(query, answer) => {
                         drop(answer.send(self.query_timeline(&query)))
                     }
@@ -216,6 +225,7 @@ impl StoreWriter {
                 self.pending.notifications.apply(*change);
                 self.durable_replies.extend(answer);
             }
+            StoreCommand::ChangeIncidents(change) => self.pending.incidents.apply(*change),
             StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
             StoreCommand::SetPlannedMaintenance(all, last_id) => {
                 self.pending.set_planned_maintenance(all, last_id);
@@ -227,6 +237,7 @@ impl StoreWriter {
             StoreCommand::ReservePlanIds(last) => self.pending.reserve_plan_ids(last),
             StoreCommand::AddSamples(at, shown) => self.pending.samples.add(at, shown),
             StoreCommand::QueryEvents(..)
+            | StoreCommand::QueryIncidents(..)
             | StoreCommand::QueryTimeline(..)
             | StoreCommand::Flush(_)
             | StoreCommand::Close(_) => {}

@@ -2,17 +2,22 @@
 
 use jiff::Timestamp;
 use rta_shared::event::Event;
+use rta_shared::incident::IncidentDetails;
 
 use super::StoreWriter;
-use crate::store::query::{EventQuery, TimelineQuery, TimelineRows};
-use crate::store::rows::{events, samples};
+use crate::store::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
+use crate::store::rows::{events, incidents, samples};
 use crate::store::sql::{FailureKind, StoreError};
 
 impl StoreWriter {
     /// Returns the matching events: the pending ones, then the written ones.
     pub(in crate::store) fn query_events(&mut self, query: &EventQuery) -> Result<Vec<Event>, String> {
-        let mut found: Vec<Event> =
-            self.pending.events().filter(|event| query.matches(event)).cloned().collect();
+        let pending = &self.pending;
+        let belongs = |event: &Event| {
+            query.incident.is_none_or(|incident| pending.incidents.has_event(incident, event.id))
+        };
+        let found = pending.events().filter(|event| query.matches(event) && belongs(event));
+        let mut found: Vec<Event> = found.cloned().collect();
         // An event of the thread itself may be here before older ones of the queue.
         found.sort_by_key(|event| std::cmp::Reverse(event.id));
         found.truncate(query.limit);
@@ -37,6 +42,36 @@ impl StoreWriter {
             }
             Err(error) => Err(self.read_failure("events", &error)),
         }
+    }
+
+    /// Returns the matching incidents, the newest first, each with its newest events, the oldest first.
+    pub(in crate::store) fn query_incidents(
+        &mut self,
+        query: &IncidentQuery,
+    ) -> Result<Vec<IncidentDetails>, String> {
+        let closed = self.closed_message("incidents");
+        let session = self.backend.session().ok_or(closed)?;
+        let mut found = match incidents::read_incidents(session, query) {
+            Ok(found) => found,
+            Err(error) => return Err(self.read_failure("incidents", &error)),
+        };
+        found.retain(|incident| !self.pending.incidents.has_changed(incident.id));
+        found.extend(self.pending.incidents.matching(query));
+        found.sort_by_key(|incident| std::cmp::Reverse(incident.id));
+        found.truncate(query.limit);
+        let mut details = Vec::new();
+        for incident in found {
+            let mut events = Vec::new();
+            if query.events > 0 {
+                let (incident, limit) = (Some(incident.id), query.events.saturating_add(1));
+                events = self.query_events(&EventQuery { incident, limit, ..EventQuery::default() })?;
+            }
+            let is_truncated = events.len() > query.events;
+            events.truncate(query.events);
+            events.reverse();
+            details.push(IncidentDetails { incident, events, is_truncated });
+        }
+        Ok(details)
     }
 
     /// Returns the timeline samples, pending ones included.

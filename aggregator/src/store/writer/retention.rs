@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::StoreWriter;
 use crate::store::rows::dictionary::Dictionary;
-use crate::store::rows::{events, plans, samples};
+use crate::store::rows::{events, incidents, plans, samples};
 use crate::store::sql::{SqlSession, StoreError};
 
 /// Interval between two retention runs.
@@ -67,6 +67,7 @@ fn delete_old(
     let cutoff = |by_number: Option<Timestamp>| by_number.map_or(by_age, |at| at.max(by_age));
     let is_more_events = events::delete_events(session, dictionary, cutoff(by_events), MAX_DELETED_EVENTS)?;
     plans::delete_ended(session, cutoff(by_events))?;
+    incidents::delete_ended(session, cutoff(by_events))?;
     let is_more_samples =
         samples::delete_samples(session, dictionary, cutoff(by_samples), MAX_DELETED_SAMPLES)?;
     Ok(is_more_events || is_more_samples)

@@ -1,0 +1,399 @@
+//! Tests of the rules, on observations and events made up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::action::Requester;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::incident::{Incident, IncidentKind};
+use rta_shared::overview::{Health, InstanceId};
+use rta_shared::planned_stop::PlannedStop;
+use rta_shared::root_cause::CauseId;
+
+use super::observation::{Observation, ObservedCause};
+use super::tracker::IncidentTracker;
+use crate::causes::Absence;
+use crate::store::StoredIncidents;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).unwrap()
+}
+
+fn place(name: &str) -> CauseId {
+    let (host, component) = name.split_once('/').unwrap_or((name, ""));
+    let component = (!component.is_empty()).then(|| component.into());
+    CauseId { environment: "E".into(), host: host.into(), component }
+}
+
+fn instance(name: &str) -> InstanceId {
+    let CauseId { environment, host, component } = place(name);
+    InstanceId { environment, host, component: component.unwrap() }
+}
+
+fn cause(health: Health, since: i64, affected: &[&str]) -> ObservedCause {
+    ObservedCause {
+        health,
+        reason: "it ended".to_owned(),
+        since: Some(at(since)),
+        stop: None,
+        maintenance: None,
+        affected: affected.iter().map(|name| instance(name)).collect(),
+    }
+}
+
+fn down(since: i64, affected: &[&str]) -> ObservedCause {
+    cause(Health::Down, since, affected)
+}
+
+/// A platform as a tracker sees it, and everything that it recorded.
+#[derive(Default)]
+struct World {
+    tracker: IncidentTracker,
+    causes: BTreeMap<CauseId, ObservedCause>,
+    undecided: Vec<CauseId>,
+    incidents: BTreeMap<u64, Incident>,
+    /// Event texts of each incident.
+    events: BTreeMap<u64, Vec<String>>,
+    texts: HashMap<u64, String>,
+}
+
+impl World {
+    fn set(&mut self, name: &str, cause: ObservedCause) {
+        self.causes.insert(place(name), cause);
+    }
+
+    fn clear(&mut self, name: &str) {
+        self.causes.remove(&place(name));
+    }
+
+    fn observe(&mut self, second: i64) {
+        let absent = self.undecided.iter().map(|id| (id.clone(), Absence::Undecided)).collect();
+        let observation = Observation { at: at(second), causes: self.causes.clone(), absent };
+        self.tracker.observe(&observation);
+        self.collect(second);
+    }
+
+    fn event(
+        &mut self,
+        second: i64,
+        kind: EventKind,
+        name: &str,
+        to: &str,
+        plan: Option<(u64, &str)>,
+        text: &str,
+    ) {
+        let id = u64::try_from(self.texts.len()).unwrap() + 1;
+        self.texts.insert(id, text.to_owned());
+        let place = (!name.is_empty()).then(|| place(name));
+        let event = Event {
+            id,
+            environment: place.as_ref().map(|place| place.environment.clone()),
+            host: place.as_ref().map(|place| place.host.clone()),
+            component: place.and_then(|place| place.component),
+            to: Some(to.to_owned()),
+            by: plan.map(|(_, user)| Requester { user: user.to_owned(), address: String::new() }),
+            plan: plan.map(|(plan, _)| plan),
+            ..Event::new(at(second), kind, text.to_owned())
+        };
+        self.tracker.observe_event(&Arc::new(event));
+        self.collect(second);
+    }
+
+    fn health(&mut self, second: i64, name: &str, to: &str) {
+        self.event(second, EventKind::Health, name, to, None, &format!("{name} {to}"));
+    }
+
+    fn collect(&mut self, second: i64) {
+        self.tracker.attribute(at(second));
+        let change = self.tracker.take_change();
+        for incident in change.incidents {
+            self.incidents.insert(incident.id, incident);
+        }
+        for (incident, event) in change.events {
+            self.events.entry(incident).or_default().push(self.texts[&event].clone());
+        }
+    }
+
+    fn restart(&mut self, second: i64) {
+        let stored = StoredIncidents {
+            incidents: self.incidents.values().cloned().collect(),
+            last_id: self.incidents.keys().max().copied().unwrap_or(0),
+            last_active: Some(at(second - 5)),
+        };
+        self.tracker = IncidentTracker::new(stored, at(second));
+    }
+
+    /// Returns kind, begin and end of every incident, in seconds.
+    fn spans(&self) -> Vec<(IncidentKind, i64, Option<i64>)> {
+        let second = |at: Timestamp| at.as_second() - 1_000_000;
+        self.incidents
+            .values()
+            .map(|one| (one.kind, second(one.begun_at), one.ended_at.map(second)))
+            .collect()
+    }
+}
+
+#[test]
+fn failure_with_its_consequences_is_one_incident() {
+    let mut world = World::default();
+    // The events come before the overview, and after it.
+    world.health(10, "h/kafka", "down");
+    world.set("h/kafka", down(10, &["s/detector", "s/writer"]));
+    world.observe(10);
+    world.health(10, "s/detector", "degraded");
+    world.health(10, "s/writer", "degraded");
+    world.health(12, "x/other", "degraded");
+    world.clear("h/kafka");
+    world.observe(70);
+    for name in ["h/kafka", "s/detector", "s/writer"] {
+        world.health(70, name, "up");
+    }
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 10, Some(70))]);
+    let incident = &world.incidents[&1];
+    assert_eq!(incident.text, "kafka on h is down: it ended");
+    assert_eq!((incident.affected, incident.affected_instances.len(), incident.begins), (2, 2, 1));
+    let expected = [
+        "h/kafka down",
+        "s/detector degraded",
+        "s/writer degraded",
+        "h/kafka up",
+        "s/detector up",
+        "s/writer up",
+    ];
+    assert_eq!(world.events[&1], expected);
+}
+
+#[test]
+fn stop_by_a_plan_is_one_incident_with_everything_that_follows_until_it_is_started_again() {
+    let mut world = World::default();
+    let ann = Some((3, "ann"));
+    world.event(10, EventKind::Plan, "h/kafka", "under way", ann, "stop of kafka on h: 1 step");
+    world.event(10, EventKind::Step, "h/kafka", "under way", ann, "stop begins");
+    // Stopping, before the planned stop is known.
+    world.set("h/kafka", cause(Health::Degraded, 11, &[]));
+    world.observe(11);
+    let stop =
+        PlannedStop { plan: 3, by: Requester { user: "ann".to_owned(), address: String::new() }, at: at(12) };
+    world.set("h/kafka", ObservedCause { stop: Some(stop), ..down(12, &["s/detector"]) });
+    world.observe(12);
+    world.health(12, "h/kafka", "down");
+    world.health(12, "s/detector", "degraded");
+    world.event(13, EventKind::Step, "h/kafka", "done", ann, "stop done");
+    world.event(13, EventKind::Plan, "h/kafka", "done", ann, "stop of kafka on h: 1 step done");
+    world.observe(20);
+    // What ends by itself meanwhile is an incident of its own, and what the plan took down is not.
+    world.set("s/detector", down(30, &[]));
+    world.observe(30);
+    world.clear("s/detector");
+    world.observe(40);
+
+    let bob = Some((4, "bob"));
+    world.event(50, EventKind::Plan, "h/kafka", "under way", bob, "start of kafka on h: 1 step");
+    world.event(50, EventKind::Step, "h/kafka", "under way", bob, "start begins");
+    world.observe(51);
+    world.clear("h/kafka");
+    world.observe(55);
+    world.health(55, "h/kafka", "up");
+    world.event(57, EventKind::Step, "h/kafka", "done", bob, "start done");
+    world.event(57, EventKind::Plan, "h/kafka", "done", bob, "start of kafka on h: 1 step done");
+    world.observe(60);
+
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(55)), (IncidentKind::Failure, 30, Some(40))]);
+    let incident = &world.incidents[&1];
+    assert_eq!(incident.text, "stop of kafka on h by ann (plan 3)");
+    assert_eq!((incident.affected, &incident.plans), (1, &vec![3, 4]));
+    assert_eq!(incident.persons, ["ann", "bob"]);
+    let mut events = world.events[&1].clone();
+    events.sort();
+    let expected = [
+        "h/kafka down",
+        "h/kafka up",
+        "s/detector degraded",
+        "start begins",
+        "start done",
+        "start of kafka on h: 1 step",
+        "start of kafka on h: 1 step done",
+        "stop begins",
+        "stop done",
+        "stop of kafka on h: 1 step",
+        "stop of kafka on h: 1 step done",
+    ];
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn restart_by_a_plan_stays_open_until_the_plan_has_ended() {
+    let mut world = World::default();
+    let ann = Some((3, "ann"));
+    world.event(10, EventKind::Plan, "", "under way", ann, "restart of 2 instances: 2 steps");
+    for (second, name) in [(11, "h/one"), (21, "h/two")] {
+        world.event(second, EventKind::Step, name, "under way", ann, "restart begins");
+        world.set(name, down(second, &[]));
+        world.observe(second);
+        world.clear(name);
+        world.observe(second + 5);
+        world.event(second + 6, EventKind::Step, name, "done", ann, "restart done");
+    }
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, None)]);
+    world.event(30, EventKind::Plan, "", "done", ann, "restart of 2 instances: 2 steps done");
+    world.observe(31);
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(31))]);
+    assert_eq!((world.incidents[&1].begins, world.events[&1].len()), (1, 6));
+}
+
+#[test]
+fn what_flaps_is_one_incident_and_what_comes_back_much_later_is_another() {
+    let mut world = World::default();
+    for second in [0, 100, 200] {
+        world.set("h/kafka", down(second, &[]));
+        world.observe(second);
+        world.clear("h/kafka");
+        world.observe(second + 50);
+    }
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(250))]);
+    assert_eq!(world.incidents[&1].begins, 3);
+    world.set("h/kafka", down(2000, &[]));
+    world.observe(2000);
+    assert_eq!(world.spans()[1], (IncidentKind::Failure, 2000, None));
+}
+
+#[test]
+fn lost_host_and_what_is_not_up_after_its_return_are_one_incident() {
+    let mut world = World::default();
+    world.set("h", cause(Health::Unknown, 0, &["s/detector"]));
+    world.set("h", ObservedCause { since: None, ..world.causes[&place("h")].clone() });
+    world.observe(5);
+    world.event(5, EventKind::Host, "h", "unreachable", None, "lost");
+    world.clear("h");
+    world.set("h/kafka", down(60, &[]));
+    world.observe(60);
+    world.event(60, EventKind::Host, "h", "reachable", None, "back");
+    world.health(60, "h/kafka", "down");
+    world.clear("h/kafka");
+    world.observe(90);
+    assert_eq!(world.spans(), [(IncidentKind::Host, 5, Some(90))]);
+    assert_eq!(world.events[&1], ["lost", "back", "h/kafka down"]);
+    assert_eq!(world.incidents[&1].text, "host h is unknown: it ended");
+    assert_eq!(world.incidents[&1].causes, [place("h"), place("h/kafka")]);
+}
+
+#[test]
+fn restarted_aggregator_continues_open_incidents_and_closes_what_is_over() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &["s/detector"]));
+    world.set("h/spark", down(0, &[]));
+    world.observe(0);
+    world.restart(60);
+    // Nothing is known yet.
+    let all = std::mem::take(&mut world.causes);
+    world.undecided = all.keys().cloned().collect();
+    world.observe(61);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, None), (IncidentKind::Failure, 0, None)]);
+    world.undecided.clear();
+    world.causes = all;
+    world.clear("h/spark");
+    world.observe(62);
+    world.clear("h/kafka");
+    world.observe(70);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(70)), (IncidentKind::Failure, 0, Some(62))]);
+    assert_eq!(world.incidents[&1].end_note, None);
+    let note = world.incidents[&2].end_note.clone().unwrap();
+    assert!(note.starts_with("it was over by the time rta was back; rta did not run from "), "{note}");
+    // A number is never used twice.
+    world.set("h/new", down(80, &[]));
+    world.observe(80);
+    assert_eq!(world.incidents.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn restarted_aggregator_continues_what_flaps() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &[]));
+    world.observe(0);
+    world.clear("h/kafka");
+    world.observe(10);
+    world.restart(20);
+    world.set("h/kafka", down(30, &[]));
+    world.observe(30);
+    assert_eq!((world.spans().len(), world.incidents[&1].begins), (1, 2));
+}
+
+#[test]
+fn sent_notifications_are_counted_also_those_about_the_end() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &["s/detector"]));
+    world.observe(0);
+    let mut notify = |second, name, to| world.event(second, EventKind::Notification, name, to, None, to);
+    notify(1, "h/kafka", "begin");
+    notify(2, "h/kafka", "failed");
+    notify(3, "s/detector", "begin");
+    world.clear("h/kafka");
+    world.observe(10);
+    world.event(40, EventKind::Notification, "h/kafka", "end", None, "end");
+    world.observe(41);
+    assert_eq!(world.incidents[&1].notifications, 2);
+    assert_eq!(world.events[&1], ["begin", "failed", "end"]);
+}
+
+#[test]
+fn what_an_incident_affected_and_is_still_not_up_keeps_it_open() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &["s/detector"]));
+    world.observe(0);
+    world.clear("h/kafka");
+    world.set("s/detector", cause(Health::Degraded, 0, &[]));
+    world.observe(10);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, None)]);
+    world.clear("s/detector");
+    world.observe(20);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(20))]);
+}
+
+#[test]
+fn event_waits_for_an_incident_only_for_a_while() {
+    let mut world = World::default();
+    world.health(0, "h/kafka", "down");
+    world.observe(1);
+    assert!(world.events.is_empty());
+    world.health(100, "x/other", "up");
+    world.observe(101);
+    assert!(SignedDuration::from_secs(101) > SignedDuration::from_mins(1));
+    world.set("h/kafka", down(0, &[]));
+    world.observe(102);
+    assert_eq!((world.spans().len(), world.events.len()), (1, 0));
+}
+
+#[test]
+fn removed_component_ends_its_incident_with_a_note() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &[]));
+    world.observe(0);
+    let absent = HashMap::from([(place("h/kafka"), Absence::Removed)]);
+    world.tracker.observe(&Observation { at: at(5), causes: BTreeMap::new(), absent });
+    world.collect(5);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(5))]);
+    assert_eq!(world.incidents[&1].end_note.as_deref(), Some("it was removed from the configuration"));
+}
+
+#[test]
+fn cause_gains_detail_and_keeps_it_while_something_is_done_about_it() {
+    let mut world = World::default();
+    let reason = |reason: &str| ObservedCause { reason: reason.to_owned(), ..down(0, &[]) };
+    let mut see = |second, cause: Option<ObservedCause>| {
+        world.clear("h/kafka");
+        cause.into_iter().for_each(|cause| world.set("h/kafka", cause));
+        world.observe(second);
+        world.incidents[&1].text.clone()
+    };
+    assert_eq!(see(0, Some(reason("it is not running"))), "kafka on h is down: it is not running");
+    let killed = "kafka on h is down: it is not running: ended by SIGKILL";
+    assert_eq!(see(1, Some(reason("it is not running: ended by SIGKILL"))), killed);
+    assert_eq!(see(2, Some(reason("it is being started"))), killed);
+    assert_eq!(see(3, None), killed);
+    // It comes back for another reason.
+    assert_eq!(
+        see(9, Some(reason("it is not running: exited with 1"))),
+        "kafka on h is down: it is not running: exited with 1"
+    );
+}

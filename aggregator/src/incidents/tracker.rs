@@ -1,0 +1,379 @@
+//! The rules of incidents as a state machine: root causes, events and times go in, changes of incidents come out.
+//! Pure.
+//!
+//! A root cause belongs to one incident. It joins an open one if that explains it: a plan that stops it, an
+//! incident that affected it until now, or the loss of its host. What comes back soon after its end continues
+//! its incident; everything else begins a new one. An incident is over when none of its root causes is left
+//! and the plan that caused it has ended.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::action::Requester;
+use rta_shared::event::Event;
+use rta_shared::incident::{Incident, IncidentKind, MAX_NAMED_INSTANCES};
+use rta_shared::overview::{Health, InstanceId};
+use rta_shared::root_cause::CauseId;
+
+use super::observation::{Observation, ObservedCause};
+use super::plans::FollowedPlans;
+use crate::causes::Absence;
+use crate::store::{IncidentChange, StoredIncidents};
+
+/// Time after its end within which a root cause that comes back continues its incident.
+pub(super) const COMES_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+/// Time after a host's return within which what is not up on it belongs to the incident of its loss.
+const HOST_AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
+/// Time within which the cause of a new incident may still become known in more detail.
+const CAUSE_SETTLES: SignedDuration = SignedDuration::from_secs(10);
+/// Maximum number of incidents that are over and remembered.
+const MAX_RECENT: usize = 1000;
+
+/// Open incidents, those that ended recently, and the events that may belong to them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IncidentTracker {
+    pub(super) open: Vec<TrackedIncident>,
+    /// Those that are over, the last one last.
+    pub(super) recent: VecDeque<TrackedIncident>,
+    pub(super) plans: FollowedPlans,
+    /// Events that no incident was searched for yet.
+    pub(super) fresh: VecDeque<Arc<Event>>,
+    /// Events that belonged to no incident when it was searched for.
+    pub(super) unmatched: VecDeque<Arc<Event>>,
+    last_id: u64,
+    /// Time of the last observation.
+    pub(super) observed_at: Option<Timestamp>,
+    /// Sentence about the time in which no aggregator ran; `None`: there was none.
+    absence: Option<String>,
+    changed: BTreeSet<u64>,
+    /// Events with their incidents that were not taken yet: the incident's ID, then the event's.
+    pub(super) attributed: Vec<(u64, u64)>,
+}
+
+/// Incident with what is known of its causes at the moment.
+#[derive(Clone, Debug)]
+pub(super) struct TrackedIncident {
+    pub(super) incident: Incident,
+    /// Root causes that are not over.
+    pub(super) present: BTreeSet<CauseId>,
+    /// Instances whose bad health they explain.
+    pub(super) affected: HashSet<CauseId>,
+    /// All places that were root causes or affected.
+    pub(super) touched: HashSet<CauseId>,
+    /// Worst health of its first root cause.
+    health: Health,
+    /// True once a root cause of it was seen by this aggregator.
+    is_confirmed: bool,
+}
+
+impl TrackedIncident {
+    fn new(incident: Incident, health: Health, is_confirmed: bool) -> Self {
+        let affected = incident.affected_instances.iter().cloned().map(CauseId::from);
+        let touched = incident.causes.iter().cloned().chain(affected).collect();
+        let present = incident.causes.iter().filter(|_| incident.is_open()).cloned().collect();
+        Self { present, affected: HashSet::new(), touched, health, is_confirmed, incident }
+    }
+
+    /// Returns the plan that caused it.
+    pub(super) fn causing_plan(&self) -> Option<u64> {
+        self.incident.plans.first().copied().filter(|_| self.incident.kind == IncidentKind::Plan)
+    }
+
+    fn ended_within(&self, limit: SignedDuration, now: Timestamp) -> bool {
+        self.incident.ended_at.is_some_and(|end| now.duration_since(end) <= limit)
+    }
+
+    fn add_cause(&mut self, id: &CauseId) {
+        if !self.incident.causes.contains(id) {
+            self.incident.causes.push(id.clone());
+        }
+        self.touched.insert(id.clone());
+        self.present.insert(id.clone());
+        self.is_confirmed = true;
+    }
+
+    /// Takes in what its root causes affect now. Returns true if that changes the incident.
+    fn update_affected(&mut self, causes: &Observation) -> bool {
+        let own = self.present.iter().filter_map(|id| causes.causes.get(id));
+        let affected: BTreeSet<&InstanceId> = own.flat_map(|cause| &cause.affected).collect();
+        self.affected = affected.iter().map(|id| CauseId::from((*id).clone())).collect();
+        self.touched.extend(self.affected.iter().cloned());
+        let is_peak = affected.len() > self.incident.affected;
+        if is_peak {
+            self.incident.affected = affected.len();
+            let names = affected.into_iter().take(MAX_NAMED_INSTANCES).cloned();
+            self.incident.affected_instances = names.collect();
+        }
+        is_peak
+    }
+
+    /// Takes in how its first root cause is now. Returns true if that changes the incident.
+    fn update_text(&mut self, causes: &Observation) -> bool {
+        let Some(first) = self.incident.causes.first() else { return false };
+        let Some(cause) = causes.causes.get(first) else { return false };
+        let is_same_kind = cause.kind(first) == self.incident.kind;
+        let settles = causes.at.duration_since(self.incident.begun_at) <= CAUSE_SETTLES;
+        if self.incident.kind == IncidentKind::Plan || !is_same_kind {
+            return false;
+        }
+        let text = cause.sentence(first);
+        // Why a process ended is known a moment later. That it is being started is no cause.
+        let has_more_detail = settles && text.starts_with(&self.incident.text);
+        if (cause.health > self.health || has_more_detail) && text != self.incident.text {
+            self.health = self.health.max(cause.health);
+            self.incident.text = text;
+            return true;
+        }
+        false
+    }
+}
+
+impl IncidentTracker {
+    /// Creates a tracker that continues the incidents of an earlier aggregator.
+    pub(super) fn new(stored: StoredIncidents, now: Timestamp) -> Self {
+        let until = |at: Timestamp| {
+            let (from, to) = (at.strftime("%Y-%m-%d %H:%M:%S"), now.strftime("%H:%M:%S UTC"));
+            format!("it was over by the time rta was back; rta did not run from {from} to {to}")
+        };
+        let mut tracker =
+            Self { last_id: stored.last_id, absence: stored.last_active.map(until), ..Self::default() };
+        for incident in stored.incidents {
+            let is_open = incident.is_open();
+            let tracked = TrackedIncident::new(incident, Health::Down, false);
+            if is_open { tracker.open.push(tracked) } else { tracker.recent.push_back(tracked) }
+        }
+        tracker
+    }
+
+    /// Returns the root causes of all open incidents.
+    pub(super) fn present_causes(&self) -> Vec<CauseId> {
+        self.open.iter().flat_map(|tracked| &tracked.present).cloned().collect()
+    }
+
+    /// Takes in the root causes at one moment.
+    pub(super) fn observe(&mut self, observation: &Observation) {
+        let now = observation.at;
+        self.observed_at = Some(now);
+        let known: HashMap<CauseId, usize> = (self.open.iter().enumerate())
+            .flat_map(|(at, tracked)| tracked.present.iter().map(move |id| (id.clone(), at)))
+            .collect();
+        for id in observation.causes.keys() {
+            if let Some(tracked) = known.get(id).and_then(|at| self.open.get_mut(*at)) {
+                tracked.is_confirmed = true;
+            }
+        }
+        // A host comes before its instances, which join the incident of its loss.
+        for (id, cause) in observation.causes.iter().filter(|(id, _)| !known.contains_key(*id)) {
+            self.add_cause(id, cause, now);
+        }
+        let mut is_grown = false;
+        for tracked in &mut self.open {
+            tracked.present.retain(|id| {
+                observation.causes.contains_key(id) || observation.absent.get(id) == Some(&Absence::Undecided)
+            });
+            let is_changed = tracked.update_text(observation);
+            let touched = tracked.touched.len();
+            if tracked.update_affected(observation) || is_changed {
+                self.changed.insert(tracked.incident.id);
+            }
+            is_grown |= tracked.touched.len() > touched;
+        }
+        if is_grown {
+            self.retry_unmatched();
+        }
+        self.close_ended(observation);
+        self.forget_before(now);
+    }
+
+    /// Closes the incidents that are over.
+    fn close_ended(&mut self, observation: &Observation) {
+        let plans = &self.plans;
+        let is_over = |tracked: &mut TrackedIncident| {
+            tracked.present.is_empty() && !tracked.causing_plan().is_some_and(|plan| plans.is_under_way(plan))
+        };
+        let ended: Vec<TrackedIncident> = self.open.extract_if(.., is_over).collect();
+        for mut tracked in ended {
+            let causes = &tracked.incident.causes;
+            let is_removed = |id| observation.absent.get(id) == Some(&Absence::Removed);
+            tracked.incident.ended_at = Some(observation.at.max(tracked.incident.begun_at));
+            tracked.incident.end_note = match &self.absence {
+                _ if causes.iter().all(is_removed) => {
+                    Some("it was removed from the configuration".to_owned())
+                }
+                Some(absence) if !tracked.is_confirmed => Some(absence.clone()),
+                _ => None,
+            };
+            tracked.affected.clear();
+            self.changed.insert(tracked.incident.id);
+            self.recent.push_back(tracked);
+        }
+    }
+
+    /// Adds a root cause to the incident to which it belongs, or begins one.
+    fn add_cause(&mut self, id: &CauseId, cause: &ObservedCause, now: Timestamp) {
+        let stopping = cause.stop.as_ref().map(|stop| stop.plan).or_else(|| self.plans.stopping(id, now));
+        let at = match stopping {
+            Some(plan) => self.of_plan(plan, now),
+            None => self.explaining(id, cause, now),
+        };
+        match at.and_then(|at| self.open.get_mut(at)) {
+            Some(tracked) => {
+                tracked.add_cause(id);
+                self.changed.insert(tracked.incident.id);
+                self.retry_unmatched();
+            }
+            None => self.begin(id, cause, stopping, now),
+        }
+    }
+
+    /// Returns the open incident that a plan caused, after opening it again if it is over.
+    fn of_plan(&mut self, plan: u64, now: Timestamp) -> Option<usize> {
+        let is_its = |tracked: &TrackedIncident| tracked.causing_plan() == Some(plan);
+        self.open.iter().rposition(is_its).or_else(|| {
+            let at = self.recent.iter().rposition(is_its)?;
+            self.open_again(at, now, false)
+        })
+    }
+
+    /// Returns the open incident that explains a new root cause, after opening it again if it is over.
+    fn explaining(&mut self, id: &CauseId, cause: &ObservedCause, now: Timestamp) -> Option<usize> {
+        let host = CauseId { component: None, ..id.clone() };
+        // What ended by itself is no consequence of a deliberate stop.
+        let may_follow = |tracked: &TrackedIncident| {
+            cause.health != Health::Down || tracked.incident.kind != IncidentKind::Plan
+        };
+        let explains = |tracked: &TrackedIncident| {
+            (may_follow(tracked) && tracked.affected.contains(id))
+                || tracked.present.contains(&host)
+                || (tracked.incident.kind != IncidentKind::Plan && tracked.incident.causes.contains(id))
+        };
+        if let Some(at) = self.open.iter().rposition(explains) {
+            return Some(at);
+        }
+        let is_host_back = |tracked: &TrackedIncident| {
+            tracked.incident.causes.contains(&host) && tracked.ended_within(HOST_AFTERMATH, now)
+        };
+        if id.component.is_some()
+            && let Some(at) = self.recent.iter().rposition(is_host_back)
+        {
+            return self.open_again(at, now, false);
+        }
+        let is_back = |tracked: &TrackedIncident| {
+            tracked.incident.kind == cause.kind(id)
+                && tracked.incident.kind != IncidentKind::Plan
+                && tracked.incident.causes.contains(id)
+                && tracked.ended_within(COMES_BACK_WITHIN, now)
+        };
+        let at = self.recent.iter().rposition(is_back)?;
+        let at = self.open_again(at, now, true)?;
+        let tracked = self.open.get_mut(at)?;
+        if tracked.incident.causes.first() == Some(id) {
+            // The reason may be another one now.
+            tracked.incident.text = cause.sentence(id);
+        }
+        Some(at)
+    }
+
+    /// Opens an incident again that was over. Returns its place among the open ones.
+    fn open_again(&mut self, at: usize, now: Timestamp, is_new_begin: bool) -> Option<usize> {
+        let mut tracked = self.recent.remove(at)?;
+        tracing::info!(incident = tracked.incident.id, %now, "an incident came back");
+        (tracked.incident.ended_at, tracked.incident.end_note) = (None, None);
+        if is_new_begin {
+            tracked.incident.begins = tracked.incident.begins.saturating_add(1);
+        }
+        self.open.push(tracked);
+        Some(self.open.len() - 1)
+    }
+
+    fn begin(&mut self, id: &CauseId, cause: &ObservedCause, plan: Option<u64>, now: Timestamp) {
+        self.last_id += 1;
+        let followed = plan.and_then(|plan| self.plans.get(plan));
+        let stop = cause.stop.as_ref();
+        let person = stop.map(|stop| stop.by.user.clone());
+        let person = person.or_else(|| followed.and_then(|followed| followed.person.clone()));
+        let begun_at = match (followed, stop) {
+            (Some(followed), _) => Some(followed.begun_at),
+            (None, Some(stop)) => Some(stop.at),
+            (None, None) => cause.since,
+        };
+        let title = followed.map(|followed| followed.title.as_str()).filter(|title| !title.is_empty());
+        let text = match (plan, title) {
+            (Some(plan), Some(title)) => match &person {
+                Some(person) if !person.is_empty() => format!("{title} by {person} (plan {plan})"),
+                _ => format!("{title} (plan {plan})"),
+            },
+            _ => cause.sentence(id),
+        };
+        let incident = Incident {
+            id: self.last_id,
+            kind: if plan.is_some() { IncidentKind::Plan } else { cause.kind(id) },
+            text,
+            begun_at: begun_at.unwrap_or(now).min(now),
+            ended_at: None,
+            end_note: None,
+            begins: 1,
+            causes: vec![id.clone()],
+            affected: 0,
+            affected_instances: Vec::new(),
+            plans: Vec::new(),
+            persons: Vec::new(),
+            notifications: 0,
+        };
+        let mut tracked = TrackedIncident::new(incident, cause.health, true);
+        let events = followed.map(|followed| followed.events.clone()).unwrap_or_default();
+        tracked.add_plan(plan, &events, &mut self.attributed);
+        if let Some(person) = &person {
+            tracked.add_person(person);
+        }
+        self.changed.insert(tracked.incident.id);
+        self.open.push(tracked);
+        self.retry_unmatched();
+    }
+
+    fn forget_before(&mut self, now: Timestamp) {
+        let surplus = self.recent.len().saturating_sub(MAX_RECENT);
+        self.recent.drain(..surplus);
+        self.recent.retain(|tracked| tracked.ended_within(COMES_BACK_WITHIN, now));
+        self.plans.forget_before(now);
+    }
+
+    /// Marks an incident as changed.
+    pub(super) fn mark_changed(&mut self, id: u64) {
+        self.changed.insert(id);
+    }
+
+    /// Returns and removes what has changed since the last call.
+    pub(super) fn take_change(&mut self) -> IncidentChange {
+        let changed = std::mem::take(&mut self.changed);
+        let all = self.open.iter().chain(&self.recent).map(|tracked| &tracked.incident);
+        let incidents = all.filter(|incident| changed.contains(&incident.id)).cloned().collect();
+        IncidentChange { incidents, events: std::mem::take(&mut self.attributed) }
+    }
+}
+
+impl TrackedIncident {
+    /// Adds a plan, with the events of its begin and end.
+    pub(super) fn add_plan(
+        &mut self,
+        plan: Option<u64>,
+        events: &[u64],
+        attributed: &mut Vec<(u64, u64)>,
+    ) -> bool {
+        let Some(plan) = plan.filter(|plan| !self.incident.plans.contains(plan)) else { return false };
+        self.incident.plans.push(plan);
+        attributed.extend(events.iter().map(|event| (self.incident.id, *event)));
+        true
+    }
+
+    /// Adds a person who acted.
+    pub(super) fn add_person(&mut self, user: &str) -> bool {
+        let is_person = !user.is_empty() && user != Requester::autostart().user;
+        let is_new = is_person && !self.incident.has_person(user);
+        if is_new {
+            self.incident.persons.push(user.to_owned());
+        }
+        is_new
+    }
+}

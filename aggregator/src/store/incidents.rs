@@ -1,0 +1,126 @@
+//! Incidents that are not written yet, and those that an earlier aggregator left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rta_shared::incident::Incident;
+
+use super::query::IncidentQuery;
+use super::rows::{StoredNumber, incidents, write_number};
+use super::sql::{SqlSession, StoreError};
+
+/// Maximum number of events whose incident waits to be written while nothing can be written; the oldest are
+/// dropped first, as the events themselves are.
+const MAX_PENDING_EVENTS: usize = 10_000;
+
+/// Change of the incidents, written as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IncidentChange {
+    /// New and changed incidents.
+    pub(crate) incidents: Vec<Incident>,
+    /// Events with the incident to which each belongs: its ID, then the event's.
+    pub(crate) events: Vec<(u64, u64)>,
+}
+
+impl IncidentChange {
+    /// Returns true if it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incidents.is_empty() && self.events.is_empty()
+    }
+}
+
+/// What an earlier aggregator left of its incidents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoredIncidents {
+    /// Open incidents, and those that ended recently, the oldest first.
+    pub(crate) incidents: Vec<Incident>,
+    /// Highest ID in use.
+    pub(crate) last_id: u64,
+    /// Last time at which an aggregator is known to have run; `None` if none has.
+    pub(crate) last_active: Option<Timestamp>,
+}
+
+/// Incidents with the changes that are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct PendingIncidents {
+    /// Open incidents, and those that are not written.
+    known: BTreeMap<u64, Incident>,
+    changed: BTreeSet<u64>,
+    /// Events to write, with their incidents: the incident's ID, then the event's.
+    events: BTreeSet<(u64, u64)>,
+    last_id: u64,
+}
+
+impl From<&StoredIncidents> for PendingIncidents {
+    fn from(stored: &StoredIncidents) -> Self {
+        let open = stored.incidents.iter().filter(|incident| incident.is_open());
+        let known = open.map(|incident| (incident.id, incident.clone())).collect();
+        Self { known, last_id: stored.last_id, ..Self::default() }
+    }
+}
+
+impl PendingIncidents {
+    /// Adds a change.
+    pub(crate) fn apply(&mut self, change: IncidentChange) {
+        for incident in change.incidents {
+            self.last_id = self.last_id.max(incident.id);
+            self.changed.insert(incident.id);
+            self.known.insert(incident.id, incident);
+        }
+        self.events.extend(change.events);
+    }
+
+    /// Returns the unwritten incidents that match.
+    pub(crate) fn matching(&self, query: &IncidentQuery) -> Vec<Incident> {
+        let changed = self.changed.iter().filter_map(|id| self.known.get(id));
+        changed.filter(|incident| query.matches(incident)).cloned().collect()
+    }
+
+    /// Returns true if an incident is to be written.
+    pub(crate) fn has_changed(&self, id: u64) -> bool {
+        self.changed.contains(&id)
+    }
+
+    /// Returns true if an event is to be written as one of this incident.
+    pub(crate) fn has_event(&self, incident: u64, event: u64) -> bool {
+        self.events.contains(&(incident, event))
+    }
+
+    /// Marks what is known as unwritten.
+    pub(crate) fn mark_all_dirty(&mut self) {
+        self.changed.extend(self.known.keys());
+    }
+
+    /// Returns true if there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.events.is_empty()
+    }
+
+    /// Writes what has changed.
+    pub(crate) fn write_all(&self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        for incident in self.changed.iter().filter_map(|id| self.known.get(id)) {
+            incidents::write_incident(session, incident)?;
+        }
+        for (incident, event) in &self.events {
+            incidents::write_event_reference(session, *incident, *event)?;
+        }
+        write_number(session, StoredNumber::Incident, i64::try_from(self.last_id).unwrap_or(i64::MAX))
+    }
+
+    /// Removes the marks after a successful write.
+    pub(crate) fn clear_written(&mut self) {
+        self.known.retain(|_, incident| incident.is_open());
+        self.changed.clear();
+        self.events.clear();
+    }
+
+    /// Drops what is too much after a failed write.
+    pub(crate) fn drop_excess(&mut self) {
+        while self.events.len() > MAX_PENDING_EVENTS {
+            self.events.pop_first();
+        }
+    }
+}
