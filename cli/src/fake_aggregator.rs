@@ -48,6 +48,8 @@ pub(crate) struct AggregatorScript {
     /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is left.
     pub(crate) event_streams: VecDeque<Vec<v1::watch_events_response::Item>>,
     pub(crate) event_watches: Vec<v1::WatchEventsRequest>,
+    pub(crate) incidents: Vec<v1::Incident>,
+    pub(crate) incident_queries: Vec<v1::ListIncidentsRequest>,
     pub(crate) notify_status: v1::GetNotifyStatusResponse,
     pub(crate) dry_run: v1::DryRunNotificationsResponse,
     pub(crate) overview: Option<Overview>,
@@ -224,6 +226,25 @@ impl AggregatorService for FakeAggregator {
         let messages: Vec<_> =
             items.into_iter().map(|item| Ok(v1::WatchEventsResponse { item: Some(item) })).collect();
         Ok(Response::new(Box::pin(futures::stream::iter(messages))))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        let mut script = self.script();
+        script.incident_queries.push(request.into_inner());
+        Ok(Response::new(v1::ListIncidentsResponse { incidents: script.incidents.clone() }))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Result<Response<v1::GetIncidentResponse>, Status> {
+        let id = request.into_inner().id;
+        let incident = self.script().incidents.iter().find(|incident| incident.id == id).cloned();
+        let incident = incident.ok_or_else(|| Status::not_found(format!("incident {id} is not known")))?;
+        Ok(Response::new(v1::GetIncidentResponse { incident: Some(incident), ..Default::default() }))
     }
 
     async fn set_maintenance(

@@ -15,7 +15,7 @@ pub const RUST_FILE: &str = "rta.v1.rs";
 /// Name of the file with the compiled descriptors for gRPC reflection: a `FileDescriptorSet`, without comments.
 pub const DESCRIPTORS_FILE: &str = "descriptors.bin";
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "rta/v1/impairment.proto",
     "rta/v1/process.proto",
     "rta/v1/usage.proto",
@@ -26,6 +26,7 @@ const FILES: [&str; 12] = [
     "rta/v1/overview.proto",
     "rta/v1/plan.proto",
     "rta/v1/event.proto",
+    "rta/v1/incident.proto",
     "rta/v1/what_if.proto",
     "rta/v1/aggregator.proto",
 ];

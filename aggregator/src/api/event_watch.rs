@@ -1,15 +1,20 @@
 //! Watching events: the recorded ones, then every new one.
 
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
 use futures::Stream;
+use futures::stream::BoxStream;
 use rta_shared::event::Event;
 use rta_shared::proto::v1;
 use rta_shared::selector::Selector;
+use tokio::sync::watch;
 use tonic::Code;
 
 use crate::api::Operations;
 use crate::api::history::EventFilter;
 use crate::operation_error::OperationError;
-use crate::store::{EventQuery, EventSubscription, LiveEvent, MAX_EVENTS};
+use crate::store::{EventQuery, EventStoreHandle, EventSubscription, LiveEvent, MAX_EVENTS};
 
 /// Request to watch events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +34,18 @@ impl TryFrom<v1::WatchEventsRequest> for EventWatchRequest {
         let since = request.oldest();
         let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
         let v1::WatchEventsRequest { environment, host, component, kinds, limit, after, .. } = request;
+        let v1::WatchEventsRequest { plan, person, incident, .. } = request;
         let selector = Selector { environment, host, component };
         Ok(Self {
-            filter: EventFilter { since, selector, kinds, ..EventFilter::default() },
+            filter: EventFilter {
+                since,
+                selector,
+                kinds,
+                plan: (plan != 0).then_some(plan),
+                person,
+                incident: (incident != 0).then_some(incident),
+                ..EventFilter::default()
+            },
             limit: usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_EVENTS),
             after,
         })
@@ -47,9 +61,49 @@ pub(crate) struct EventWatch {
     pub(crate) missed: u64,
     /// ID up to which all events are among the recorded ones.
     pub(crate) last_id: u64,
-    /// Matches the later events.
+    later: LaterEvents,
+}
+
+/// Source of the later events.
+#[derive(Debug)]
+enum LaterEvents {
+    /// Those of the feed that match.
+    Feed(Box<EventQuery>, EventSubscription),
+    /// Those of one incident, which is known only after they happened.
+    Incident(Box<IncidentEvents>),
+}
+
+/// Events of one incident as they become known.
+#[derive(Debug)]
+struct IncidentEvents {
+    store: EventStoreHandle,
     query: EventQuery,
-    subscription: EventSubscription,
+    /// Changes when an incident does.
+    changes: watch::Receiver<u64>,
+    /// IDs of the events that were sent, or were there before the watch.
+    known: HashSet<u64>,
+    /// Events to send.
+    waiting: VecDeque<Event>,
+}
+
+impl IncidentEvents {
+    /// Returns the next event; `None` if the aggregator ends.
+    async fn next(&mut self) -> Option<LiveEvent> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(LiveEvent::Event(Arc::new(event)));
+            }
+            self.changes.changed().await.ok()?;
+            match self.store.query_events(self.query.clone()).await {
+                Ok(events) => {
+                    let new = events.into_iter().rev().filter(|event| self.known.insert(event.id));
+                    self.waiting.extend(new);
+                }
+                // The next change reads again.
+                Err(reason) => tracing::warn!(reason, "the events of an incident cannot be read"),
+            }
+        }
+    }
 }
 
 impl Operations {
@@ -63,6 +117,8 @@ impl Operations {
     ) -> Result<EventWatch, OperationError> {
         // The subscription receives all events after `last_id`, and the store has all others.
         let subscription = self.events.subscribe();
+        let mut incident_changes = self.incidents.watch_changes();
+        incident_changes.mark_unchanged();
         let last_id = subscription.last_id;
         // Any event shows that a name is meant that was removed from the configuration.
         let named = EventFilter { since: None, limit: 1, ..request.filter.clone() };
@@ -76,7 +132,20 @@ impl Operations {
             None => (self.query_events(EventQuery { limit: request.limit, ..until_now }).await?, 0),
         };
         recorded.reverse();
-        Ok(EventWatch { recorded, missed, last_id, query, subscription })
+        let later = match query.incident {
+            None => LaterEvents::Feed(Box::new(query), subscription),
+            Some(_) => {
+                let there = self.query_events(query.clone()).await?;
+                LaterEvents::Incident(Box::new(IncidentEvents {
+                    store: self.store.clone(),
+                    query,
+                    changes: incident_changes,
+                    known: there.iter().map(|event| event.id).collect(),
+                    waiting: VecDeque::new(),
+                }))
+            }
+        };
+        Ok(EventWatch { recorded, missed, last_id, later })
     }
 
     /// Returns the events after an ID, the newest first, and the number of events that are left out because
@@ -104,16 +173,29 @@ impl Operations {
 impl EventWatch {
     /// Returns the later events as they happen.
     pub(crate) fn into_stream(self) -> impl Stream<Item = LiveEvent> + Send {
-        let Self { query, subscription, .. } = self;
-        futures::stream::unfold((query, subscription), async |(query, mut subscription)| {
-            loop {
-                match subscription.next().await? {
-                    LiveEvent::Event(event) if !query.matches(&event) => {}
-                    item => return Some((item, (query, subscription))),
-                }
-            }
-        })
+        let later: BoxStream<'static, LiveEvent> = match self.later {
+            LaterEvents::Feed(query, subscription) => Box::pin(matching_events(*query, subscription)),
+            LaterEvents::Incident(events) => Box::pin(futures::stream::unfold(events, async |mut events| {
+                Some((events.next().await?, events))
+            })),
+        };
+        later
     }
+}
+
+/// Returns the events of a subscription that match.
+fn matching_events(
+    query: EventQuery,
+    subscription: EventSubscription,
+) -> impl Stream<Item = LiveEvent> + Send {
+    futures::stream::unfold((query, subscription), async |(query, mut subscription)| {
+        loop {
+            match subscription.next().await? {
+                LiveEvent::Event(event) if !query.matches(&event) => {}
+                item => return Some((item, (query, subscription))),
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ pub(crate) struct EventFilter {
     pub(crate) selector: Selector,
     /// Words of kinds; empty: any.
     pub(crate) kinds: Vec<String>,
+    /// Plan to which they belong.
+    pub(crate) plan: Option<u64>,
+    /// Name of the requester; empty: any.
+    pub(crate) person: String,
+    /// Incident to which they belong.
+    pub(crate) incident: Option<u64>,
     /// Maximum number; 0: [`DEFAULT_EVENTS`].
     pub(crate) limit: usize,
 }
@@ -49,12 +55,16 @@ impl TryFrom<v1::ListEventsRequest> for EventFilter {
         let since = request.oldest();
         let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
         let v1::ListEventsRequest { before, environment, host, component, kinds, limit, .. } = request;
+        let v1::ListEventsRequest { plan, person, incident, .. } = request;
         Ok(Self {
             since,
             before: (before != 0).then_some(before),
             after: None,
             selector: Selector { environment, host, component },
             kinds,
+            plan: (plan != 0).then_some(plan),
+            person,
+            incident: (incident != 0).then_some(incident),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
         })
     }
@@ -112,7 +122,7 @@ impl Operations {
         &self,
         filter: &EventFilter,
     ) -> Result<(EventQuery, Vec<Event>), OperationError> {
-        if let Some(message) = filter.kinds.iter().find_map(|kind| too_long(kind)) {
+        if let Some(message) = filter.kinds.iter().chain([&filter.person]).find_map(|word| too_long(word)) {
             return Err(OperationError::new(Code::InvalidArgument, message));
         }
         let inventory = self.inventory();
@@ -122,6 +132,10 @@ impl Operations {
         let events = self.query_events(query.clone()).await?;
         if !events.is_empty() {
             return Ok((query, events));
+        }
+        if let Some(id) = filter.incident {
+            // An incident that does not exist is a mistake.
+            self.incident(id).await?;
         }
         // Names that were removed from the configuration may still have events; a name without any is part of a
         // name, or a mistake.
@@ -227,9 +241,9 @@ fn build_query(names: &Selector, filter: &EventFilter) -> Result<EventQuery, Ope
         host: name(&names.host),
         component: name(&names.component),
         kinds: kinds.collect::<Result<_, _>>()?,
-        plan: None,
-        person: None,
-        incident: None,
+        plan: filter.plan,
+        person: Some(filter.person.trim().to_owned()).filter(|person| !person.is_empty()),
+        incident: filter.incident,
         limit: match filter.limit {
             0 => DEFAULT_EVENTS,
             limit => limit.min(MAX_EVENTS),
@@ -241,7 +255,10 @@ fn build_query(names: &Selector, filter: &EventFilter) -> Result<EventQuery, Ope
 ///
 /// # Errors
 /// Returns an error if a name is not known.
-fn canonical_selector(written: &Selector, index: &NameIndex<'_>) -> Result<Option<Selector>, OperationError> {
+pub(super) fn canonical_selector(
+    written: &Selector,
+    index: &NameIndex<'_>,
+) -> Result<Option<Selector>, OperationError> {
     match written.resolve(index, Purpose::Reading) {
         Ok(selection) => {
             let name = |name: Option<&Name>| name.map(|name| name.as_str().to_owned()).unwrap_or_default();

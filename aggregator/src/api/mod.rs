@@ -3,6 +3,7 @@
 pub(crate) mod event_watch;
 mod gates;
 pub(crate) mod history;
+pub(crate) mod incidents;
 pub(crate) mod instance_definition;
 mod leader_calls;
 pub mod logs;
@@ -91,7 +92,6 @@ pub struct Operations {
     pub(crate) events: EventBus,
     pub(crate) store: EventStoreHandle,
     pub(crate) notify: NotifyHandle,
-    #[expect(dead_code, reason = "for the surfaces, which follow")]
     pub(crate) incidents: IncidentHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,

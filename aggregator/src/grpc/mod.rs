@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::api::Operations;
 use crate::api::event_watch::EventWatchRequest;
 use crate::api::history::{EventFilter, MaintenanceRequest};
+use crate::api::incidents::IncidentFilter;
 use crate::api::logs::LogChunk;
 use crate::api::refresh::RefreshResult;
 use crate::auth::grpc::AuthenticatedCaller;
@@ -182,6 +183,23 @@ impl AggregatorService for AggregatorGrpc {
         let items = futures::stream::iter(begin).chain(later);
         let messages = items.map(|item| Ok(v1::WatchEventsResponse { item: Some(item) }));
         Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        let incidents =
+            self.operations.list_incidents(&IncidentFilter::try_from(request.into_inner())?).await?;
+        Ok(Response::new(v1::ListIncidentsResponse { incidents: incidents.iter().map(Into::into).collect() }))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Result<Response<v1::GetIncidentResponse>, Status> {
+        let details = self.operations.incident(request.into_inner().id).await?;
+        Ok(Response::new((&details).into()))
     }
 
     async fn set_maintenance(

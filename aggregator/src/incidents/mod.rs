@@ -54,7 +54,6 @@ impl IncidentHandle {
     }
 
     /// Returns a receiver that changes with every recorded change.
-    #[expect(dead_code, reason = "for live pages, which follow")]
     pub(crate) fn watch_changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }

@@ -436,7 +436,6 @@ impl EventStoreHandle {
     ///
     /// # Errors
     /// Returns an error, as a sentence, if the database cannot be read in time.
-    #[expect(dead_code, reason = "for the surfaces, which follow")]
     pub(crate) async fn query_incidents(&self, query: IncidentQuery) -> Result<Vec<IncidentDetails>, String> {
         self.query_thread("incidents", |answer| StoreCommand::QueryIncidents(Box::new(query), answer)).await
     }

@@ -47,6 +47,7 @@ pub fn router(
         .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
         .route("/live/events", get(live::events))
+        .route("/live/incidents", get(live::incidents))
         .route("/theme", post(theme::set_theme))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

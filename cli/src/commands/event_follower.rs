@@ -26,10 +26,21 @@ pub(crate) async fn follow_events(
     out: &mut (dyn Write + Send),
     notices: &mut (dyn Write + Send),
 ) -> CommandResult {
-    let v1::ListEventsRequest { since, environment, host, component, kinds, limit, .. } =
-        event_query(arguments, Timestamp::now())?;
-    let mut request =
-        v1::WatchEventsRequest { since, environment, host, component, kinds, limit, after: None };
+    let query = event_query(arguments, Timestamp::now())?;
+    let v1::ListEventsRequest { since, environment, host, component, kinds, limit, before: _, .. } = query;
+    let v1::ListEventsRequest { plan, person, incident, .. } = query;
+    let mut request = v1::WatchEventsRequest {
+        since,
+        environment,
+        host,
+        component,
+        kinds,
+        limit,
+        after: None,
+        plan,
+        person,
+        incident,
+    };
     let mut printer =
         EventPrinter { json: arguments.json, table: EventTable::default(), recorded: Some(Vec::new()) };
     let mut items = client.watch_events(request.clone()).await?;

@@ -49,6 +49,9 @@ pub(crate) fn event_query(
         component,
         kinds: arguments.kind.clone(),
         limit: arguments.number,
+        plan: 0,
+        person: String::new(),
+        incident: 0,
     })
 }
 

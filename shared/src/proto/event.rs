@@ -114,6 +114,16 @@ impl v1::ListEventsRequest {
     }
 }
 
+impl v1::ListIncidentsRequest {
+    /// Returns the time from which on the requested incidents were open.
+    ///
+    /// # Errors
+    /// Returns an error if the time is out of range.
+    pub fn oldest(&self) -> Result<Option<Timestamp>, ProtocolError> {
+        self.since.map(from_wire_time).transpose()
+    }
+}
+
 impl v1::WatchEventsRequest {
     /// Returns the lower bound of the requested events' times.
     ///

@@ -8,6 +8,7 @@ mod down_cause;
 mod event;
 mod explain;
 mod impairment;
+mod incident;
 mod maintenance;
 mod notes;
 mod overview;

@@ -6,6 +6,7 @@
 //! | `overview` | the overview, and one instance |
 //! | `what_if` | the overview as it would be |
 //! | `events` | events as they happen; the recorded ones are in `pages/events` |
+//! | `incidents` | incidents |
 //! | `plans` | plans: preview, begin, list, watch, cancel |
 //! | `plan_json` | a plan's request and state as JSON |
 //! | `maintenance` | maintenance, active and planned |
@@ -20,6 +21,7 @@ mod body;
 mod event_stream;
 mod events;
 mod idempotency;
+mod incidents;
 mod limits;
 mod maintenance;
 mod openapi;
@@ -59,6 +61,8 @@ pub(super) fn routes() -> Router<Operations> {
         .route("/api/v1/instance", get(overview::instance))
         .route("/api/v1/what-if", get(what_if::what_if))
         .route("/api/v1/events/stream", get(events::stream))
+        .route("/api/v1/incidents", get(incidents::list))
+        .route("/api/v1/incidents/{id}", get(incidents::incident))
         .route("/api/v1/plans/{id}", get(plans::state))
         .route("/api/v1/plans/{id}/stream", get(plans::stream))
         .route("/api/v1/openapi.json", get(openapi::document))

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `subscriptions` | subscriptions to shared pages |
 //! | `event_list` | the events of an open page of events |
+//! | `incident_list` | the incidents of an open page of incidents |
 //! | `renderer` | rendering of a shared page after every change |
 
 mod event_list;
+mod incident_list;
 mod renderer;
 mod subscriptions;
 
@@ -30,6 +32,7 @@ use self::subscriptions::{SubscribeError, Subscription};
 use crate::api::Operations;
 use crate::web::instance_query::InstanceQuery;
 use crate::web::pages::events::handler::EventsQuery;
+use crate::web::pages::incidents::handler::IncidentsQuery;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::pages::plan::handler::PlanQuery;
 use crate::web::request_context::RequestContext;
@@ -92,6 +95,15 @@ pub(super) async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Response {
     stream_page(&subscriptions, &PageSubject::Events(query), &context).await
+}
+
+/// Streams the changes of the page of incidents.
+pub(super) async fn incidents(
+    Extension(subscriptions): Extension<Subscriptions>,
+    context: RequestContext,
+    Query(query): Query<IncidentsQuery>,
+) -> Response {
+    stream_page(&subscriptions, &PageSubject::Incidents(query), &context).await
 }
 
 async fn stream_page(

@@ -11,10 +11,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::event_list::LiveEventList;
+use super::incident_list::LiveIncidentList;
 use crate::api::Operations;
 use crate::web::pages::events;
 use crate::web::pages::events::handler::EventsQuery;
 use crate::web::pages::graph;
+use crate::web::pages::incidents;
+use crate::web::pages::incidents::handler::IncidentsQuery;
 use crate::web::pages::instance;
 use crate::web::pages::instance::details::InstanceDetails;
 use crate::web::pages::overview::selection::Selection;
@@ -39,6 +42,7 @@ pub(super) enum PageSubject {
     /// Graph of the environment with this name.
     Graph(Name),
     Events(EventsQuery),
+    Incidents(IncidentsQuery),
 }
 
 /// Live rendering of a page for one room.
@@ -50,6 +54,8 @@ pub(super) struct LiveRenderer {
     details: Option<InstanceDetails>,
     /// Events of a page of events.
     event_list: Option<LiveEventList>,
+    /// Incidents of a page of incidents.
+    incident_list: Option<LiveIncidentList>,
     overviews: watch::Receiver<Arc<Overview>>,
     plan_refresh: PlanRefresh,
     /// Overview that is not newer than the one on the page.
@@ -89,12 +95,17 @@ impl LiveRenderer {
             PageSubject::Events(query) => Some(LiveEventList::load(&operations, query.clone()).await),
             _ => None,
         };
+        let incident_list = match &subject {
+            PageSubject::Incidents(query) => Some(LiveIncidentList::load(&operations, query.clone()).await),
+            _ => None,
+        };
         let renderer = Self {
             operations,
             subject,
             context,
             details,
             event_list,
+            incident_list,
             overviews,
             plan_refresh,
             last_overview,
@@ -133,6 +144,11 @@ impl LiveRenderer {
             PageSubject::Events(query) => {
                 let events = &self.event_list.as_ref()?.events;
                 Some(events::view::parts(events, &query.form(), &self.operations.overview()))
+            }
+            PageSubject::Incidents(query) => {
+                let incidents = &self.incident_list.as_ref()?.incidents;
+                let overview = self.operations.overview();
+                Some(incidents::view::parts(incidents, query, &overview, Timestamp::now()))
             }
             PageSubject::Plan(id) => {
                 let plan_run = self.operations.plan_run(*id).ok()?;
@@ -177,6 +193,7 @@ impl LiveRenderer {
                 }
                 () = view.plan_refresh.wait_until_due() => {}
                 () = wait_for_events(&mut view.event_list, &view.operations) => {}
+                () = wait_for_incidents(&mut view.incident_list, &view.operations) => {}
             }
             view.plan_refresh.note_rendering();
             if let Some(detail_refresh) = &mut detail_refresh {
@@ -205,6 +222,14 @@ async fn wait_for_events(event_list: &mut Option<LiveEventList>, operations: &Op
     }
 }
 
+/// Waits until a page of incidents has others to show; forever if it is another page.
+async fn wait_for_incidents(incident_list: &mut Option<LiveIncidentList>, operations: &Operations) {
+    match incident_list {
+        Some(incident_list) => incident_list.wait_for_change(operations).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Schedule of the renderings for the progress of plans, which is not part of the overview: the first change is
 /// shown at once, the next ones [`PLAN_INTERVAL`] after the last rendering.
 struct PlanRefresh {
@@ -218,7 +243,10 @@ impl PlanRefresh {
     fn of(subject: &PageSubject, operations: &Operations) -> Self {
         let changes = match subject {
             PageSubject::Overview(_) | PageSubject::Plan(_) => Some(operations.watch_plans()),
-            PageSubject::Instance(_) | PageSubject::Graph(_) | PageSubject::Events(_) => None,
+            PageSubject::Instance(_)
+            | PageSubject::Graph(_)
+            | PageSubject::Events(_)
+            | PageSubject::Incidents(_) => None,
         };
         Self { changes, due_at: None, rendered_at: None }
     }

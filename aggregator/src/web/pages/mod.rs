@@ -5,6 +5,7 @@
 //! | `events` | page and JSON of recorded events |
 //! | `graph` | page of the dependency graph |
 //! | `history` | page and JSON of the timelines |
+//! | `incidents` | page of incidents |
 //! | `instance` | page of one instance, and preview of an action |
 //! | `log` | page of an instance's log |
 //! | `maintenance` | page of maintenance, active and planned |
@@ -16,6 +17,7 @@
 pub(crate) mod events;
 pub(crate) mod graph;
 pub(crate) mod history;
+pub(crate) mod incidents;
 pub(crate) mod instance;
 pub(crate) mod log;
 pub(crate) mod maintenance;
@@ -47,6 +49,7 @@ pub(crate) fn routes() -> Router<Operations> {
         .route("/log", get(log::handler::log_page))
         .route("/events", get(events::handler::events_page))
         .route("/api/v1/events", get(events::handler::events_json))
+        .route("/incidents", get(incidents::handler::incidents_page))
         .route("/history", get(history::handler::history_page))
         .route("/api/v1/history", get(history::handler::history_json))
         .route("/maintenance", get(maintenance::handler::maintenance_page))

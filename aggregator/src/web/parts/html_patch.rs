@@ -34,16 +34,17 @@ impl HtmlNode {
         children: Vec<HtmlNode>,
     ) -> Self {
         let id = id.into();
+        let unfolded = if matches!(tag, GroupTag::UnfoldedDetails) { " open" } else { "" };
         let (tag, close) = match tag {
             GroupTag::Article => ("article", "</article>"),
-            GroupTag::Details => ("details", "</details>"),
+            GroupTag::Details | GroupTag::UnfoldedDetails => ("details", "</details>"),
             GroupTag::Division => ("div", "</div>"),
             GroupTag::Section => ("section", "</section>"),
             GroupTag::List => ("ul", "</ul>"),
             GroupTag::OrderedList => ("ol", "</ol>"),
         };
         let attribute = |text: &str| maud::html! { (text) }.0;
-        let open = format!("<{tag} id=\"{}\" class=\"{}\">", attribute(&id), attribute(class));
+        let open = format!("<{tag} id=\"{}\" class=\"{}\"{unfolded}>", attribute(&id), attribute(class));
         Self { id, content: NodeContent::Group { open, children, close } }
     }
 
@@ -146,6 +147,7 @@ fn longest_increasing_subsequence(places: &[Option<usize>]) -> Vec<bool> {
 pub(in crate::web) enum GroupTag {
     Article,
     Details,
+    UnfoldedDetails,
     Division,
     Section,
     List,

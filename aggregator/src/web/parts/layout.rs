@@ -13,10 +13,11 @@ use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
 use crate::web::request_context::RequestContext;
 
 /// Navigation of every page: paths and titles.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("/", "Overview"),
     ("/graph", "Graph"),
     ("/history", "History"),
+    ("/incidents", "Incidents"),
     ("/events", "Events"),
     ("/maintenance", "Maintenance"),
 ];

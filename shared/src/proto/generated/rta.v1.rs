@@ -2744,6 +2744,48 @@ pub struct Event {
     #[prost(uint64, tag = "11")]
     pub plan_id: u64,
 }
+/// Events of one cause, from its begin to its end.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Incident {
+    /// Number, which grows with every incident.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// One of: failure, host, plan, maintenance.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Cause, as a sentence.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// Times by the aggregator's clock. The end is absent while the incident is open.
+    #[prost(message, optional, tag = "4")]
+    pub begun_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How its end is known if it was not seen as it happened; empty: it was.
+    #[prost(string, tag = "6")]
+    pub end_note: ::prost::alloc::string::String,
+    /// Number of times that it began; more than one: it came back soon after it was over.
+    #[prost(uint32, tag = "7")]
+    pub begins: u32,
+    /// Root causes that belong to it, the first one first. Without a component: a whole host.
+    #[prost(message, repeated, tag = "8")]
+    pub causes: ::prost::alloc::vec::Vec<InstanceId>,
+    /// Number of instances whose bad health it explained, at its peak.
+    #[prost(uint64, tag = "9")]
+    pub affected: u64,
+    /// Those instances, at most 100.
+    #[prost(message, repeated, tag = "10")]
+    pub affected_instances: ::prost::alloc::vec::Vec<InstanceId>,
+    /// Plans that belong to it: the one that caused it, and those that acted on it.
+    #[prost(uint64, repeated, tag = "11")]
+    pub plans: ::prost::alloc::vec::Vec<u64>,
+    /// Names of the people who acted.
+    #[prost(string, repeated, tag = "12")]
+    pub persons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Number of notifications that were sent.
+    #[prost(uint64, tag = "13")]
+    pub notifications: u64,
+}
 /// Assumed action: its plan is carried out without a failure.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AssumedAction {
@@ -3044,6 +3086,14 @@ pub struct ListEventsRequest {
     /// size limit of a message.
     #[prost(uint32, tag = "7")]
     pub limit: u32,
+    /// Restrict the events to one plan, one requester, one incident; 0 and empty: any. The name of a requester is
+    /// compared exactly.
+    #[prost(uint64, tag = "8")]
+    pub plan: u64,
+    #[prost(string, tag = "9")]
+    pub person: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "10")]
+    pub incident: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListEventsResponse {
@@ -3072,6 +3122,14 @@ pub struct WatchEventsRequest {
     /// the aggregator has not reached belongs to an earlier record, and counts as 0.
     #[prost(uint64, optional, tag = "7")]
     pub after: ::core::option::Option<u64>,
+    /// As in ListEventsRequest. Events of an incident are sent once it is known that they belong to it, which may be
+    /// after later events.
+    #[prost(uint64, tag = "8")]
+    pub plan: u64,
+    #[prost(string, tag = "9")]
+    pub person: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "10")]
+    pub incident: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEventsResponse {
@@ -3093,6 +3151,48 @@ pub mod watch_events_response {
         #[prost(uint64, tag = "3")]
         CaughtUp(u64),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListIncidentsRequest {
+    /// True for only those that are not over.
+    #[prost(bool, tag = "1")]
+    pub open: bool,
+    /// Environment of a root cause, as in AggregatorServiceExplainRequest; empty: any.
+    #[prost(string, tag = "2")]
+    pub environment: ::prost::alloc::string::String,
+    /// Only those that were open at this time or later; absent: any.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Name of a person who acted, without regard to case; empty: any.
+    #[prost(string, tag = "4")]
+    pub person: ::prost::alloc::string::String,
+    /// Upper bound of the IDs, exclusive, for paging; 0: none.
+    #[prost(uint64, tag = "5")]
+    pub before: u64,
+    /// Maximum number; 0: 50. Never more than 500.
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListIncidentsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub incidents: ::prost::alloc::vec::Vec<Incident>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+    /// Its events, the oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// True if there are more events; these are the newest.
+    #[prost(bool, tag = "3")]
+    pub truncated: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetMaintenanceRequest {
@@ -3644,6 +3744,57 @@ pub mod aggregator_service_client {
                 .insert(GrpcMethod::new("rta.v1.AggregatorService", "WatchEvents"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Returns recorded incidents, the newest first. Errors: NOT_FOUND: the environment is unknown; UNAVAILABLE: the
+        /// event store cannot be read.
+        pub async fn list_incidents(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/ListIncidents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AggregatorService", "ListIncidents"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns one incident with its events. Errors: NOT_FOUND; UNAVAILABLE: the event store cannot be read.
+        pub async fn get_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/GetIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AggregatorService", "GetIncident"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Puts a host or its instances into maintenance, or ends that. Ending the maintenance of a host also ends
         /// that of its instances. Errors: NOT_FOUND and INVALID_ARGUMENT, as for Plan; FAILED_PRECONDITION: an
         /// instance is in maintenance with its whole host, and only that can be ended.
@@ -4069,6 +4220,23 @@ pub mod aggregator_service_server {
             request: tonic::Request<super::WatchEventsRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::WatchEventsStream>,
+            tonic::Status,
+        >;
+        /// Returns recorded incidents, the newest first. Errors: NOT_FOUND: the environment is unknown; UNAVAILABLE: the
+        /// event store cannot be read.
+        async fn list_incidents(
+            &self,
+            request: tonic::Request<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        >;
+        /// Returns one incident with its events. Errors: NOT_FOUND; UNAVAILABLE: the event store cannot be read.
+        async fn get_incident(
+            &self,
+            request: tonic::Request<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
             tonic::Status,
         >;
         /// Puts a host or its instances into maintenance, or ends that. Ending the maintenance of a host also ends
@@ -4711,6 +4879,98 @@ pub mod aggregator_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/ListIncidents" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListIncidentsSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::ListIncidentsRequest>
+                    for ListIncidentsSvc<T> {
+                        type Response = super::ListIncidentsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListIncidentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::list_incidents(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListIncidentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/GetIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetIncidentSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::UnaryService<super::GetIncidentRequest>
+                    for GetIncidentSvc<T> {
+                        type Response = super::GetIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::get_incident(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -28,6 +28,9 @@ pub(crate) struct EventsQuery {
     component: String,
     /// Kinds, separated by commas.
     kind: String,
+    plan: String,
+    person: String,
+    incident: String,
     since: String,
     before: String,
     limit: String,
@@ -40,12 +43,7 @@ impl EventsQuery {
     /// Returns an error if a number or a time cannot be read.
     pub(crate) fn to_filter(&self, now: Timestamp) -> Result<EventFilter, OperationError> {
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
-        let number = |key: &str, text: &str| -> Result<Option<u64>, OperationError> {
-            match text.trim() {
-                "" => Ok(None),
-                text => text.parse().map(Some).map_err(|_| invalid(format!("{key} has to be a number"))),
-            }
-        };
+        let number = parse_number;
         let kinds = self.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
         Ok(EventFilter {
             since: match self.since.trim() {
@@ -60,6 +58,9 @@ impl EventsQuery {
                 component: self.component.trim().to_owned(),
             },
             kinds: kinds.map(str::to_owned).collect(),
+            plan: number("plan", &self.plan)?,
+            person: self.person.trim().to_owned(),
+            incident: number("incident", &self.incident)?,
             limit: number("limit", &self.limit)?
                 .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         })
@@ -69,8 +70,8 @@ impl EventsQuery {
 impl EventsQuery {
     /// Returns the values of the page's form.
     pub(crate) fn form(&self) -> EventForm {
-        let Self { environment, host, component, kind, since, .. } = self.clone();
-        EventForm { environment, host, component, kind, since }
+        let Self { environment, host, component, kind, plan, person, incident, since, .. } = self.clone();
+        EventForm { environment, host, component, kind, plan, person, incident, since }
     }
 
     /// Returns the address of the page's live changes; `None`: it shows older events, which do not change.
@@ -122,6 +123,18 @@ pub(crate) async fn events_json(
         None => None,
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(EventList { events, next_before })).into_response())
+}
+
+/// Parses a number in an address; `None` if it is empty.
+///
+/// # Errors
+/// Returns an error if it is no number.
+pub(crate) fn parse_number(key: &str, text: &str) -> Result<Option<u64>, OperationError> {
+    let invalid = |_| OperationError::new(Code::InvalidArgument, format!("{key} has to be a number"));
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(invalid),
+    }
 }
 
 pub(crate) fn error_status(error: &OperationError) -> StatusCode {

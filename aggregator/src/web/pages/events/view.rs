@@ -26,6 +26,9 @@ pub(in crate::web) struct EventForm {
     pub(in crate::web) host: String,
     pub(in crate::web) component: String,
     pub(in crate::web) kind: String,
+    pub(in crate::web) plan: String,
+    pub(in crate::web) person: String,
+    pub(in crate::web) incident: String,
     pub(in crate::web) since: String,
 }
 
@@ -41,6 +44,9 @@ impl EventForm {
                 ("host", &self.host),
                 ("component", &self.component),
                 ("kind", &self.kind),
+                ("plan", &self.plan),
+                ("person", &self.person),
+                ("incident", &self.incident),
                 ("since", &self.since),
             ],
         )
@@ -87,8 +93,7 @@ pub(in crate::web) fn parts(
         }
         Ok(events) => {
             let listed = &events[..events.len().min(MAX_LISTED)];
-            let rows = listed.iter().map(|event| HtmlNode::leaf(row_id(event), &row(event))).collect();
-            children.push(HtmlNode::group("events", GroupTag::OrderedList, "events", rows));
+            children.push(HtmlNode::group("events", GroupTag::OrderedList, "events", event_rows(listed)));
             if let (Some(last), true) = (listed.last(), events.len() > listed.len()) {
                 let address = filter.address("/events", Some(last.id));
                 let link = html! { p.older { a href=(address) { "Older events" } } };
@@ -97,6 +102,11 @@ pub(in crate::web) fn parts(
         }
     }
     HtmlNode::group("events-live", GroupTag::Division, "", children)
+}
+
+/// Renders each event as a row.
+pub(in crate::web) fn event_rows(events: &[Event]) -> Vec<HtmlNode> {
+    events.iter().map(|event| HtmlNode::leaf(row_id(event), &row(event))).collect()
 }
 
 fn row_id(event: &Event) -> String {
@@ -132,7 +142,7 @@ fn facts(event: &Event) -> Markup {
         @if !place.is_empty() { span { (place.join("/")) } }
         @if let (Some(from), Some(to)) = (&event.from, &event.to) { span { (text(from)) " \u{2192} " (text(to)) } }
         @if let Some(by) = &event.by { span { "by " (text(&by.to_string())) } }
-        @if let Some(plan) = event.plan { span { "plan " (plan) } }
+        @if let Some(plan) = event.plan { a href={ "/events?plan=" (plan) } { "plan " (plan) } }
     }
 }
 
@@ -154,17 +164,47 @@ fn form(filter: &EventForm, overview: &Overview) -> Markup {
             (select_field("host", "Host", &filter.host, distinct_sorted(hosts)))
             (select_field("component", "Component", &filter.component, distinct_sorted(components)))
             (select_field("kind", "Kind", &filter.kind, kinds.to_vec()))
-            label {
-                span { "Within" }
-                select name="since" {
-                    option value="" { "any time" }
-                    @for (value, shown) in PERIODS { option value=(value) selected[filter.since == value] { (shown) } }
-                    @if !filter.since.is_empty() && PERIODS.iter().all(|(value, _)| *value != filter.since) {
-                        option value=(filter.since) selected { (text(&filter.since)) }
-                    }
+            (number_field("plan", "Plan", &filter.plan))
+            (text_field("person", "Person", &filter.person))
+            (number_field("incident", "Incident", &filter.incident))
+            (period_field(&filter.since))
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// Renders a selection of periods. A chosen value that is not among them is kept.
+pub(crate) fn period_field(chosen: &str) -> Markup {
+    html! {
+        label {
+            span { "Within" }
+            select name="since" {
+                option value="" { "any time" }
+                @for (value, shown) in PERIODS { option value=(value) selected[chosen == value] { (shown) } }
+                @if !chosen.is_empty() && PERIODS.iter().all(|(value, _)| *value != chosen) {
+                    option value=(chosen) selected { (text(chosen)) }
                 }
             }
-            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// Renders a field for a number, or any.
+pub(crate) fn number_field(name: &str, title: &str, value: &str) -> Markup {
+    html! {
+        label.short {
+            span { (title) }
+            input type="text" inputmode="numeric" pattern="[0-9]*" name=(name) value=(value) placeholder="any" autocomplete="off";
+        }
+    }
+}
+
+/// Renders a field for a text, or any.
+pub(crate) fn text_field(name: &str, title: &str, value: &str) -> Markup {
+    html! {
+        label.short {
+            span { (title) }
+            input type="text" name=(name) value=(value) placeholder="any" autocomplete="off" spellcheck="false";
         }
     }
 }
@@ -249,7 +289,7 @@ mod tests {
             "1970-01-01 <strong>00:00:00</strong> UTC",
             "<p>kafka is down</p><pre>last &lt;words&gt;\\u{1b}\n</pre>",
             "DEV/c9t21193/kafka &lt;server&gt;",
-            "<span>up \u{2192} down</span><span>by ann from 10.0.0.7</span><span>plan 3</span>",
+            "<span>up \u{2192} down</span><span>by ann from 10.0.0.7</span><a href=\"/events?plan=3\">plan 3</a>",
             "<option value=\"health\" selected>health</option>",
             "<option value=\"gone &amp; forgotten\" selected>gone &amp; forgotten</option>",
         ] {

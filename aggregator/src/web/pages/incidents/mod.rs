@@ -1,0 +1,4 @@
+//! Page of incidents.
+
+pub(crate) mod handler;
+pub(crate) mod view;
