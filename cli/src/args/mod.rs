@@ -24,8 +24,8 @@ pub(crate) use self::check::CheckArgs;
 #[cfg(test)]
 pub(crate) use self::operate::SinceTime;
 pub(crate) use self::operate::{
-    EventsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenancePlanArgs, MaintenanceTarget,
-    NotifyCommand,
+    EventsArgs, IncidentsArgs, LogsArgs, MaintenanceArgs, MaintenanceCommand, MaintenancePlanArgs,
+    MaintenanceTarget, NotifyCommand,
 };
 pub(crate) use self::pki::{PkiArgs, PkiCommand};
 pub(crate) use self::remote::{ListArgs, PlaceArgs, RemoteCommand, TargetArgs};
@@ -61,6 +61,7 @@ Examples:
   rta what-if stop kafka server     what would be down or degraded then, and why; nothing is done
   rta maintenance on --host h1 --for 2h --reason \"new disks\"
   rta events --since 2h             what happened, and who asked for it
+  rta incidents --open              what is not over, each cause on one line
   rta learn --match kafka.Kafka     a component for the configuration, from the process that runs
   rta shell                         the prompt"
 )]

@@ -144,6 +144,15 @@ pub(crate) struct EventsArgs {
     /// Only this kind; may be given more than once
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::word)))]
     pub(crate) kind: Vec<String>,
+    /// Only events of this plan
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) plan: Option<u64>,
+    /// Only events that this person requested
+    #[arg(long, value_name = "PERSON", value_parser = parse_name)]
+    pub(crate) by: Option<String>,
+    /// Only events of this incident
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) incident: Option<u64>,
     /// Maximum number of events, the newest ones; with --follow of those before
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -152,6 +161,33 @@ pub(crate) struct EventsArgs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Print the events as JSON; with --follow one on each line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IncidentsArgs {
+    /// Number of an incident: show it with its events
+    #[arg(value_name = "NUMBER", conflicts_with_all = ["open", "since", "env", "by", "number"],
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) id: Option<u64>,
+    /// Only incidents that are not over
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Only incidents that were open since a duration ago, such as 2h, or since a time (UTC), such as 2026-11-25T09:30
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    pub(crate) since: Option<SinceTime>,
+    /// Only incidents of this environment
+    #[arg(long, alias = "environment", value_name = "NAME", value_parser = parse_name)]
+    pub(crate) env: Option<String>,
+    /// Only incidents in which this person acted
+    #[arg(long, value_name = "PERSON", value_parser = parse_name)]
+    pub(crate) by: Option<String>,
+    /// Maximum number of incidents, the newest ones
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) number: u32,
+    /// Print the incidents as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use rta_shared::overview::Health;
 use rta_shared::selector::Selector;
 
-use super::{ActionCommand, EventsArgs, LogsArgs, MaintenanceArgs, NotifyCommand, WhatIfCommand};
+use super::{
+    ActionCommand, EventsArgs, IncidentsArgs, LogsArgs, MaintenanceArgs, NotifyCommand, WhatIfCommand,
+};
 use crate::exit::{CommandFailure, USAGE};
 
 /// Command that the aggregator answers, from the command line or at the prompt.
@@ -43,6 +45,8 @@ pub(crate) enum RemoteCommand {
     Maintenance(MaintenanceArgs),
     /// Show events, newest last, with --follow also new ones
     Events(EventsArgs),
+    /// Show incidents, newest last: what had one cause, from its begin to its end; with a number its events
+    Incidents(IncidentsArgs),
     /// Show the end of a component's own log, with --follow also new lines
     Logs(LogsArgs),
     /// Show, test and try out notifications

@@ -15,6 +15,7 @@ use rta_shared::address::{AddressProblem, server_url};
 use rta_shared::config::ComponentNotes;
 use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
+use rta_shared::incident::{Incident, IncidentDetails};
 use rta_shared::local_socket::default_paths;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{InstanceId, Overview};
@@ -293,6 +294,25 @@ impl AggregatorClient {
         let events = self.await_response(RESPONSE_TIMEOUT, calls.list_events(request)).await?.events;
         let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
         events.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Returns the recorded incidents, newest first.
+    pub(crate) async fn list_incidents(
+        &self,
+        request: v1::ListIncidentsRequest,
+    ) -> Result<Vec<Incident>, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let incidents = self.await_response(RESPONSE_TIMEOUT, calls.list_incidents(request)).await?.incidents;
+        let incidents: Result<_, _> = incidents.into_iter().map(Incident::try_from).collect();
+        incidents.map_err(|error| self.invalid_response(&error))
+    }
+
+    /// Returns an incident with its events.
+    pub(crate) async fn incident(&self, id: u64) -> Result<IncidentDetails, CommandFailure> {
+        let mut calls = self.calls.clone();
+        let request = v1::GetIncidentRequest { id };
+        let response = self.await_response(RESPONSE_TIMEOUT, calls.get_incident(request)).await?;
+        response.try_into().map_err(|error| self.invalid_response(&error))
     }
 
     /// Streams recorded events, then every new one.

@@ -49,9 +49,9 @@ pub(crate) fn event_query(
         component,
         kinds: arguments.kind.clone(),
         limit: arguments.number,
-        plan: 0,
-        person: String::new(),
-        incident: 0,
+        plan: arguments.plan.unwrap_or_default(),
+        person: arguments.by.clone().unwrap_or_default(),
+        incident: arguments.incident.unwrap_or_default(),
     })
 }
 
@@ -94,7 +94,8 @@ mod tests {
             ..AggregatorScript::default()
         };
         let (fake, client) = FakeAggregator::serve(script).await;
-        let line = "rta events --env DEV --host h --component kafka --kind step --kind plan -n 3 --since 2h";
+        let line = "rta events --env DEV --host h --component kafka --kind step --kind plan -n 3 --since 2h \
+                    --plan 7 --by ann --incident 2";
         let CliCommand::Remote(RemoteCommand::Events(arguments)) =
             CliArgs::parse_from(line.split(' ')).command
         else {
@@ -111,6 +112,7 @@ mod tests {
         );
         let asked = fake.script().event_queries.remove(0);
         assert!(asked.since.is_some());
+        assert_eq!((asked.plan, asked.person.as_str(), asked.incident), (7, "ann", 2));
         let rest = (asked.environment, asked.host, asked.component, asked.kinds, asked.limit);
         let of = |word: &str| word.to_owned();
         assert_eq!(rest, (of("DEV"), of("h"), of("kafka"), vec![of("step"), of("plan")], 3));

@@ -9,6 +9,7 @@
 //! | `event_follower` | `rta events --follow` |
 //! | `events` | `rta events` |
 //! | `explain` | `rta explain` |
+//! | `incidents` | `rta incidents` |
 //! | `learn` | `rta learn` |
 //! | `list` | `rta list` |
 //! | `local` | `rta local` |
@@ -29,6 +30,7 @@ pub(crate) mod discover;
 pub(crate) mod event_follower;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod incidents;
 #[cfg(feature = "standalone")]
 pub(crate) mod learn;
 pub(crate) mod list;

@@ -14,6 +14,7 @@ use crate::client::AggregatorClient;
 use crate::commands::event_follower::follow_events;
 use crate::commands::events::show_events;
 use crate::commands::explain::instance_selector;
+use crate::commands::incidents::show_incidents;
 use crate::commands::list::run_list;
 use crate::commands::logs::show_logs;
 use crate::commands::maintenance::run_maintenance;
@@ -68,6 +69,7 @@ pub(crate) async fn run_remote(
             follow_events(arguments, client, out, &mut io::stderr()).await
         }
         RemoteCommand::Events(arguments) => show_events(arguments, client, out).await,
+        RemoteCommand::Incidents(arguments) => show_incidents(arguments, client, style, out).await,
         RemoteCommand::Logs(arguments) => show_logs(arguments, client, out, &mut io::stderr()).await,
         RemoteCommand::Notify(command) => run_notify(command, client, out).await,
         RemoteCommand::Refresh => {

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod component_notes;
 pub(crate) mod events;
 pub(crate) mod host_details;
+pub(crate) mod incidents;
 pub(crate) mod instance_notes;
 pub(crate) mod instance_table;
 pub(crate) mod json;
