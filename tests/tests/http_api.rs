@@ -210,6 +210,13 @@ fn every_operation_answers_as_described() {
     let next = api.get(&format!("/api/v1/events?limit=500&before={}", first["next_before"])).1;
     assert_eq!(next["next_before"], Value::Null);
     assert!(next["events"][0]["id"].as_u64() < first["events"][2]["id"].as_u64());
+    let incidents = wait_for("an incident", || {
+        let found = api.get("/api/v1/incidents?limit=1").1;
+        (!found["incidents"][0].is_null()).then_some(found)
+    });
+    let incident = &incidents["incidents"][0]["id"];
+    let details = api.get(&format!("/api/v1/incidents/{incident}")).1;
+    assert_eq!(details["incident"]["id"], *incident);
     assert_eq!(api.get("/api/v1/history?length=1h").1["instances"].as_array().unwrap().len(), 3);
     let stream = api.stream("/api/v1/events/stream", "");
     wait_for("the stream to be live", || (!events(&stream, "caught-up").is_empty()).then_some(()));
@@ -269,6 +276,10 @@ fn wrong_requests_are_answered_with_problems() {
         ("GET", "/api/v1/instance?component=nothing", vec![], "", 404, "is not known"),
         ("GET", "/api/v1/instance?host=h", vec![], "", 400, "name a component"),
         ("GET", "/api/v1/events?limit=x", vec![], "", 400, "limit has to be a number"),
+        ("GET", "/api/v1/events?incident=99", vec![], "", 404, "incident 99 is not known"),
+        ("GET", "/api/v1/incidents/99", vec![], "", 404, "incident 99 is not known"),
+        ("GET", "/api/v1/incidents?open=maybe", vec![], "", 400, "open has to be true or false"),
+        ("GET", "/api/v1/incidents?environment=DVE", vec![], "", 404, "environment \"DVE\" is not known"),
         ("GET", "/api/v1/plans/99", vec![], "", 404, "plan 99 is not known"),
         ("GET", "/api/v1/plans/99/stream", vec![], "", 404, "plan 99 is not known"),
         ("POST", "/api/v1/plans/99/cancel", vec![json_type], "", 404, "plan 99 is not known"),

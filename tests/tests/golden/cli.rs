@@ -214,6 +214,9 @@ pub(crate) fn exit_codes(platform: &Platform) -> Vec<String> {
         ("maintenance off", "unknown name", &["maintenance", "off", "nothing"]),
         ("events", "there are some", &["events"]),
         ("events --component", "unknown name", &["events", "--component", "nothing"]),
+        ("incidents", "there are some", &["incidents"]),
+        ("incidents NUMBER", "unknown number", &["incidents", "99"]),
+        ("incidents --env", "unknown name", &["incidents", "--env", "nothing"]),
         ("logs", "there is a log", &["logs", "base"]),
         ("logs", "there is no log", &["logs", "watched"]),
         ("logs", "the host is unknown", &["logs", "unseen"]),
@@ -287,7 +290,7 @@ fn add_local_exit_codes(platform: &Platform, note: &mut impl FnMut(&str, &str, i
 }
 
 /// Commands that contact an aggregator.
-const REMOTE: [&[&str]; 16] = [
+const REMOTE: [&[&str]; 17] = [
     &["status"],
     &["watch"],
     &["list"],
@@ -300,6 +303,7 @@ const REMOTE: [&[&str]; 16] = [
     &["maintenance", "on", "NAME"],
     &["maintenance", "off", "NAME"],
     &["events"],
+    &["incidents"],
     &["logs", "NAME"],
     &["logs", "NAME", "--follow"],
     &["refresh"],
