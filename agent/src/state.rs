@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rta_shared::action::ActionLock;
 use rta_shared::autostart::Autostart;
 use rta_shared::config::{HostComponent, HostConfig, host_changes};
-use rta_shared::impairment::ImpairmentList;
+use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::limit::LimitKind;
 use rta_shared::name::Name;
@@ -25,7 +25,7 @@ use crate::desired_state::DesiredStateStore;
 use crate::host::cpu_times::CpuTimes;
 use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
 use crate::host::usage::{UsageSampler, open_file_limit};
-use crate::limits::{LimitReports, LimitTracker, MeasuredUsage};
+use crate::limits::{LimitFindings, LimitReports, LimitTracker, MeasuredUsage, unchecked_sentence};
 use crate::probe::Probes;
 use crate::run_history::LaunchedExits;
 use crate::run_history::{ExitStatuses, FailedStart};
@@ -121,7 +121,7 @@ impl AgentState {
             units,
             autostarts,
             certificate_ends,
-            impairments,
+            impairments: impairments.clone(),
             limits,
             runs: RunRecorder::new(desired_state, exits.clone(), statuses, &boot_id),
             heartbeat,
@@ -131,8 +131,13 @@ impl AgentState {
             publisher,
             started_at: Instant::now(),
         };
-        let measuring =
-            sample_usage(reports.clone(), config_reader.clone(), usage_publisher, limits_publisher);
+        let measuring = sample_usage(
+            reports.clone(),
+            config_reader.clone(),
+            usage_publisher,
+            limits_publisher,
+            impairments,
+        );
         let (systemd, unit_refresh) = (SystemdClient::default(), Arc::new(Notify::new()));
         let following =
             poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&unit_refresh), units_publisher);
@@ -488,12 +493,14 @@ impl AgentStateActor {
     }
 }
 
-/// Measures resource usage every few seconds, and compares it with the limits of the components.
+/// Measures resource usage every few seconds, and compares it with the limits of the components. A limit that cannot
+/// be checked is an impairment.
 async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     config: watch::Receiver<Arc<HostConfig>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
     limits: watch::Sender<LimitReports>,
+    impairments: ImpairmentList,
 ) {
     let (mut sampler, mut cpu_times) = (UsageSampler::new(), CpuTimes::default());
     let (mut tracker, began) = (LimitTracker::default(), Instant::now());
@@ -530,7 +537,8 @@ async fn sample_usage(
         (sampler, cpu_times) = (used, times);
         let measured =
             MeasuredUsage { usage: &usage, open_file_limits: &open_file_limits, at: began.elapsed() };
-        let exceeded = tracker.measure(known, measured);
+        let LimitFindings { exceeded, unchecked } = tracker.measure(known, measured);
+        impairments.set(ImpairedPart::Limits, unchecked_sentence(&unchecked));
         limits.send_if_modified(|current| {
             let is_changed = *current != exceeded;
             if is_changed {

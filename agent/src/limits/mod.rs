@@ -9,4 +9,6 @@
 mod sustained;
 mod tracker;
 
-pub(crate) use self::tracker::{LimitReports, LimitTracker, MeasuredUsage};
+pub(crate) use self::tracker::{
+    LimitFindings, LimitReports, LimitTracker, MeasuredUsage, unchecked_sentence,
+};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::config::{HostComponent, OpenFilesLimit};
+use rta_shared::format::joined_list;
 use rta_shared::limit::{ExceededLimit, LimitKind};
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
@@ -15,6 +16,19 @@ use super::sustained::{Exceeded, SustainedState};
 
 /// Exceeded limits of each component that exceeds one.
 pub(crate) type LimitReports = HashMap<Name, Vec<ExceededLimit>>;
+
+/// Number of measurements without a figure after which a limit counts as not checked: a process that has just ended
+/// has none either.
+const MAX_MISSING: u32 = 2;
+
+/// What a measurement shows of the limits of all components.
+#[derive(Debug, Default)]
+pub(crate) struct LimitFindings {
+    /// Limits that are exceeded.
+    pub(crate) exceeded: LimitReports,
+    /// Components whose limit of a kind cannot be checked, in the order of the configuration.
+    pub(crate) unchecked: Vec<(Name, LimitKind)>,
+}
 
 /// Measurement of a host.
 #[derive(Clone, Copy, Debug)]
@@ -39,24 +53,28 @@ struct ComponentLimits {
     memory: SustainedState,
     cpu: SustainedState,
     open_files: SustainedState,
+    /// Number of measurements in a row without the figures of any process.
+    missing_figures: u32,
+    /// Number of measurements in a row in which the open files of a process could not be counted.
+    missing_open_files: u32,
 }
 
 impl ComponentLimits {
     fn new(run: ProcessId) -> Self {
         let state = SustainedState::default();
-        Self { run, memory: state, cpu: state, open_files: state }
+        Self { run, memory: state, cpu: state, open_files: state, missing_figures: 0, missing_open_files: 0 }
     }
 }
 
 impl LimitTracker {
-    /// Takes a measurement of components, each with its report. Returns what is exceeded.
+    /// Takes a measurement of components, each with its report. Returns what is exceeded, and what cannot be checked.
     pub(crate) fn measure<'a>(
         &mut self,
         components: impl IntoIterator<Item = (&'a HostComponent, &'a ComponentReport)>,
         measured: MeasuredUsage<'_>,
-    ) -> LimitReports {
+    ) -> LimitFindings {
         let mut before = std::mem::take(&mut self.components);
-        let mut exceeded = LimitReports::new();
+        let mut findings = LimitFindings::default();
         for (component, report) in components {
             let name = &component.name;
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
@@ -66,11 +84,13 @@ impl LimitTracker {
             let mut state = state.unwrap_or_else(|| ComponentLimits::new(run));
             let limits = state.measure(component, report, measured);
             if !limits.is_empty() {
-                exceeded.insert(name.clone(), limits);
+                findings.exceeded.insert(name.clone(), limits);
             }
+            let unchecked = state.unchecked_kinds(component);
+            findings.unchecked.extend(unchecked.into_iter().map(|kind| (name.clone(), kind)));
             self.components.insert(name.clone(), state);
         }
-        exceeded
+        findings
     }
 }
 
@@ -83,8 +103,14 @@ impl ComponentLimits {
     ) -> Vec<ExceededLimit> {
         let rules = &component.limits;
         let pids = || report.processes.iter().map(|process| process.id.pid);
+        let is_uncounted = |pid| measured.usage.of(pid).is_some_and(|usage| usage.open_files.is_none());
+        self.missing_open_files = if pids().any(is_uncounted) { self.missing_open_files + 1 } else { 0 };
         // Before the first measurement of a new process there is no figure.
-        let Some(total) = measured.usage.total_of(pids()) else { return Vec::new() };
+        let Some(total) = measured.usage.total_of(pids()) else {
+            self.missing_figures += 1;
+            return Vec::new();
+        };
+        self.missing_figures = 0;
         let mut exceeded = Vec::new();
         let mut push = |kind, found: Option<Exceeded>, reason: &dyn Fn(f64) -> String| {
             exceeded.extend(found.map(|found| ExceededLimit {
@@ -125,6 +151,39 @@ impl ComponentLimits {
         }
         exceeded
     }
+}
+
+impl ComponentLimits {
+    /// Returns the kinds of limits that have had no figure for a while.
+    fn unchecked_kinds(&self, component: &HostComponent) -> Vec<LimitKind> {
+        let (rules, no_figures) = (&component.limits, self.missing_figures >= MAX_MISSING);
+        let no_open_files = no_figures || self.missing_open_files >= MAX_MISSING;
+        let kinds = [
+            (LimitKind::Memory, rules.memory.is_some() && no_figures),
+            (LimitKind::Cpu, rules.cpu.is_some() && no_figures),
+            (LimitKind::OpenFiles, rules.open_files.is_some() && no_open_files),
+        ];
+        kinds.into_iter().filter_map(|(kind, is_unchecked)| is_unchecked.then_some(kind)).collect()
+    }
+}
+
+/// Returns a sentence about limits that cannot be checked; `None` if there are none.
+pub(crate) fn unchecked_sentence(unchecked: &[(Name, LimitKind)]) -> Option<String> {
+    let mut parts = Vec::new();
+    for kind in LimitKind::ALL {
+        let names = unchecked.iter().filter(|(_, unchecked)| *unchecked == kind).map(|(name, _)| name);
+        let names = joined_list(names, ", ");
+        if !names.is_empty() {
+            let why = match kind {
+                LimitKind::OpenFiles => {
+                    "the open files of a process of another user cannot be counted, unless rta-agent runs as root"
+                }
+                _ => "the usage of its processes cannot be measured",
+            };
+            parts.push(format!("the limit {kind} of {names} is not checked: {why}"));
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Open files of a process.
@@ -175,6 +234,8 @@ mod tests {
         component: HostComponent,
         tracker: LimitTracker,
         start_ticks: u64,
+        /// Sentence about what the last measurement could not check.
+        unchecked: Option<String>,
     }
 
     impl TrackerFixture {
@@ -185,7 +246,12 @@ mod tests {
             );
             let platform = load_sources(&[Source { name: "x".to_owned(), text }]).unwrap();
             let config = platform.host_config(platform.find_host("h").unwrap(), &[]).unwrap();
-            Self { component: config.components[0].clone(), tracker: LimitTracker::default(), start_ticks: 1 }
+            Self {
+                component: config.components[0].clone(),
+                tracker: LimitTracker::default(),
+                start_ticks: 1,
+                unchecked: None,
+            }
         }
 
         /// Measures two processes at this second; returns the sentence.
@@ -209,7 +275,9 @@ mod tests {
                 open_file_limits: &open_file_limits,
                 at: Duration::from_secs(at),
             };
-            let exceeded = self.tracker.measure([(&self.component, &report)], measured);
+            let LimitFindings { exceeded, unchecked } =
+                self.tracker.measure([(&self.component, &report)], measured);
+            self.unchecked = unchecked_sentence(&unchecked);
             let sentences: Vec<String> =
                 exceeded.get(&self.component.name)?.iter().map(ExceededLimit::sentence).collect();
             Some(sentences.join("; "))
@@ -248,6 +316,26 @@ mod tests {
         assert_eq!(count.measure(0, usage(0.0, 1, Some(500))), None);
         let told = "it has 501 files open in pid 8, above 500 since 00:16:45 UTC";
         assert_eq!(count.measure(5, usage(0.0, 1, Some(501))).as_deref(), Some(told));
-        assert_eq!(TrackerFixture::new("open_files = '1%'").measure(0, usage(0.0, 1, None)), None);
+    }
+
+    #[test]
+    fn limit_without_a_figure_is_reported_unless_a_process_has_just_ended() {
+        let mut share = TrackerFixture::new("open_files = '1%', memory = '1 GiB'");
+        assert_eq!(share.measure(0, usage(0.0, 1, None)), None);
+        assert_eq!(share.unchecked, None);
+        assert_eq!(share.measure(5, usage(0.0, 1, None)), None);
+        assert_eq!(
+            share.unchecked.as_deref(),
+            Some(
+                "the limit open_files of app is not checked: the open files of a process of another user cannot be \
+                 counted, unless rta-agent runs as root"
+            )
+        );
+        share.measure(10, usage(0.0, 1, Some(1)));
+        assert_eq!(share.unchecked, None);
+        let mut other = TrackerFixture::new("memory = '1 GiB'");
+        other.measure(0, usage(0.0, 1, None));
+        other.measure(5, usage(0.0, 1, None));
+        assert_eq!(other.unchecked, None);
     }
 }
