@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Refusal};
 use crate::store::{EventFeed, EventStoreHandle, EventSubscription};
 
 /// Event bus; clones share it. Publishing never waits: a slow disk or a slow subscriber loses events, and
@@ -81,6 +81,11 @@ impl EventBus {
             self.audit.record_event(event);
             record(event)
         })
+    }
+
+    /// Records a refused request in the audit log alone.
+    pub(crate) fn record_refusal(&self, refusal: Refusal) {
+        self.audit.record_refusal(refusal);
     }
 
     /// Publishes that the aggregator began.

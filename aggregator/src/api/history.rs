@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::{Name, too_long};
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::api::Operations;
+use crate::auth::ActingCaller;
 use crate::operation_error::OperationError;
 use crate::state::actor::{MaintenanceChange, StateMessage};
 use crate::state::maintenance::{explain_host_maintenance, resolve_places};
@@ -160,13 +160,17 @@ impl Operations {
     pub(crate) async fn set_maintenance(
         &self,
         request: MaintenanceRequest,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<Vec<Maintenance>, OperationError> {
         if let Some(route) = self.leader.route() {
-            return self.set_maintenance_at_leader(&route, request, &by).await;
+            caller.check_forwarded()?;
+            return self.set_maintenance_at_leader(&route, request, &caller.by).await;
         }
         self.leadership.acting_epoch()?;
-        let places = resolve_places(&self.inventory().platform, &request.selector, request.all)?;
+        let platform = &self.inventory().platform;
+        let places = resolve_places(platform, &request.selector, request.all)?;
+        self.permit_hosts(&caller, "maintenance", places.iter().map(|place| &place.host))?;
+        let ActingCaller { by, .. } = caller;
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let off = places.clone();
         let change = if request.on {

@@ -18,18 +18,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult, Requester};
+use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::format::counted;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
+use rta_shared::name::Name;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanStart, Step};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
-use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::sanitize::printable_lines;
 use rta_shared::selector::{Purpose, Selector};
 use rta_shared::timing::ActionTimes;
 use rta_shared::tls::ClientTls;
@@ -40,6 +41,8 @@ use tonic::Code;
 
 use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
+use crate::audit::Refusal;
+use crate::auth::ActingCaller;
 use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
 use crate::events::EventBus;
 use crate::forwarding::LeaderClient;
@@ -357,13 +360,17 @@ impl Operations {
         kind: ActionKind,
         request: &ActionRequest,
         options: ExecutionOptions,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
         if let Some(route) = self.leader.route() {
-            return self.begin_plan_at_leader(&route, kind, request, options, &by).await;
+            caller.check_forwarded()?;
+            return self.begin_plan_at_leader(&route, kind, request, options, &caller.by).await;
         }
         self.leadership.acting_epoch()?;
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
+        let hosts = plan.steps.iter().map(|step| &step.instance.host);
+        self.permit_hosts(&caller, kind.word(), hosts)?;
+        let ActingCaller { by, .. } = caller;
         let unconfirmed = confirmation::unconfirmed_effects(&plan, &options);
         if !unconfirmed.is_empty() {
             let sentence = confirmation::confirmation_sentence(&plan, request, &unconfirmed);
@@ -518,17 +525,56 @@ impl Operations {
         self.plan_registry.changes().subscribe()
     }
 
+    /// Returns Ok if the caller's scope includes all these hosts; otherwise the refusal of `what` is in the audit log.
+    ///
+    /// # Errors
+    /// Returns `PERMISSION_DENIED` with the first host that it does not include.
+    fn permit_hosts<'n>(
+        &self,
+        caller: &ActingCaller,
+        what: &str,
+        hosts: impl IntoIterator<Item = &'n Name>,
+    ) -> Result<(), OperationError> {
+        let permitted = caller.check_hosts(&self.inventory().platform, hosts);
+        permitted.inspect_err(|error| self.record_refusal(caller, what, error))
+    }
+
+    /// Returns Ok if the caller may act everywhere, as `what` does; otherwise the refusal is in the audit log.
+    ///
+    /// # Errors
+    /// Returns `PERMISSION_DENIED` if their scope excludes anything.
+    fn permit_everywhere(&self, caller: &ActingCaller, what: &str) -> Result<(), OperationError> {
+        caller.check_everywhere(what).inspect_err(|error| self.record_refusal(caller, what, error))
+    }
+
+    fn record_refusal(&self, caller: &ActingCaller, what: &str, error: &OperationError) {
+        self.events.record_refusal(Refusal {
+            who: Some(caller.by.user.clone()).filter(|user| !user.is_empty()),
+            from: caller.by.address.clone(),
+            target: what.to_owned(),
+            reason: error.message.clone(),
+        });
+    }
+
     /// Cancels a plan: steps that have not begun are skipped, except those that start again what the plan has
     /// stopped. Returns the number of skipped steps.
     ///
     /// # Errors
     /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
-    pub(crate) async fn cancel_plan(&self, plan: u64, by: Requester) -> Result<usize, OperationError> {
+    pub(crate) async fn cancel_plan(
+        &self,
+        plan: u64,
+        caller: ActingCaller,
+    ) -> Result<usize, OperationError> {
         if let Some(route) = self.leader.route() {
-            return self.cancel_plan_at_leader(&route, plan, &by).await;
+            caller.check_forwarded()?;
+            return self.cancel_plan_at_leader(&route, plan, &caller.by).await;
         }
         self.leadership.acting_epoch()?;
-        let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
+        let plan_run = self.plan_run(plan)?;
+        let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
+        self.permit_hosts(&caller, "cancel", hosts)?;
+        let skipped = plan_run.cancel().ok_or_else(|| {
             OperationError::new(
                 Code::FailedPrecondition,
                 format!("plan {plan} has ended; nothing is cancelled"),
@@ -537,7 +583,7 @@ impl Operations {
         tracing::info!(plan, skipped, "plan cancelled");
         let text = format!("cancelled: {} will not begin", counted(skipped, "step"));
         let event = Event::new(Timestamp::now(), EventKind::Plan, text);
-        self.events.publish(Event { plan: Some(plan), by: Some(by), ..event });
+        self.events.publish(Event { plan: Some(plan), by: Some(caller.by), ..event });
         Ok(skipped)
     }
 
@@ -561,8 +607,9 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the configuration has no folder, or if this aggregator does not lead.
-    pub async fn reload_config(&self, by: Requester) -> Result<PlatformReload, OperationError> {
+    pub(crate) async fn reload_config(&self, caller: ActingCaller) -> Result<PlatformReload, OperationError> {
         self.leadership.acting_epoch()?;
+        self.permit_everywhere(&caller, "a reload of the configuration")?;
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
                 Code::Unimplemented,
@@ -571,18 +618,9 @@ impl Operations {
         };
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
         let (sender, done) = oneshot::channel();
-        reloads.send(Some(ReloadRequest { by, done: sender })).await.map_err(|_| ended())?;
+        reloads.send(Some(ReloadRequest { by: caller.by, done: sender })).await.map_err(|_| ended())?;
         done.await.map_err(|_| ended())
     }
-}
-
-/// Maximum length of a requester's name, in characters.
-const MAX_USER_CHARS: usize = 64;
-
-/// Creates a requester with the name that they state, and their address.
-pub(crate) fn new_requester(user: &str, address: String) -> Requester {
-    let user = printable(user.trim()).chars().take(MAX_USER_CHARS).collect();
-    Requester { user, address }
 }
 
 /// Returns the agent of an instance's host.

@@ -1,12 +1,12 @@
 //! Operations on notifications.
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::action::Requester;
 use rta_shared::event::EventKind;
 use rta_shared::proto::{from_wire_time, to_wire_time, v1};
 use tonic::Code;
 
 use crate::api::Operations;
+use crate::auth::ActingCaller;
 use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus};
 use crate::operation_error::OperationError;
 use crate::store::{EventQuery, MAX_EVENTS};
@@ -24,9 +24,10 @@ impl Operations {
     pub(crate) async fn test_notification(
         &self,
         channel: String,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<(), OperationError> {
-        self.notify.send_test(channel, by).await
+        self.permit_everywhere(&caller, "a test of a notification channel")?;
+        self.notify.send_test(channel, caller.by).await
     }
 
     /// Returns the state of the notifications.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rta_shared::action::Requester;
 use rta_shared::name::too_long;
 use rta_shared::planned_maintenance::{PlannedMaintenance, Recurrence, UpcomingMaintenance};
 use rta_shared::proto::v1;
@@ -14,6 +13,7 @@ use tonic::Code;
 
 use crate::api::Operations;
 use crate::api::history::check_reason;
+use crate::auth::ActingCaller;
 use crate::operation_error::{OperationError, not_found};
 use crate::state::actor::{PlannedMaintenanceChange, StateMessage};
 use crate::state::maintenance::resolve_places;
@@ -73,14 +73,14 @@ impl Operations {
     pub(crate) async fn plan_maintenance(
         &self,
         request: PlanMaintenanceRequest,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
         self.leadership.acting_epoch()?;
         if self.planned_maintenance.borrow().all().len() >= MAX_PLANS {
             let message = format!("{MAX_PLANS} maintenances are planned; cancel some first");
             return Err(OperationError::new(Code::ResourceExhausted, message));
         }
-        let planned = self.validate_plan(request, by)?;
+        let planned = self.validate_plan(request, caller)?;
         let changed = self.change_planned(PlannedMaintenanceChange::Add(Box::new(planned))).await?;
         changed.ok_or_else(|| OperationError::new(Code::Internal, "the plan was not added"))
     }
@@ -92,9 +92,24 @@ impl Operations {
     pub(crate) async fn cancel_planned_maintenance(
         &self,
         id: u64,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
         self.leadership.acting_epoch()?;
+        if let Some(planned) = self.planned_maintenance.borrow().all().iter().find(|planned| planned.id == id)
+        {
+            // What cannot be resolved any more is cancelled by those who may act everywhere.
+            let platform = &self.inventory().platform;
+            match resolve_places(platform, &planned.selector(), planned.all) {
+                Ok(places) => {
+                    self.permit_hosts(&caller, "planned maintenance", places.iter().map(|place| &place.host))?
+                }
+                Err(_) => self.permit_everywhere(
+                    &caller,
+                    "the cancelling of what is not in the configuration any more",
+                )?,
+            }
+        }
+        let by = caller.by;
         let cancelled = self.change_planned(PlannedMaintenanceChange::Cancel(id, by)).await?;
         cancelled.ok_or_else(|| {
             not_found(format!("there is no planned maintenance {id}; see rta maintenance list"))
@@ -104,11 +119,12 @@ impl Operations {
     fn validate_plan(
         &self,
         request: PlanMaintenanceRequest,
-        by: Requester,
+        caller: ActingCaller,
     ) -> Result<PlannedMaintenance, OperationError> {
         let PlanMaintenanceRequest { selector, all, at, every, length, time_zone, reason } = request;
         let platform = &self.inventory().platform;
-        resolve_places(platform, &selector, all)?;
+        let places = resolve_places(platform, &selector, all)?;
+        self.permit_hosts(&caller, "planned maintenance", places.iter().map(|place| &place.host))?;
         // Kept by its full names; they are resolved again when each window begins.
         let Selector { environment, host, component } =
             selector.split()?.canonical(&NameIndex::from(platform.as_ref()))?;
@@ -141,7 +157,7 @@ impl Operations {
                 time_zone.trim().to_owned()
             },
             reason,
-            by,
+            by: caller.by,
             created_at: now,
             handled: now,
         };

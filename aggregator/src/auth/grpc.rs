@@ -9,10 +9,12 @@ use rta_shared::tls::{CertificateIdentity, IdentityKind, PeerInfo};
 use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
-use crate::api::new_requester;
 use crate::audit::Refusal;
-use crate::auth::{AccessControl, Principal, UserRole, bearer_token};
+use crate::auth::{
+    AccessControl, ActScope, ActingCaller, Principal, TokenError, UserRole, bearer_token, new_requester,
+};
 use crate::forwarding::{InvalidRequester, read_requester};
+use crate::operation_error::OperationError;
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
 const NO_CERTIFICATE: &str =
@@ -25,6 +27,8 @@ pub(crate) struct AuthenticatedCaller {
     name: Option<String>,
     /// Address; empty if it is not known.
     address: String,
+    /// Where they may act.
+    scope: ActScope,
 }
 
 /// Accepts a call whose caller has the right to it, and puts the [`AuthenticatedCaller`] into its extensions.
@@ -118,7 +122,7 @@ fn identify_forwarded(
     };
     let by = by.map_err(|error| Status::invalid_argument(error.to_string()))?;
     let name = (!by.user.is_empty()).then_some(by.user);
-    Ok((kind, AuthenticatedCaller { name, address: by.address }))
+    Ok((kind, AuthenticatedCaller { name, address: by.address, scope: ActScope::default() }))
 }
 
 fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
@@ -127,15 +131,15 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
     if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
         return Ok((
             CallerKind::OtherLocalUser,
-            AuthenticatedCaller { name: Some(user.to_string()), address },
+            AuthenticatedCaller { name: Some(user.to_string()), address, scope: ActScope::default() },
         ));
     }
     if let Some(header) = call.headers().get("authorization") {
-        let principal =
-            header.to_str().ok().and_then(bearer_token).and_then(|token| access.principal_of_token(token));
-        let Principal { name, role } =
-            principal.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
-        return Ok((role.into(), AuthenticatedCaller { name: Some(name), address }));
+        let token = header.to_str().ok().and_then(bearer_token).ok_or(TokenError::Unknown);
+        let Principal { name, role, scope } = token
+            .and_then(|token| access.principal_of_token(token))
+            .map_err(|error| Status::unauthenticated(format!("the {error}")))?;
+        return Ok((role.into(), AuthenticatedCaller { name: Some(name), address, scope }));
     }
     let (kind, name) = match peer {
         Some(ConnectedPeer::Local(user)) => {
@@ -159,7 +163,7 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
         }
         Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
     };
-    Ok((kind, AuthenticatedCaller { name, address }))
+    Ok((kind, AuthenticatedCaller { name, address, scope: ActScope::default() }))
 }
 
 /// Returns the address of a call; empty if it is not known.
@@ -199,13 +203,23 @@ impl AuthenticatedCaller {
     }
 
     /// Returns the requester as far as it is proved, to be named to the leader; without a proof its name is empty.
-    pub(crate) fn proved_requester(self) -> Requester {
-        Requester { user: self.name.unwrap_or_default(), address: self.address }
+    ///
+    /// # Errors
+    /// Returns `PERMISSION_DENIED` if the caller has a scope, which the leader could not check.
+    pub(crate) fn proved_requester(self) -> Result<Requester, OperationError> {
+        let by = Requester { user: self.name.unwrap_or_default(), address: self.address };
+        let caller = ActingCaller { by, scope: self.scope };
+        caller.check_forwarded()?;
+        Ok(caller.by)
     }
 
-    /// Returns the requester to record: the proved name, or without TLS the name that the client `told`.
-    pub(crate) fn requester(self, told: &str) -> Requester {
-        new_requester(self.name.as_deref().unwrap_or(told), self.address)
+    /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name that the
+    /// client `told`.
+    pub(crate) fn acting(self, told: &str) -> ActingCaller {
+        ActingCaller {
+            by: new_requester(self.name.as_deref().unwrap_or(told), self.address),
+            scope: self.scope,
+        }
     }
 }
 
@@ -257,7 +271,7 @@ mod tests {
         let call = authorize(access, &names(), Right::Act, call).map_err(|status| status.code())?;
         let caller =
             AuthenticatedCaller::from_extensions(call.extensions()).map_err(|status| status.code())?;
-        Ok(caller.requester("told").to_string())
+        Ok(caller.acting("told").by.to_string())
     }
 
     fn looks(access: &AccessControl, call: Request<()>) -> Result<(), Code> {

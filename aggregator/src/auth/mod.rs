@@ -3,7 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `users` | the file of users and tokens, validated as a whole |
+//! | `accounts` | listing and removing entries of that file |
 //! | `password` | passwords and their hashes, and tokens |
+//! | `scope` | scopes of tokens: where they may act; pure |
 //! | `sessions` | sessions of signed-in users; pure, takes the time as a value |
 //! | `session_sharing` | sessions that all aggregators over one database share |
 //! | `rate_limit` | rate limit for wrong passwords; pure, takes the time as a value |
@@ -11,12 +13,14 @@
 //! | `fair_queue` | order of password checks; pure |
 //! | `check_slots` | limit of concurrent checks, in that order |
 
+mod accounts;
 mod check_slots;
 mod failed_sign_ins;
 mod fair_queue;
 pub(crate) mod grpc;
 mod password;
 mod rate_limit;
+mod scope;
 mod session_sharing;
 mod sessions;
 mod users;
@@ -29,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::sanitize::quoted_input;
@@ -43,11 +48,13 @@ use session_sharing::{EndedSessions, SessionSharing};
 use sessions::{COOKIE_LENGTH, SessionStore, session_digest};
 use users::UserList;
 
+pub use accounts::{list_accounts, revoke_account};
 pub(crate) use failed_sign_ins::REPORT_INTERVAL;
 pub use password::{hash_password, new_token};
 pub(crate) use password::{mask_token, matches_masked};
 pub(crate) use rate_limit::SignInOrigin;
-pub(crate) use users::UserRole;
+pub(crate) use scope::{ActScope, ActingCaller, new_requester};
+pub(crate) use users::{TokenError, UserRole};
 
 /// Interval between two checks for a changed users file.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -88,6 +95,8 @@ struct UsersFile {
 pub(crate) struct Principal {
     pub(crate) name: String,
     pub(crate) role: UserRole,
+    /// Where they may act.
+    pub(crate) scope: ActScope,
 }
 
 /// Authenticated user with a browser session.
@@ -304,9 +313,13 @@ impl AccessControl {
         Some(user.role)
     }
 
-    /// Returns the owner of this token; `None` if it is unknown.
-    pub(crate) fn principal_of_token(&self, token: &str) -> Option<Principal> {
-        self.current_users()?.principal_of_token(token)
+    /// Returns the owner of this token.
+    ///
+    /// # Errors
+    /// Returns an error if it is unknown or has expired.
+    pub(crate) fn principal_of_token(&self, token: &str) -> Result<Principal, TokenError> {
+        let users = self.current_users().ok_or(TokenError::Unknown)?;
+        users.principal_of_token(token, Timestamp::now())
     }
 
     /// Returns the number of failed sign-ins since the last call; `None` if there was none, and the next one is to

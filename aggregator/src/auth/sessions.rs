@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::password::{constant_time_eq, random_hex, token_digest};
 use super::users::{UserEntry, UserList};
-use super::{Principal, UserSession};
+use super::{ActScope, Principal, UserSession};
 use crate::store::SharedSession;
 
 /// Maximum time without use of a session.
@@ -133,7 +133,7 @@ impl SessionStore {
         if is_touch_due {
             session.touched_at = now;
         }
-        let principal = Principal { name: user.name.clone(), role: user.role };
+        let principal = Principal { name: user.name.clone(), role: user.role, scope: ActScope::default() };
         Some(FoundSession { session: UserSession { principal, csrf: session.csrf.clone() }, is_touch_due })
     }
 
@@ -171,7 +171,8 @@ mod tests {
         let id = begin(&mut sessions, &known.users[0], start);
         let found = sessions.find(&id, &known, start + IDLE_TIMEOUT / 2).unwrap();
         assert!(found.is_touch_due);
-        assert_eq!(found.session.principal, Principal { name: "ann".to_owned(), role: UserRole::Operator });
+        let ann = Principal { name: "ann".to_owned(), role: UserRole::Operator, scope: ActScope::default() };
+        assert_eq!(found.session.principal, ann);
         assert!(!sessions.find(&id, &known, start + IDLE_TIMEOUT / 2).unwrap().is_touch_due);
         assert!(sessions.find("another", &known, start).is_none());
         assert!(sessions.find(&id, &known, start + IDLE_TIMEOUT + IDLE_TIMEOUT / 4).is_some());

@@ -1,17 +1,22 @@
 //! File of users and tokens.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use rta_shared::authorization::CallerKind;
+use rta_shared::name::Name;
 use rta_shared::sanitize::printable;
 use serde::Deserialize;
 
-use super::Principal;
 use super::password::{constant_time_eq, hash_problem, token_digest};
+use super::{ActScope, Principal};
 
 /// Role of a user or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -59,6 +64,48 @@ pub(crate) struct TokenEntry {
     pub(crate) role: UserRole,
     /// SHA-256 of the token, in hexadecimal.
     pub(crate) sha256: String,
+    /// Environments in which it may act; empty: any.
+    #[serde(default)]
+    pub(crate) environments: Vec<String>,
+    /// Roles of the hosts on which it may act; empty: any.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Last day (UTC), or moment until which it is valid; `None`: it does not expire.
+    #[serde(default)]
+    pub(crate) expires: Option<String>,
+}
+
+/// Reason why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenError {
+    /// The users file does not have it.
+    Unknown,
+    /// It was valid until then.
+    Expired(Timestamp),
+}
+
+impl fmt::Display for TokenError {
+    /// Formats without an article, to follow one: `the token is not known to the aggregator`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("token is not known to the aggregator"),
+            Self::Expired(at) => write!(
+                f,
+                "token has expired at {}; make another one with rta user token",
+                at.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+        }
+    }
+}
+
+/// Parses the end of a token: a day, at whose end in UTC it expires, or a moment.
+fn parse_expiry(text: &str) -> Option<Timestamp> {
+    if let Ok(day) = text.parse::<Date>().map(|day| day.to_datetime(Time::midnight()))
+        && !text.contains(':')
+    {
+        return TimeZone::UTC.to_timestamp(day.checked_add(1.day()).ok()?).ok();
+    }
+    text.parse().ok()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -112,7 +159,7 @@ impl UserList {
         })
     }
 
-    fn parse(text: &str) -> Result<Self, Vec<String>> {
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<String>> {
         let UsersFileContent { viewing, user: users, token: tokens } =
             toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
         let mut problems = Vec::new();
@@ -143,6 +190,13 @@ impl UserList {
                     printable(&token.name)
                 ));
             }
+            if let Some(expires) = token.expires.as_ref().filter(|expires| parse_expiry(expires).is_none()) {
+                problems.push(format!(
+                    "the end \"{}\" of the token \"{}\" is no day; write for example expires = \"2027-01-31\"",
+                    printable(expires),
+                    printable(&token.name)
+                ));
+            }
         }
         if users.is_empty() && tokens.is_empty() {
             problems.push("it names nobody; make a user with rta user hash".to_owned());
@@ -153,12 +207,21 @@ impl UserList {
         }
     }
 
-    /// Returns the owner of this token.
-    pub(crate) fn principal_of_token(&self, token: &str) -> Option<Principal> {
+    /// Returns the owner of this token at `now`.
+    ///
+    /// # Errors
+    /// Returns an error if it is unknown or has expired.
+    pub(crate) fn principal_of_token(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
         let digest = token_digest(token);
-        let found =
-            self.tokens.iter().find(|known| constant_time_eq(&known.sha256.to_lowercase(), &digest))?;
-        Some(Principal { name: found.name.clone(), role: found.role })
+        let found = self.tokens.iter().find(|known| constant_time_eq(&known.sha256.to_lowercase(), &digest));
+        let found = found.ok_or(TokenError::Unknown)?;
+        // The end was validated when the file was read.
+        if let Some(end) = found.expires.as_deref().and_then(parse_expiry).filter(|end| *end <= now) {
+            return Err(TokenError::Expired(end));
+        }
+        let names = |texts: &[String]| texts.iter().map(|text| Name::from(text.as_str())).collect();
+        let scope = ActScope { environments: names(&found.environments), roles: names(&found.roles) };
+        Ok(Principal { name: found.name.clone(), role: found.role, scope })
     }
 }
 
@@ -177,12 +240,33 @@ mod tests {
         );
         let users = UserList::parse(&text).unwrap();
         assert!(users.is_viewing_open && users.users[0].role == UserRole::Operator);
+        let now = Timestamp::UNIX_EPOCH;
+        let scope = ActScope::default();
         assert_eq!(
-            users.principal_of_token(&token),
-            Some(Principal { name: "job".to_owned(), role: UserRole::Viewer })
+            users.principal_of_token(&token, now),
+            Ok(Principal { name: "job".to_owned(), role: UserRole::Viewer, scope })
         );
-        assert_eq!(users.principal_of_token("rta_other"), None);
+        assert_eq!(users.principal_of_token("rta_other", now), Err(TokenError::Unknown));
         assert!(!UserList::parse(&text.replacen("viewing = \"open\"", "", 1)).unwrap().is_viewing_open);
+    }
+
+    #[test]
+    fn token_ends_with_its_day_and_has_its_scope() {
+        let (token, sha256) = new_token().unwrap();
+        let text = format!(
+            "[[token]]\nname = \"job\"\nrole = \"operator\"\nsha256 = \"{sha256}\"\nenvironments = [\"ITG\"]\n\
+             expires = \"2027-01-31\"\n"
+        );
+        let users = UserList::parse(&text).unwrap();
+        let at = |text: &str| users.principal_of_token(&token, text.parse().unwrap());
+        assert_eq!(at("2027-01-31T23:59:59Z").unwrap().scope.to_string(), "environments ITG");
+        let expired = at("2027-02-01T00:00:00Z").unwrap_err().to_string();
+        assert!(expired.starts_with("token has expired at 2027-02-01 00:00 UTC"), "{expired}");
+        let moment = text.replace("2027-01-31", "2027-01-31T12:00:00Z");
+        let users = UserList::parse(&moment).unwrap();
+        assert!(users.principal_of_token(&token, "2027-01-31T12:00:00Z".parse().unwrap()).is_err());
+        let problems = UserList::parse(&text.replace("2027-01-31", "soon")).unwrap_err();
+        assert!(problems[0].contains("the end \"soon\" of the token \"job\" is no day"), "{problems:?}");
     }
 
     #[test]

@@ -96,7 +96,11 @@ async fn forward(
     };
     // The token proves the caller here, and nowhere else.
     request.headers_mut().remove(AUTHORIZATION);
-    write_requester(request.headers_mut(), &caller.proved_requester());
+    let by = match caller.proved_requester() {
+        Ok(by) => by,
+        Err(refusal) => return Status::from(refusal).into_http(),
+    };
+    write_requester(request.headers_mut(), &by);
     request.extensions_mut().clear();
     let answered = match route.channel().ready_oneshot().await {
         Ok(mut channel) => channel.call(request).await,

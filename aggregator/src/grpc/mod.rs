@@ -107,7 +107,7 @@ impl AggregatorService for AggregatorGrpc {
         let v1::AggregatorServiceActRequest { kind, selection, options } = request.into_inner();
         let kind = requested_action_kind(kind)?;
         let (options, user) = options.unwrap_or_default().parts();
-        let by = caller.requester(&user);
+        let by = caller.acting(&user);
         let selection = selection.unwrap_or_default().try_into()?;
         let plan_run =
             self.operations.begin_plan(kind, &selection, options, by).await.map_err(OperationError::from)?;
@@ -150,8 +150,8 @@ impl AggregatorService for AggregatorGrpc {
         request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
         // The request states no name.
-        let by = AuthenticatedCaller::from_extensions(request.extensions())?.requester("");
-        let skipped = self.operations.cancel_plan(request.into_inner().plan_id, by).await?;
+        let caller = AuthenticatedCaller::from_extensions(request.extensions())?.acting("");
+        let skipped = self.operations.cancel_plan(request.into_inner().plan_id, caller).await?;
         Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
 
@@ -206,8 +206,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        let by =
-            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.acting(&request.get_ref().user);
         let changed =
             self.operations.set_maintenance(MaintenanceRequest::try_from(request.into_inner())?, by).await?;
         Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
@@ -217,8 +216,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::PlanMaintenanceRequest>,
     ) -> Result<Response<v1::PlanMaintenanceResponse>, Status> {
-        let by =
-            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.acting(&request.get_ref().user);
         let planned = self.operations.plan_maintenance(request.into_inner().try_into()?, by).await?;
         Ok(Response::new(v1::PlanMaintenanceResponse { planned: Some((&planned).into()) }))
     }
@@ -236,8 +234,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::CancelPlannedMaintenanceRequest>,
     ) -> Result<Response<v1::CancelPlannedMaintenanceResponse>, Status> {
-        let by =
-            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.acting(&request.get_ref().user);
         let planned = self.operations.cancel_planned_maintenance(request.into_inner().id, by).await?;
         Ok(Response::new(v1::CancelPlannedMaintenanceResponse { planned: Some((&planned).into()) }))
     }
@@ -259,7 +256,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
-        let by = AuthenticatedCaller::from_extensions(request.extensions())?.requester("");
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.acting("");
         Ok(Response::new(self.operations.reload_config(by).await?.into()))
     }
 
@@ -267,8 +264,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::TestNotificationRequest>,
     ) -> Result<Response<v1::TestNotificationResponse>, Status> {
-        let by =
-            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let by = AuthenticatedCaller::from_extensions(request.extensions())?.acting(&request.get_ref().user);
         self.operations.test_notification(request.into_inner().channel, by).await?;
         Ok(Response::new(v1::TestNotificationResponse {}))
     }

@@ -5,10 +5,8 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use rta_shared::action::Requester;
-
 use super::theme::Theme;
-use crate::api::new_requester;
+use crate::auth::{ActScope, ActingCaller, new_requester};
 
 /// User that is recorded for actions without sign-in.
 const ANONYMOUS_USER: &str = "page";
@@ -22,6 +20,8 @@ pub(crate) struct RequestContext {
     pub(crate) address: String,
     /// True if the user may start and stop; otherwise a page has no buttons for that.
     pub(crate) may_act: bool,
+    /// Where the user may act.
+    pub(crate) scope: ActScope,
     /// Token that each form has to carry; `None` without a session.
     pub(crate) csrf: Option<String>,
     /// True if there are users and this one has not signed in.
@@ -39,6 +39,7 @@ impl RequestContext {
             name: None,
             address: String::new(),
             may_act: true,
+            scope: ActScope::default(),
             csrf: None,
             can_sign_in: false,
             here: here.to_owned(),
@@ -46,9 +47,10 @@ impl RequestContext {
         }
     }
 
-    /// Returns the requester that is recorded for what the user does.
-    pub(crate) fn requester(&self) -> Requester {
-        new_requester(self.name.as_deref().unwrap_or(ANONYMOUS_USER), self.address.clone())
+    /// Returns the caller who acts, with the requester that is recorded for what the user does.
+    pub(crate) fn acting(&self) -> ActingCaller {
+        let by = new_requester(self.name.as_deref().unwrap_or(ANONYMOUS_USER), self.address.clone());
+        ActingCaller { by, scope: self.scope.clone() }
     }
 
     /// Returns the name or the address, to count open pages by user.

@@ -32,7 +32,7 @@ pub(crate) use self::remote::{ListArgs, PlaceArgs, RemoteCommand, TargetArgs};
 #[cfg(feature = "standalone")]
 pub(crate) use self::store::StoreCommand;
 #[cfg(feature = "standalone")]
-pub(crate) use self::user::{UserCommand, UserEntryArgs};
+pub(crate) use self::user::{TokenArgs, UserCommand, UserEntryArgs};
 pub(crate) use self::what_if::WhatIfCommand;
 
 /// Show what runs on the platform, what does not and what that breaks; start and stop components.

@@ -1,10 +1,11 @@
-//! `rta user`: creates entries for the aggregator's users file.
+//! `rta user`: creates, lists and removes entries of the aggregator's users file.
 
 use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
 
-use rta_aggregator::auth::{hash_password, new_token};
+use rta_aggregator::auth::{hash_password, list_accounts, new_token, revoke_account};
+use rta_shared::sanitize::printable;
 
-use crate::args::{UserCommand, UserEntryArgs};
+use crate::args::{TokenArgs, UserCommand, UserEntryArgs};
 use crate::exit::{CommandFailure, CommandResult, FAILED, OK, USAGE};
 
 /// Runs the subcommand.
@@ -15,12 +16,33 @@ pub(crate) fn run_user(arguments: &UserCommand, out: &mut dyn Write, told: &mut 
             let hash = hash_password(&password).map_err(|reason| CommandFailure::new(USAGE, reason))?;
             write_entry(out, "user", entry, "password", &hash)
         }
-        UserCommand::Token(entry) => {
+        UserCommand::Token(TokenArgs { entry, environment, host_role, expires }) => {
             let (token, digest) = new_token().map_err(|reason| CommandFailure::new(FAILED, reason))?;
             writeln!(told, "The token, which is not shown again; give it to rta with --token-file:")?;
             writeln!(told, "{token}")?;
             writeln!(told, "What the aggregator's --users file needs of it:")?;
-            write_entry(out, "token", entry, "sha256", &digest)
+            write_entry(out, "token", entry, "sha256", &digest)?;
+            for (key, names) in [("environments", environment), ("roles", host_role)] {
+                if !names.is_empty() {
+                    writeln!(out, "{key} = {}", toml::Value::from(names.clone()))?;
+                }
+            }
+            if let Some(day) = expires {
+                writeln!(out, "expires = \"{day}\"")?;
+            }
+            Ok(OK)
+        }
+        UserCommand::List { users } => {
+            let accounts = list_accounts(users).map_err(|reason| CommandFailure::new(FAILED, reason))?;
+            for account in accounts {
+                writeln!(out, "{}", printable(&account))?;
+            }
+            Ok(OK)
+        }
+        UserCommand::Revoke { name, users } => {
+            let what = revoke_account(users, name).map_err(|reason| CommandFailure::new(FAILED, reason))?;
+            writeln!(out, "removed the {what} {} from {}", printable(name), users.display())?;
+            Ok(OK)
         }
     }
 }

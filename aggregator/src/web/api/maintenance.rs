@@ -78,7 +78,7 @@ pub(super) async fn set(
     context: RequestContext,
     ApiBody(body): ApiBody<MaintenanceBody>,
 ) -> Result<Response, ApiProblem> {
-    let changed = operations.set_maintenance(body.into_request()?, context.requester()).await?;
+    let changed = operations.set_maintenance(body.into_request()?, context.acting()).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(ChangedMaintenance { changed })).into_response())
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn plan(
     context: RequestContext,
     ApiBody(body): ApiBody<PlanMaintenanceBody>,
 ) -> Result<Response, ApiProblem> {
-    let planned = operations.plan_maintenance(body.into_request()?, context.requester()).await?;
+    let planned = operations.plan_maintenance(body.into_request()?, context.acting()).await?;
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(planned)).into_response())
 }
 
@@ -153,6 +153,6 @@ pub(super) async fn cancel_planned(
     context: RequestContext,
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
-    let cancelled = operations.cancel_planned_maintenance(id, context.requester()).await?;
+    let cancelled = operations.cancel_planned_maintenance(id, context.acting()).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(cancelled)).into_response())
 }

@@ -53,7 +53,7 @@ async fn begin_plan(
     kind: Option<ActionKind>,
 ) -> Result<Response, ApiProblem> {
     let (kind, request, options) = body.parts(kind)?;
-    match operations.begin_plan(kind, &request, options, context.requester()).await {
+    match operations.begin_plan(kind, &request, options, context.acting()).await {
         Ok(plan_run) => {
             let address = format!("/api/v1/plans/{}", plan_run.begun().id);
             let state = Json(PlanState::from(plan_run.snapshot()));
@@ -122,7 +122,7 @@ pub(super) async fn cancel(
     context: RequestContext,
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
-    let skipped = operations.cancel_plan(id, context.requester()).await?;
+    let skipped = operations.cancel_plan(id, context.acting()).await?;
     Ok(uncached(Json(Cancelled { skipped })))
 }
 

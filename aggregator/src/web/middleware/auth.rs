@@ -13,7 +13,9 @@ use rta_shared::authorization::table::route_right;
 use rta_shared::authorization::{CallerKind, Right, ServerKind};
 
 use crate::audit::Refusal;
-use crate::auth::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
+use crate::auth::{
+    AccessControl, Principal, TokenError, UserSession, bearer_token, mask_token, matches_masked,
+};
 use crate::web::address::with_query;
 use crate::web::fallback::wrong_method;
 use crate::web::middleware::client_origin::ClientOrigin;
@@ -31,8 +33,6 @@ const API_PATH: &str = "/api/";
 /// Sentence about a request without the session's token.
 const FOREIGN_FORM: &str =
     "The form is not of this session: go back, reload the page, and try again. Nothing was done.\n";
-/// Sentence about a token that the users file does not have.
-const UNKNOWN_TOKEN: &str = "The token is not known.";
 /// Sentence about a program without credentials.
 const NO_CREDENTIALS: &str = "Sign in, or give a token: Authorization: Bearer TOKEN.";
 /// Time limit for the body of a form.
@@ -64,6 +64,7 @@ pub(crate) async fn authenticate(
             RequestIdentity::Token(principal) => {
                 kind = principal.role.into();
                 context.name = Some(principal.name);
+                context.scope = principal.scope;
             }
             RequestIdentity::Session(UserSession { principal, csrf }) => {
                 kind = principal.role.into();
@@ -75,9 +76,10 @@ pub(crate) async fn authenticate(
                 context.can_sign_in = true;
                 kind = if access.is_viewing_open() { CallerKind::Viewer } else { CallerKind::Anonymous };
             }
-            RequestIdentity::BadToken => {
-                refused(&context, UNKNOWN_TOKEN);
-                return unauthorized(UNKNOWN_TOKEN);
+            RequestIdentity::BadToken(error) => {
+                let sentence = format!("The {error}.");
+                refused(&context, &sentence);
+                return unauthorized(&sentence);
             }
         }
     }
@@ -123,16 +125,17 @@ enum RequestIdentity {
     Token(Principal),
     Session(UserSession),
     Nobody,
-    BadToken,
+    BadToken(TokenError),
 }
 
 async fn identify(access: &AccessControl, client: ClientOrigin, headers: &HeaderMap) -> RequestIdentity {
     // A script sends its token itself: no foreign page can make a browser send it.
     let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
     if let Some(token) = token {
-        return match bearer_token(token).and_then(|token| access.principal_of_token(token)) {
-            Some(principal) => RequestIdentity::Token(principal),
-            None => RequestIdentity::BadToken,
+        let token = bearer_token(token).ok_or(TokenError::Unknown);
+        return match token.and_then(|token| access.principal_of_token(token)) {
+            Ok(principal) => RequestIdentity::Token(principal),
+            Err(error) => RequestIdentity::BadToken(error),
         };
     }
     let cookies = headers.get_all(COOKIE).iter().count();
@@ -159,7 +162,9 @@ fn unauthorized(why: &str) -> Response {
 fn forbidden_reason(access: &AccessControl, context: &RequestContext) -> String {
     match &context.name {
         _ if access.is_read_only() => "This page is for looking only.".to_owned(),
-        Some(name) => format!("{name} may look, and not act; ask an operator."),
+        Some(name) => {
+            format!("{name} may look, and not act: this needs the role operator, and {name} has viewer.")
+        }
         None => "Sign in to act.".to_owned(),
     }
 }

@@ -80,7 +80,7 @@ pub(crate) async fn begin(
     context: RequestContext,
     Form(form): Form<MaintenanceForm>,
 ) -> Response {
-    let by = context.requester();
+    let by = context.acting();
     let request = length_of(&form.length).map(|length| MaintenanceRequest {
         selector: form.place.selector(),
         all: form.place.all.is_some(),
@@ -108,7 +108,7 @@ pub(crate) async fn end(
         length: None,
         reason: String::new(),
     };
-    answer(&context, operations.set_maintenance(request, context.requester()).await.map(drop))
+    answer(&context, operations.set_maintenance(request, context.acting()).await.map(drop))
 }
 
 /// Answers `POST /maintenance/plan`.
@@ -128,7 +128,7 @@ pub(crate) async fn plan(
         reason: form.reason,
     });
     let done = match request {
-        Ok(request) => operations.plan_maintenance(request, context.requester()).await.map(drop),
+        Ok(request) => operations.plan_maintenance(request, context.acting()).await.map(drop),
         Err(error) => Err(error),
     };
     answer(&context, done)
@@ -140,7 +140,7 @@ pub(crate) async fn cancel(
     context: RequestContext,
     Form(form): Form<PlannedForm>,
 ) -> Response {
-    let done = operations.cancel_planned_maintenance(form.id, context.requester()).await.map(drop);
+    let done = operations.cancel_planned_maintenance(form.id, context.acting()).await.map(drop);
     answer(&context, done)
 }
 

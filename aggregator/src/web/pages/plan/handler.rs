@@ -96,7 +96,7 @@ async fn handle_action(
     };
     let request = ActionRequest { no_dependencies: alone, ..subject.to_request() };
     let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
-    match operations.begin_plan(kind, &request, options, context.requester()).await {
+    match operations.begin_plan(kind, &request, options, context.acting()).await {
         Ok(plan_run) => redirect_to_plan(plan_run.begun().id),
         Err(BeginPlanError::Unconfirmed { plan, .. }) => {
             ([(CACHE_CONTROL, "no-store")], view::confirmation(&context, &subject, &plan)).into_response()
@@ -135,7 +135,7 @@ pub(crate) async fn cancel(
     context: RequestContext,
     Form(query): Form<PlanQuery>,
 ) -> Response {
-    match operations.cancel_plan(query.id, context.requester()).await {
+    match operations.cancel_plan(query.id, context.acting()).await {
         Ok(_) => redirect_to_plan(query.id),
         Err(error) => refusal_page(&context, REFUSAL_TITLE, &error),
     }
@@ -160,6 +160,7 @@ pub(crate) fn refusal_page(context: &RequestContext, title: &str, error: &Operat
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, layout::message(context, title, &error.message)).into_response()

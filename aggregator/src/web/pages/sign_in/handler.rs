@@ -16,8 +16,8 @@ use rta_shared::sanitize::quoted_input;
 use serde::Deserialize;
 
 use super::view;
-use crate::api::{Operations, new_requester};
-use crate::auth::{AccessControl, REPORT_INTERVAL, SignInError, SignInOrigin};
+use crate::api::Operations;
+use crate::auth::{AccessControl, REPORT_INTERVAL, SignInError, SignInOrigin, new_requester};
 use crate::web::middleware::client_origin::ClientOrigin;
 use crate::web::middleware::session_cookie::{cookie_name, session_id};
 use crate::web::request_context::RequestContext;
