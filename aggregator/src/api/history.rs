@@ -167,6 +167,7 @@ impl Operations {
             return self.set_maintenance_at_leader(&route, request, &caller.by).await;
         }
         self.leadership.acting_epoch()?;
+        self.ensure_recorded()?;
         let platform = &self.inventory().platform;
         let places = resolve_places(platform, &request.selector, request.all)?;
         self.permit_hosts(&caller, "maintenance", places.iter().map(|place| &place.host))?;

@@ -26,7 +26,7 @@ use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::name::Name;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanStart, Step};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanStart, Step, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
@@ -414,6 +414,14 @@ impl Operations {
         if let Some(Err(why)) = self.shutdown.run_until_cancelled(plan_run.publish_begin()).await {
             tracing::error!(plan, why, "plan not recorded before its first step");
             plan_run.note_unrecorded(why);
+            if let Err(error) = self.ensure_recorded() {
+                for step in 0..steps {
+                    plan_run.end_step(step, Timestamp::now(), StepState::Skipped, error.message.clone());
+                }
+                plan_run.end_plan(Timestamp::now());
+                let _ = recorded.send(());
+                return;
+            }
         }
         // The caller may have disconnected.
         let _ = recorded.send(());
@@ -438,6 +446,9 @@ impl Operations {
         // The attempt is on disk first, so that a later aggregator knows of it.
         if !plan_run.is_store_slow() && !self.store.flush().await {
             plan_run.note_slow_store();
+        }
+        if let Err(error) = self.ensure_recorded() {
+            return Err(StepFailure { reason: error.message, unreachable: false });
         }
         if let Some(gate) = &step.gate {
             return self.await_gate(&plan_run, at, &step.instance, gate).await;
@@ -492,6 +503,21 @@ impl Operations {
         }
         self.flushed_overview().await;
         outcome
+    }
+
+    /// Returns an error if this is the leader of several aggregators and what it does is not recorded: another one that
+    /// takes over would know nothing of it. A single aggregator records it later.
+    pub(crate) fn ensure_recorded(&self) -> Result<(), OperationError> {
+        if self.leadership.held_lease().is_none() {
+            return Ok(());
+        }
+        match self.store.watch_error().borrow().as_ref() {
+            None => Ok(()),
+            Some(why) => Err(OperationError::new(
+                Code::Unavailable,
+                format!("nothing was done, since another aggregator would not know of it: {why}"),
+            )),
+        }
     }
 
     /// Returns a plan that is under way or ended recently.
