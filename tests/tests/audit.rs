@@ -17,7 +17,7 @@ fn start_cluster() -> (TestCluster, PathBuf) {
     let cluster = TestCluster::builder(config)
         .components(&app)
         .host("h", &["app"])
-        .users("closed")
+        .users("open")
         .aggregator_arguments(["--audit-log", path.to_str().unwrap()])
         .start();
     (cluster, path)
@@ -68,9 +68,12 @@ fn actions_sign_ins_refusals_reloads_and_maintenance_are_written() {
     web.session("ann");
     wait_for_entry(&path, "the sign-in", |entry| entry["what"] == "sign-in" && entry["who"] == "ann");
 
-    cluster.aggregator.rta_success(&["config", "reload"]);
+    let token_file = cluster.config.path("token");
+    fs::write(&token_file, &cluster.users().operator_token).unwrap();
+    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).unwrap();
+    cluster.aggregator.rta_success(&["--token-file", token_file.to_str().unwrap(), "config", "reload"]);
     let reload = wait_for_entry(&path, "the reload", |entry| entry["what"] == "config");
-    assert_eq!(reload["from"], "local");
+    assert_eq!(reload["who"], "job");
 
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     fs::rename(&path, cluster.config.path("audit.log.1")).unwrap();

@@ -77,7 +77,10 @@ pub(crate) async fn authenticate(
                 kind = if access.is_viewing_open() { CallerKind::Viewer } else { CallerKind::Anonymous };
             }
             RequestIdentity::BadToken(error) => {
-                let sentence = format!("The {error}.");
+                let sentence = match error {
+                    TokenError::Unknown => "The token is not known.".to_owned(),
+                    TokenError::Expired(_) => format!("The {error}."),
+                };
                 refused(&context, &sentence);
                 return unauthorized(&sentence);
             }
