@@ -1,11 +1,10 @@
-//! Incidents that are not written yet, and those that an earlier aggregator left.
+//! Incidents that are not written yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use rta_shared::incident::Incident;
 
-use super::query::IncidentQuery;
+use super::query::{IncidentQuery, StoredIncidents};
 use super::rows::{StoredNumber, incidents, write_number};
 use super::sql::{SqlSession, StoreError};
 
@@ -27,17 +26,6 @@ impl IncidentChange {
     pub(crate) fn is_empty(&self) -> bool {
         self.incidents.is_empty() && self.events.is_empty()
     }
-}
-
-/// What an earlier aggregator left of its incidents.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StoredIncidents {
-    /// Open incidents, and those that ended recently, the oldest first.
-    pub(crate) incidents: Vec<Incident>,
-    /// Highest ID in use.
-    pub(crate) last_id: u64,
-    /// Last time at which an aggregator is known to have run; `None` if none has.
-    pub(crate) last_active: Option<Timestamp>,
 }
 
 /// Incidents with the changes that are not written yet.

@@ -67,7 +67,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use copy::{CopiedTable, copy_store};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
-pub(crate) use incidents::{IncidentChange, StoredIncidents};
+pub(crate) use incidents::IncidentChange;
 pub use location::StoreLocation;
 use losses::LossCounters;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
@@ -75,7 +75,7 @@ pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
 pub(crate) use postgres::shared_sessions::{SessionTable, SharedSession};
 pub use postgres::{PostgresLocation, hide_password};
-pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, TimelineRows};
+pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, StoredIncidents, TimelineRows};
 use reader::RecordReader;
 pub(crate) use rows::plans::RecordedPlan;
 pub(crate) use sql::StoreError;

@@ -108,6 +108,17 @@ impl IncidentQuery {
     }
 }
 
+/// What an earlier aggregator left of its incidents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoredIncidents {
+    /// Open incidents, and those that ended recently, the oldest first.
+    pub(crate) incidents: Vec<Incident>,
+    /// Highest ID in use.
+    pub(crate) last_id: u64,
+    /// Last time at which an aggregator is known to have run; `None` if none has.
+    pub(crate) last_active: Option<Timestamp>,
+}
+
 /// Query for the samples needed to reconstruct the state since a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct TimelineQuery {

@@ -4,8 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::incident::Incident;
 
 use super::{StoredNumber, read_greatest, read_number};
-use crate::store::incidents::StoredIncidents;
-use crate::store::query::IncidentQuery;
+use crate::store::query::{IncidentQuery, StoredIncidents};
 use crate::store::sql::{SqlRow, SqlSession, SqlValue, StoreError, values};
 
 /// Age up to which a restarted aggregator knows incidents that are over: they may come back.

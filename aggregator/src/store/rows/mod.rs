@@ -27,8 +27,8 @@ use rta_shared::planned_stop::PlannedStop;
 
 use dictionary::Dictionary;
 
-use super::incidents::StoredIncidents;
 use super::notifications::{StoredNotifications, read_notifications};
+use super::query::StoredIncidents;
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
 

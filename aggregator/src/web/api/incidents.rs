@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::api::Operations;
 use crate::api::incidents::IncidentFilter;
-use crate::web::pages::incidents::handler::IncidentsQuery;
+use crate::web::pages::incidents::query::IncidentsQuery;
 use crate::web::problem::ApiProblem;
 
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::Operations;
 use crate::operation_error::OperationError;
-use crate::web::pages::incidents::handler::IncidentsQuery;
+use crate::web::pages::incidents::query::IncidentsQuery;
 
 /// Minimum time between two reads: each plan makes many changes.
 const PAUSE: Duration = Duration::from_millis(300);

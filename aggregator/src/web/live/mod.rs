@@ -32,7 +32,7 @@ use self::subscriptions::{SubscribeError, Subscription};
 use crate::api::Operations;
 use crate::web::instance_query::InstanceQuery;
 use crate::web::pages::events::handler::EventsQuery;
-use crate::web::pages::incidents::handler::IncidentsQuery;
+use crate::web::pages::incidents::query::IncidentsQuery;
 use crate::web::pages::overview::selection::Selection;
 use crate::web::pages::plan::handler::PlanQuery;
 use crate::web::request_context::RequestContext;

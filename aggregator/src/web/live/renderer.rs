@@ -17,7 +17,7 @@ use crate::web::pages::events;
 use crate::web::pages::events::handler::EventsQuery;
 use crate::web::pages::graph;
 use crate::web::pages::incidents;
-use crate::web::pages::incidents::handler::IncidentsQuery;
+use crate::web::pages::incidents::query::IncidentsQuery;
 use crate::web::pages::instance;
 use crate::web::pages::instance::details::InstanceDetails;
 use crate::web::pages::overview::selection::Selection;

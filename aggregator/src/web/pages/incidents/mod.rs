@@ -1,4 +1,5 @@
 //! Page of incidents.
 
 pub(crate) mod handler;
+pub(crate) mod query;
 pub(crate) mod view;

@@ -6,7 +6,7 @@ use rta_shared::format::{counted, elapsed};
 use rta_shared::incident::{Incident, IncidentDetails};
 use rta_shared::overview::Overview;
 
-use super::handler::{IncidentsQuery, MAX_LISTED};
+use super::query::{IncidentsQuery, MAX_LISTED};
 use crate::operation_error::OperationError;
 use crate::web::address::with_query;
 use crate::web::pages::events::view::{distinct_sorted, event_rows, period_field, select_field, text_field};
