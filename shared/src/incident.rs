@@ -98,3 +98,13 @@ pub struct IncidentDetails {
     #[serde(rename = "truncated")]
     pub is_truncated: bool,
 }
+
+impl IncidentDetails {
+    /// Creates the details of an incident with at most `limit` of its events, which are given with the newest first.
+    pub fn new(incident: Incident, mut events: Vec<Event>, limit: usize) -> Self {
+        let is_truncated = events.len() > limit;
+        events.truncate(limit);
+        events.reverse();
+        Self { incident, events, is_truncated }
+    }
+}

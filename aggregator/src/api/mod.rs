@@ -195,8 +195,11 @@ impl Operations {
         let notify = notify.map(|options| {
             NotifyHandle::start(options, overview.clone(), inventory.clone(), &events, tasks, impairments)
         });
-        let incidents =
-            IncidentHandle::start(overview.clone(), incident_events, events.store().clone(), tasks);
+        // The leader records them.
+        let incidents = match leadership.is_follower() {
+            true => IncidentHandle::follow_record(incident_events, tasks),
+            false => IncidentHandle::start(overview.clone(), incident_events, events.store().clone(), tasks),
+        };
         let operations = Self {
             incidents,
             notify: notify.unwrap_or_default(),
@@ -587,11 +590,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
-    pub(crate) async fn cancel_plan(
-        &self,
-        plan: u64,
-        caller: ActingCaller,
-    ) -> Result<usize, OperationError> {
+    pub(crate) async fn cancel_plan(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         if let Some(route) = self.leader.route() {
             caller.check_forwarded()?;
             return self.cancel_plan_at_leader(&route, plan, &caller.by).await;

@@ -18,11 +18,17 @@ mod tracker;
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
+use futures::FutureExt as _;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::Overview;
 use tokio::sync::watch;
 
 use crate::store::{EventStoreHandle, EventSubscription};
+
+/// Time in which the leader records the incident of an event.
+const RECORD_DELAY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 impl Default for IncidentHandle {
@@ -50,6 +56,20 @@ impl IncidentHandle {
         let (sender, changes) = watch::channel(0);
         let heartbeat = tasks.heartbeat("the owner of the incidents");
         tasks.spawn("the owner of the incidents", actor::run(overview, events, store, sender, heartbeat));
+        Self { changes }
+    }
+
+    /// Starts the task that announces changes of the incidents that the leader records: soon after each of its events.
+    pub(crate) fn follow_record(mut events: EventSubscription, tasks: &OwnedTasks) -> Self {
+        let (sender, changes) = watch::channel(0);
+        tasks.spawn("the watch over the leader's incidents", async move {
+            while events.next().await.is_some() {
+                tokio::time::sleep(RECORD_DELAY).await;
+                // One look shows what all these events changed.
+                while let Some(Some(_)) = events.next().now_or_never() {}
+                sender.send_modify(|count| *count += 1);
+            }
+        });
         Self { changes }
     }
 

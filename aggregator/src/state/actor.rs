@@ -354,8 +354,12 @@ impl StateActor {
         Some(changed)
     }
 
-    /// Begins planned maintenance whose time has come. Returns true if there was any.
+    /// Begins planned maintenance whose time has come, if this aggregator does not follow another one. Returns true
+    /// if there was any.
     fn begin_planned_maintenance(&mut self, now: Timestamp) -> bool {
+        if self.store.is_shared_record() {
+            return false;
+        }
         let platform = Arc::clone(self.state.platform());
         let due = self.planned.take_due(&platform, self.state.maintenance().known().all(), now);
         due.events.into_iter().for_each(|event| self.events.publish(event));
@@ -374,7 +378,9 @@ impl StateActor {
 
     fn publish_planned_maintenance(&mut self) {
         let now = Timestamp::now();
-        self.next_begin = self.planned.next_begin(now);
+        // The leader begins it, and the record shows that.
+        let is_begun_here = !self.store.is_shared_record();
+        self.next_begin = is_begun_here.then(|| self.planned.next_begin(now)).flatten();
         self.planned_problem = self.planned.problem(self.state.platform(), now);
         self.store.record_planned_maintenance(self.planned.all().to_vec(), self.planned.last_id());
         self.planned_sender.send_replace(self.planned.clone());
@@ -450,8 +456,11 @@ impl StateActor {
                                 pending.changed = true;
                             }
                             StateMessage::FollowRecord(record) => {
-                                let SharedRecord { maintenance, planned_stops, .. } = record.as_ref();
+                                let SharedRecord { maintenance, planned_maintenance, planned_stops, .. } =
+                                    record.as_ref();
                                 self.state.follow_record(maintenance, planned_stops, now);
+                                self.planned = PlannedMaintenances::new((planned_maintenance.clone(), 0));
+                                self.publish_planned_maintenance();
                                 self.publish_maintenance();
                                 pending.changed = true;
                             }

@@ -143,6 +143,8 @@ pub struct UnfinishedPlan {
 pub(crate) struct SharedRecord {
     /// Active maintenance.
     pub(crate) maintenance: Vec<Maintenance>,
+    /// Planned maintenance, which the leader begins.
+    pub(crate) planned_maintenance: Vec<PlannedMaintenance>,
     /// Instances that plans have stopped and that have not run since.
     pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
     /// Plans under way and the last ones, by their IDs.
@@ -222,6 +224,8 @@ impl EventStore {
             known_values: recovered.known_values,
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
+            planned_maintenance: (recovered.planned_maintenance, recovered.last_planned_maintenance),
+            incidents: StoredIncidents::default(),
             notifications: StoredNotifications::default(),
         }));
         let end = ThreadEndGuard(handle.0.error.clone());
@@ -313,6 +317,11 @@ impl EventStoreHandle {
     /// Returns the record of the leader, if this aggregator follows.
     pub(crate) fn shared_record(&self) -> Option<watch::Receiver<Arc<SharedRecord>>> {
         self.0.shared_record.clone()
+    }
+
+    /// Returns true if this is the record of another aggregator, which leads.
+    pub(crate) fn is_shared_record(&self) -> bool {
+        self.0.shared_record.is_some()
     }
 
     /// Records an event under the ID that it has; the database assigns another one if that is 0 or taken.

@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rta_shared::event::Event;
+use rta_shared::incident::IncidentDetails;
 use tokio::sync::watch;
 
 use super::postgres::record_session::{RecordSession, RecordStamp};
-use super::query::{EventQuery, MAX_EVENTS, TimelineQuery, TimelineRows};
+use super::query::{EventQuery, IncidentQuery, MAX_EVENTS, TimelineQuery, TimelineRows};
 use super::rows::dictionary::Dictionary;
 use super::rows::plans::{RecordedPlan, read_recent_plans};
-use super::rows::{RecoveredState, events, read_recovered_state, samples, state};
+use super::rows::{RecoveredState, events, incidents, read_recovered_state, samples, state};
 use super::sql::{SqlSession, StoreError};
 use super::writer::StoreCommand;
 use super::{EventFeed, PostgresLocation, SharedRecord};
@@ -119,6 +120,10 @@ impl RecordReader {
                 // The receiver may be gone, here and below.
                 drop(answer.send(self.query_events(&query)));
             }
+            StoreCommand::QueryIncidents(query, answer) => {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                drop(answer.send(self.query_incidents(&query)));
+            }
             StoreCommand::QueryTimeline(query, answer) => {
                 self.queued.fetch_sub(1, Ordering::Relaxed);
                 drop(answer.send(self.query_timeline(&query)));
@@ -137,6 +142,8 @@ impl RecordReader {
             StoreCommand::ChangeStep(..)
             | StoreCommand::EndPlan(..)
             | StoreCommand::SetMaintenance(_)
+            | StoreCommand::SetPlannedMaintenance(..)
+            | StoreCommand::ChangeIncidents(_)
             | StoreCommand::SetKnown(_)
             | StoreCommand::SetPlannedStop(..)
             | StoreCommand::ReservePlanIds(_)
@@ -148,7 +155,24 @@ impl RecordReader {
         self.query("events", |session, dictionary| {
             // A query knows only names and words that were read.
             dictionary.read_new(session)?;
-            events::read_events(session, dictionary, query)
+            events::read_events(session, dictionary, query, 0)
+        })
+    }
+
+    fn query_incidents(&mut self, query: &IncidentQuery) -> Result<Vec<IncidentDetails>, String> {
+        self.query("incidents", |session, dictionary| {
+            dictionary.read_new(session)?;
+            let mut details = Vec::new();
+            for incident in incidents::read_incidents(session, query)? {
+                let mut events = Vec::new();
+                if query.events > 0 {
+                    let (incident, limit) = (Some(incident.id), query.events.saturating_add(1));
+                    let query = EventQuery { incident, limit, ..EventQuery::default() };
+                    events = events::read_events(session, dictionary, &query, 0)?;
+                }
+                details.push(IncidentDetails::new(incident, events, query.events));
+            }
+            Ok(details)
         })
     }
 
@@ -224,6 +248,7 @@ impl RecordReader {
             let plans = read_recent_plans(session, plans, MAX_PLANS)?;
             let read = SharedRecord {
                 maintenance: state::read_maintenance(session)?,
+                planned_maintenance: state::read_planned_maintenance(session)?,
                 planned_stops: state::read_planned_stops(session)?,
                 plans: plans.values().cloned().collect(),
             };
@@ -279,7 +304,7 @@ fn read_events_after(
         // One answer has a limited size.
         let before = found.last().map(|event| event.id);
         let query = EventQuery { after: Some(after), before, limit: MAX_EVENTS, ..EventQuery::default() };
-        let older = events::read_events(session, dictionary, &query)?;
+        let older = events::read_events(session, dictionary, &query, 0)?;
         if older.is_empty() || found.len() >= MAX_EVENTS {
             break;
         }

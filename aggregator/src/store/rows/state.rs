@@ -74,7 +74,7 @@ pub(crate) fn write_planned_maintenance(
 }
 
 /// Reads the planned maintenance.
-pub(super) fn read_planned_maintenance(
+pub(crate) fn read_planned_maintenance(
     session: &mut dyn SqlSession,
 ) -> Result<Vec<PlannedMaintenance>, StoreError> {
     session.query_all("SELECT planned FROM planned_maintenance ORDER BY id", &[], |row| {

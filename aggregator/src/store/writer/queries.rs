@@ -66,10 +66,7 @@ impl StoreWriter {
                 let (incident, limit) = (Some(incident.id), query.events.saturating_add(1));
                 events = self.query_events(&EventQuery { incident, limit, ..EventQuery::default() })?;
             }
-            let is_truncated = events.len() > query.events;
-            events.truncate(query.events);
-            events.reverse();
-            details.push(IncidentDetails { incident, events, is_truncated });
+            details.push(IncidentDetails::new(incident, events, query.events));
         }
         Ok(details)
     }
