@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::impairment::Impairment;
-use crate::overview::{EnvironmentOverview, Health, HostOverview, Overview};
+use crate::overview::{EnvironmentOverview, Health, HostOverview, LeaderOverview, Overview};
 use crate::snapshot::Snapshot;
 
 /// What changed from one overview to the next of a platform with the same environments and hosts.
@@ -20,6 +20,8 @@ pub struct OverviewDelta {
     pub config_error: Option<String>,
     /// As in [`Overview`].
     pub impairments: Vec<Impairment>,
+    /// As in [`Overview`].
+    pub leader: Option<LeaderOverview>,
     /// Environments in which something changed, in ascending order of their index.
     pub environments: Vec<EnvironmentDelta>,
 }
@@ -67,6 +69,7 @@ impl OverviewDelta {
             config_digest: after.config_digest.clone(),
             config_error: after.config_error.clone(),
             impairments: after.impairments.clone(),
+            leader: after.leader.clone(),
             environments,
         })
     }
@@ -80,6 +83,7 @@ impl OverviewDelta {
         overview.config_digest = self.config_digest;
         overview.config_error = self.config_error;
         overview.impairments = self.impairments;
+        overview.leader = self.leader;
         for delta in self.environments {
             let environment = overview.environments.get_mut(delta.index).ok_or(DeltaError::OtherHosts)?;
             environment.health = delta.health;
@@ -217,6 +221,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
+            leader: None,
         }
     }
 

@@ -2391,6 +2391,8 @@ pub struct OverviewDelta {
     pub config_error: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "5")]
     pub impairments: ::prost::alloc::vec::Vec<Impairment>,
+    #[prost(message, optional, tag = "6")]
+    pub leader: ::core::option::Option<Leader>,
 }
 /// What changed in one environment.
 #[derive(Clone, PartialEq, ::prost::Message)]
