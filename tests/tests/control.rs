@@ -64,7 +64,7 @@ async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
     // The command succeeds, nothing matches, and a process left in its session ignores SIGTERM.
     let script = "STAND_IN_IGNORES=TERM \"$stand_in\" --token=stubborn-$token &\necho begun";
     let config = TestConfig::one_host(|config| {
-        config.scripted_component_toml("app", script, "").replace("\"20s\"", "\"1s\"")
+        config.scripted_component_toml("app", script, "").replace("\"20s\"", "\"3s\"")
     });
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
