@@ -308,6 +308,12 @@ impl RestartPolicy {
         }
     }
 
+    /// Records that the start requested by [`RestartDecision::Start`] found the component running: it is no restart.
+    pub(crate) fn record_already_running(&mut self) {
+        self.record_not_begun();
+        self.was_running = Some(true);
+    }
+
     /// Returns time and cause of a clean end if the rule does not restart the component after it.
     pub(crate) fn clean_end(&self) -> Option<(Timestamp, &str)> {
         let last = self.last_end.as_ref()?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use rta_shared::action::{ActionEvent, ActionKind, Requester};
+use rta_shared::action::{ActionEvent, ActionKind, ActionOutcome, Requester};
 use rta_shared::config::{HostComponent, Prerequisite, RestartWhen};
 use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
@@ -87,6 +87,8 @@ struct SupervisorTask {
 enum StartAttempt {
     /// The component runs, with these PIDs.
     Started(Vec<u32>),
+    /// Another action, such as a resumed start, had started the component, with these PIDs.
+    AlreadyRunning(Vec<u32>),
     /// Another action was running.
     NotBegun,
     Failed(Status),
@@ -237,6 +239,10 @@ impl SupervisorTask {
                 supervised.pids.extend(pids);
                 supervised.policy.record_started();
             }
+            StartAttempt::AlreadyRunning(pids) => {
+                supervised.pids.extend(pids);
+                supervised.policy.record_already_running();
+            }
             StartAttempt::NotBegun => supervised.policy.record_not_begun(),
             StartAttempt::Failed(status) => {
                 let known =
@@ -298,6 +304,9 @@ async fn start_component(actions: ActionRunner, component: Name) -> StartAttempt
             while let Some(event) = events.next().await {
                 match event {
                     Ok(ActionEvent::Progress(_)) => {}
+                    Ok(ActionEvent::Done(done)) if done.outcome == ActionOutcome::AlreadyRunning => {
+                        outcome = StartAttempt::AlreadyRunning(done.pids);
+                    }
                     Ok(ActionEvent::Done(done)) => outcome = StartAttempt::Started(done.pids),
                     Err(status) => outcome = StartAttempt::Failed(status),
                 }

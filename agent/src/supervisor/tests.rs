@@ -271,6 +271,17 @@ fn start_that_was_not_begun_does_not_count() {
 }
 
 #[test]
+fn start_that_found_the_component_running_is_no_restart() {
+    let clock = TestClock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    keeper.observe(clock.at(10), &GONE, false);
+    assert_eq!(keeper.observe(clock.at(11), &GONE, false), RestartDecision::Start);
+    keeper.record_already_running();
+    let report = keeper.report(None);
+    assert_eq!((report.restarts, report.restarts_total), (0, 0));
+}
+
+#[test]
 fn maintenance_defers_wanted_starts() {
     let clock = TestClock::new();
     let quiet = MaintenanceWindow { component: None, until: Some("2026-11-24T12:00:00Z".parse().unwrap()) };
