@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
-use rta_shared::incident::Incident;
+use rta_shared::incident::{Incident, IncidentDetails};
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 
@@ -97,6 +97,28 @@ pub(crate) struct IncidentQuery {
 }
 
 impl IncidentQuery {
+    /// Adds to each incident its newest events, which `read` returns for a query.
+    ///
+    /// # Errors
+    /// Returns the first error of `read`.
+    pub(super) fn add_events<E>(
+        &self,
+        found: Vec<Incident>,
+        mut read: impl FnMut(&EventQuery) -> Result<Vec<Event>, E>,
+    ) -> Result<Vec<IncidentDetails>, E> {
+        let mut details = Vec::new();
+        for incident in found {
+            let mut events = Vec::new();
+            if self.events > 0 {
+                // One more shows whether there are more.
+                let (incident, limit) = (Some(incident.id), self.events.saturating_add(1));
+                events = read(&EventQuery { incident, limit, ..EventQuery::default() })?;
+            }
+            details.push(IncidentDetails::new(incident, events, self.events));
+        }
+        Ok(details)
+    }
+
     /// Returns true if all conditions match an incident.
     pub(crate) fn matches(&self, incident: &Incident) -> bool {
         self.id.is_none_or(|id| incident.id == id)

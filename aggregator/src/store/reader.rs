@@ -162,17 +162,8 @@ impl RecordReader {
     fn query_incidents(&mut self, query: &IncidentQuery) -> Result<Vec<IncidentDetails>, String> {
         self.query("incidents", |session, dictionary| {
             dictionary.read_new(session)?;
-            let mut details = Vec::new();
-            for incident in incidents::read_incidents(session, query)? {
-                let mut events = Vec::new();
-                if query.events > 0 {
-                    let (incident, limit) = (Some(incident.id), query.events.saturating_add(1));
-                    let query = EventQuery { incident, limit, ..EventQuery::default() };
-                    events = events::read_events(session, dictionary, &query, 0)?;
-                }
-                details.push(IncidentDetails::new(incident, events, query.events));
-            }
-            Ok(details)
+            let found = incidents::read_incidents(session, query)?;
+            query.add_events(found, |query| events::read_events(session, dictionary, query, 0))
         })
     }
 

@@ -59,16 +59,7 @@ impl StoreWriter {
         found.extend(self.pending.incidents.matching(query));
         found.sort_by_key(|incident| std::cmp::Reverse(incident.id));
         found.truncate(query.limit);
-        let mut details = Vec::new();
-        for incident in found {
-            let mut events = Vec::new();
-            if query.events > 0 {
-                let (incident, limit) = (Some(incident.id), query.events.saturating_add(1));
-                events = self.query_events(&EventQuery { incident, limit, ..EventQuery::default() })?;
-            }
-            details.push(IncidentDetails::new(incident, events, query.events));
-        }
-        Ok(details)
+        query.add_events(found, |events| self.query_events(events))
     }
 
     /// Returns the timeline samples, pending ones included.
