@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use rta_tests::{binary, run_binary};
 
-use crate::json::shape_lines;
-use crate::platform::{Platform, recording};
-use crate::shape::Shape;
-use crate::{assert_golden, golden_path};
+use crate::golden::json::shape_lines;
+use crate::golden::platform::{Platform, recording};
+use crate::golden::shape::Shape;
+use crate::golden::{assert_golden, golden_path};
 
 const JSON_REMOVAL: &str = "scripts that read such a key, or branch on such a word, break.";
 const FLAG_REMOVAL: &str = "scripts and unit files that use such a flag or command break.";

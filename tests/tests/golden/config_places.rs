@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rta_tests::run_binary;
 
-use crate::{assert_golden, golden_path};
+use crate::golden::{assert_golden, golden_path};
 
 const REMOVAL: &str = "the problem is no longer reported, or at another place.";
 

@@ -8,7 +8,7 @@ use prost_types::{
 };
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 
-use crate::assert_golden;
+use crate::golden::assert_golden;
 
 const REMOVAL: &str = "a field, method or enum value that is removed, renamed, renumbered or retyped is a \
      breaking change for agents, commands and scripts of another version. Add a new one beside it, and \

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::assert_golden;
-use crate::platform::recording;
-use crate::shape::Shape;
+use crate::golden::assert_golden;
+use crate::golden::platform::recording;
+use crate::golden::shape::Shape;
 
 const REMOVAL: &str = "scripts and dashboards that read such a key, or branch on such a word, break.";
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use rta_tests::rust_tokens::{Token, tokens};
 use serde_json::Value;
 
-use crate::assert_golden;
-use crate::platform::recording;
+use crate::golden::assert_golden;
+use crate::golden::platform::recording;
 
 const REMOVAL: &str = "a collector's filter or alert on such a field finds nothing any more.";
 

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::{assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
+use crate::hostile::{assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
 
 type Client = AggregatorServiceClient<Channel>;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rta_tests::{PASSWORD, TestCluster, TestConfig, WebResponse, WebSession, wait_for};
 
-use crate::{FORM, assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
+use crate::hostile::{FORM, assert_untouched, open_files, send, start_cluster, wait_for_closed_connections};
 
 #[test]
 fn hostile_requests_are_refused_and_nothing_is_touched() {

@@ -27,7 +27,7 @@ use serde_json::Value;
 use self::situations::{
     are_situations, components, environments, find_instance, is_lost, only_hosts, with_any_unit_error,
 };
-use crate::cli::exit_codes;
+use crate::golden::cli::exit_codes;
 
 /// Recorded behaviour of the programs.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@
 //!
 //! A failing test prints the lines that were removed (`-`) and added (`+`). If the change is intended:
 //!
-//! 1. Run `RTA_ACCEPT_GOLDEN=1 cargo test --workspace --test golden`, which rewrites the files.
+//! 1. Run `RTA_ACCEPT_GOLDEN=1 cargo test --workspace --test e2e golden`, which rewrites the files.
 //! 2. Read `git diff tests/golden`: it must contain the intended change and nothing else.
 //! 3. Commit the files together with the change, and say in the commit message what changes for users.
 //!    A removed line also belongs in CHANGELOG.md: somebody may rely on it.
@@ -76,7 +76,7 @@ fn assert_golden(name: &str, removal: &str, lines: &[String]) {
     };
     panic!(
         "tests/golden/{name} differs from what the programs do:\n{}{warning}\n\
-         To accept an intended change: {ACCEPT}=1 cargo test --workspace --test golden",
+         To accept an intended change: {ACCEPT}=1 cargo test --workspace --test e2e golden",
         changes.join("\n")
     );
 }
