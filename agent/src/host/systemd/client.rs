@@ -9,6 +9,7 @@ use zbus::message::Type;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::error::SystemdError;
+use super::unit_operation::UnitOperation;
 use super::unit_state::UnitState;
 
 const BUS_NAME: &str = "org.freedesktop.systemd1";
@@ -22,33 +23,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 pub(crate) struct SystemdClient {
     held: Arc<Mutex<Option<Connection>>>,
-}
-
-/// Operation on a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnitOperation {
-    Start,
-    Stop,
-    Restart,
-}
-
-impl UnitOperation {
-    fn dbus_method(self) -> &'static str {
-        match self {
-            Self::Start => "StartUnit",
-            Self::Stop => "StopUnit",
-            Self::Restart => "RestartUnit",
-        }
-    }
-
-    /// Returns the operation in lower case, such as `start`.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-        }
-    }
 }
 
 /// Running job of systemd.
@@ -103,7 +77,7 @@ impl SystemdClient {
             &connection,
             OBJECT_PATH,
             MANAGER_INTERFACE,
-            operation.dbus_method(),
+            dbus_method(operation),
             &(unit, "replace"),
         )
         .await
@@ -173,9 +147,10 @@ impl SystemdClient {
         let connecting = Builder::system().method_timeout(CALL_TIMEOUT).build();
         let connection = match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(SystemdError::NoBus(error.to_string())),
+            Ok(Err(error)) => return Err(SystemdError::no_bus(error)),
             Err(_) => {
-                return Err(SystemdError::NoBus(format!("no answer within {} s", CALL_TIMEOUT.as_secs())));
+                let why = format!("no answer within {} s", CALL_TIMEOUT.as_secs());
+                return Err(SystemdError::no_bus(why));
             }
         };
         // Without a subscription systemd reports the end of jobs only to the clients that created them.
@@ -191,6 +166,15 @@ impl SystemdClient {
 /// ID, type and path of its job.
 type UnitListEntry =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// Returns the method of the manager that starts such a job.
+fn dbus_method(operation: UnitOperation) -> &'static str {
+    match operation {
+        UnitOperation::Start => "StartUnit",
+        UnitOperation::Stop => "StopUnit",
+        UnitOperation::Restart => "RestartUnit",
+    }
+}
 
 async fn call_method<B: serde::Serialize + zbus::DynamicType>(
     connection: &Connection,

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+#[cfg(feature = "systemd")]
 use rta_shared::sanitize::printable;
 
 /// Reason why systemd could not be reached, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "systemd"), expect(dead_code, reason = "without systemd the bus is never reached"))]
 pub(crate) enum SystemdError {
-    /// There is no system bus, or none that answers.
+    /// There is no system bus, or none that answers. The reason may name the remedy.
     NoBus(String),
     /// No service on the bus has systemd's name.
     NoSystemd(String),
@@ -23,6 +25,7 @@ pub(crate) enum SystemdError {
 
 impl SystemdError {
     /// Converts an error of a call on the unit `unit`.
+    #[cfg(feature = "systemd")]
     pub(crate) fn from_zbus(error: &zbus::Error, unit: &str) -> Self {
         match error {
             zbus::Error::MethodError(name, text, _) => {
@@ -44,12 +47,19 @@ impl SystemdError {
                 other => Self::Refused(printable(&other.to_string()).into_owned()),
             },
             zbus::Error::InputOutput(_) => Self::ConnectionLost,
-            zbus::Error::Connection(error, _) => Self::NoBus(error.to_string()),
+            zbus::Error::Connection(error, _) => Self::no_bus(error),
             other => Self::Refused(printable(&other.to_string()).into_owned()),
         }
     }
 
+    /// Returns the error for a bus that cannot be reached for the reason `why`.
+    #[cfg(feature = "systemd")]
+    pub(super) fn no_bus(why: impl fmt::Display) -> Self {
+        Self::NoBus(format!("{why}; is systemd running on this host?"))
+    }
+
     /// Converts an error with this D-Bus name.
+    #[cfg(feature = "systemd")]
     fn from_dbus_error(name: &str, text: &str, unit: &str) -> Self {
         let text = printable(text).into_owned();
         match name.strip_prefix("org.freedesktop.systemd1.") {
@@ -66,9 +76,7 @@ impl SystemdError {
 impl fmt::Display for SystemdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBus(why) => {
-                write!(f, "the system bus cannot be reached: {why}; is systemd running on this host?")
-            }
+            Self::NoBus(why) => write!(f, "the system bus cannot be reached: {why}"),
             Self::NoSystemd(why) => {
                 write!(
                     f,
@@ -88,7 +96,7 @@ impl fmt::Display for SystemdError {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "systemd"))]
 mod tests {
     use super::*;
 

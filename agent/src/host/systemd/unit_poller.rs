@@ -9,7 +9,7 @@ use rta_shared::name::Name;
 use rta_shared::unit::UnitReport;
 use tokio::sync::{Notify, watch};
 
-use super::client::SystemdClient;
+use super::SystemdClient;
 
 /// Interval between two queries of the units.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

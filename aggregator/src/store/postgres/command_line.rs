@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use super::location::{Environment, PostgresLocation, redact_url};
+use super::location::{Environment, PostgresLocation};
+use super::redact::redact_url;
 
 /// Variable with the password.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::session::PostgresSession;
+use super::PostgresSession;
 use super::session_name::{holder_process, new_session_name};
 use super::{PostgresLocation, SETTINGS};
 use crate::store::sql::{SqlSession, StoreError, values};

@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::password_file;
+use super::redact::redact_url;
 
 /// Whether and how the connection is encrypted, with libpq's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,21 +208,6 @@ fn shown_address(config: &Config) -> String {
     let hosts: Vec<String> = hosts.collect();
     let (user, database) = (config.get_user().unwrap_or_default(), config.get_dbname().unwrap_or_default());
     format!("postgres://{user}@{}/{database}", hosts.join(","))
-}
-
-/// Returns an address without its password, also if it is invalid.
-pub(in crate::store) fn redact_url(url: &str) -> String {
-    let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
-    let rest = match rest.rsplit_once('@') {
-        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
-        None => rest.to_owned(),
-    };
-    let kept: Vec<&str> =
-        parameters.split('&').filter(|one| !one.is_empty() && !one.starts_with("password")).collect();
-    let parameters = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{rest}{parameters}")
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `absent` | the types of `location` and `session` in a build without PostgreSQL |
 //! | `location` | the address, as an operator writes it |
 //! | `command_line` | hiding a password that is on the command line |
 //! | `password_file` | libpq's password file |
+//! | `redact` | addresses without their password |
 //! | `tls` | TLS to the server |
 //! | `session` | the connection, its statements and rows |
 //! | `lock` | the lock that lets one aggregator write |
@@ -14,32 +16,47 @@
 //! | `shared_sessions` | the sessions of signed-in users, which all aggregators share |
 //! | `schema` | the version of the tables |
 
+#[cfg(not(feature = "postgres"))]
+mod absent;
+#[cfg(feature = "postgres")]
 mod command_line;
 pub(super) mod lease;
+#[cfg(feature = "postgres")]
 mod location;
 mod lock;
+#[cfg(feature = "postgres")]
 mod password_file;
 pub(super) mod record_session;
+mod redact;
 mod schema;
+#[cfg(feature = "postgres")]
 pub(super) mod session;
 mod session_name;
 pub(super) mod shared_sessions;
+#[cfg(feature = "postgres")]
 mod tls;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lease::HeldLease;
-use session::PostgresSession;
 use session_name::new_session_name;
 
 use super::backend::{Backend, Durability, OpenFailure};
 use super::rows::{self, RecoveredState};
 use super::sql::{FailureKind, SqlSession, StoreError};
 
+#[cfg(not(feature = "postgres"))]
+use absent::PostgresSession;
+#[cfg(not(feature = "postgres"))]
+pub use absent::{PostgresLocation, hide_password};
+#[cfg(feature = "postgres")]
 pub use command_line::hide_password;
+#[cfg(feature = "postgres")]
 pub use location::PostgresLocation;
-pub(super) use location::redact_url;
+pub(super) use redact::redact_url;
+#[cfg(feature = "postgres")]
+use session::PostgresSession;
 
 /// Interval between two checks of an idle connection.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);

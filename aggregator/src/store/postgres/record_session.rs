@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::session::PostgresSession;
+use super::PostgresSession;
 use super::session_name::new_session_name;
 use super::{PostgresLocation, SETTINGS};
 use crate::store::migrations::VERSION;
