@@ -1,27 +1,23 @@
 //! gRPC client of the aggregator, which turns its errors into sentences.
 
+mod events;
 mod local_socket;
+mod maintenance;
+mod plans;
 mod token;
 
-use std::cell::Cell;
 use std::error::Error;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use rta_shared::action::ActionKind;
 use rta_shared::address::{AddressProblem, server_url};
 use rta_shared::config::ComponentNotes;
-use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
-use rta_shared::incident::{Incident, IncidentDetails};
 use rta_shared::local_socket::default_paths;
-use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::overview_delta::{OverviewReceiver, OverviewUpdate};
-use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
-use rta_shared::planned_maintenance::UpcomingMaintenance;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::redact::redact_text;
@@ -31,11 +27,12 @@ use rta_shared::selector::Selector;
 use rta_shared::timing::{CLIENT_PING_INTERVAL, RELOAD_TIMEOUT, RESPONSE_TIMEOUT};
 use rta_shared::tls::error_text::describe_tls_error;
 use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
-use rta_shared::what_if::{WhatIfAssumption, WhatIfOverview};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, ConnectError, Response, Status, Streaming};
+use tonic::{Code, Response, Status};
 
+pub(crate) use self::events::{EventItem, EventItemStream};
+pub(crate) use self::plans::{PlanEventStream, START_UNKNOWN};
 use self::token::BearerToken;
 use crate::args::TlsArgs;
 use crate::exit::{CommandFailure, FAILED, UNAVAILABLE, USAGE};
@@ -48,42 +45,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Size limit for the headers of a response, in bytes. An error status is sent as a header, and the status
 /// for an ambiguous name lists every place that has the name.
 const MAX_HEADER_BYTES: u32 = 256 * 1024;
-/// Ending of the message for a lost answer: the command may or may not have started.
-pub(crate) const START_UNKNOWN: &str = "whether it was begun is not known; rta events tells";
 
 /// Host name in the aggregator's certificate, expected of every aggregator that the CA
 /// signed, whatever its address.
 pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
 
-/// Events of a plan.
-pub(crate) type PlanEventStream = Pin<Box<dyn Stream<Item = Result<PlanEvent, CommandFailure>> + Send>>;
 /// Stream of overviews: the current one, then one after every change.
 pub(crate) type OverviewStream = Pin<Box<dyn Stream<Item = Result<Overview, CommandFailure>> + Send>>;
-/// Stream of recorded and new events.
-pub(crate) type EventItemStream = Pin<Box<dyn Stream<Item = Result<EventItem, CommandFailure>> + Send>>;
-
-/// Item of a stream of events.
-#[derive(Debug)]
-pub(crate) enum EventItem {
-    Event(Box<Event>),
-    /// Maximum number of events that are not sent.
-    Missed(u64),
-    /// ID up to which all events have been sent.
-    CaughtUp(u64),
-}
-
-impl TryFrom<v1::watch_events_response::Item> for EventItem {
-    type Error = ProtocolError;
-
-    fn try_from(item: v1::watch_events_response::Item) -> Result<Self, ProtocolError> {
-        use v1::watch_events_response::Item;
-        Ok(match item {
-            Item::Event(event) => Self::Event(Box::new(event.try_into()?)),
-            Item::Missed(missed) => Self::Missed(missed),
-            Item::CaughtUp(last_id) => Self::CaughtUp(last_id),
-        })
-    }
-}
 
 /// Stream of log lines.
 pub(crate) type LogLineStream =
@@ -192,162 +160,6 @@ impl AggregatorClient {
         Ok((self.parse_overview(response.overview)?, missing.collect()))
     }
 
-    /// Returns the plan for a request without executing it.
-    pub(crate) async fn preview_plan(
-        &self,
-        kind: ActionKind,
-        request: &ActionRequest,
-    ) -> Result<Plan, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let request =
-            v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), selection: Some(request.into()) };
-        let plan = self.await_response(RESPONSE_TIMEOUT, calls.plan(request)).await?.plan;
-        let plan = plan.ok_or(ProtocolError::Missing("plan")).and_then(Plan::try_from);
-        plan.map_err(|error| self.invalid_response(&error))
-    }
-
-    /// Returns the overview as it would be under an assumption.
-    pub(crate) async fn what_if(
-        &self,
-        assumption: &WhatIfAssumption,
-    ) -> Result<WhatIfOverview, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let answer =
-            self.await_response(RESPONSE_TIMEOUT, calls.what_if(v1::WhatIfRequest::from(assumption))).await?;
-        WhatIfOverview::try_from(answer).map_err(|error| self.invalid_response(&error))
-    }
-
-    /// Starts a plan and returns its events until its end.
-    pub(crate) async fn start_plan(
-        &self,
-        kind: ActionKind,
-        request: &ActionRequest,
-        options: &ExecutionOptions,
-        user: &str,
-    ) -> Result<PlanEventStream, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let request = v1::AggregatorServiceActRequest {
-            kind: v1::ActionKind::from(kind).into(),
-            selection: Some(request.into()),
-            options: Some(v1::PlanOptions::new(options, user)),
-        };
-        Ok(self.plan_events(self.await_start(calls.act(request)).await?, |response| response.event))
-    }
-
-    /// Replays a plan's events from its beginning and follows them.
-    pub(crate) async fn watch_plan(&self, plan_id: u64) -> Result<PlanEventStream, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let call = calls.watch_plan(v1::WatchPlanRequest { plan_id });
-        Ok(self.plan_events(self.await_response(RESPONSE_TIMEOUT, call).await?, |response| response.event))
-    }
-
-    /// Awaits the answer to a call that starts something. If the answer is lost after the request may have
-    /// been sent, the error says that the outcome is unknown.
-    async fn await_start<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, CommandFailure> {
-        let is_sent = Cell::new(true);
-        let call = async { call.await.inspect_err(|status| is_sent.set(!is_unconnected(status))) };
-        self.await_response(RESPONSE_TIMEOUT, call).await.map_err(|failure| match failure {
-            CommandFailure::Unreachable(why) if is_sent.get() => {
-                CommandFailure::Unreachable(format!("{why}; {START_UNKNOWN}"))
-            }
-            failure => failure,
-        })
-    }
-
-    fn plan_events<T: 'static>(
-        &self,
-        stream: Streaming<T>,
-        event: impl Fn(T) -> Option<v1::PlanEvent> + Send + 'static,
-    ) -> PlanEventStream
-    where
-        Streaming<T>: Stream<Item = Result<T, Status>> + Send,
-    {
-        let client = self.clone();
-        Box::pin(stream.map(move |response| {
-            let response = response.map_err(|status| match status.code() {
-                // The aggregator is shutting down or about to: the plan can be requested
-                // again once it is back.
-                Code::Unavailable => CommandFailure::Unreachable(client.failure_from(&status).message()),
-                _ => client.failure_from(&status),
-            })?;
-            let event = event(response).ok_or(ProtocolError::Missing("event"));
-            event.and_then(PlanEvent::try_from).map_err(|error| client.invalid_response(&error))
-        }))
-    }
-
-    /// Cancels a plan's pending steps and returns their number.
-    pub(crate) async fn cancel_plan(&self, plan_id: u64) -> Result<u32, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let call = calls.cancel_plan(v1::CancelPlanRequest { plan_id });
-        Ok(self.await_response(RESPONSE_TIMEOUT, call).await?.skipped)
-    }
-
-    /// Returns the recorded events, newest first.
-    pub(crate) async fn list_events(
-        &self,
-        request: v1::ListEventsRequest,
-    ) -> Result<Vec<Event>, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let events = self.await_response(RESPONSE_TIMEOUT, calls.list_events(request)).await?.events;
-        let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
-        events.map_err(|error| self.invalid_response(&error))
-    }
-
-    /// Returns the recorded incidents, newest first.
-    pub(crate) async fn list_incidents(
-        &self,
-        request: v1::ListIncidentsRequest,
-    ) -> Result<Vec<Incident>, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let incidents = self.await_response(RESPONSE_TIMEOUT, calls.list_incidents(request)).await?.incidents;
-        let incidents: Result<_, _> = incidents.into_iter().map(Incident::try_from).collect();
-        incidents.map_err(|error| self.invalid_response(&error))
-    }
-
-    /// Returns an incident with its events.
-    pub(crate) async fn incident(&self, id: u64) -> Result<IncidentDetails, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let request = v1::GetIncidentRequest { id };
-        let response = self.await_response(RESPONSE_TIMEOUT, calls.get_incident(request)).await?;
-        response.try_into().map_err(|error| self.invalid_response(&error))
-    }
-
-    /// Streams recorded events, then every new one.
-    pub(crate) async fn watch_events(
-        &self,
-        request: v1::WatchEventsRequest,
-    ) -> Result<EventItemStream, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let stream = self.await_response(RESPONSE_TIMEOUT, calls.watch_events(request)).await?;
-        let client = self.clone();
-        Ok(Box::pin(stream.map(move |response| {
-            let response = response.map_err(|status| match status.code() {
-                // The aggregator is busy or shutting down: the stream can be requested again.
-                Code::Unavailable | Code::ResourceExhausted => {
-                    CommandFailure::Unreachable(client.failure_from(&status).message())
-                }
-                _ => client.failure_from(&status),
-            });
-            let item = response?.item;
-            let item = item.ok_or(ProtocolError::Missing("item")).and_then(EventItem::try_from);
-            item.map_err(|error| client.invalid_response(&error))
-        })))
-    }
-
-    /// Starts or ends maintenance and returns the changed entries.
-    pub(crate) async fn set_maintenance(
-        &self,
-        request: v1::SetMaintenanceRequest,
-    ) -> Result<Vec<Maintenance>, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let changed = self.await_response(RESPONSE_TIMEOUT, calls.set_maintenance(request)).await?.changed;
-        let changed: Result<_, _> = changed.into_iter().map(Maintenance::try_from).collect();
-        changed.map_err(|error| self.invalid_response(&error))
-    }
-
     /// Sends a test to a channel of the notifications, and returns when it is delivered.
     pub(crate) async fn test_notification(&self, channel: &str, user: &str) -> Result<(), CommandFailure> {
         let mut calls = self.calls.clone();
@@ -392,45 +204,6 @@ impl AggregatorClient {
         let instance = response.instance.ok_or_else(missing)?.into();
         let parts = response.parts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
         Ok((instance, parts.map_err(|error| self.invalid_response(&error))?))
-    }
-
-    /// Plans maintenance and returns it.
-    pub(crate) async fn plan_maintenance(
-        &self,
-        request: v1::PlanMaintenanceRequest,
-    ) -> Result<UpcomingMaintenance, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let planned = self.await_response(RESPONSE_TIMEOUT, calls.plan_maintenance(request)).await?.planned;
-        self.parse_planned(planned)
-    }
-
-    /// Returns the planned maintenance.
-    pub(crate) async fn planned_maintenance(&self) -> Result<Vec<UpcomingMaintenance>, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let request = v1::ListPlannedMaintenanceRequest {};
-        let response = self.await_response(RESPONSE_TIMEOUT, calls.list_planned_maintenance(request)).await?;
-        response.planned.into_iter().map(|planned| self.parse_planned(Some(planned))).collect()
-    }
-
-    /// Cancels planned maintenance and returns it.
-    pub(crate) async fn cancel_planned_maintenance(
-        &self,
-        id: u64,
-        user: String,
-    ) -> Result<UpcomingMaintenance, CommandFailure> {
-        let mut calls = self.calls.clone();
-        let request = v1::CancelPlannedMaintenanceRequest { id, user };
-        let response =
-            self.await_response(RESPONSE_TIMEOUT, calls.cancel_planned_maintenance(request)).await?;
-        self.parse_planned(response.planned)
-    }
-
-    fn parse_planned(
-        &self,
-        planned: Option<v1::PlannedMaintenance>,
-    ) -> Result<UpcomingMaintenance, CommandFailure> {
-        let planned = planned.ok_or(ProtocolError::Missing("planned"));
-        planned.and_then(TryInto::try_into).map_err(|error| self.invalid_response(&error))
     }
 
     /// Returns the notes of an instance.
@@ -528,21 +301,10 @@ fn client_tls(tls: &TlsArgs) -> Result<ClientTls, CommandFailure> {
     ClientTls::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
 }
 
-/// Returns true if a call failed because no connection could be made, so nothing of it was sent.
-fn is_unconnected(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
+    use rta_shared::action::ActionKind;
     use rta_shared::plan::{ActionRequest, ExecutionOptions};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
