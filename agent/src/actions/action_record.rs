@@ -113,7 +113,7 @@ pub(super) fn monotonic_ms() -> u64 {
 /// Handle to the thread that writes the records: one after another, so that the last one of a component
 /// stays.
 #[derive(Clone, Debug)]
-pub(super) struct LaunchRecordWriter(mpsc::Sender<WriteRequest>);
+pub(super) struct ActionRecordWriter(mpsc::Sender<WriteRequest>);
 
 struct WriteRequest {
     record: ActionRecord,
@@ -123,7 +123,7 @@ struct WriteRequest {
 /// Receiver of the result of a write, with the reason of a failure.
 pub(super) type WriteReceiver = oneshot::Receiver<Result<(), String>>;
 
-impl LaunchRecordWriter {
+impl ActionRecordWriter {
     /// Reads the records that an earlier agent left in `folder` in this boot, and starts the writer thread.
     ///
     /// # Errors
@@ -146,10 +146,17 @@ impl LaunchRecordWriter {
                 let _ = written.send(outcome);
             }
         };
-        let thread = std::thread::Builder::new().name("launch-records".to_owned()).spawn(write_all);
+        let thread = std::thread::Builder::new().name("action-records".to_owned()).spawn(write_all);
         thread
             .map_err(|error| format!("the thread that writes action records cannot be started: {error}"))?;
         Ok((Self(writer), records))
+    }
+
+    /// Returns a writer whose requests nobody carries out.
+    #[cfg(test)]
+    pub(super) fn hanging() -> (Self, mpsc::Receiver<impl Sized>) {
+        let (writer, requests) = mpsc::channel();
+        (Self(writer), requests)
     }
 
     /// Replaces the stored record of a component.
@@ -242,7 +249,7 @@ mod tests {
     #[test]
     fn next_agent_of_this_boot_reads_records() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, none) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
+        let (writer, none) = ActionRecordWriter::open(folder.path(), "boot").unwrap();
         assert!(none.is_empty());
         let (kafka, spark) = (record("Kafka ../server", "boot"), record("spark", "boot"));
         let (old, ended) = (record("old", "earlier boot"), record("ended", "boot"));
@@ -252,7 +259,7 @@ mod tests {
         // The agent was killed while writing; a power failure.
         std::fs::write(folder.path().join("launches/x.new"), "{").unwrap();
         std::fs::write(folder.path().join("launches/y.json"), "").unwrap();
-        let (_, known) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
+        let (_, known) = ActionRecordWriter::open(folder.path(), "boot").unwrap();
         assert_eq!(known, HashMap::from([(kafka.component.clone(), kafka), ("spark".into(), spark)]));
         assert_eq!(std::fs::read_dir(folder.path().join("launches")).unwrap().count(), 2);
     }
@@ -260,7 +267,7 @@ mod tests {
     #[test]
     fn unwritable_record_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
+        let (writer, _) = ActionRecordWriter::open(folder.path(), "boot").unwrap();
         std::fs::remove_dir(folder.path().join("launches")).unwrap();
         writer.replace(record("x", "boot")).blocking_recv().unwrap().unwrap();
         std::fs::remove_dir_all(folder.path().join("launches")).unwrap();
@@ -268,6 +275,6 @@ mod tests {
         let error = writer.replace(record("x", "boot")).blocking_recv().unwrap().unwrap_err();
         assert!(error.contains("cannot be written: "), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(LaunchRecordWriter::open(file.path(), "boot").unwrap_err().contains("cannot be used: "));
+        assert!(ActionRecordWriter::open(file.path(), "boot").unwrap_err().contains("cannot be used: "));
     }
 }

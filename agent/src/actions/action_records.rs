@@ -3,16 +3,24 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
+use rta_shared::timing::STORAGE_TIMEOUT;
+use tokio::sync::oneshot::error::TryRecvError;
 use tonic::Code;
 
 use super::action_record::{
-    ActionRecord, LaunchRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
+    ActionRecord, ActionRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
 };
 use super::error::ActionError;
 use crate::host::process_tree::ProcessTree;
+
+/// Time limit for a record without which nothing is launched.
+const LAUNCH_RECORD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval between two checks whether a record is stored.
+const WRITTEN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
 /// there is one.
@@ -31,7 +39,7 @@ struct SharedRecords {
 enum RecordStorage {
     /// No storage: no later agent uses the records.
     None,
-    Folder(LaunchRecordWriter),
+    Folder(ActionRecordWriter),
     /// The folder cannot be used, so that nothing is started. Carries a sentence.
     Unusable(String),
 }
@@ -52,7 +60,7 @@ impl ActionRecords {
     /// or stored. If the folder cannot be used, every start is refused, since a start of an earlier agent may
     /// be running. Blocking.
     pub(crate) fn open(folder: Option<&Path>, boot_id: &str) -> Self {
-        let opened = folder.map(|folder| LaunchRecordWriter::open(folder, boot_id));
+        let opened = folder.map(|folder| ActionRecordWriter::open(folder, boot_id));
         let (writer, records) = match opened {
             None => (RecordStorage::None, HashMap::new()),
             Some(Ok((writer, records))) => (RecordStorage::Folder(writer), records),
@@ -85,15 +93,17 @@ impl ActionRecords {
         self.with(|records| records.get(component)?.launch.clone())
     }
 
-    /// Records the beginning of an action; returns when the record is stored.
+    /// Records the beginning of an action; returns when the record is stored. A stop, which is performed whatever
+    /// the result, waits for one second at most: a disk that hangs must not delay it.
     ///
     /// # Errors
-    /// Returns an error if the record cannot be stored.
+    /// Returns an error if the record cannot be stored, or is not stored in time.
     pub(super) async fn record_action(
         &self,
         component: &Name,
         action: RecordedAction,
     ) -> Result<(), ActionError> {
+        let limit = if action.kind.starts() { LAUNCH_RECORD_TIMEOUT } else { STORAGE_TIMEOUT };
         let written = self.change(component, |record| {
             record.action = Some(action);
             record.stop_command = None;
@@ -101,7 +111,10 @@ impl ActionRecords {
         self.check_usable()?;
         match written {
             None => Ok(()),
-            Some(written) => check_written(written.await),
+            Some(written) => match tokio::time::timeout(limit, written).await {
+                Ok(written) => check_written(written),
+                Err(_) => Err(cannot_record(&late(limit))),
+            },
         }
     }
 
@@ -116,21 +129,21 @@ impl ActionRecords {
     /// Records a launch; returns when the record is stored. Blocking.
     ///
     /// # Errors
-    /// Returns an error if the record cannot be stored.
+    /// Returns an error if the record cannot be stored, or is not stored in time.
     pub(super) fn record_launch(&self, component: &Name, launch: LaunchedSession) -> Result<(), ActionError> {
-        self.change_blocking(component, |record| record.launch = Some(launch))
+        self.change_blocking(component, LAUNCH_RECORD_TIMEOUT, |record| record.launch = Some(launch))
     }
 
     /// Records the running stop command; returns when the record is stored. Blocking.
     ///
     /// # Errors
-    /// Returns an error if the record cannot be stored.
+    /// Returns an error if the record cannot be stored, or is not stored within a second.
     pub(super) fn record_stop_command(
         &self,
         component: &Name,
         command: ProcessId,
     ) -> Result<(), ActionError> {
-        self.change_blocking(component, |record| record.stop_command = Some(command))
+        self.change_blocking(component, STORAGE_TIMEOUT, |record| record.stop_command = Some(command))
     }
 
     /// Records the members of the launched session. Once the leader has ended, they prove that the session
@@ -161,13 +174,22 @@ impl ActionRecords {
     fn change_blocking(
         &self,
         component: &Name,
+        limit: Duration,
         change: impl FnOnce(&mut ActionRecord),
     ) -> Result<(), ActionError> {
         let written = self.change(component, change);
         self.check_usable()?;
-        match written {
-            None => Ok(()),
-            Some(written) => check_written(written.blocking_recv()),
+        let Some(mut written) = written else { return Ok(()) };
+        let began = Instant::now();
+        loop {
+            match written.try_recv() {
+                Ok(outcome) => return check_written(Ok::<_, TryRecvError>(outcome)),
+                Err(TryRecvError::Closed) => return check_written(Err(TryRecvError::Closed)),
+                Err(TryRecvError::Empty) if began.elapsed() >= limit => {
+                    return Err(cannot_record(&late(limit)));
+                }
+                Err(TryRecvError::Empty) => std::thread::sleep(WRITTEN_CHECK_INTERVAL),
+            }
         }
     }
 
@@ -203,6 +225,10 @@ fn check_written<E>(written: Result<Result<(), String>, E>) -> Result<(), Action
     outcome.map_err(|error| cannot_record(&error))
 }
 
+fn late(limit: Duration) -> String {
+    format!("the disk of the state folder takes longer than {} s", limit.as_secs())
+}
+
 fn cannot_record(error: &str) -> ActionError {
     let reason = format!(
         "nothing was launched, since it could not be noted for the next agent, which might start a second one: {error}"
@@ -212,6 +238,9 @@ fn cannot_record(error: &str) -> ActionError {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use rta_shared::action::{ActionKind, Requester};
+
     use super::*;
     use crate::host::process_tree::ProcessLinks;
 
@@ -226,6 +255,26 @@ mod tests {
             control_group: None,
             logs: vec![],
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn disk_that_hangs_delays_a_stop_for_a_second_and_refuses_a_start() {
+        let (writer, _requests) = ActionRecordWriter::hanging();
+        let records = ActionRecords(Arc::new(SharedRecords {
+            boot_id: String::new(),
+            records: Mutex::default(),
+            writer: RecordStorage::Folder(writer),
+        }));
+        let waited = async |kind| {
+            let began = tokio::time::Instant::now();
+            let by = Requester::default();
+            let action = RecordedAction { kind, by, since: Timestamp::UNIX_EPOCH, since_ms: 0, until_ms: 0 };
+            let error = records.record_action(&"app".into(), action).await.unwrap_err();
+            (began.elapsed().as_secs(), error.reason)
+        };
+        let (stop, start) = (waited(ActionKind::Stop).await, waited(ActionKind::Start).await);
+        assert_eq!((stop.0, start.0), (1, 10));
+        assert!(start.1.ends_with("the disk of the state folder takes longer than 10 s"), "{}", start.1);
     }
 
     #[test]
