@@ -125,6 +125,10 @@ async fn try_end_launch(context: &ActionContext, launched: &LaunchedCommand) -> 
             denied = denied.or(result.why);
             targets.wait(&remaining, deadline).await?;
             remaining = targets.find_remaining(false).await?;
+            if remaining.is_empty() {
+                // A process that left the session meanwhile is found by its mark alone, in a scan of all.
+                remaining = targets.find_remaining(true).await?;
+            }
         }
     }
     let ended = targets.ended_pids(&remaining);

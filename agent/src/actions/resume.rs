@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rta_shared::action::{ActionKind, ActionResult};
 use rta_shared::process::ProcessId;
-use rta_shared::report::State;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -34,7 +33,7 @@ pub(super) async fn resume_action(
     perform_action(context, kind).await
 }
 
-/// Waits for a stop command for as long as a stop may take; then kills it.
+/// Waits for a stop command for as long as a stop may take, as the stop itself would have; then kills it.
 async fn wait_for_stop_command(context: &ActionContext, id: ProcessId) -> Result<(), ActionError> {
     let deadline = Instant::now() + context.component.stop.timeout;
     let hold = move || {
@@ -47,13 +46,12 @@ async fn wait_for_stop_command(context: &ActionContext, id: ProcessId) -> Result
     };
     let Some(held) = run_blocking_step(hold).await? else { return Ok(()) };
     let mut left = vec![held];
-    while Instant::now() < deadline && context.view.quick_check().await?.state != State::Stopped {
+    while Instant::now() < deadline {
         left = remaining_processes(left)?;
         if left.is_empty() {
             return Ok(());
         }
         tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
     }
-    // The stop is over; the command is no longer needed.
     left.iter().try_for_each(|held| held.send_signal(Signal::KILL))
 }

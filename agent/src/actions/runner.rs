@@ -286,7 +286,11 @@ impl ActionRunner {
         work: ActionWork,
     ) -> Result<ActionResult, ActionError> {
         let name = component.name.clone();
-        let limit = ActionTimes::from(&component).limit(kind);
+        let mut limit = ActionTimes::from(&component).limit(kind);
+        if let ActionWork::Resume(Some(_)) = work {
+            // The stop command of the earlier agent is waited for before the action is repeated.
+            limit += component.stop.timeout;
+        }
         let has_probe = component.probe.is_some();
         let recorded_cgroup = match &work {
             ActionWork::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
