@@ -64,9 +64,12 @@ impl PlannedMaintenances {
         Some(self.all.remove(at))
     }
 
-    /// Returns the begin of the next window of all plans; `None` if there is none.
+    /// Returns the begin of the next window of all plans, which is past for one that is due; `None` if there is none.
     pub(crate) fn next_begin(&self, now: Timestamp) -> Option<Timestamp> {
-        let next = |planned: &PlannedMaintenance| planned.next_windows(now, 1).ok()?.first().copied();
+        let next = |planned: &PlannedMaintenance| match planned.due_window(now).ok()? {
+            Some(DueWindow::Current(window) | DueWindow::Missed(window)) => Some(window),
+            None => planned.next_windows(now, 1).ok()?.first().copied(),
+        };
         self.all.iter().filter_map(next).map(|window| window.begin).min()
     }
 
@@ -87,7 +90,13 @@ impl PlannedMaintenances {
                             let new = places
                                 .into_iter()
                                 .map(|place| window_maintenance(planned, place, window, now));
-                            due.begin.extend(new.filter(|new| !is_covered(new, active)));
+                            for new in new.filter(|new| !is_covered(new, active)) {
+                                // Another plan that is due may cover it, or be covered by it.
+                                if !is_covered(&new, &due.begin) {
+                                    due.begin.retain(|one| !is_covered(one, std::slice::from_ref(&new)));
+                                    due.begin.push(new);
+                                }
+                            }
                         }
                         Err(error) => due.events.push(unbegun_event(planned, window, now, &error.message)),
                     }
@@ -256,6 +265,25 @@ mod tests {
             created_at: at("2026-11-29T12:00:00Z"),
             handled: at("2026-11-29T12:00:00Z"),
         }
+    }
+
+    #[test]
+    fn due_window_is_the_next_to_begin_and_the_longest_of_a_place_begins_alone() {
+        let noon = at("2026-11-30T12:00:00Z");
+        let mut planned = PlannedMaintenances::default();
+        for length_seconds in [3600, 7200, 1800] {
+            planned.add(PlannedMaintenance {
+                host: "d1".to_owned(),
+                length_seconds,
+                ..plan(Recurrence::At(jiff::civil::date(2026, 11, 30).at(12, 0, 0, 0)))
+            });
+        }
+        let late = noon + SignedDuration::from_secs(5);
+        assert_eq!(planned.next_begin(late), Some(noon), "a due window is not forgotten");
+        let due = planned.take_due(&platform(), &[], late);
+        let ends: Vec<_> = due.begin.iter().map(|one| one.until).collect();
+        assert_eq!(ends, [Some(noon + SignedDuration::from_hours(2))]);
+        assert_eq!(planned.next_begin(late), None);
     }
 
     fn weekly() -> PlannedMaintenances {
