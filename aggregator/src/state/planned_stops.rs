@@ -61,15 +61,18 @@ impl PlannedStops {
         now: Instant,
     ) -> Vec<Name> {
         let mut changed = Vec::new();
+        let followed = std::mem::replace(&mut self.recorded, recorded.clone());
+        // Compared with the earlier record and not with what is held, whose times follow this host's clock.
+        let is_unchanged =
+            |id: &InstanceId| recorded.get(id).is_some_and(|stop| followed.get(id) == Some(stop));
         for (host, of_host) in &mut self.by_host {
             let before = of_host.len();
-            of_host.retain(|held| recorded.get(&held.id) == Some(&held.stop));
+            of_host.retain(|held| is_unchanged(&held.id));
             if of_host.len() != before {
                 changed.push(host.clone());
             }
         }
         self.by_host.retain(|_, of_host| !of_host.is_empty());
-        let followed = std::mem::replace(&mut self.recorded, recorded.clone());
         for (id, stop) in recorded.iter().filter(|(id, stop)| followed.get(id) != Some(stop)) {
             self.insert(id.clone(), stop.clone(), Some(now));
             changed.push(id.host.clone());
@@ -179,6 +182,20 @@ mod tests {
     /// A time after every stop of these tests.
     fn wall() -> Timestamp {
         Timestamp::from_second(10_000).unwrap()
+    }
+
+    #[test]
+    fn stop_of_the_record_survives_a_step_of_the_followers_clock() {
+        let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
+        let stop = PlannedStop { plan: 5, by: Requester::default(), at: Timestamp::UNIX_EPOCH };
+        let (now, recorded) = (Instant::now(), HashMap::from([(id.clone(), stop)]));
+        let mut stops = PlannedStops::default();
+        assert_eq!(stops.follow_record(&recorded, now), std::slice::from_ref(&id.host));
+        stops.shift_clock(SignedDuration::from_secs(60), Timestamp::UNIX_EPOCH);
+        assert!(stops.follow_record(&recorded, now).is_empty());
+        let mut stopped = instance("app", Some(State::Stopped), Health::Down);
+        assert_eq!(stops.apply_to(&id, &mut stopped, now, wall()), None);
+        assert!(stopped.stopped_by.is_some());
     }
 
     #[test]
