@@ -65,6 +65,7 @@ fn take_in(tracker: &mut IncidentTracker, event: LiveEvent) {
         LiveEvent::Event(event) => tracker.observe_event(&event),
         LiveEvent::Missed(missed) => {
             tracing::warn!(missed, "events came too fast; their incidents do not list them");
+            tracker.end_plans(Timestamp::now());
         }
     }
 }

@@ -47,8 +47,8 @@ impl FollowedPlans {
         });
         match (event.kind, place) {
             (EventKind::Plan, _) => {
-                // The text ends with what it does, or did: `stop of kafka server on h1: 3 steps`.
-                let title = event.text.rsplit_once(": ").map_or(event.text.as_str(), |(title, _)| title);
+                // What it does, or did, follows: `stop of kafka server on h1: cancelled: 2 steps`.
+                let title = event.text.split_once(": ").map_or(event.text.as_str(), |(title, _)| title);
                 title.clone_into(&mut plan.title);
                 plan.events.push(event.id);
                 if event.to.as_deref() != Some(StepState::UnderWay.word()) {
@@ -60,6 +60,15 @@ impl FollowedPlans {
                 plan.steps.insert(place.clone(), (!is_under_way).then_some(event.at));
             }
             _ => {}
+        }
+    }
+
+    /// Takes all plans for ended at `now`: the events of their ends may have been missed, and an incident would wait
+    /// for them for ever.
+    pub(super) fn end_all(&mut self, now: Timestamp) {
+        for plan in self.0.values_mut() {
+            plan.ended_at.get_or_insert(now);
+            plan.steps.values_mut().for_each(|end| _ = end.get_or_insert(now));
         }
     }
 

@@ -243,6 +243,43 @@ fn restart_by_a_plan_stays_open_until_the_plan_has_ended() {
 }
 
 #[test]
+fn plan_whose_end_was_missed_keeps_no_incident_open() {
+    let mut world = World::default();
+    let ann = Some((3, "ann"));
+    world.event(10, EventKind::Plan, "h/kafka", "under way", ann, "restart of kafka on h: 1 step");
+    world.event(10, EventKind::Step, "h/kafka", "under way", ann, "restart begins");
+    world.set("h/kafka", down(11, &[]));
+    world.observe(11);
+    world.clear("h/kafka");
+    world.tracker.end_plans(at(20));
+    world.observe(20);
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(20))]);
+}
+
+#[test]
+fn cancelled_plan_gives_its_incident_the_title_without_its_end() {
+    let mut world = World::default();
+    let ann = Some((3, "ann"));
+    world.event(10, EventKind::Plan, "h/kafka", "cancelled", ann, "stop of kafka on h: cancelled: 2 steps");
+    world.event(10, EventKind::Step, "h/kafka", "done", ann, "stop done");
+    world.set("h/kafka", down(11, &[]));
+    world.observe(11);
+    assert_eq!(world.incidents[&1].text, "stop of kafka on h by ann (plan 3)");
+}
+
+#[test]
+fn ends_of_many_incidents_at_once_are_all_recorded() {
+    let mut world = World::default();
+    let names: Vec<String> = (0..1200).map(|number| format!("h/c{number}")).collect();
+    names.iter().for_each(|name| world.set(name, down(10, &[])));
+    world.observe(10);
+    names.iter().for_each(|name| world.clear(name));
+    world.observe(20);
+    assert_eq!(world.incidents.len(), 1200);
+    assert!(world.incidents.values().all(|incident| incident.ended_at == Some(at(20))));
+}
+
+#[test]
 fn what_flaps_is_one_incident_and_what_comes_back_much_later_is_another() {
     let mut world = World::default();
     for second in [0, 100, 200] {
@@ -299,7 +336,7 @@ fn restarted_aggregator_continues_open_incidents_and_closes_what_is_over() {
     assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(70)), (IncidentKind::Failure, 0, Some(62))]);
     assert_eq!(world.incidents[&1].end_note, None);
     let note = world.incidents[&2].end_note.clone().unwrap();
-    assert!(note.starts_with("it was over by the time rta was back; rta did not run from "), "{note}");
+    assert!(note.starts_with("it ended while rta was not running, from "), "{note}");
     // A number is never used twice.
     world.set("h/new", down(80, &[]));
     world.observe(80);

@@ -134,7 +134,7 @@ impl IncidentTracker {
     pub(super) fn new(stored: StoredIncidents, now: Timestamp) -> Self {
         let until = |at: Timestamp| {
             let (from, to) = (at.strftime("%Y-%m-%d %H:%M:%S"), now.strftime("%H:%M:%S UTC"));
-            format!("it was over by the time rta was back; rta did not run from {from} to {to}")
+            format!("it ended while rta was not running, from {from} to {to}")
         };
         let mut tracker =
             Self { last_id: stored.last_id, absence: stored.last_active.map(until), ..Self::default() };
@@ -333,10 +333,22 @@ impl IncidentTracker {
     }
 
     fn forget_before(&mut self, now: Timestamp) {
-        let surplus = self.recent.len().saturating_sub(MAX_RECENT);
-        self.recent.drain(..surplus);
-        self.recent.retain(|tracked| tracked.ended_within(COMES_BACK_WITHIN, now));
+        let mut surplus = self.recent.len().saturating_sub(MAX_RECENT);
+        self.recent.retain(|tracked| {
+            // The end of one that has changed is not recorded yet.
+            if self.changed.contains(&tracked.incident.id) {
+                return true;
+            }
+            let is_surplus = surplus > 0;
+            surplus -= usize::from(is_surplus);
+            !is_surplus && tracked.ended_within(COMES_BACK_WITHIN, now)
+        });
         self.plans.forget_before(now);
+    }
+
+    /// Takes all plans for ended, because events have been missed.
+    pub(super) fn end_plans(&mut self, now: Timestamp) {
+        self.plans.end_all(now);
     }
 
     /// Marks an incident as changed.

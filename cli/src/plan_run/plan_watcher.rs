@@ -147,7 +147,6 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
 
     async fn handle_answer(&mut self, answer: String) -> Result<(), CommandFailure> {
         self.stop_asking(answer.ends_with('\n'))?;
-        self.interrupts = 0;
         if is_yes(&answer) {
             return self.cancel().await;
         }
@@ -157,11 +156,13 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
         }
     }
 
+    /// Withdraws the question, so that the next Ctrl-C asks it again.
     fn stop_asking(&mut self, answered: bool) -> Result<(), CommandFailure> {
-        match std::mem::take(&mut self.is_asking) {
-            true => self.output.resume(answered),
-            false => Ok(()),
+        if !std::mem::take(&mut self.is_asking) {
+            return Ok(());
         }
+        self.interrupts = 0;
+        self.output.resume(answered)
     }
 
     async fn cancel(&mut self) -> Result<(), CommandFailure> {
@@ -225,9 +226,9 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
                 attempt = attempt => attempt,
                 _ = self.prompt.next_input(false) => return Err(self.detach(FAILED)?),
             };
-            let is_patient = since.elapsed() < self.reconnect_timeout;
+            let is_within_timeout = since.elapsed() < self.reconnect_timeout;
             match attempt {
-                Ok(events) if is_patient => {
+                Ok(events) if is_within_timeout => {
                     self.loss.record_reconnect(Instant::now());
                     return Ok(events);
                 }
@@ -236,7 +237,7 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
                         self.outcome_unknown(id, &format!("the connection breaks off each time: {why}"))?
                     );
                 }
-                Err(CommandFailure::Unreachable(_)) if is_patient => {}
+                Err(CommandFailure::Unreachable(_)) if is_within_timeout => {}
                 Err(failure) => return Err(self.outcome_unknown(id, &failure.message())?),
             }
         }
@@ -245,7 +246,7 @@ impl<'f, P: ConfirmPrompt> PlanWatcher<'f, P> {
     /// Ends following a plan that can no longer be reached, and returns the failure to report.
     fn outcome_unknown(&mut self, id: u64, why: &str) -> Result<CommandFailure, CommandFailure> {
         self.show_last_state()?;
-        let message = format!("it is not known how plan {id} ends: {why}; rta events tells");
+        let message = format!("the result of plan {id} is not known: {why}; run rta events to see it");
         Ok(CommandFailure::new(UNAVAILABLE, message))
     }
 

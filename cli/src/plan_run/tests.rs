@@ -222,7 +222,7 @@ async fn a_plan_that_is_no_longer_known_ends_unknown() {
     let (_, outcome) = run(&client, "rta start kafka -y", &mut ScriptedPrompt::default()).await;
     let (code, message) = outcome.unwrap_err();
     assert_eq!(code, UNAVAILABLE);
-    assert_eq!(message, "it is not known how plan 7 ends: plan 7 is not known; rta events tells");
+    assert_eq!(message, "the result of plan 7 is not known: plan 7 is not known; run rta events to see it");
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn what_cannot_heal_is_not_tried_anew() {
     let (said, outcome) = run(&client, "rta start kafka -y", &mut ScriptedPrompt::default()).await;
     let (code, message) = outcome.unwrap_err();
     assert_eq!(code, UNAVAILABLE);
-    assert_eq!(message, "it is not known how plan 7 ends: a step of no plan; rta events tells");
+    assert_eq!(message, "the result of plan 7 is not known: a step of no plan; run rta events to see it");
     assert!(!said.contains("retrying") && fake.script().watch_answers.len() == 1, "{said}");
 
     let shutting_down = script(vec![successful_events()], tonic::Status::unavailable("it is shutting down"));
