@@ -172,6 +172,6 @@ fn crash_is_one_incident_that_a_restarted_aggregator_continues() {
         (!second["ended_at"].is_null()).then_some(second)
     });
     let note = over["end_note"].as_str().unwrap();
-    assert!(note.starts_with("it was over by the time rta was back; rta did not run from "), "{note}");
+    assert!(note.starts_with("it ended while rta was not running, from "), "{note}");
     assert_eq!(incidents(&cluster.aggregator, "").len(), 2);
 }

@@ -103,7 +103,8 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("app: stopped in "), "{said}");
     assert!(
-        said.contains("it is not kept over a restart of rta-agent: ") && said.contains("No space left"),
+        said.contains("it was not stored, and a restart of rta-agent loses it: ")
+            && said.contains("No space left"),
         "{said}"
     );
     let is_impaired = |host: &Value| {

@@ -149,7 +149,9 @@ impl ActionRunner {
             let kept = actions.desired_state.wait_until_written().await;
             let add_warning = |done: ActionResult| match kept {
                 Err(reason) if by != Requester::autostart() => ActionResult {
-                    warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
+                    warning: Some(format!(
+                        "it was not stored, and a restart of rta-agent loses it: {reason}"
+                    )),
                     ..done
                 },
                 _ => done,
@@ -406,8 +408,8 @@ async fn with_time_limit<T: Send + 'static>(
         Err(_) => {
             work.abort();
             let reason = format!(
-                "it was given up after {} s, longer than its times allow: /proc or a disk of this host hangs; \
-                 what was begun may go on",
+                "it timed out after {} s, longer than its times allow: /proc or a disk of this host hangs; \
+                 processes that it started may still run",
                 limit.as_secs()
             );
             Err(ActionError::new(Code::DeadlineExceeded, reason))
@@ -441,7 +443,7 @@ mod tests {
         let hangs =
             with_time_limit(limit, std::future::pending::<Result<(), ActionError>>()).await.unwrap_err();
         assert_eq!(hangs.code, Code::DeadlineExceeded);
-        assert!(hangs.reason.starts_with("it was given up after 90 s"), "{}", hangs.reason);
+        assert!(hangs.reason.starts_with("it timed out after 90 s"), "{}", hangs.reason);
         let panics: Result<(), ActionError> = with_time_limit(limit, async { panic!("no way") }).await;
         let panics = panics.unwrap_err();
         assert_eq!(panics.code, Code::Internal);

@@ -18,7 +18,7 @@ use crate::store::HostOrInstance;
 /// Active maintenance, as it is sent to the agents.
 pub(crate) type MaintenanceSnapshot = Arc<KnownMaintenance>;
 
-/// Known maintenance. That a host has none may be unknown: an aggregator that cannot read its store, or has
+/// Known maintenance. The absence of maintenance may be unknown: an aggregator that cannot read its store, or has
 /// none, does not know which maintenance an earlier one began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownMaintenance {

@@ -16,7 +16,7 @@ use super::AggregatorClient;
 use crate::exit::CommandFailure;
 
 /// Ending of the message for a lost answer: the command may or may not have started.
-pub(crate) const START_UNKNOWN: &str = "whether it was begun is not known; rta events tells";
+pub(crate) const START_UNKNOWN: &str = "whether it was begun is not known; run rta events to see it";
 
 /// Events of a plan.
 pub(crate) type PlanEventStream = Pin<Box<dyn Stream<Item = Result<PlanEvent, CommandFailure>> + Send>>;

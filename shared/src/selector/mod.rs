@@ -169,7 +169,7 @@ impl Selector {
                 let what = if parts.first() == Some(&"") { "no component" } else { "an empty part" };
                 return Err(SelectorError::malformed(format!(
                     "the name \"{}\" has {what}; write COMPONENT, HOST/COMPONENT or ENVIRONMENT/HOST/COMPONENT, and \
-                     for all of a host or environment no name, but --host or --env",
+                     for a whole host or environment --host or --env without a name",
                     quoted_input(&self.component)
                 )));
             }

@@ -111,7 +111,7 @@ impl StartMachine {
             }
             (StartPhase::Begin, StartObservation::Adopted { pid, left }) => {
                 let text =
-                    format!("what was launched before the agent was restarted (pid {pid}) is waited for");
+                    format!("waiting for the command launched before the agent was restarted (pid {pid})");
                 let mut effects = vec![report(ActionPhase::Waiting, text, vec![pid])];
                 effects.extend(self.begin_wait(now, pid, left));
                 effects
@@ -292,7 +292,8 @@ impl LaunchWait {
             return None;
         }
         let who = format_pids(&self.ended_matches);
-        let text = format!("{who} ended, and what was launched goes on: waiting for what it becomes");
+        let text =
+            format!("{who} ended, but its launch is still running; waiting for the component's process");
         Some(report(ActionPhase::Waiting, text, Vec::new()))
     }
 

@@ -215,7 +215,7 @@ fn adopted_start_launches_nothing_and_waits_for_the_rest_of_its_time() {
     let matches = vec![(0, running(&[LAUNCHED]))];
     let log = FakeHost { matches, ..FakeHost::default() }.run(false, adopted());
     let expected = [
-        "0: what was launched before the agent was restarted (pid 7) is waited for",
+        "0: waiting for the command launched before the agent was restarted (pid 7)",
         "0: pid 7 matches; it has to stay for 1 s",
         "record [7]",
         "1000: it stayed",
@@ -265,7 +265,7 @@ fn launchers_helper_that_matches_for_a_moment_is_not_the_component() {
         let host = FakeHost { matches, command_end, has_leftovers: true, ..FakeHost::default() };
         let expected = [
             "100: pid 9 matches; it has to stay for 1 s",
-            "200: pid 9 ended, and what was launched goes on: waiting for what it becomes",
+            "200: pid 9 ended, but its launch is still running; waiting for the component's process",
             "400: pid 7 matches; it has to stay for 1 s",
             "record [7]",
             "1400: it stayed",

@@ -170,11 +170,7 @@ impl<'a> SystemdEngine<'a> {
         let job = self.systemd.start_job(operation, unit).await?;
         tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
         self.progress.send(phase, format!("systemd was asked to {word} {unit}"), pids);
-        self.progress.send(
-            ActionPhase::Waiting,
-            "waiting for systemd to have done it".to_owned(),
-            Vec::new(),
-        );
+        self.progress.send(ActionPhase::Waiting, "waiting for the job of systemd".to_owned(), Vec::new());
         let result = match tokio::time::timeout_at(deadline, job.wait_for_result()).await {
             Ok(result) => result?,
             Err(_) => {

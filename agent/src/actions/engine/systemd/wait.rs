@@ -58,7 +58,7 @@ impl SystemdEngine<'_> {
                     repeated_probe = RepeatedProbe::start(self.component, log_start.clone());
                 }
                 StableVerdict::Matched => {
-                    let text = "its criteria match; it has to last";
+                    let text = "its criteria match; waiting for its settle time";
                     self.progress.send(ActionPhase::Matched, text, wait.pids());
                 }
                 StableVerdict::NoMatch(ended) if !ended.is_empty() => {
