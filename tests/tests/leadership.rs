@@ -256,6 +256,30 @@ fn action_through_a_follower_is_recorded_for_its_person() {
     assert!(changed.code == 200 && changed.body.contains("job"), "{}", changed.body);
     leader.wait_for_host("maintenance", |host| host["maintenance"]["by"]["user"] == "job");
     assert!(follower.web.get("/api/v1/maintenance").body.contains("new disks"));
+    let body = "{\"host\": \"h\", \"every\": \"sat 02:00\", \"length\": \"2h\", \"time_zone\": \"UTC\"}";
+    let planned = post("/api/v1/maintenance/planned", operator, body);
+    assert!(planned.code == 201 && planned.body.contains("\"user\":\"job\""), "{planned:?}");
+    // The command, whose list is answered here.
+    let own =
+        ["maintenance", "plan", "--every", "day 04:00", "--for", "1h", "--host", "h", "--time-zone", "UTC"];
+    let done = follower.rta_over_tls(&ca.ca(), Some(&person), &own);
+    assert!(done.status.success(), "{done:?}");
+    let planned = |aggregator: &TestAggregator| -> Vec<(u64, String)> {
+        let listed = aggregator.web.get("/api/v1/maintenance/planned").body;
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let one = |plan: &serde_json::Value| {
+            (plan["id"].as_u64().unwrap(), plan["by"]["user"].as_str().unwrap().to_owned())
+        };
+        listed["planned"].as_array().unwrap().iter().map(one).collect()
+    };
+    let both = [(1, "job".to_owned()), (2, "carol".to_owned())];
+    wait_for("the record to be read", || (planned(&follower) == both).then_some(()));
+    assert_eq!(planned(leader), both);
+    let cancelled = post("/api/v1/maintenance/planned/2/cancel", operator, "");
+    assert_eq!(cancelled.code, 200, "{cancelled:?}");
+    assert_eq!((planned(&follower), planned(leader)), (both[..1].to_vec(), both[..1].to_vec()));
+    let gone = post("/api/v1/maintenance/planned/7/cancel", operator, "");
+    assert!(gone.code == 404 && gone.body.contains("no planned maintenance 7"), "{gone:?}");
 
     // A person, by the page of the follower.
     let session = follower.web.session("ann");
@@ -264,6 +288,15 @@ fn action_through_a_follower_is_recorded_for_its_person() {
     assert_eq!(begun.header("location"), Some("/plan?id=3"), "{}: {}", begun.head, begun.body);
     leader.wait_for_health("app", "up");
     assert_eq!(by(3), "ann");
+    let form = format!("csrf={}&host=h&at=2050-01-01+02:00&length=1h&time_zone=UTC", session.csrf);
+    let headers = [("Cookie", session.cookie.as_str())];
+    assert_eq!(follower.web.request("POST", "/maintenance/plan", &headers, &form).code, 303);
+    let form = format!("csrf={}&id=1", session.csrf);
+    assert_eq!(follower.web.request("POST", "/maintenance/cancel", &headers, &form).code, 303);
+    assert_eq!(
+        (planned(&follower), planned(leader)),
+        (vec![(3, "ann".to_owned())], vec![(3, "ann".to_owned())])
+    );
     for (aggregator, told) in [(leader, "Led by this aggregator"), (&follower, "Led by <a href=")] {
         let page = aggregator.web.get("/").body;
         assert!(page.contains(told), "{page}");
@@ -394,8 +427,11 @@ fn leader_keeps_its_lead_over_an_outage_of_the_database() {
     pair.server.stop();
     let told = wait_for("the lease to lapse", || warning(first));
     assert!(told.contains("the lease of this aggregator has expired: postgres://"), "{told}");
-    let refused = first.rta_output(&["start", "slow"]);
-    assert!(refused.contains("does not know whether it leads"), "{refused}");
+    let plan = ["maintenance", "plan", "--every", "sat 02:00", "--for", "1h", "--host", "h"];
+    for command in [&["start", "slow"][..], &plan, &["maintenance", "cancel", "1"]] {
+        let refused = first.rta_output(command);
+        assert!(refused.contains("does not know whether it leads"), "{command:?}: {refused}");
+    }
     assert_eq!(first.host()["reachable"], true);
     pair.server.start_again();
     wait_for("somebody to lead", || pair.leader());

@@ -6,10 +6,12 @@ use std::time::Duration;
 use rta_shared::action::{ActionKind, Requester};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
+use rta_shared::planned_maintenance::UpcomingMaintenance;
 use rta_shared::proto::v1;
 use tonic::{Code, Status};
 
 use super::history::MaintenanceRequest;
+use super::planned_maintenance::PlanMaintenanceRequest;
 use super::{BeginPlanError, Operations};
 use crate::forwarding::LeaderRoute;
 use crate::operation_error::OperationError;
@@ -121,6 +123,54 @@ impl Operations {
         let changed = changed.map_err(|error| OperationError::new(Code::Internal, error.to_string()))?;
         self.store.flush().await;
         Ok(changed)
+    }
+
+    /// Has the leader plan maintenance. Returns it when it is shown here, too.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(super) async fn plan_maintenance_at_leader(
+        &self,
+        route: &LeaderRoute,
+        request: PlanMaintenanceRequest,
+        by: &Requester,
+    ) -> Result<UpcomingMaintenance, OperationError> {
+        let mut client = route.client();
+        let message = route.request(request.into_message(by)?, by);
+        let answer = answer_in_time(route, client.plan_maintenance(message)).await?.into_inner();
+        self.followed_plan(answer.planned).await
+    }
+
+    /// Has the leader cancel planned maintenance. Returns it when it is not shown here any more, either.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(super) async fn cancel_planned_maintenance_at_leader(
+        &self,
+        route: &LeaderRoute,
+        id: u64,
+        by: &Requester,
+    ) -> Result<UpcomingMaintenance, OperationError> {
+        let mut client = route.client();
+        let message = v1::CancelPlannedMaintenanceRequest { id, user: by.user.clone() };
+        let request = route.request(message, by);
+        let answer = answer_in_time(route, client.cancel_planned_maintenance(request)).await?.into_inner();
+        self.followed_plan(answer.planned).await
+    }
+
+    /// Returns planned maintenance of the leader's answer, once the record is read to here.
+    async fn followed_plan(
+        &self,
+        planned: Option<v1::PlannedMaintenance>,
+    ) -> Result<UpcomingMaintenance, OperationError> {
+        let planned = planned.map(UpcomingMaintenance::try_from);
+        let planned = planned.and_then(Result::ok).ok_or_else(|| {
+            OperationError::new(Code::Internal, "the leader's answer is incomplete; see rta maintenance list")
+        })?;
+        self.store.flush().await;
+        // The state actor shows what the store has read.
+        self.flushed_overview().await;
+        Ok(planned)
     }
 }
 

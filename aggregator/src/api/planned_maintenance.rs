@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rta_shared::action::Requester;
 use rta_shared::name::too_long;
 use rta_shared::planned_maintenance::{PlannedMaintenance, Recurrence, UpcomingMaintenance};
-use rta_shared::proto::v1;
+use rta_shared::proto::v1::plan_maintenance_request::Begins;
+use rta_shared::proto::{to_wire_duration, v1};
 use rta_shared::selector::{NameIndex, Selector};
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -44,7 +46,6 @@ impl TryFrom<v1::PlanMaintenanceRequest> for PlanMaintenanceRequest {
     type Error = OperationError;
 
     fn try_from(request: v1::PlanMaintenanceRequest) -> Result<Self, OperationError> {
-        use v1::plan_maintenance_request::Begins;
         let length = request.lasting().map_err(|_| invalid("the duration is negative or too long"))?;
         let v1::PlanMaintenanceRequest {
             component, environment, host, all, begins, time_zone, reason, ..
@@ -59,23 +60,50 @@ impl TryFrom<v1::PlanMaintenanceRequest> for PlanMaintenanceRequest {
     }
 }
 
+impl PlanMaintenanceRequest {
+    /// Returns the message of this request on behalf of `by`.
+    ///
+    /// # Errors
+    /// Returns an error if it has not exactly one begin.
+    pub(super) fn into_message(self, by: &Requester) -> Result<v1::PlanMaintenanceRequest, OperationError> {
+        let Self { selector, all, at, every, length, time_zone, reason } = self;
+        let Selector { environment, host, component } = selector;
+        Ok(v1::PlanMaintenanceRequest {
+            component,
+            environment,
+            host,
+            all,
+            begins: Some(single_begin(at, every)?),
+            length: length.map(to_wire_duration),
+            time_zone,
+            reason,
+            user: by.user.clone(),
+        })
+    }
+}
+
 impl Operations {
     /// Returns the planned maintenance with its next windows.
     pub(crate) fn planned_maintenance(&self) -> Vec<UpcomingMaintenance> {
         self.planned_maintenance.borrow().upcoming(&self.inventory().platform, Timestamp::now())
     }
 
-    /// Plans maintenance. Returns it with its next windows.
+    /// Plans maintenance, here or at the aggregator that leads. Returns it with its next windows.
     ///
     /// # Errors
-    /// Returns an error if a name is unknown or ambiguous, if the time, the duration or the time zone is invalid, or
-    /// if this aggregator does not lead.
+    /// Returns an error if a name is unknown or ambiguous, if the time, the duration or the time zone is invalid, if
+    /// no leader answers, or if the leader records nothing.
     pub(crate) async fn plan_maintenance(
         &self,
         request: PlanMaintenanceRequest,
         caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
+        if let Some(route) = self.leader.route() {
+            caller.check_forwarded()?;
+            return self.plan_maintenance_at_leader(&route, request, &caller.by).await;
+        }
         self.leadership.acting_epoch()?;
+        self.ensure_recorded()?;
         if self.planned_maintenance.borrow().all().len() >= MAX_PLANS {
             let message = format!("{MAX_PLANS} maintenances are planned; cancel some first");
             return Err(OperationError::new(Code::ResourceExhausted, message));
@@ -85,16 +113,21 @@ impl Operations {
         changed.ok_or_else(|| OperationError::new(Code::Internal, "the plan was not added"))
     }
 
-    /// Cancels planned maintenance. Returns it. A window that has begun goes on.
+    /// Cancels planned maintenance, here or at the aggregator that leads. Returns it. A window that has begun goes on.
     ///
     /// # Errors
-    /// Returns an error if nothing planned has this ID, or if this aggregator does not lead.
+    /// Returns an error if nothing planned has this ID, if no leader answers, or if the leader records nothing.
     pub(crate) async fn cancel_planned_maintenance(
         &self,
         id: u64,
         caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
+        if let Some(route) = self.leader.route() {
+            caller.check_forwarded()?;
+            return self.cancel_planned_maintenance_at_leader(&route, id, &caller.by).await;
+        }
         self.leadership.acting_epoch()?;
+        self.ensure_recorded()?;
         if let Some(planned) = self.planned_maintenance.borrow().all().iter().find(|planned| planned.id == id)
         {
             // What cannot be resolved any more is cancelled by those who may act everywhere.
@@ -132,10 +165,9 @@ impl Operations {
         if let Some(message) = [&at, &every].into_iter().flatten().find_map(|text| too_long(text)) {
             return Err(invalid(message));
         }
-        let recurrence = match (at, every) {
-            (Some(at), None) => Recurrence::parse_at(&at),
-            (None, Some(every)) => Recurrence::parse_every(&every),
-            _ => Err("say when it begins: either once, at a time, or every certain days".to_owned()),
+        let recurrence = match single_begin(at, every)? {
+            Begins::At(at) => Recurrence::parse_at(&at),
+            Begins::Every(every) => Recurrence::parse_every(&every),
         };
         let recurrence = recurrence.map_err(invalid)?;
         let length = length.filter(|length| (1..=MAX_LENGTH.as_secs()).contains(&length.as_secs()));
@@ -177,6 +209,18 @@ impl Operations {
         // It survives a restart from now on; if it cannot be written, the overview shows that.
         self.store.flush().await;
         Ok(changed)
+    }
+}
+
+/// Returns the only begin of a request.
+///
+/// # Errors
+/// Returns an error if there is none, or both.
+fn single_begin(at: Option<String>, every: Option<String>) -> Result<Begins, OperationError> {
+    match (at, every) {
+        (Some(at), None) => Ok(Begins::At(at)),
+        (None, Some(every)) => Ok(Begins::Every(every)),
+        _ => Err(invalid("say when it begins: either once, at a time, or every certain days")),
     }
 }
 

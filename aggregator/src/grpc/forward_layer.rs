@@ -18,12 +18,11 @@ use crate::auth::grpc::AuthenticatedCaller;
 use crate::forwarding::{LeaderClient, LeaderRoute, read_requester, write_requester};
 
 /// Methods that only the leader answers: they change something, or are about its notifications.
-const LEADERS_METHODS: [&str; 10] = [
+const LEADERS_METHODS: [&str; 9] = [
     "/rta.v1.AggregatorService/Act",
     "/rta.v1.AggregatorService/CancelPlan",
     "/rta.v1.AggregatorService/SetMaintenance",
     "/rta.v1.AggregatorService/PlanMaintenance",
-    "/rta.v1.AggregatorService/ListPlannedMaintenance",
     "/rta.v1.AggregatorService/CancelPlannedMaintenance",
     "/rta.v1.AggregatorService/ReloadConfig",
     "/rta.v1.AggregatorService/TestNotification",
