@@ -16,6 +16,7 @@
 //! | `desired_state` | operators' decisions and other state that outlives the agent |
 //! | `run_history` | current run of each component, or the reason why it is down |
 //! | `run_recorder` | feeds the run history from the reports |
+//! | `metrics` | metrics of the host for Prometheus |
 //! | `maintenance` | maintenance windows, in which nothing is started automatically |
 //! | `prerequisites` | readiness of components on other hosts, as received from the aggregator |
 //! | `leader_epoch` | refusing aggregators that no longer lead |
@@ -34,6 +35,7 @@ mod limits;
 pub mod lock;
 mod logs;
 mod maintenance;
+mod metrics;
 mod prerequisites;
 pub mod probe;
 pub mod reload;
@@ -48,4 +50,5 @@ pub mod watch;
 
 pub use host::machine::{interface_addresses, machine_name};
 pub use host::users::resolve_users;
+pub use metrics::server::MetricsListener;
 pub use server::{AgentOptions, serve};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_agent::AgentOptions;
 use rta_agent::lock::{AgentLock, acquire_lock};
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
+use rta_agent::{AgentOptions, MetricsListener};
 use rta_shared::config::HostConfig;
 use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
@@ -66,6 +66,10 @@ struct AgentArguments {
     /// port can stop the platform
     #[arg(long)]
     insecure: bool,
+    /// Address for metrics over HTTP, for example 127.0.0.1:9465; beyond loopback over TLS, to clients with a certificate
+    /// of the CA [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
     /// Interval between full scans; between them, kernel events (or a quick scan each second) keep the state
     /// current
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
@@ -115,11 +119,12 @@ fn main() -> ExitCode {
     }
     let prepared = prepare(&arguments).and_then(|prepared| {
         let (runtime, state) = (arguments.runtime.as_deref(), arguments.state.as_deref());
-        let lock =
-            (!arguments.read_only).then(|| acquire_lock(runtime, &prepared.0.host, state)).transpose()?;
+        let lock = (!arguments.read_only)
+            .then(|| acquire_lock(runtime, &prepared.config.host, state))
+            .transpose()?;
         Ok((prepared, lock))
     });
-    let ((config, folder, connection_acceptor), lock) = match prepared {
+    let (prepared, lock) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
             write_error(&message);
@@ -127,8 +132,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome =
-            runtime.block_on(run(&arguments, (config, folder, connection_acceptor), lock.as_ref(), shutdown));
+        let outcome = runtime.block_on(run(&arguments, prepared, lock.as_ref(), shutdown));
         // A scan that hangs in the kernel must not delay the shutdown.
         runtime.shutdown_timeout(LAST_SCAN_TIMEOUT);
         outcome
@@ -157,13 +161,22 @@ fn abort_shutdown() {
     std::process::exit(1);
 }
 
+/// Configuration and TLS settings of the agent.
+struct AgentSetup {
+    config: HostConfig,
+    folder: ConfigFolder,
+    acceptor: ConnectionAcceptor,
+    /// TLS settings of the metrics; true if clients need a certificate.
+    metrics_acceptor: (ConnectionAcceptor, bool),
+}
+
 /// Loads this host's configuration and TLS settings; the error is a sentence.
-fn prepare(arguments: &AgentArguments) -> Result<(HostConfig, ConfigFolder, ConnectionAcceptor), String> {
+fn prepare(arguments: &AgentArguments) -> Result<AgentSetup, String> {
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
     let config = folder.load()?;
-    let connection_acceptor = connection_acceptor(arguments, config.host.folded())?;
-    Ok((config, folder, connection_acceptor))
+    let acceptor = connection_acceptor(arguments, config.host.folded())?;
+    Ok(AgentSetup { config, folder, acceptor, metrics_acceptor: metrics_acceptor(arguments)? })
 }
 
 fn connection_acceptor(arguments: &AgentArguments, host: &str) -> Result<ConnectionAcceptor, String> {
@@ -177,15 +190,36 @@ fn connection_acceptor(arguments: &AgentArguments, host: &str) -> Result<Connect
     ConnectionAcceptor::with_tls(files, ClientPolicy::Named(arguments.aggregator_name.clone()), &["h2"])
 }
 
+/// Returns the TLS settings of the metrics, and true if clients need a certificate: beyond loopback, unless the agent
+/// has none itself and serves in clear.
+fn metrics_acceptor(arguments: &AgentArguments) -> Result<(ConnectionAcceptor, bool), String> {
+    let is_beyond = arguments.metrics_listen.is_some_and(|address| !address.ip().is_loopback());
+    let (true, Some(certificate), Some(key)) = (is_beyond, &arguments.tls_cert, &arguments.tls_key) else {
+        return Ok((ConnectionAcceptor::plaintext(), false));
+    };
+    let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
+    Ok((ConnectionAcceptor::with_tls(files, ClientPolicy::KnownAndUnknown, &["http/1.1"])?, true))
+}
+
 async fn run(
     arguments: &AgentArguments,
-    (config, folder, connection_acceptor): (HostConfig, ConfigFolder, ConnectionAcceptor),
+    AgentSetup { config, folder, acceptor, metrics_acceptor }: AgentSetup,
     lock: Option<&AgentLock>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let metrics = match arguments.metrics_listen {
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+            let (acceptor, needs_certificate) = metrics_acceptor;
+            Some(MetricsListener { listener, acceptor, needs_certificate })
+        }
+        None => None,
+    };
+    let metrics_address = metrics.as_ref().map(|metrics| metrics.listener.local_addr()).transpose()?;
     // Caught before "listening" is logged: from then on the process may be signalled.
     let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
     let socket = SocketChoice::from(arguments.socket.clone());
@@ -196,6 +230,7 @@ async fn run(
         components = config.components.len(),
         address = %listener.local_addr()?,
         tls = arguments.tls_cert.is_some(),
+        metrics = metrics_address.map(|address| address.to_string()),
         socket = socket.as_ref().map(|socket| socket.path().display().to_string()),
         "listening"
     );
@@ -207,7 +242,8 @@ async fn run(
         state: arguments.state.clone(),
         runtime: lock.map(|lock| lock.folder.clone()),
         read_only: arguments.read_only,
+        metrics,
     };
-    let listeners = Listeners { tcp: Some((listener, connection_acceptor)), socket };
+    let listeners = Listeners { tcp: Some((listener, acceptor)), socket };
     rta_agent::serve(listeners, config, options, shutdown).await
 }

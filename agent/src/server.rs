@@ -25,6 +25,7 @@ use crate::certificate_expiry;
 use crate::desired_state::DesiredStateStore;
 use crate::host::cgroup::ComponentCgroups;
 use crate::logs::LogReaders;
+use crate::metrics::{self, server::MetricsListener};
 use crate::reload::{ConfigFolder, ConfigReloader};
 use crate::service::AgentGrpcService;
 use crate::state::{AgentState, AgentStateInputs, AutostartReports};
@@ -60,6 +61,8 @@ pub struct AgentOptions {
     /// True if the agent only watches and starts and stops nothing, also not automatically: another agent
     /// does.
     pub read_only: bool,
+    /// Listener of the metrics; `None`: there is none.
+    pub metrics: Option<MetricsListener>,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listeners`, until `shutdown`.
@@ -100,6 +103,9 @@ pub async fn serve(
     )
     .context("the host cannot be followed")?;
     tasks.spawn_to_end("the owner of the host's state", task);
+    if let Some(metrics) = options.metrics {
+        tasks.spawn("the server of the metrics", metrics::server::serve(metrics, state.clone()));
+    }
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = ComponentCgroups::new(&state.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| ConfigReloader::new(folder, state.clone()));

@@ -16,7 +16,7 @@ use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
 use rta_shared::timing::{FIRST_PROBES_TIMEOUT, HEARTBEAT_INTERVAL};
-use rta_shared::usage::HostUsage;
+use rta_shared::usage::{HostUsage, ProbeDuration};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use crate::host::cpu_times::CpuTimes;
 use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
 use crate::host::usage::{UsageSampler, open_file_limit};
 use crate::limits::{LimitFindings, LimitReports, LimitTracker, MeasuredUsage, unchecked_sentence};
-use crate::probe::Probes;
+use crate::probe::{ProbeDurations, Probes};
 use crate::run_history::LaunchedExits;
 use crate::run_history::{ExitStatuses, FailedStart};
 use crate::run_recorder::RunRecorder;
@@ -110,6 +110,7 @@ impl AgentState {
         let (watcher, snapshots) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
+        let probe_durations = probes.durations();
         let boot_id: Arc<str> = read_boot_id().into();
         let owner = AgentStateActor {
             boot_id: boot_id.to_string(),
@@ -134,6 +135,7 @@ impl AgentState {
         let measuring = sample_usage(
             reports.clone(),
             config_reader.clone(),
+            probe_durations,
             usage_publisher,
             limits_publisher,
             impairments,
@@ -498,6 +500,7 @@ impl AgentStateActor {
 async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     config: watch::Receiver<Arc<HostConfig>>,
+    probe_durations: watch::Receiver<ProbeDurations>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
     limits: watch::Sender<LimitReports>,
     impairments: ImpairmentList,
@@ -523,7 +526,7 @@ async fn sample_usage(
         let limited = known.iter().filter(|(component, _)| component.limits.has_open_files_share());
         let limited: Vec<u32> =
             limited.flat_map(|(_, report)| report.processes.iter().map(|process| process.id.pid)).collect();
-        let (used, times, usage, open_file_limits) = run_blocking(move || {
+        let (used, times, mut usage, open_file_limits) = run_blocking(move || {
             let processes = all.iter().flatten().flat_map(|(_, processes)| processes);
             let mut usage = used.measure(&processes.map(|id| id.pid).collect::<Vec<_>>());
             if let Some(components) = all {
@@ -535,6 +538,7 @@ async fn sample_usage(
         })
         .await;
         (sampler, cpu_times) = (used, times);
+        usage.probe_durations = last_durations(&known, &probe_durations.borrow());
         let measured =
             MeasuredUsage { usage: &usage, open_file_limits: &open_file_limits, at: began.elapsed() };
         let LimitFindings { exceeded, unchecked } = tracker.measure(known, measured);
@@ -555,6 +559,19 @@ async fn sample_usage(
 fn process_ids(components: &[ComponentReport]) -> Vec<(Name, Vec<ProcessId>)> {
     let ids = |component: &ComponentReport| component.processes.iter().map(|process| process.id).collect();
     components.iter().map(|component| (component.component.clone(), ids(component))).collect()
+}
+
+/// Returns the duration of the last attempt of each probe.
+fn last_durations(
+    known: &[(&HostComponent, &ComponentReport)],
+    durations: &ProbeDurations,
+) -> Vec<ProbeDuration> {
+    let probed = known.iter().filter(|(_, report)| report.probe.is_some());
+    let last = probed.filter_map(|(component, _)| {
+        let seconds = durations.get(&component.name)?.as_secs_f64();
+        Some(ProbeDuration { component: component.name.clone(), seconds })
+    });
+    last.collect()
 }
 
 /// Logs each limit that begins or ends to be exceeded.

@@ -249,6 +249,7 @@ mod tests {
                 open_files: None,
             }],
             cpu_times: Vec::new(),
+            probe_durations: Vec::new(),
         });
         overview
     }

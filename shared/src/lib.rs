@@ -41,6 +41,7 @@
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
 //! | [`event`], [`incident`] | recorded events; the events of one cause, from begin to end |
+//! | [`metrics`] | metrics for Prometheus: families and text formats |
 //! | [`reload`] | results of a configuration reload |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`keyed_semaphore`] | concurrency limits, in total and per key |
@@ -78,6 +79,7 @@ pub mod local_socket;
 pub mod logging;
 pub mod maintenance;
 pub mod matcher;
+pub mod metrics;
 pub mod name;
 pub mod overview;
 pub mod overview_delta;

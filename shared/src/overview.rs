@@ -527,7 +527,7 @@ mod tests {
     use crate::probe::ProbeState;
     use crate::process::ProcessId;
     use crate::report::WatchMode;
-    use crate::usage::ProcessUsage;
+    use crate::usage::{ProbeDuration, ProcessUsage};
 
     #[test]
     fn the_worst_health_is_down_then_unknown_then_degraded() {
@@ -635,6 +635,10 @@ mod tests {
                             open_files: Some(7),
                         }],
                         cpu_times: Vec::new(),
+                        probe_durations: vec![ProbeDuration {
+                            component: "processor gyroscope".into(),
+                            seconds: 0.25,
+                        }],
                     }),
                     maintenance: Some(Maintenance {
                         environment: "DEV".into(),
@@ -691,7 +695,8 @@ mod tests {
                     "processes": [{
                         "pid": 4242, "cpu_percent": 12.5, "resident_bytes": 512, "threads": 30, "open_files": 7
                     }],
-                    "cpu_times": []
+                    "cpu_times": [],
+                    "probe_durations": [{"component": "processor gyroscope", "seconds": 0.25}]
                 },
                 "maintenance": {
                     "environment": "DEV", "host": "c9t21193", "component": null,

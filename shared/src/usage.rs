@@ -39,6 +39,9 @@ pub struct HostUsage {
     pub processes: Vec<ProcessUsage>,
     /// CPU time of the components, in the configuration's order; empty if the agent does not report it.
     pub cpu_times: Vec<ComponentCpuTime>,
+    /// Duration of the last attempt of each probe, in the configuration's order; empty if the agent does not report
+    /// it.
+    pub probe_durations: Vec<ProbeDuration>,
 }
 
 /// CPU time that a component's processes have used since its agent began to watch them. It never decreases
@@ -49,6 +52,15 @@ pub struct ComponentCpuTime {
     pub component: Name,
     /// User and system time, in seconds.
     pub cpu_seconds: f64,
+}
+
+/// Duration of the last attempt of a component's probe in its present run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProbeDuration {
+    /// Name of the component.
+    pub component: Name,
+    /// Duration, in seconds.
+    pub seconds: f64,
 }
 
 /// Sum of the resource usage of one component's processes.
@@ -85,6 +97,12 @@ impl HostUsage {
         Some(found.cpu_seconds)
     }
 
+    /// Returns the duration of the last attempt of a component's probe in seconds; `None` if it is not reported.
+    pub fn probe_seconds(&self, component: &Name) -> Option<f64> {
+        let found = self.probe_durations.iter().find(|one| one.component == *component)?;
+        Some(found.seconds)
+    }
+
     /// Returns the usage of one process.
     pub fn of(&self, pid: u32) -> Option<&ProcessUsage> {
         let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
@@ -114,6 +132,7 @@ mod tests {
             booted_at: None,
             processes: vec![process(1, Some(3)), process(2, Some(4)), process(3, None)],
             cpu_times: Vec::new(),
+            probe_durations: Vec::new(),
         };
         let two = UsageTotal { cpu_percent: 3.0, resident_bytes: 20, threads: 4, open_files: Some(7) };
         assert_eq!(usage.total_of([1, 2, 9]), Some(two));

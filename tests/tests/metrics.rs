@@ -29,8 +29,8 @@ fn monitoring_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/monitoring").join(name)
 }
 
-/// Starts a cluster with the components `app`, `never` and `busy`, which uses CPU time, and an aggregator with
-/// users and a listener for metrics.
+/// Starts a cluster with the components `app`, which has a probe, `never`, and `busy`, which uses CPU time; an agent
+/// with a listener for metrics, and an aggregator with users and one, too.
 fn start_cluster() -> TestCluster {
     let config = TestConfig::new();
     let work = "while :; do for ((i = 0; i < 20000; i++)); do :; done; sleep 0.1; done";
@@ -39,12 +39,14 @@ fn start_cluster() -> TestCluster {
         "[[component]]\nname = \"busy\"\ncriteria = [{{ regex = '^{token}$' }}]\n[component.start]\n\
          command = [\"/bin/bash\", \"-c\", \"{work}\", \"{token}\"]\nsettle = \"0s\"\n"
     );
+    let probe = "[component.probe]\ncommand = [\"/bin/true\"]\ninterval = \"1s\"";
     let components =
-        [config.component_toml("app", "", ""), config.component_toml("never", "", ""), busy].concat();
+        [config.component_toml("app", "", probe), config.component_toml("never", "", ""), busy].concat();
     let cluster = TestCluster::builder(config)
         .components(&components)
         .host("h", &["app", "never", "busy"])
         .users("closed")
+        .agent_arguments(["--metrics-listen", "127.0.0.1:0"])
         .aggregator_arguments(["--metrics-listen", "127.0.0.1:0"])
         .start();
     wait_for("the host to be known", || {
@@ -116,19 +118,45 @@ fn promtool_has_no_complaint() {
     if !has_prometheus() {
         return;
     }
-    let cluster = start_cluster();
+    let mut cluster = start_cluster();
+    let agent = WebClient(cluster.agents[0].process.address("metrics"));
     start(&cluster, "app");
-    wait_for("the usage of app", || scrape(&cluster, "").contains("rta_instance_open_files{").then_some(()));
-    let mut tool = Command::new("promtool");
-    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut tool = tool.spawn().unwrap();
-    tool.stdin.take().unwrap().write_all(scrape(&cluster, "").as_bytes()).unwrap();
-    let output = tool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.is_empty(), "{told}");
+    wait_for("the usage of app", || {
+        let metrics = scrape(&cluster, "");
+        let has = |series: &str| metrics.contains(&format!("\n{series}{{"));
+        (has("rta_instance_open_files") && has("rta_probe_duration_seconds")).then_some(())
+    });
+    check_metrics(&scrape(&cluster, ""));
+    let own = agent.get("/metrics");
+    assert_eq!(own.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    check_metrics(&own.body);
+    let app = "environment=\"TEST\",host=\"h\",component=\"app\"";
+    for series in [
+        format!("rta_instance_state{{{app},state=\"running\"}} 1"),
+        "rta_instance_state{environment=\"TEST\",host=\"h\",component=\"never\",state=\"stopped\"} 1"
+            .to_owned(),
+        format!("rta_probe_duration_seconds{{{app}}} "),
+        format!("rta_instance_resident_memory_bytes{{{app}}} "),
+    ] {
+        assert!(own.body.contains(&format!("\n{series}")), "{series}: {}", own.body);
+    }
+    // It serves nothing else, and nobody whom another name led here.
+    assert_eq!((agent.get("/").code, agent.post("/metrics", "").code), (404, 405));
+    assert_eq!(agent.request("GET", "/metrics", &[("Host", "evil.example")], "").code, 403);
     let rules = monitoring_file("prometheus-rules.yaml");
     let output = Command::new("promtool").args(["check", "rules"]).arg(rules).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Asserts that promtool has no complaint about these metrics.
+fn check_metrics(metrics: &str) {
+    let mut tool = Command::new("promtool");
+    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = tool.spawn().unwrap();
+    tool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{told}");
 }
 
 /// Real Prometheus with a configuration of the test.
@@ -138,14 +166,15 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with the shipped rules; it scrapes `target` with a token once a second.
-    fn start(config: &TestConfig, target: SocketAddr, token: &str) -> Self {
+    /// Starts it with the shipped rules; it scrapes `target` with a token once a second, and `agent`.
+    fn start(config: &TestConfig, target: SocketAddr, agent: SocketAddr, token: &str) -> Self {
         let file = config.path("prometheus.yml");
         let rules = monitoring_file("prometheus-rules.yaml");
         let text = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
              rule_files: [\"{}\"]\nscrape_configs:\n  - job_name: rta\n    authorization: {{ credentials: {token} }}\n    \
-             static_configs: [{{ targets: [\"{target}\"] }}]\n",
+             static_configs: [{{ targets: [\"{target}\"] }}]\n  - job_name: rta-agent\n    \
+             static_configs: [{{ targets: [\"{agent}\"] }}]\n",
             rules.display()
         );
         std::fs::write(&file, text).unwrap();
@@ -189,8 +218,10 @@ fn real_prometheus_sees_an_outage_and_what_never_ran() {
     }
     let mut cluster = start_cluster();
     let target = cluster.aggregator.process.address("metrics");
-    let prometheus = Prometheus::start(&cluster.config, target, &cluster.users().viewer_token);
+    let agent = cluster.agents[0].process.address("metrics");
+    let prometheus = Prometheus::start(&cluster.config, target, agent, &cluster.users().viewer_token);
     prometheus.wait_for("up{job=\"rta\"}", |up| up == 1.0);
+    prometheus.wait_for("up{job=\"rta-agent\"}", |up| up == 1.0);
     let health = |component: &str, health: &str| {
         format!("rta_instance_health{{host=\"h\",component=\"{component}\",health=\"{health}\"}}")
     };
@@ -198,14 +229,19 @@ fn real_prometheus_sees_an_outage_and_what_never_ran() {
     assert_eq!(prometheus.query(&health("never", "up")), Some(0.0));
     start(&cluster, "app");
     prometheus.wait_for(&health("app", "up"), |value| value == 1.0);
-    let uptime = prometheus.wait_for("time() - rta_instance_start_time_seconds{component=\"app\"}", |_| true);
+    let uptime = prometheus
+        .wait_for("time() - rta_instance_start_time_seconds{component=\"app\",job=\"rta\"}", |_| true);
     assert!((-1.0..600.0).contains(&uptime), "{uptime}");
-    prometheus.wait_for("rta_instance_resident_memory_bytes{component=\"app\"}", |bytes| bytes > 100_000.0);
-    prometheus.wait_for("rta_instance_open_files{component=\"app\"}", |files| files >= 3.0);
+    prometheus
+        .wait_for("rta_probe_duration_seconds{component=\"app\",job=\"rta\"}", |seconds| seconds < 10.0);
+    prometheus.wait_for("rta_instance_resident_memory_bytes{component=\"app\",job=\"rta\"}", |bytes| {
+        bytes > 100_000.0
+    });
+    prometheus.wait_for("rta_instance_open_files{component=\"app\",job=\"rta\"}", |files| files >= 3.0);
 
     // The CPU time grows with a process, and does not fall when that ends.
     start(&cluster, "busy");
-    let cpu = "rta_instance_cpu_seconds_total{component=\"busy\"}";
+    let cpu = "rta_instance_cpu_seconds_total{component=\"busy\",job=\"rta\"}";
     let used = prometheus.wait_for(cpu, |seconds| seconds > 0.0);
     cluster.config.kill_component("busy");
     prometheus.wait_for(&health("busy", "down"), |value| value == 1.0);
@@ -218,6 +254,8 @@ fn real_prometheus_sees_an_outage_and_what_never_ran() {
     prometheus.wait_for(events, |count| count >= 4.0);
     let alert = "ALERTS{alertname=\"RtaRootCauseDown\",component=\"app\"}";
     prometheus.wait_for(alert, |value| value == 1.0);
+    // The agent has its own view of it.
+    prometheus.wait_for("rta_instance_state{component=\"app\",state=\"stopped\"}", |value| value == 1.0);
 
     // A host that is lost has no figures, and its components are unknown, not down.
     cluster.agents[0].stop(rustix::process::Signal::KILL);

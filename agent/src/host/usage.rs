@@ -50,6 +50,7 @@ impl UsageSampler {
             booted_at: booted_at.and_then(|second| Timestamp::from_second(second).ok()),
             processes: requested.iter().filter_map(|pid| process_usage(host?.process(*pid)?)).collect(),
             cpu_times: Vec::new(),
+            probe_durations: Vec::new(),
         }
     }
 

@@ -261,6 +261,7 @@ mod tests {
             let report = ComponentReport::new(&self.component, &[processes], ComponentContext::default());
             let usage = HostUsage {
                 cpu_times: Vec::new(),
+                probe_durations: Vec::new(),
                 measured_at: Timestamp::from_second(i64::try_from(1000 + at).unwrap()).unwrap(),
                 cpus: 2,
                 load: [0.0; 3],

@@ -15,7 +15,7 @@ use rta_shared::config::{HostComponent, ProbeMethod, ProbeRule};
 use rta_shared::name::Name;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::ProcessId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -37,7 +37,12 @@ pub(crate) struct Probes {
     inbox: mpsc::Receiver<AttemptResult>,
     /// Number of series begun so far.
     series: u64,
+    /// Duration of the last attempt of each series.
+    durations: watch::Sender<ProbeDurations>,
 }
+
+/// Duration of the last attempt of each probe.
+pub(crate) type ProbeDurations = HashMap<Name, Duration>;
 
 /// Configured component.
 struct ProbedComponent {
@@ -91,6 +96,8 @@ struct AttemptResult {
     series: u64,
     /// Time that the component had been running when the attempt began.
     running: Duration,
+    /// Duration of the attempt.
+    took: Duration,
     result: Result<(), String>,
 }
 
@@ -98,14 +105,22 @@ impl Probes {
     /// Creates an empty set of probes.
     pub(crate) fn new() -> Self {
         let (results, inbox) = mpsc::channel(MAX_QUEUED_RESULTS);
-        Self { components: HashMap::new(), tasks: JoinSet::new(), results, inbox, series: 0 }
+        let durations = watch::Sender::new(ProbeDurations::new());
+        Self { components: HashMap::new(), tasks: JoinSet::new(), results, inbox, series: 0, durations }
+    }
+
+    /// Returns a receiver of the durations of the last attempts.
+    pub(crate) fn durations(&self) -> watch::Receiver<ProbeDurations> {
+        self.durations.subscribe()
     }
 
     /// Sets the components to probe. A probe whose rule is unchanged keeps its task and its state. A probe
     /// whose rule changed begins again, with the grace counted from when the component was first seen to run.
     /// Must be called within a runtime.
     pub(crate) fn configure(&mut self, components: &[HostComponent]) {
-        self.components.retain(|name, _| components.iter().any(|component| component.name == *name));
+        let is_configured = |name: &Name| components.iter().any(|component| component.name == *name);
+        self.components.retain(|name, _| is_configured(name));
+        self.durations.send_modify(|durations| durations.retain(|name, _| is_configured(name)));
         for component in components {
             let (rule, log) = (component.probe.clone(), LogPath::from_component(component));
             match self.components.get_mut(&component.name) {
@@ -177,6 +192,9 @@ impl Probes {
 
     /// Begins a new series for a component, if it runs and has a rule, in place of the current one.
     fn begin_series(&mut self, component: &Name) {
+        self.durations.send_modify(|durations| {
+            durations.remove(component);
+        });
         let Some(probed) = self.components.get_mut(component) else { return };
         let Some(run) = &mut probed.run else { return };
         let has_passed = std::mem::take(&mut probed.passed).contains(&run.id.pid);
@@ -216,13 +234,16 @@ impl Probes {
 
     /// Processes a result. Returns true if it changed the component's report.
     fn record_result(&mut self, answer: AttemptResult) -> bool {
-        let AttemptResult { component, series: number, running, result } = answer;
+        let AttemptResult { component, series: number, running, took, result } = answer;
         let Some(ProbedComponent { rule: Some(rule), run: Some(run), .. }) =
             self.components.get_mut(&component)
         else {
             return false;
         };
         let Some(series) = run.series.as_mut().filter(|series| series.number == number) else { return false };
+        self.durations.send_modify(|durations| {
+            durations.insert(component.clone(), took);
+        });
         let before = series.history.report().state;
         let changed = series.history.record(rule, running, result, Timestamp::now());
         let ProbeReport { state, reason, .. } = series.history.report();
@@ -263,10 +284,10 @@ impl SeriesTask {
     async fn run(self) {
         let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout, self.log);
         loop {
-            let running = self.seen.elapsed();
+            let (running, began) = (self.seen.elapsed(), Instant::now());
             let result = prober.run_attempt().await;
-            let answer =
-                AttemptResult { component: self.component.clone(), series: self.series, running, result };
+            let (component, series, took) = (self.component.clone(), self.series, began.elapsed());
+            let answer = AttemptResult { component, series, running, took, result };
             if self.results.send(answer).await.is_err() {
                 return;
             }

@@ -100,14 +100,17 @@ async fn restart_begins_new_series_and_old_results_are_ignored() {
 
     // Results that were queued when the new series began.
     let current = probes.series;
+    let durations = probes.durations();
     let mut answer = |series, result| {
-        let running = Duration::ZERO;
-        probes.record_result(AttemptResult { component: name.clone(), series, running, result })
+        let (running, took) = (Duration::ZERO, Duration::from_millis(series));
+        probes.record_result(AttemptResult { component: name.clone(), series, running, took, result })
     };
     assert!(!answer(current - 1, Ok(())));
     assert!(!answer(current - 1, Err("old".to_owned())));
     assert!(!answer(current - 1, Err("old".to_owned())));
+    assert!(durations.borrow().is_empty());
     assert!(answer(current, Ok(())));
+    assert_eq!(durations.borrow()[&name], Duration::from_millis(current));
     assert_eq!(state(&probes, "app"), Some(ProbeState::Passing));
     reach(&mut probes, "app", ProbeState::Failing).await;
 }

@@ -544,6 +544,7 @@ impl Operations {
         PlatformFigures {
             overview: self.overview(),
             event_counts: self.events.counts(),
+            store_errors: self.store.error_counts(),
             running_plans: self.plan_runs().iter().filter(|plan_run| plan_run.is_under_way()).count(),
             started_at: self.started_at,
         }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use rta_shared::metrics::{MetricKind, SampleWriter, count_value, time_value, truth_value};
 use rta_shared::overview::{AgentOverview, HostOverview};
 use rta_shared::report::WatchMode;
 
-use super::PlatformFigures;
-use super::family::{MetricFamily, MetricKind, SampleWriter, count_value, time_value, truth_value};
+use super::{MetricFamily, PlatformFigures};
 
 /// Labels of a host.
 const HOST: &[&str] = &["environment", "host"];

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use rta_shared::metrics::{MetricKind, SampleWriter, count_value, time_value, truth_value};
 use rta_shared::overview::{Health, LocatedInstance};
 use rta_shared::probe::ProbeState;
 use rta_shared::root_cause::find_root_causes;
 use rta_shared::usage::UsageTotal;
 
-use super::PlatformFigures;
-use super::family::{MetricFamily, MetricKind, SampleWriter, count_value, time_value, truth_value};
+use super::{MetricFamily, PlatformFigures};
 
 /// Labels of an instance.
 const INSTANCE: &[&str] = &["environment", "host", "component"];
@@ -98,6 +98,18 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
                     samples.add_states(labels, ProbeState::ALL.map(ProbeState::word), probe.state.word())
                 }
                 None => Ok(()),
+            })
+        },
+    },
+    MetricFamily {
+        name: "rta_probe_duration_seconds",
+        kind: MetricKind::Gauge,
+        help: "Duration of the last attempt of the probe, in seconds.",
+        labels: INSTANCE,
+        collect: |figures, samples| {
+            add_each(figures, samples, |one| {
+                one.instance.probe.as_ref()?;
+                one.host.usage.as_ref()?.probe_seconds(&one.instance.component)
             })
         },
     },

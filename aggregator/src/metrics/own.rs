@@ -1,8 +1,11 @@
 //! Metric families of the aggregator itself.
 
 use rta_shared::impairment::ImpairedPart;
+use rta_shared::metrics::{MetricKind, count_value, time_value, truth_value};
 
-use super::family::{MetricFamily, MetricKind, count_value, time_value, truth_value};
+use crate::store::StoreErrorCounts;
+
+use super::MetricFamily;
 
 /// Families, in the order in which they are written.
 pub(super) const FAMILIES: &[MetricFamily] = &[
@@ -63,6 +66,23 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         labels: &[],
         collect: |figures, samples| {
             samples.add(&[], count_value(u64::try_from(figures.running_plans).unwrap_or_default()))
+        },
+    },
+    MetricFamily {
+        name: "rta_store_errors",
+        kind: MetricKind::Counter,
+        help: "Number of failures of the store since the aggregator began, by kind: failed writes and reads, and \
+               events and moments of the history that were lost.",
+        labels: &["kind"],
+        collect: |figures, samples| {
+            let StoreErrorCounts { write, read, lost_events, lost_samples } = figures.store_errors;
+            let counts = [
+                ("write", write),
+                ("read", read),
+                ("lost_event", lost_events),
+                ("lost_sample", lost_samples),
+            ];
+            counts.into_iter().try_for_each(|(kind, count)| samples.add(&[kind], count_value(count)))
         },
     },
 ];

@@ -7,14 +7,20 @@ use jiff::SignedDuration;
 use rta_shared::autostart::Autostart;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::maintenance::Maintenance;
+use rta_shared::metrics::MetricKind;
 use rta_shared::overview::Health;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::State;
-use rta_shared::usage::{ComponentCpuTime, HostUsage, ProcessUsage};
+use rta_shared::usage::{ComponentCpuTime, HostUsage, ProbeDuration, ProcessUsage};
 
 use super::*;
 use crate::sample_overview::{agent, instance, sample};
+
+/// Returns all families.
+fn families() -> impl Iterator<Item = &'static MetricFamily> {
+    TABLES.iter().copied().flatten()
+}
 
 /// Returns figures in which each family has a sample.
 fn figures() -> PlatformFigures {
@@ -45,6 +51,7 @@ fn figures() -> PlatformFigures {
         booted_at: None,
         processes: vec![usage(7), usage(8)],
         cpu_times: vec![ComponentCpuTime { component: "Novelty Detector".into(), cpu_seconds: 12.25 }],
+        probe_durations: vec![ProbeDuration { component: "Novelty Detector".into(), seconds: 0.125 }],
     });
     let detector = &mut host.instances[0];
     detector.processes = vec![process(7), process(8)];
@@ -78,6 +85,7 @@ fn figures() -> PlatformFigures {
         overview: Arc::new(overview),
         event_counts: EventKind::ALL.into_iter().zip(0..).collect(),
         running_plans: 2,
+        store_errors: StoreErrorCounts { write: 4, ..StoreErrorCounts::default() },
         started_at: seconds(3_000),
     }
 }
@@ -114,6 +122,7 @@ fn scrape_has_the_values_of_the_overview() {
         (format!("rta_instance_restarts_total{{{detector}}}"), 9.0),
         (format!("rta_instance_probe_state{{{detector},state=\"passing\"}}"), 1.0),
         (format!("rta_instance_probe_state{{{detector},state=\"failing\"}}"), 0.0),
+        (format!("rta_probe_duration_seconds{{{detector}}}"), 0.125),
         (format!("rta_instance_cpu_seconds_total{{{detector}}}"), 12.25),
         (format!("rta_instance_resident_memory_bytes{{{detector}}}"), 2_097_152.0),
         (format!("rta_instance_threads{{{detector}}}"), 6.0),
@@ -135,6 +144,8 @@ fn scrape_has_the_values_of_the_overview() {
         ("rta_impaired{part=\"task\"}".to_owned(), 0.0),
         ("rta_events_total{kind=\"host\"}".to_owned(), 1.0),
         ("rta_plans_running".to_owned(), 2.0),
+        ("rta_store_errors_total{kind=\"write\"}".to_owned(), 4.0),
+        ("rta_store_errors_total{kind=\"lost_event\"}".to_owned(), 0.0),
     ];
     for (series, value) in rows {
         assert_eq!(samples.get(&series), Some(&value), "{series}");
@@ -203,8 +214,8 @@ fn document_has_every_series() {
     let real: BTreeMap<String, (String, String)> = families()
         .map(|family| {
             let kind = match family.kind {
-                family::MetricKind::Gauge => "gauge",
-                family::MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Counter => "counter",
             };
             (family.series_name(), (kind.to_owned(), family.labels.join(", ")))
         })

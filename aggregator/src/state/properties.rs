@@ -353,6 +353,7 @@ impl Comparison {
                     booted_at: None,
                     processes: vec![],
                     cpu_times: vec![],
+                    probe_durations: vec![],
                 };
                 self.send(*host, &AgentUpdate::Usage(usage));
             }

@@ -15,10 +15,10 @@
 //! | `sql` | values, rows and the session that runs a statement |
 //! | `rows` | reads and writes of rows |
 //! | `query` | queries for events and timelines |
+//! | `error_counters` | numbers of failures, and of events and samples that are lost because the queue is full |
 //! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `incidents` | pending and recovered incidents |
-//! | `losses` | numbers of events and samples that are lost because the queue is full |
 //! | `notifications` | the state of the notifier, and its undelivered messages |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
@@ -27,11 +27,11 @@
 
 mod backend;
 mod copy;
+mod error_counters;
 mod event_counts;
 mod event_feed;
 mod incidents;
 mod location;
-mod losses;
 mod migrations;
 mod notifications;
 mod pending_writes;
@@ -66,10 +66,10 @@ use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
 pub use copy::{CopiedTable, copy_store};
+pub(crate) use error_counters::{StoreErrorCounters, StoreErrorCounts};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
 pub(crate) use incidents::IncidentChange;
 pub use location::StoreLocation;
-use losses::LossCounters;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
 pub use postgres::lease::HeldLease;
 pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
@@ -174,7 +174,7 @@ impl EventStore {
             feed: writer.feed.clone(),
             error,
             queued: writer.queued_counter(),
-            lost: writer.loss_counters(),
+            errors: writer.error_counters(),
             last_plan: AtomicU64::new(recovered.last_plan),
             reserved: AtomicU64::new(recovered.last_plan),
             samples_recorded: Arc::default(),
@@ -212,7 +212,7 @@ impl EventStore {
             feed: reader.feed().clone(),
             error,
             queued: Arc::clone(&reader.queued),
-            lost: Arc::default(),
+            errors: Arc::clone(&reader.errors),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             samples_recorded: Arc::clone(&reader.change_count),
@@ -289,7 +289,7 @@ struct HandleState {
     queued: Arc<AtomicUsize>,
     /// Reason why nothing is recorded at the moment.
     error: watch::Sender<Option<String>>,
-    lost: Arc<LossCounters>,
+    errors: Arc<StoreErrorCounters>,
     last_plan: AtomicU64,
     /// Highest plan ID that the database has reserved.
     reserved: AtomicU64,
@@ -329,7 +329,7 @@ impl EventStoreHandle {
         if self.reserve_slot() {
             self.send_command(StoreCommand::AppendEvent(Arc::clone(event)));
         } else {
-            self.0.lost.count_event();
+            self.0.errors.count_event();
             self.report_loss();
             // The known value is kept even if the event is lost.
             self.record_known_values(known_value_of(event).into_iter().collect());
@@ -475,7 +475,7 @@ impl EventStoreHandle {
             self.send_command(StoreCommand::AddSamples(at, shown));
             self.0.samples_recorded.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.0.lost.count_samples();
+            self.0.errors.count_samples();
             self.report_loss();
         }
     }
@@ -533,6 +533,11 @@ impl EventStoreHandle {
                 ANSWER_TIMEOUT.as_secs()
             )),
         }
+    }
+
+    /// Returns the number of failures since the aggregator began.
+    pub(crate) fn error_counts(&self) -> StoreErrorCounts {
+        self.0.errors.counts()
     }
 
     /// Returns the reason why nothing is recorded at the moment, as a sentence; `None` while recording works.
@@ -644,7 +649,7 @@ impl Default for EventStoreHandle {
             feed: EventFeed::default(),
             error,
             queued: Arc::default(),
-            lost: Arc::default(),
+            errors: Arc::default(),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             samples_recorded: Arc::default(),

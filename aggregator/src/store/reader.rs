@@ -24,7 +24,7 @@ use super::rows::plans::{RecordedPlan, read_recent_plans};
 use super::rows::{RecoveredState, events, incidents, read_recovered_state, samples, state};
 use super::sql::{SqlSession, StoreError};
 use super::writer::StoreCommand;
-use super::{EventFeed, PostgresLocation, SharedRecord};
+use super::{EventFeed, PostgresLocation, SharedRecord, StoreErrorCounters};
 
 /// Interval between two checks for a change: with the leader's own delay, people see a change within a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
@@ -53,6 +53,8 @@ pub(super) struct RecordReader {
     retry_at: Instant,
     /// Number of queries in the queue.
     pub(super) queued: Arc<AtomicUsize>,
+    /// Counts failed reads.
+    pub(super) errors: Arc<StoreErrorCounters>,
     /// Grows with each change of the record.
     pub(super) change_count: Arc<AtomicU64>,
 }
@@ -77,6 +79,7 @@ impl RecordReader {
             failing_since: None,
             retry_at: Instant::now(),
             queued: Arc::default(),
+            errors: Arc::default(),
             change_count: Arc::default(),
         };
         reader.poll();
@@ -263,6 +266,7 @@ impl RecordReader {
 
     /// Gives the connection up, and reports the failure.
     fn note_failure(&mut self, error: &StoreError) {
+        self.errors.count_read();
         self.session = None;
         self.retry_at = Instant::now() + RETRY_INTERVAL;
         let now = Timestamp::now();

@@ -340,6 +340,8 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
         "{}",
         events[0].text
     );
+    let counts = opened.writer.error_counters().counts();
+    assert!(counts.write > 0 && counts.lost_events == 501, "{counts:?}");
     drop(opened);
     assert_eq!(open(Some(folder.path())).recovered.maintenance, [maintenance()]);
 }
@@ -354,7 +356,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         feed: writer.feed.clone(),
         queued: writer.queued_counter(),
         error: told,
-        lost: writer.loss_counters(),
+        errors: writer.error_counters(),
         last_plan: AtomicU64::new(recovered.last_plan),
         reserved: AtomicU64::new(1000),
         samples_recorded: Arc::default(),
@@ -408,6 +410,8 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     let lost = "2 events and 1 sample of the history could not be recorded: the database was too slow";
     assert!(events.contains(&lost.to_owned()));
     assert!(!events.contains(&"y".to_owned()));
+    let lost = StoreErrorCounts { lost_events: 2, lost_samples: 1, ..StoreErrorCounts::default() };
+    assert_eq!(store.error_counts(), lost);
     drop(store);
     thread.join().unwrap();
 }

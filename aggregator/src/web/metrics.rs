@@ -6,9 +6,9 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use rta_shared::metrics::ExpositionFormat;
 
 use crate::api::Operations;
-use crate::metrics::ExpositionFormat;
 
 /// Returns the route of the metrics.
 pub(super) fn routes() -> Router<Operations> {

@@ -226,6 +226,7 @@ mod tests {
                 open_files: Some(1),
             }],
             cpu_times: Vec::new(),
+            probe_durations: Vec::new(),
         };
         let host = HostOverview {
             name: "h".into(),

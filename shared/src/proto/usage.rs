@@ -1,7 +1,7 @@
 //! Conversions of resource usage.
 
 use super::{ProtocolError, from_wire_time, to_wire_time, v1};
-use crate::usage::{ComponentCpuTime, HostUsage, ProcessUsage};
+use crate::usage::{ComponentCpuTime, HostUsage, ProbeDuration, ProcessUsage};
 
 impl From<&HostUsage> for v1::Usage {
     fn from(usage: &HostUsage) -> Self {
@@ -17,6 +17,7 @@ impl From<&HostUsage> for v1::Usage {
             booted_at: usage.booted_at.map(to_wire_time),
             processes: usage.processes.iter().map(Into::into).collect(),
             cpu_times: usage.cpu_times.iter().map(Into::into).collect(),
+            probe_durations: usage.probe_durations.iter().map(Into::into).collect(),
         }
     }
 }
@@ -36,6 +37,7 @@ impl TryFrom<v1::Usage> for HostUsage {
             booted_at: usage.booted_at.map(from_wire_time).transpose()?,
             processes,
             cpu_times: usage.cpu_times.into_iter().map(Into::into).collect(),
+            probe_durations: usage.probe_durations.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -66,6 +68,18 @@ impl From<v1::ComponentCpuTime> for ComponentCpuTime {
     }
 }
 
+impl From<&ProbeDuration> for v1::ProbeDuration {
+    fn from(duration: &ProbeDuration) -> Self {
+        Self { component: duration.component.as_str().to_owned(), seconds: duration.seconds }
+    }
+}
+
+impl From<v1::ProbeDuration> for ProbeDuration {
+    fn from(duration: v1::ProbeDuration) -> Self {
+        Self { component: duration.component.into(), seconds: duration.seconds }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +101,7 @@ mod tests {
                 open_files: None,
             }],
             cpu_times: vec![ComponentCpuTime { component: "kafka server".into(), cpu_seconds: 12.5 }],
+            probe_durations: vec![ProbeDuration { component: "kafka server".into(), seconds: 0.25 }],
         };
         assert_eq!(HostUsage::try_from(v1::Usage::from(&usage)), Ok(usage));
     }

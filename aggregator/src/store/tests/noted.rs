@@ -210,7 +210,7 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
         feed: writer.feed.clone(),
         queued: writer.queued_counter(),
         error: told,
-        lost: writer.loss_counters(),
+        errors: writer.error_counters(),
         ..Arc::into_inner(EventStoreHandle::default().0).unwrap()
     }));
     let (inbox, _published, state_actor) = create_state_actor(

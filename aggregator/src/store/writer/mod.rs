@@ -25,7 +25,7 @@ use super::incidents::IncidentChange;
 use super::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
 use super::{EventFeed, HostOrInstance, NotificationChange, aggregator_event};
 use crate::store::backend::{Backend, Durability, OpenFailure};
-use crate::store::losses::LossCounters;
+use crate::store::error_counters::StoreErrorCounters;
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RowCache, StoredNumber, write_number};
 use crate::store::sql::StoreError;
@@ -101,7 +101,7 @@ pub(crate) struct StoreWriter {
     error_sender: watch::Sender<Option<String>>,
     /// Number of events, samples and questions in the queue.
     queued: Arc<AtomicUsize>,
-    lost: Arc<LossCounters>,
+    errors: Arc<StoreErrorCounters>,
     /// Number of events taken since the last retention run.
     events_since_retention: usize,
     retention_at: Instant,
@@ -119,9 +119,9 @@ impl StoreWriter {
         Arc::clone(&self.queued)
     }
 
-    /// Returns the counters of events and samples that are lost because the queue is full.
-    pub(crate) fn loss_counters(&self) -> Arc<LossCounters> {
-        Arc::clone(&self.lost)
+    /// Returns the counters of failures and losses.
+    pub(crate) fn error_counters(&self) -> Arc<StoreErrorCounters> {
+        Arc::clone(&self.errors)
     }
 
     /// Runs until it receives `Close` or all senders are gone.
@@ -273,7 +273,7 @@ impl StoreWriter {
 
     /// Writes everything pending, if that is possible.
     pub(crate) fn write_pending(&mut self, now: Timestamp) {
-        let lost = self.lost.take().describe();
+        let lost = self.errors.take_losses().describe();
         if let Some(lost) = &lost {
             let text = format!("{lost} could not be recorded: the database was too slow");
             tracing::error!("{text}");
@@ -287,7 +287,10 @@ impl StoreWriter {
         }
         match self.try_write(now) {
             Ok(()) => self.clear_failure(now),
-            Err(why) => self.note_failure(why, now),
+            Err(why) => {
+                self.errors.count_write();
+                self.note_failure(why, now);
+            }
         }
         if lost.is_some() {
             self.publish_error();
@@ -398,7 +401,9 @@ impl StoreWriter {
     fn clear_failure(&mut self, now: Timestamp) {
         let Some(WriteFailure { since, reason: why, .. }) = self.failure.take() else { return };
         let span = format!("{} to {}", since.strftime("%H:%M:%S"), now.strftime("%H:%M:%S UTC"));
-        let what_is_lost = match self.pending.take_lost() {
+        let lost = self.pending.take_lost();
+        self.errors.count_reported_events(lost);
+        let what_is_lost = match lost {
             0 => "none is lost".to_owned(),
             lost => format!("{} lost", counted(usize::try_from(lost).unwrap_or(usize::MAX), "event")),
         };

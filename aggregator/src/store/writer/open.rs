@@ -34,7 +34,7 @@ impl StoreWriter {
             permanent_error: None,
             error_sender: told,
             queued: Arc::default(),
-            lost: Arc::default(),
+            errors: Arc::default(),
             events_since_retention: 0,
             retention_at: Instant::now(),
             activity_at: Instant::now(),

@@ -87,6 +87,12 @@ impl StoreWriter {
 
     /// Closes the database if it is damaged or its connection is lost. Returns the failure as a sentence.
     pub(super) fn note_read_failure(&mut self, error: &StoreError, now: Timestamp) -> String {
+        self.errors.count_read();
+        self.note_session_failure(error, now)
+    }
+
+    /// Closes the database if it is damaged or its connection is lost. Returns the failure as a sentence.
+    pub(super) fn note_session_failure(&mut self, error: &StoreError, now: Timestamp) -> String {
         let why = self.backend.describe_failure(error);
         if matches!(error.kind, FailureKind::Corrupt | FailureKind::Disconnected) {
             self.backend.close_after(error);

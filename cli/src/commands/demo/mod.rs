@@ -95,6 +95,7 @@ async fn serve_demo(
         set_agent_address(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
         let options = rta_agent::AgentOptions {
+            metrics: None,
             watch: WatchOptions::default(),
             folder: None,
             hangup: None,

@@ -700,6 +700,14 @@ pub struct ComponentCpuTime {
     #[prost(double, tag = "2")]
     pub cpu_seconds: f64,
 }
+/// Duration of the last attempt of a component's probe.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProbeDuration {
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    #[prost(double, tag = "2")]
+    pub seconds: f64,
+}
 /// Resource usage of a host and of the matched processes on it, measured every few seconds.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Usage {
@@ -729,6 +737,9 @@ pub struct Usage {
     /// In the configuration's order.
     #[prost(message, repeated, tag = "10")]
     pub cpu_times: ::prost::alloc::vec::Vec<ComponentCpuTime>,
+    /// Of the running components with a probe that has been attempted, in the configuration's order.
+    #[prost(message, repeated, tag = "11")]
+    pub probe_durations: ::prost::alloc::vec::Vec<ProbeDuration>,
 }
 /// Part of a component with the processes that come nearest to matching it.
 #[derive(Clone, PartialEq, ::prost::Message)]

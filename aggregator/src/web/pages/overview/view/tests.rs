@@ -101,6 +101,7 @@ fn told() -> Overview {
             open_files: None,
         }],
         cpu_times: Vec::new(),
+        probe_durations: Vec::new(),
     });
     let part = |name: &str, running| PartReport {
         name: Some(name.into()),

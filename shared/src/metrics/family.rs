@@ -5,34 +5,32 @@ use std::fmt;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::metrics::PlatformFigures;
-
 /// Type of a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MetricKind {
+pub enum MetricKind {
     /// Value that rises and falls.
     Gauge,
     /// Value that only grows, until the program that counts restarts.
     Counter,
 }
 
-/// Metric family.
-pub(crate) struct MetricFamily {
+/// Metric family, whose samples are read from figures of type `F`.
+pub struct MetricFamily<F: 'static> {
     /// Name; that of a counter without `_total`, which every format adds.
-    pub(crate) name: &'static str,
-    pub(crate) kind: MetricKind,
+    pub name: &'static str,
+    /// Type.
+    pub kind: MetricKind,
     /// One sentence; the formats do not agree on how to escape backslashes and quotes, so it has none.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
     /// Names of the labels, in the order in which [`SampleWriter::add`] takes their values.
-    pub(crate) labels: &'static [&'static str],
+    pub labels: &'static [&'static str],
     /// Writes all samples.
-    pub(crate) collect: fn(&PlatformFigures, &mut SampleWriter<'_>) -> fmt::Result,
+    pub collect: fn(&F, &mut SampleWriter<'_>) -> fmt::Result,
 }
 
-impl MetricFamily {
+impl<F> MetricFamily<F> {
     /// Returns the name of its series.
-    #[cfg(test)]
-    pub(crate) fn series_name(&self) -> String {
+    pub fn series_name(&self) -> String {
         match self.kind {
             MetricKind::Gauge => self.name.to_owned(),
             MetricKind::Counter => format!("{}_total", self.name),
@@ -40,35 +38,40 @@ impl MetricFamily {
     }
 
     /// Writes the family with all its samples.
-    pub(crate) fn encode(
-        &'static self,
-        figures: &PlatformFigures,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
+    ///
+    /// # Errors
+    /// Returns an error if a value cannot be written in the format.
+    pub fn encode(&'static self, figures: &F, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match self.kind {
             MetricKind::Gauge => MetricType::Gauge,
             MetricKind::Counter => MetricType::Counter,
         };
         let encoder = encoder.encode_descriptor(self.name, self.help, None, kind)?;
-        (self.collect)(figures, &mut SampleWriter { family: self, encoder })
+        let (name, kind, labels) = (self.name, self.kind, self.labels);
+        (self.collect)(figures, &mut SampleWriter { name, kind, labels, encoder })
     }
 }
 
 /// Writer of a family's samples.
-pub(crate) struct SampleWriter<'e> {
-    family: &'static MetricFamily,
+pub struct SampleWriter<'e> {
+    name: &'static str,
+    kind: MetricKind,
+    labels: &'static [&'static str],
     encoder: MetricEncoder<'e>,
 }
 
 impl SampleWriter<'_> {
     /// Writes a sample with these values of the family's labels.
-    pub(crate) fn add(&mut self, labels: &[&str], value: f64) -> fmt::Result {
-        debug_assert_eq!(self.family.labels.len(), labels.len(), "{}", self.family.name);
-        let names = self.family.labels.iter().copied();
+    ///
+    /// # Errors
+    /// Returns an error if the value cannot be written in the format.
+    pub fn add(&mut self, labels: &[&str], value: f64) -> fmt::Result {
+        debug_assert_eq!(self.labels.len(), labels.len(), "{}", self.name);
+        let names = self.labels.iter().copied();
         let labels: Vec<(&str, &str)> = names.zip(labels.iter().copied()).collect();
         let labels = labels.as_slice();
         let mut encoder = self.encoder.encode_family(&labels)?;
-        match self.family.kind {
+        match self.kind {
             MetricKind::Gauge => encoder.encode_gauge(&value),
             MetricKind::Counter => encoder.encode_counter::<NoLabelSet, f64, f64>(&value, None),
         }
@@ -76,7 +79,10 @@ impl SampleWriter<'_> {
 
     /// Writes a sample for each value, which is 1 for the `current` one and 0 for the others; `labels` precede
     /// the label of the value.
-    pub(crate) fn add_states<'s>(
+    ///
+    /// # Errors
+    /// Returns an error if a value cannot be written in the format.
+    pub fn add_states<'s>(
         &mut self,
         labels: &[&str],
         states: impl IntoIterator<Item = &'s str>,
@@ -90,18 +96,18 @@ impl SampleWriter<'_> {
 }
 
 /// Returns 1 for true and 0 for false.
-pub(crate) fn truth_value(is_true: bool) -> f64 {
+pub fn truth_value(is_true: bool) -> f64 {
     if is_true { 1.0 } else { 0.0 }
 }
 
 /// Converts a count to the type of all values, which is exact below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "every value of these formats is a 64-bit float")]
-pub(crate) fn count_value(count: u64) -> f64 {
+pub fn count_value(count: u64) -> f64 {
     count as f64
 }
 
 /// Returns the seconds since 1970.
 #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are exact until the year 2255")]
-pub(crate) fn time_value(at: jiff::Timestamp) -> f64 {
+pub fn time_value(at: jiff::Timestamp) -> f64 {
     at.as_microsecond() as f64 / 1e6
 }

@@ -4,7 +4,7 @@ use prometheus_client::encoding::prometheus_text;
 
 /// Text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExpositionFormat {
+pub enum ExpositionFormat {
     /// Prometheus text format 0.0.4, which every tool reads.
     Prometheus,
     /// OpenMetrics 1.0.
@@ -13,14 +13,14 @@ pub(crate) enum ExpositionFormat {
 
 impl ExpositionFormat {
     /// Returns the format that a client prefers; without a preference the Prometheus format.
-    pub(crate) fn from_accept(accept: &str) -> Self {
+    pub fn from_accept(accept: &str) -> Self {
         let weight = |format: Self| accept.split(',').filter_map(|range| format.weight(range)).max();
         let (prometheus, open) = (weight(Self::Prometheus), weight(Self::OpenMetrics));
         if open > prometheus { Self::OpenMetrics } else { Self::Prometheus }
     }
 
     /// Returns the value of the `Content-Type` header.
-    pub(crate) fn content_type(self) -> &'static str {
+    pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => prometheus_text::CONTENT_TYPE,
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
