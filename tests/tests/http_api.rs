@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use rta_tests::{OutputReader, TestCluster, TestConfig, WebClient, WebResponse, wait_for};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Starts a host with `base`, `app`, which needs it, and `other`.
@@ -22,6 +23,7 @@ fn start_cluster() -> TestCluster {
         .components(&components.concat())
         .host("h", &["base", "app", "other"])
         .users("closed")
+        .data()
         .start();
     let api = Api::new(&cluster);
     wait_for("the host to be known", || {
@@ -355,8 +357,8 @@ fn acting_needs_the_right_and_with_a_session_its_token() {
 }
 
 #[test]
-fn repeated_request_is_performed_once() {
-    let cluster = start_cluster();
+fn repeated_request_is_performed_once_also_after_a_restart() {
+    let mut cluster = start_cluster();
     let api = Api::new(&cluster);
     let start = |key: &str, component: &str| {
         let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
@@ -373,6 +375,22 @@ fn repeated_request_is_performed_once() {
     // A request that did nothing does not use its key up.
     assert_eq!(start("k2", "nothing").0.code, 404);
     assert_eq!(start("k2", "base").0.code, 201);
+    drop(api);
+
+    cluster.aggregator.stop(Signal::KILL);
+    cluster.aggregator.start_again();
+    let api = Api::new(&cluster);
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k1")];
+    let again = |component: &str| {
+        api.call("POST", "/api/v1/start", &headers, &json!({ "component": component }).to_string())
+    };
+    let (third, same) = again("other");
+    assert_eq!((third.code, third.header("idempotent-replayed")), (201, Some("true")));
+    assert_eq!((&same, third.header("location")), (&plan, first.header("location")));
+    assert_eq!(again("base").0.code, 422);
+    let begun = api.get("/api/v1/events?kind=plan").1;
+    let begun = begun["events"].as_array().unwrap().iter().filter(|event| event["to"] == "under way");
+    assert_eq!(begun.count(), 2);
 }
 
 #[test]

@@ -240,7 +240,16 @@ fn action_through_a_follower_is_recorded_for_its_person() {
     assert_eq!(post("/api/v1/stop", viewer, "{\"component\": \"app\"}").code, 403);
 
     // A script, by the API of the follower.
-    let begun = post("/api/v1/stop", operator, "{\"component\": \"app\"}");
+    let post_keyed = |aggregator: &TestAggregator| {
+        let bearer = format!("Bearer {operator}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Idempotency-Key", "k1"),
+        ];
+        aggregator.web.request("POST", "/api/v1/stop", &headers, "{\"component\": \"app\"}")
+    };
+    let begun = post_keyed(&follower);
     assert_eq!(begun.code, 201, "{}", begun.body);
     assert!(begun.head.contains("location: /api/v1/plans/2"), "{}", begun.head);
     wait_for("its end", || {
@@ -249,6 +258,11 @@ fn action_through_a_follower_is_recorded_for_its_person() {
         (plan["end"]["done"] == 1).then_some(())
     });
     assert_eq!(by(2), "job");
+    // The same request at the leader has the same answer, and stops nothing again.
+    let again = post_keyed(leader);
+    assert_eq!((again.code, again.header("idempotent-replayed")), (201, Some("true")), "{again:?}");
+    assert_eq!(again.body, begun.body);
+    assert!(leader.events("kind=plan").iter().all(|event| event["plan"].as_u64() <= Some(2)));
     let late = post("/api/v1/plans/2/cancel", operator, "");
     assert!(late.body.contains("plan 2 has ended"), "the leader's refusal: {}", late.body);
     let body = "{\"on\": true, \"host\": \"h\", \"reason\": \"new disks\"}";

@@ -181,6 +181,6 @@ async fn answer_in_time<T>(
 ) -> Result<T, OperationError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(|status| route.describe_failure(&status)),
-        Err(elapsed) => Err(route.no_answer(&elapsed)),
+        Err(elapsed) => Err(route.unknown_outcome(&elapsed)),
     }
 }

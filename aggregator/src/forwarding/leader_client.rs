@@ -92,45 +92,62 @@ impl LeaderRoute {
         request
     }
 
-    /// Returns the leader's refusal, or a sentence that says that it did not answer.
+    /// Returns the leader's refusal, or a sentence that says that it did not answer; its code is UNKNOWN if the leader
+    /// may have done what it was asked for.
     pub(crate) fn describe_failure(&self, status: &Status) -> OperationError {
         match status.source() {
             // The leader itself has answered.
             None => OperationError::new(status.code(), status.message()),
-            Some(source) => self.no_answer(source),
+            Some(source) if unreached_reason(source).is_some() => self.no_answer(source),
+            Some(source) => self.unknown_outcome(source),
         }
+    }
+
+    /// Returns the error of a call that the leader may have carried out, and did not answer.
+    pub(crate) fn unknown_outcome(&self, failure: &(dyn Error + 'static)) -> OperationError {
+        OperationError { code: Code::Unknown, ..self.no_answer(failure) }
     }
 
     /// Returns the error of a call that the leader did not answer.
     pub(crate) fn no_answer(&self, failure: &(dyn Error + 'static)) -> OperationError {
-        let mut deepest = failure;
-        let mut is_unreached = false;
-        loop {
-            is_unreached |= deepest.downcast_ref::<io::Error>().is_some_and(|error| {
-                matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionRefused
-                        | io::ErrorKind::NotFound
-                        | io::ErrorKind::HostUnreachable
-                )
-            });
-            match deepest.source() {
-                Some(deeper) => deepest = deeper,
-                None => break,
-            }
-        }
         let leader = &self.leader;
-        let message = match is_unreached {
-            true => format!(
-                "nothing was done: the aggregator at {leader} leads, and cannot be reached from here: {deepest}; try again \
+        let message = match unreached_reason(failure) {
+            Some(reason) => format!(
+                "nothing was done: the aggregator at {leader} leads, and cannot be reached from here: {reason}; try again \
                  in some seconds, another one takes over if it has ended"
             ),
-            false => format!(
-                "the aggregator at {leader} leads, and did not answer: {deepest}; rta events shows whether it was done"
+            None => format!(
+                "the aggregator at {leader} leads, and did not answer: {}; rta events shows whether it was done",
+                deepest_source(failure)
             ),
         };
         OperationError::new(Code::Unavailable, message)
     }
+}
+
+/// Returns the first cause of a failure.
+fn deepest_source<'e>(failure: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut deepest = failure;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    deepest
+}
+
+/// Returns the first cause of a failure if no connection was made, so that nothing was asked.
+fn unreached_reason<'e>(failure: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let mut next = Some(failure);
+    let mut is_unreached = false;
+    while let Some(error) = next {
+        is_unreached |= error.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::HostUnreachable
+            )
+        });
+        next = error.source();
+    }
+    is_unreached.then(|| deepest_source(failure))
 }
 
 /// Returns a channel that connects at the first call; `None` if the address is invalid.

@@ -23,7 +23,7 @@ impl Column {
 }
 
 /// Every table with rows of its own, and its columns.
-const TABLES: [(&str, &[Column]); 18] = [
+const TABLES: [(&str, &[Column]); 19] = [
     ("names", &[Integer("id"), Text("key"), Text("name")]),
     ("words", &[Integer("id"), Text("word")]),
     ("texts", &[Integer("id"), Integer("at"), Text("text")]),
@@ -82,6 +82,18 @@ const TABLES: [(&str, &[Column]); 18] = [
     ("incidents", &[Integer("id"), Integer("begun"), Integer("ended"), Text("detail")]),
     ("incident_keys", &[Text("kind"), Text("value"), Integer("incident")]),
     ("incident_events", &[Integer("incident"), Integer("event")]),
+    (
+        "request_keys",
+        &[
+            Text("id"),
+            Integer("at"),
+            Text("request"),
+            Integer("size"),
+            Integer("status"),
+            Text("headers"),
+            Text("body"),
+        ],
+    ),
 ];
 /// Table that every aggregator writes when it starts, which alone does not make a database used.
 const NUMBERS: (&str, &[Column]) = ("numbers", &[Text("name"), Integer("value")]);

@@ -9,7 +9,7 @@ pub(crate) struct Migration {
 }
 
 /// Steps in their order; the first creates the schema.
-pub(crate) const MIGRATIONS: [Migration; 7] = [
+pub(crate) const MIGRATIONS: [Migration; 8] = [
     Migration { sqlite: SQLITE_1, postgres: "" },
     Migration { sqlite: SQLITE_2, postgres: "" },
     Migration { sqlite: SQLITE_3, postgres: "" },
@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration { sqlite: SQLITE_5, postgres: POSTGRES_5 },
     Migration { sqlite: SQLITE_6, postgres: POSTGRES_6 },
     Migration { sqlite: SQLITE_7, postgres: POSTGRES_7 },
+    Migration { sqlite: SQLITE_8, postgres: POSTGRES_8 },
 ];
 
 /// Version of the schema that this program writes.
@@ -342,4 +343,22 @@ CREATE TABLE incident_events (incident BIGINT NOT NULL, event BIGINT NOT NULL, P
 CREATE INDEX incident_events_by_event ON incident_events (event);
 CREATE INDEX events_by_plan ON events (plan, id) WHERE plan IS NOT NULL;
 CREATE INDEX events_by_user ON events (by_user, id) WHERE by_user IS NOT NULL;
+";
+
+/// Keys of requests, with their answers. Key and request are digests; a request without a status has no answer.
+const SQLITE_8: &str = "
+CREATE TABLE request_keys (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, request TEXT NOT NULL,
+    size INTEGER NOT NULL, -- of the answer, in bytes
+    status INTEGER, headers TEXT, body TEXT
+) STRICT;
+";
+
+/// The same as [`SQLITE_8`].
+const POSTGRES_8: &str = "
+CREATE TABLE request_keys (
+    id TEXT COLLATE \"C\" PRIMARY KEY, at BIGINT NOT NULL, request TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    status BIGINT, headers TEXT, body TEXT
+);
 ";

@@ -20,6 +20,7 @@
 //! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `incidents` | pending and recovered incidents |
 //! | `notifications` | the state of the notifier, and its undelivered messages |
+//! | `request_keys` | keys of the requests of the HTTP API, with their answers |
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `writer` | the thread |
@@ -38,6 +39,7 @@ mod pending_writes;
 mod postgres;
 mod query;
 mod reader;
+mod request_keys;
 mod rows;
 mod samples;
 mod sql;
@@ -77,6 +79,7 @@ pub(crate) use postgres::shared_sessions::{SessionTable, SharedSession};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, StoredIncidents, TimelineRows};
 use reader::RecordReader;
+pub(crate) use request_keys::{KeyedRequest, RequestAnswer, RequestRecord};
 pub(crate) use rows::plans::RecordedPlan;
 pub(crate) use sql::StoreError;
 use writer::{StoreCommand, StoreWriter};
@@ -513,6 +516,22 @@ impl EventStoreHandle {
     ) -> Result<TimelineRows, String> {
         let query = Box::new(query::TimelineQuery { since, instance });
         self.query_thread("times past", |answer| StoreCommand::QueryTimeline(query, answer)).await
+    }
+
+    /// Records a request with a key, if the key is new, and returns what is known of it, when it is on disk.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database does not do it in time.
+    pub(crate) async fn begin_request(&self, new: KeyedRequest) -> Result<RequestRecord, String> {
+        self.query_thread("keys", |answer| StoreCommand::BeginRequest(Box::new(new), answer)).await
+    }
+
+    /// Records the answer to a request that [`Self::begin_request`] recorded; without one its key is free again.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database does not do it in time.
+    pub(crate) async fn end_request(&self, key: String, given: Option<RequestAnswer>) -> Result<(), String> {
+        self.query_thread("keys", |answer| StoreCommand::EndRequest(key, given.map(Box::new), answer)).await
     }
 
     async fn query_thread<T>(

@@ -4,7 +4,8 @@
 //! reads on when that has changed. `LISTEN` would save these queries, of one row by its key, and need a connection
 //! that nothing between here and the server may share, and a notification in each of the leader's transactions.
 //!
-//! All that it reads at once is of one moment, and its session cannot write.
+//! All that it reads at once is of one moment, and its session cannot write. Keys of requests, which every aggregator
+//! writes, have a session of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use rta_shared::incident::IncidentDetails;
 use tokio::sync::watch;
 
 use super::postgres::record_session::{RecordSession, RecordStamp};
+use super::postgres::request_session::RequestSession;
 use super::query::{EventQuery, IncidentQuery, MAX_EVENTS, TimelineQuery, TimelineRows};
+use super::request_keys::{begin_request, end_request};
 use super::rows::dictionary::Dictionary;
 use super::rows::plans::{RecordedPlan, read_recent_plans};
 use super::rows::{RecoveredState, events, incidents, read_recovered_state, samples, state};
@@ -41,6 +44,8 @@ pub(super) struct RecordReader {
     location: PostgresLocation,
     /// `None`: the connection has to be made.
     session: Option<RecordSession>,
+    /// Session that writes keys of requests; `None`: the connection has to be made.
+    request_session: Option<RequestSession>,
     dictionary: Dictionary,
     /// Broadcasts the events that are read.
     feed: EventFeed,
@@ -70,6 +75,7 @@ impl RecordReader {
         let mut reader = Self {
             location,
             session: None,
+            request_session: None,
             dictionary: Dictionary::default(),
             feed,
             stamp: None,
@@ -131,6 +137,15 @@ impl RecordReader {
                 self.queued.fetch_sub(1, Ordering::Relaxed);
                 drop(answer.send(self.query_timeline(&query)));
             }
+            StoreCommand::BeginRequest(new, answer) => {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                let now = Timestamp::now();
+                drop(answer.send(self.write_key(|session| begin_request(session, &new, now))));
+            }
+            StoreCommand::EndRequest(key, given, answer) => {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                drop(answer.send(self.write_key(|session| end_request(session, &key, given.as_deref()))));
+            }
             StoreCommand::AppendEvent(_) | StoreCommand::AddSamples(..) => {
                 self.queued.fetch_sub(1, Ordering::Relaxed);
             }
@@ -174,6 +189,26 @@ impl RecordReader {
         self.query("times past", |session, dictionary| {
             dictionary.read_new(session)?;
             samples::read_timeline(session, dictionary, query)
+        })
+    }
+
+    /// Writes keys of requests, which every aggregator does.
+    fn write_key<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn SqlSession) -> Result<T, StoreError>,
+    ) -> Result<T, String> {
+        let opened = match self.request_session.take() {
+            Some(session) => Ok(session),
+            None => RequestSession::connect(&self.location),
+        };
+        let written = opened.and_then(|mut opened| {
+            let written = opened.session().in_transaction(|session| write(session))?;
+            self.request_session = Some(opened);
+            Ok(written)
+        });
+        written.map_err(|error| {
+            self.errors.count_write();
+            format!("keys cannot be recorded: {}: {error}", self.location)
         })
     }
 

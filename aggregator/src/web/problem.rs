@@ -80,6 +80,8 @@ impl From<OperationError> for ApiProblem {
             Code::ResourceExhausted => Self::too_many(message, RETRY_SECONDS),
             Code::Unimplemented => Self::new(StatusCode::NOT_IMPLEMENTED, message),
             Code::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            // It may have been done: the leader did not answer.
+            Code::Unknown => Self::new(StatusCode::GATEWAY_TIMEOUT, message),
             _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_SECONDS),
         }
     }

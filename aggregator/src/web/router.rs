@@ -92,6 +92,7 @@ fn protect(
         .layer(Extension(LastRefresh::default()))
         .layer(Extension(Subscriptions::new(operations.clone())))
         .layer(Extension(StreamLimit::default()))
+        .layer(Extension(operations.store.clone()))
         .layer(Extension(access))
         .with_state(operations)
 }

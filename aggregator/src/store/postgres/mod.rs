@@ -12,6 +12,7 @@
 //! | `lock` | the lock that lets one aggregator write |
 //! | `lease` | the lease by which one of several aggregators leads |
 //! | `record_session` | the session that reads the record of a leader |
+//! | `request_session` | the session of an aggregator that follows, which writes keys of requests |
 //! | `session_name` | the names of sessions, which others see |
 //! | `shared_sessions` | the sessions of signed-in users, which all aggregators share |
 //! | `schema` | the version of the tables |
@@ -28,6 +29,7 @@ mod lock;
 mod password_file;
 pub(super) mod record_session;
 mod redact;
+pub(super) mod request_session;
 mod schema;
 #[cfg(feature = "postgres")]
 pub(super) mod session;

@@ -3,6 +3,7 @@
 
 mod open;
 mod queries;
+mod requests;
 mod retention;
 
 use std::sync::Arc;
@@ -23,7 +24,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::incidents::IncidentChange;
 use super::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
-use super::{EventFeed, HostOrInstance, NotificationChange, aggregator_event};
+use super::{
+    EventFeed, HostOrInstance, KeyedRequest, NotificationChange, RequestAnswer, RequestRecord,
+    aggregator_event,
+};
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::error_counters::StoreErrorCounters;
 use crate::store::pending_writes::PendingWrites;
@@ -66,6 +70,10 @@ pub(crate) enum StoreCommand {
     QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
     QueryIncidents(Box<IncidentQuery>, oneshot::Sender<Result<Vec<IncidentDetails>, String>>),
     QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
+    /// Request with a key. Answered with what is known of it, when it is on disk.
+    BeginRequest(Box<KeyedRequest>, oneshot::Sender<Result<RequestRecord, String>>),
+    /// Answer to the request with this key; without one the key is free again.
+    EndRequest(String, Option<Box<RequestAnswer>>, oneshot::Sender<Result<(), String>>),
     /// Answered when everything before is written or has failed.
     Flush(oneshot::Sender<()>),
     /// Ends the thread; the number is the last plan ID in use.
@@ -145,6 +153,8 @@ impl StoreWriter {
                         | StoreCommand::QueryEvents(..)
                         | StoreCommand::QueryIncidents(..)
                         | StoreCommand::QueryTimeline(..)
+                        | StoreCommand::BeginRequest(..)
+                        | StoreCommand::EndRequest(..)
                 ) {
                     self.queued.fetch_sub(1, Ordering::Relaxed);
                 }
@@ -158,6 +168,8 @@ impl StoreWriter {
                     StoreCommand::QueryEvents(..)
                     | StoreCommand::QueryIncidents(..)
                     | StoreCommand::QueryTimeline(..)
+                    | StoreCommand::BeginRequest(..)
+                    | StoreCommand::EndRequest(..)
                     | StoreCommand::Flush(_) => waiting.push(command),
                     command => self.apply_command(command),
                 }
@@ -179,6 +191,12 @@ impl StoreWriter {
                     }
                     StoreCommand::QueryTimeline(query, answer) => {
                         drop(answer.send(self.query_timeline(&query)))
+                    }
+                    StoreCommand::BeginRequest(new, answer) => {
+                        drop(answer.send(self.begin_request(&new, Timestamp::now())))
+                    }
+                    StoreCommand::EndRequest(key, given, answer) => {
+                        drop(answer.send(self.end_request(&key, given.as_deref(), Timestamp::now())))
                     }
                     StoreCommand::Flush(done) => drop(done.send(())),
                     _ => {}
@@ -239,6 +257,8 @@ impl StoreWriter {
             StoreCommand::QueryEvents(..)
             | StoreCommand::QueryIncidents(..)
             | StoreCommand::QueryTimeline(..)
+            | StoreCommand::BeginRequest(..)
+            | StoreCommand::EndRequest(..)
             | StoreCommand::Flush(_)
             | StoreCommand::Close(_) => {}
         }

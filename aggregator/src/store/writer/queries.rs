@@ -75,7 +75,7 @@ impl StoreWriter {
         }
     }
 
-    fn closed_message(&self, what: &str) -> String {
+    pub(super) fn closed_message(&self, what: &str) -> String {
         let why = self.failure.as_ref().map_or("it is not open", |failure| &failure.reason);
         format!("{what} cannot be read: {why}")
     }

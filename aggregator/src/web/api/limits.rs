@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -13,6 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::idempotency::{KeptAnswer, KeptAnswers, KeyUse, MAX_KEY_BYTES, RequestKey, request_digest};
 use super::rates::RequestRates;
+use super::recorded_keys::{RecordedKey, RecordedUse, record_begin};
+use crate::store::EventStoreHandle;
 use crate::web::middleware::host_origin::MAX_BODY_BYTES;
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
@@ -61,6 +63,7 @@ impl ApiLimits {
 /// Limits the rate of posted requests, and answers a repeated one as before.
 pub(super) async fn limit_acts(
     State(limits): State<ApiLimits>,
+    Extension(store): Extension<EventStoreHandle>,
     context: RequestContext,
     request: Request,
     next: Next,
@@ -78,7 +81,7 @@ pub(super) async fn limit_acts(
     };
     let (head, body) = request.into_parts();
     match to_bytes(body, MAX_BODY_BYTES).await {
-        Ok(body) => answer_once(limits, key, head, body, next).await,
+        Ok(body) => answer_once(KeyedCall { limits, store, key }, head, body, next).await,
         Err(_) => {
             let sentence = format!("A request may have {MAX_BODY_BYTES} bytes.");
             ApiProblem::new(StatusCode::PAYLOAD_TOO_LARGE, sentence).into_response()
@@ -101,28 +104,46 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
     }
 }
 
-async fn answer_once(limits: ApiLimits, key: RequestKey, head: Parts, body: Bytes, next: Next) -> Response {
-    match limits.begin(&key, request_digest(head.uri.path(), &body)) {
+/// Request with a key.
+struct KeyedCall {
+    limits: ApiLimits,
+    store: EventStoreHandle,
+    key: RequestKey,
+}
+
+async fn answer_once(call: KeyedCall, head: Parts, body: Bytes, next: Next) -> Response {
+    let digest = request_digest(head.uri.path(), &body);
+    match call.limits.begin(&call.key, digest) {
         KeyUse::New => {}
-        KeyUse::Answered(answer) => {
-            let replayed = [(REPLAYED, HeaderValue::from_static("true"))];
-            return (answer.status, replayed, answer.headers, answer.body).into_response();
-        }
+        KeyUse::Answered(answer) => return replay(answer),
         KeyUse::UnderWay => {
             let sentence =
                 "A request with this Idempotency-Key is being performed; ask again for its answer.";
             return ApiProblem::new(StatusCode::CONFLICT, sentence).retry_after(1).into_response();
         }
-        KeyUse::OtherRequest => {
-            let sentence = "This Idempotency-Key was used for another request; make a new one.";
-            return ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, sentence).into_response();
-        }
+        KeyUse::OtherRequest => return other_request(),
     }
     // It is performed to its end also if the client disconnects, or its repetition would begin it twice.
     let request = Request::from_parts(head, Body::from(body));
     let performed = tokio::spawn(async move {
-        let ended = EndOfRequest { limits, key, answer: None };
-        perform(request, next, ended).await
+        let KeyedCall { limits, store, key } = call;
+        let mut ended = EndOfRequest { limits, key, answer: None };
+        match record_begin(&store, &ended.key, digest).await {
+            RecordedUse::New(recorded) => perform(request, next, ended, &store, recorded).await,
+            RecordedUse::Answered(answer) => {
+                ended.answer = Some(answer.clone());
+                replay(answer)
+            }
+            RecordedUse::Unanswered(at) => {
+                let sentence = format!(
+                    "A request with this Idempotency-Key began at {}, and its answer is not known: the aggregator ended \
+                     meanwhile, or another one performs it. Its plan or event shows whether it was done.",
+                    at.strftime("%Y-%m-%d %H:%M:%S UTC")
+                );
+                ApiProblem::new(StatusCode::CONFLICT, sentence).into_response()
+            }
+            RecordedUse::OtherRequest => other_request(),
+        }
     });
     performed.await.unwrap_or_else(|error| {
         let sentence = format!("The aggregator failed: {error}.");
@@ -143,9 +164,30 @@ impl Drop for EndOfRequest {
     }
 }
 
-async fn perform(request: Request, next: Next, mut ended: EndOfRequest) -> Response {
+fn replay(answer: KeptAnswer) -> Response {
+    let replayed = [(REPLAYED, HeaderValue::from_static("true"))];
+    (answer.status, replayed, answer.headers, answer.body).into_response()
+}
+
+fn other_request() -> Response {
+    let sentence = "This Idempotency-Key was used for another request; make a new one.";
+    ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, sentence).into_response()
+}
+
+async fn perform(
+    request: Request,
+    next: Next,
+    mut ended: EndOfRequest,
+    store: &EventStoreHandle,
+    recorded: RecordedKey,
+) -> Response {
     let response = next.run(request).await;
     if !response.status().is_success() {
+        let may_be_done =
+            matches!(response.status(), StatusCode::INTERNAL_SERVER_ERROR | StatusCode::GATEWAY_TIMEOUT);
+        if !may_be_done {
+            recorded.record_end(store, None).await;
+        }
         return response;
     }
     let (head, body) = response.into_parts();
@@ -154,6 +196,7 @@ async fn perform(request: Request, next: Next, mut ended: EndOfRequest) -> Respo
             let kept =
                 KEPT_HEADERS.iter().filter_map(|name| Some((name.clone(), head.headers.get(name)?.clone())));
             let answer = KeptAnswer { status: head.status, headers: kept.collect(), body: body.clone() };
+            recorded.record_end(store, Some(&answer)).await;
             ended.answer = Some(answer);
             Response::from_parts(head, Body::from(body))
         }

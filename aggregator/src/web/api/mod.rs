@@ -13,6 +13,7 @@
 //! | `event_stream` | server-sent events for programs |
 //! | `rates` | rate limit for requests that act; pure |
 //! | `idempotency` | answers kept for repeated requests with the same key; pure |
+//! | `recorded_keys` | the same in the store |
 //! | `limits` | both, before the handlers |
 //! | `body` | JSON of a request |
 //! | `openapi` | the description of the API |
@@ -29,6 +30,7 @@ mod overview;
 mod plan_json;
 mod plans;
 mod rates;
+mod recorded_keys;
 mod what_if;
 
 use axum::Router;
