@@ -75,6 +75,33 @@ fn hosts_of_the_role_are_restarted_one_after_the_other() {
     let began = said.find("TEST/k2/kafka server: restarting").unwrap();
     assert!(ends[0] < began, "the second batch waits for the first: {said}");
     assert!(said.contains("6 steps done"), "{said}");
+
+    // The same from the page: the plan first, then the button that begins it.
+    let web = cluster.aggregator.web;
+    let batches = "environment=TEST&component=kafka+server&role=main&batch=2&pause=0s&gate=up";
+    let preview = web.get(&format!("/preview?action=restart&{batches}"));
+    for expected in [
+        "Restart kafka server in TEST on the hosts with role main, 2 hosts at a time?",
+        "kafka server is on 4 hosts of TEST.",
+        "batch 2",
+        "Restart 3 instances",
+    ] {
+        assert!(preview.code == 200 && preview.body.contains(expected), "{expected}: {preview:?}");
+    }
+    assert_eq!(pids(&cluster), after, "a preview alone does nothing");
+    let asked = web.post("/restart", batches);
+    assert!(asked.code == 200 && asked.body.contains("name=\"agreed\""), "{asked:?}");
+    let agreed = HOSTS.map(|host| format!("&agreed=TEST/{host}/kafka+server")).concat();
+    let begun = web.post("/restart", &format!("{batches}{agreed}"));
+    assert_eq!(begun.code, 303, "{begun:?}");
+    wait_for("the end of the plan", || {
+        let page = web.get(begun.header("location").unwrap()).body;
+        page.contains("<strong role=\"status\">6 steps done").then_some(())
+    });
+    let last = pids(&cluster);
+    assert!((0..3).all(|at| last[at] != after[at]) && last[3] == after[3]);
+    let wrong = web.post("/restart", "environment=TEST&component=kafka+server&batch=1&pause=soon");
+    assert!(wrong.code == 400 && wrong.body.contains("is no length of time"), "{wrong:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use rta_shared::overview::InstanceId;
 
-use crate::web::action_subject::ActionSubject;
+use crate::web::action_subject::{ActionSubject, RollingSubject};
 use crate::web::request_context::RequestContext;
 
 /// Renders a form of `context` that posts to `path`; `class` is for the stylesheet.
@@ -30,6 +30,14 @@ pub(crate) fn subject_fields(subject: &ActionSubject) -> Markup {
     match subject {
         ActionSubject::Instance(id) => instance_fields(id),
         ActionSubject::StoppedBy(stopped_by) => plan_fields(*stopped_by),
+        ActionSubject::Rolling(RollingSubject { environment, component, role, batches }) => html! {
+            input type="hidden" name="environment" value=(environment);
+            input type="hidden" name="component" value=(component);
+            @if !role.is_empty() { input type="hidden" name="role" value=(role); }
+            input type="hidden" name="batch" value=(batches.batch);
+            input type="hidden" name="pause" value=(format!("{:#}", batches.pause));
+            input type="hidden" name="gate" value=(batches.condition.word());
+        },
     }
 }
 

@@ -9,19 +9,18 @@ use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::action::ActionKind;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::ActionRequest;
 use serde::Deserialize;
 
 use super::view;
 use crate::api::Operations;
 use crate::api::history::EventFilter;
 use crate::operation_error::OperationError;
-use crate::web::action_subject::ActionSubject;
+use crate::web::action_subject::{ActionSubject, RollingFields};
 use crate::web::instance_query::InstanceQuery;
 use crate::web::pages::instance::details::InstanceDetails;
 use crate::web::pages::log::handler::read_tail;
 use crate::web::pages::plan;
-use crate::web::pages::plan::handler::{id_of, refusal_page};
+use crate::web::pages::plan::handler::refusal_page;
 use crate::web::parts::layout;
 use crate::web::request_context::RequestContext;
 
@@ -82,13 +81,18 @@ async fn with_timeout<T>(work: impl Future<Output = Result<T, OperationError>>) 
     }
 }
 
-/// Query parameters of a preview: an action, such as `action=stop`, and an instance.
+/// Query parameters of a preview: an action, such as `action=stop`, and an instance; or a component and the batches of
+/// its restart.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PreviewQuery {
     action: String,
     environment: String,
+    /// Empty for batches.
+    #[serde(default)]
     host: String,
     component: String,
+    #[serde(flatten)]
+    rolling: RollingFields,
 }
 
 /// Answers `GET /preview`: the effects of an action, and the button that begins it.
@@ -97,17 +101,28 @@ pub(crate) async fn preview_page(
     context: RequestContext,
     Query(query): Query<PreviewQuery>,
 ) -> Response {
-    let PreviewQuery { action, environment, host, component } = query;
+    let PreviewQuery { action, environment, host, component, rolling } = query;
     let Some(kind) = ActionKind::from_word(&action).filter(|_| context.may_act) else {
         let text = if context.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, layout::message(&context, "Not like this", text)).into_response();
     };
-    let request = ActionRequest { component, environment, host, ..ActionRequest::default() };
-    match operations.plan(kind, &request).await {
-        Ok(plan) => {
-            let subject = ActionSubject::Instance(id_of(&request));
-            ([(CACHE_CONTROL, "no-store")], plan::view::confirmation(&context, &subject, &plan))
-                .into_response()
+    let subject = match rolling.batch.is_empty() {
+        true => Ok(ActionSubject::Instance(InstanceId {
+            environment: environment.into(),
+            host: host.into(),
+            component: component.into(),
+        })),
+        false => rolling.into_subject(environment, component).map(ActionSubject::Rolling),
+    };
+    let planned = match &subject {
+        Ok(subject) => operations.plan(kind, &subject.to_request()).await.map(|plan| (subject, plan)),
+        Err(error) => Err(error.clone()),
+    };
+    match planned {
+        Ok((subject, plan)) => {
+            let markup =
+                plan::confirmation::confirmation_page(&context, subject, &plan, &operations.overview());
+            ([(CACHE_CONTROL, "no-store")], markup).into_response()
         }
         Err(error) => refusal_page(&context, "That cannot be done", &error),
     }

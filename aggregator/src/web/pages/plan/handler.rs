@@ -13,10 +13,11 @@ use rta_shared::plan::{ActionRequest, ExecutionOptions};
 use serde::Deserialize;
 use tonic::Code;
 
+use super::confirmation::confirmation_page;
 use super::view;
 use crate::api::{BeginPlanError, Operations};
 use crate::operation_error::OperationError;
-use crate::web::action_subject::ActionSubject;
+use crate::web::action_subject::{ActionSubject, RollingFields};
 use crate::web::parts::{layout, planned};
 use crate::web::request_context::RequestContext;
 
@@ -25,6 +26,10 @@ pub(crate) const REFUSAL_TITLE: &str = "Nothing was done";
 
 /// Fields of a form, in their order.
 type FormFields = Vec<(String, String)>;
+
+/// Fields that a form has once at most.
+const SINGLE_FIELDS: [&str; 8] =
+    ["environment", "host", "component", "stopped_by", "role", "batch", "pause", "gate"];
 
 /// Submitted form of an action.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,45 +41,62 @@ struct ActionForm {
 }
 
 impl ActionForm {
-    /// Parses the fields; `None` if no form of this page has them.
-    fn parse(fields: FormFields) -> Option<Self> {
-        let (mut environment, mut host, mut component, mut stopped_by) = (None, None, None, None);
+    /// Parses the fields.
+    ///
+    /// # Errors
+    /// Returns an error if no form of this page has them, or if a person wrote something invalid.
+    fn parse(fields: FormFields) -> Result<Self, OperationError> {
+        let (fields, agreed, alone) = Self::sort_fields(fields).ok_or_else(unknown_form)?;
+        let [environment, host, component, stopped_by, role, batch, pause, gate] = fields;
+        let subject = match (environment, host, component, stopped_by, batch) {
+            (Some(environment), Some(host), Some(component), None, None) => {
+                ActionSubject::Instance(InstanceId {
+                    environment: environment.into(),
+                    host: host.into(),
+                    component: component.into(),
+                })
+            }
+            (Some(environment), None, Some(component), None, Some(batch)) => {
+                let [role, pause, gate] = [role, pause, gate].map(Option::unwrap_or_default);
+                let fields = RollingFields { role, batch, pause, gate };
+                ActionSubject::Rolling(fields.into_subject(environment, component)?)
+            }
+            (None, None, None, Some(plan), None) => {
+                let plan = plan.parse().ok().filter(|plan| *plan != 0);
+                ActionSubject::StoppedBy(plan.ok_or_else(unknown_form)?)
+            }
+            _ => return Err(unknown_form()),
+        };
+        Ok(Self { subject, agreed, alone })
+    }
+
+    /// Returns the values of the single fields, in the order of [`SINGLE_FIELDS`], the agreed instances, and whether
+    /// no others may be touched; `None` if there are other fields.
+    fn sort_fields(fields: FormFields) -> Option<([Option<String>; 8], Vec<InstanceId>, bool)> {
+        let mut single = [const { None }; 8];
         let (mut agreed, mut alone) = (Vec::new(), false);
         for (key, value) in fields {
-            let field = match key.as_str() {
-                "environment" => &mut environment,
-                "host" => &mut host,
-                "component" => &mut component,
-                "stopped_by" => &mut stopped_by,
-                "agreed" => {
-                    agreed.push(view::instance(&value)?);
-                    continue;
-                }
+            match key.as_str() {
+                "agreed" => agreed.push(view::instance(&value)?),
                 // Checked before, see `authenticate`.
-                "csrf" => continue,
-                "alone" => {
-                    alone = true;
-                    continue;
+                "csrf" => {}
+                "alone" => alone = true,
+                key => {
+                    let field = single.get_mut(SINGLE_FIELDS.iter().position(|name| *name == key)?)?;
+                    if value.is_empty() || value.len() > MAX_NAME_LENGTH || field.replace(value).is_some() {
+                        return None;
+                    }
                 }
-                _ => return None,
-            };
-            if value.is_empty() || value.len() > MAX_NAME_LENGTH || field.replace(value).is_some() {
-                return None;
             }
         }
-        let subject = match (environment, host, component, stopped_by) {
-            (Some(environment), Some(host), Some(component), None) => ActionSubject::Instance(InstanceId {
-                environment: environment.into(),
-                host: host.into(),
-                component: component.into(),
-            }),
-            (None, None, None, Some(plan)) => {
-                ActionSubject::StoppedBy(plan.parse().ok().filter(|plan| *plan != 0)?)
-            }
-            _ => return None,
-        };
-        Some(Self { subject, agreed, alone })
+        Some((single, agreed, alone))
     }
+}
+
+/// Returns the error for a form that is none of this page's.
+fn unknown_form() -> OperationError {
+    let message = "The form does not name an environment, a host and a component, or a plan.";
+    OperationError::new(Code::InvalidArgument, message)
 }
 
 /// Returns the handler of the buttons for `kind`.
@@ -90,16 +112,17 @@ async fn handle_action(
     context: RequestContext,
     fields: FormFields,
 ) -> Response {
-    let Some(ActionForm { subject, agreed, alone }) = ActionForm::parse(fields) else {
-        let text = "The form does not name an environment, a host and a component, or a plan.";
-        return (StatusCode::BAD_REQUEST, layout::message(&context, REFUSAL_TITLE, text)).into_response();
+    let ActionForm { subject, agreed, alone } = match ActionForm::parse(fields) {
+        Ok(form) => form,
+        Err(error) => return refusal_page(&context, REFUSAL_TITLE, &error),
     };
     let request = ActionRequest { no_dependencies: alone, ..subject.to_request() };
     let options = ExecutionOptions { agreed, ..ExecutionOptions::default() };
     match operations.begin_plan(kind, &request, options, context.acting()).await {
         Ok(plan_run) => redirect_to_plan(plan_run.begun().id),
         Err(BeginPlanError::Unconfirmed { plan, .. }) => {
-            ([(CACHE_CONTROL, "no-store")], view::confirmation(&context, &subject, &plan)).into_response()
+            let markup = confirmation_page(&context, &subject, &plan, &operations.overview());
+            ([(CACHE_CONTROL, "no-store")], markup).into_response()
         }
         Err(BeginPlanError::Refused(error)) => refusal_page(&context, REFUSAL_TITLE, &error),
     }
@@ -145,15 +168,6 @@ fn redirect_to_plan(id: u64) -> Response {
     Redirect::to(&format!("/plan?id={id}")).into_response()
 }
 
-/// Returns the instance that a request names, as it was written.
-pub(crate) fn id_of(request: &ActionRequest) -> InstanceId {
-    InstanceId {
-        environment: request.environment.as_str().into(),
-        host: request.host.as_str().into(),
-        component: request.component.as_str().into(),
-    }
-}
-
 /// Returns a page with this title that says why nothing was done.
 pub(crate) fn refusal_page(context: &RequestContext, title: &str, error: &OperationError) -> Response {
     let status = match error.code {
@@ -174,6 +188,7 @@ mod tests {
         ActionForm::parse(
             fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         )
+        .ok()
     }
 
     #[test]
@@ -195,6 +210,20 @@ mod tests {
         let pressed = read(&[("stopped_by", "5"), ("agreed", "E/h2/b")]).unwrap();
         assert_eq!((&pressed.subject, pressed.agreed.len()), (&ActionSubject::StoppedBy(5), 1));
         assert_eq!(pressed.subject.to_request(), ActionRequest { stopped_by: 5, ..ActionRequest::default() });
+    }
+
+    #[test]
+    fn form_names_the_batches_of_a_component() {
+        let batches = [("environment", "E"), ("component", "kafka"), ("role", "main"), ("batch", "2")];
+        let more = [("pause", "30s"), ("gate", "probe"), ("agreed", "E/h2/b")];
+        let form = read(&[&batches[..], &more].concat()).unwrap();
+        let request = form.subject.to_request();
+        assert!(request.all && request.host.is_empty() && request.role == "main", "{request:?}");
+        let rolling = request.rolling.unwrap();
+        assert_eq!((rolling.batch, rolling.pause.as_secs(), rolling.condition.word()), (2, 30, "probe"));
+        // Its own fields alone, and no host.
+        assert_eq!(read(&[&batches[..], &[("host", "h")]].concat()), None);
+        assert_eq!(read(&[&batches[..3], &more].concat()), None);
     }
 
     #[test]

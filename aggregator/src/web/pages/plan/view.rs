@@ -1,4 +1,4 @@
-//! Page of one plan: its steps and their progress, or its effects if it is not confirmed yet.
+//! Page of one plan: its steps and their progress.
 
 use maud::{Markup, html};
 use rta_shared::format::counted;
@@ -6,9 +6,7 @@ use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::planned_outage::PlannedStopIndex;
 
-use crate::plans::confirmation;
 use crate::plans::run::PlanSnapshot;
-use crate::web::action_subject::ActionSubject;
 use crate::web::parts::health::{clock, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
 use crate::web::parts::layout::PageFrame;
@@ -95,62 +93,7 @@ pub(in crate::web) fn parts(context: &RequestContext, plan: &PlanSnapshot, overv
     HtmlNode::group("page", GroupTag::Division, "plan", parts)
 }
 
-/// Renders the page that asks for confirmation of the effects of a plan beside `subject`.
-pub(in crate::web) fn confirmation(context: &RequestContext, subject: &ActionSubject, plan: &Plan) -> Markup {
-    let unnamed = plan.implied_instances();
-    let verb = capitalised(plan.kind.word());
-    // Subject of the question, and of the buttons.
-    let (asked, named) = match subject {
-        ActionSubject::Instance(id) => (id.name_in_text(), text(id.component.as_str()).into_owned()),
-        ActionSubject::StoppedBy(stopped_by) => (
-            format!("what plan {stopped_by} has stopped"),
-            counted(plan.requested_instances().len(), "instance"),
-        ),
-    };
-    let question = format!("{verb} {asked}?");
-    let path = format!("/{}", plan.kind);
-    let touched = match subject {
-        ActionSubject::Instance(_) => unnamed.len() + 1,
-        ActionSubject::StoppedBy(_) => plan.steps.len(),
-    };
-    let body = html! {
-        main.plan {
-            div.plan-head {
-                h1 { (text(&question)) }
-                @if unnamed.is_empty() && touched == 1 { p { "Nothing else is touched by it." } }
-                @if let Some(no_way_back) = confirmation::irreversible_stops(plan) { p.warning { "It " (text(&no_way_back)) "." } }
-                @for consequence in confirmation::describe_effects(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
-            }
-            ol.steps {
-                @for step in &plan.steps { (step_row(step, None, "", None)) }
-            }
-            div.plan-line {
-                (form::post(context, &path, None, &html! {
-                    (form::subject_fields(subject))
-                    @for id in plan.instances_to_confirm() { input type="hidden" name="agreed" value=(id); }
-                    button.primary type="submit" {
-                        (verb) " "
-                        @if unnamed.is_empty() { (named) } @else { (counted(touched, "instance")) }
-                    }
-                }))
-                @if !unnamed.is_empty() {
-                    (form::post(context, &path, None, &html! {
-                        (form::subject_fields(subject))
-                        input type="hidden" name="alone" value="";
-                        @for step in plan.irreversible_steps().filter(|step| step.named) {
-                            input type="hidden" name="agreed" value=(step.instance);
-                        }
-                        button type="submit" { (verb) " " (named) " alone" }
-                    }))
-                }
-                a href="/" { "Cancel, nothing is done" }
-            }
-        }
-    };
-    layout::layout(context, &format!("{} - rta", text(&question)), &body)
-}
-
-/// Parses the field "agreed" of that page to an instance.
+/// Parses the field "agreed" of a form to an instance.
 pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
     // Names contain no slash.
     let mut parts = field.splitn(3, '/').filter(|part| !part.is_empty());
@@ -159,7 +102,7 @@ pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
 }
 
 /// Renders one step: its action, its reason, its state if the plan has begun, and its last text.
-fn step_row(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
+pub(super) fn step_row(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
     let mut lines = said.lines();
     let sentence = lines.next().unwrap_or_default();
     let log: Vec<String> = lines.map(|line| text(line).into_owned()).collect();
@@ -266,43 +209,10 @@ mod tests {
         Plan { kind: ActionKind::Stop, steps }
     }
 
-    fn kafka() -> ActionSubject {
-        ActionSubject::Instance(stop().steps[1].instance.clone())
-    }
-
     fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> PlanSnapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
         let begun = PlanStart { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
         PlanSnapshot { begun, steps, end }
-    }
-
-    #[test]
-    fn before_more_is_touched_than_was_pressed_the_page_asks() {
-        let html = confirmation(&RequestContext::anonymous("/"), &kafka(), &stop()).into_string();
-        for expected in [
-            "<h1>Stop kafka server on h1?</h1>",
-            "It also takes down: raw &lt;b&gt;writer on h1.",
-            "taken down: it needs kafka server on h1",
-            "<form method=\"post\" action=\"/stop\">",
-            "name=\"component\" value=\"kafka server\"",
-            "name=\"agreed\" value=\"DEV/h1/raw &lt;b&gt;writer\"",
-            "Stop 2 instances</button>",
-            "name=\"alone\" value=\"\"><button type=\"submit\">Stop kafka server alone</button>",
-        ] {
-            assert!(html.contains(expected), "{expected}\n{html}");
-        }
-        assert!(
-            !html.contains("http-equiv") && !html.contains("style=\"") && !html.contains("waiting</span>")
-        );
-    }
-
-    #[test]
-    fn the_page_says_what_is_to_be_known_of_what_was_pressed() {
-        let mut plan = stop();
-        plan.steps[1].why = "detector on <h2>, whose host does not answer, needs it too".to_owned();
-        let html = confirmation(&RequestContext::anonymous("/"), &kafka(), &plan).into_string();
-        let note = "<p class=\"why\">detector on &lt;h2&gt;, whose host does not answer, needs it too</p>";
-        assert!(html.contains(note), "{html}");
     }
 
     #[test]
