@@ -17,12 +17,12 @@ pub(crate) enum Absence {
 }
 
 /// Returns the root causes of `overview` that count. A host that has not reported yet is none: nothing is known of
-/// it, neither good nor bad. What is down because it failed by itself is one of its own, even if what it needs is in
+/// it, neither good nor bad. Nor is an instance that never ran and that nobody asked for. What is down because it failed by itself is one of its own, even if what it needs is in
 /// maintenance.
 pub(crate) fn actual_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
     let mut all = Vec::new();
     for root in find_root_causes(overview) {
-        if root.instance.is_none() && is_awaited(root.host) {
+        if (root.instance.is_none() && is_awaited(root.host)) || is_not_in_use(&root) {
             continue;
         }
         if root.maintenance().is_some() {
@@ -42,6 +42,21 @@ pub(crate) fn actual_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
 
 fn is_awaited(host: &HostOverview) -> bool {
     !host.reachable && host.error.is_none()
+}
+
+/// Returns true for an instance that never ran, as all that needs it never did. If its agent is to keep it running, its
+/// first start will tell; if not, nothing that needs it may have such an agent, which would wait for it.
+fn is_not_in_use(root: &RootCause<'_>) -> bool {
+    let is_kept = |instance: &InstanceOverview| instance.autostart.as_ref().is_some_and(|kept| kept.wanted);
+    let is_given_up =
+        |instance: &InstanceOverview| instance.autostart.as_ref().is_some_and(|kept| kept.given_up);
+    root.instance.is_some_and(|instance| {
+        instance.never_ran
+            && !is_given_up(instance)
+            && root.affected.iter().all(|affected| {
+                affected.instance.never_ran && (is_kept(instance) || !is_kept(affected.instance))
+            })
+    })
 }
 
 /// Returns true for an affected instance that is down by itself and that is not quiet.
@@ -71,8 +86,78 @@ pub(crate) fn absence(overview: &Overview, id: &CauseId) -> Absence {
         Some(component) => match host.instances.iter().find(|one| one.component == *component) {
             None => Absence::Removed,
             Some(_) if is_unknown => Absence::Undecided,
+            Some(instance) if instance.never_ran => Absence::Over,
             Some(instance) if instance.health == Health::Down => Absence::Undecided,
             Some(_) => Absence::Over,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::autostart::Autostart;
+
+    use super::*;
+    use crate::sample_overview::sample;
+
+    /// Returns the sample, in which the novelty detector needs kafka server, which never ran, and the components of
+    /// the root causes that count.
+    fn causes(change: impl FnOnce(&mut InstanceOverview, &mut InstanceOverview)) -> Vec<String> {
+        let mut overview = sample();
+        let hosts = &mut overview.environments[0].hosts;
+        let mut kafka =
+            InstanceOverview { never_ran: true, ..InstanceOverview::clone(&hosts[0].instances[0]) };
+        let mut detector = InstanceOverview::clone(&hosts[1].instances[0]);
+        change(&mut kafka, &mut detector);
+        hosts[0].instances = vec![kafka.into()];
+        hosts[1].instances = vec![detector.into()];
+        let roots = actual_root_causes(&overview);
+        let names =
+            roots.iter().filter_map(|root| root.instance).map(|one| one.component.as_str().to_owned());
+        names.filter(|name| name == "kafka server").collect()
+    }
+
+    #[test]
+    fn instance_that_never_ran_counts_once_somebody_needs_it() {
+        // What runs lacks it.
+        assert_eq!(causes(|_, _| {}), ["kafka server"]);
+        let unused = |_: &mut InstanceOverview, detector: &mut InstanceOverview| {
+            (detector.health, detector.never_ran) = (Health::Down, true);
+        };
+        assert_eq!(causes(unused), [] as [&str; 0]);
+        // It ran before, or its last start failed.
+        assert_eq!(
+            causes(|kafka, detector| {
+                unused(kafka, detector);
+                kafka.never_ran = false;
+            }),
+            ["kafka server"]
+        );
+        // Its agent, or that of what needs it, is to keep it running.
+        let kept = |given_up| {
+            Some(Autostart {
+                wanted: true,
+                why: String::new(),
+                restarts: 0,
+                restarts_total: 0,
+                next_at: None,
+                given_up,
+                flapping: false,
+                last_end: String::new(),
+                waiting_for: String::new(),
+            })
+        };
+        for (own, others, expected) in [
+            (kept(false), None, &[][..]),
+            (kept(false), kept(false), &[]),
+            (kept(true), None, &["kafka server"]),
+            (None, kept(false), &["kafka server"]),
+        ] {
+            let found = causes(|kafka, detector| {
+                unused(kafka, detector);
+                (kafka.autostart, detector.autostart) = (own, others);
+            });
+            assert_eq!(found, *expected);
+        }
     }
 }

@@ -113,6 +113,10 @@ pub struct InstanceOverview {
     pub stopped_by: Option<PlannedStop>,
     /// True if it has a log that users can read.
     pub has_log: bool,
+    /// True if it is down, and neither ran nor was started since rta first watched for it. Known within the
+    /// aggregator only.
+    #[serde(skip)]
+    pub never_ran: bool,
     /// Time since which its health has been the same, by the aggregator's clock. Periods in which it could
     /// not be observed count as unchanged. `None`: since before the aggregator started.
     pub since: Option<Timestamp>,
@@ -138,6 +142,7 @@ impl InstanceOverview {
             maintenance: None,
             stopped_by: None,
             has_log: false,
+            never_ran: false,
             since: None,
         }
     }

@@ -21,7 +21,8 @@ impl Drop for Earlier {
     }
 }
 
-/// Starts one host with `base`, `left` and `right`, which need it, and `apart`; all of them run.
+/// Starts one host with `base`, `left` and `right`, which need it, and `apart`, all of which run; and with `spare`, which
+/// never ran and cannot be started.
 fn start_cluster() -> (TestCluster, Earlier) {
     let config = TestConfig::new();
     let names = ["base", "left", "right", "apart"];
@@ -29,9 +30,11 @@ fn start_cluster() -> (TestCluster, Earlier) {
         let needs = if ["left", "right"].contains(&name) { "\"base\"" } else { "" };
         config.component_toml(name, needs, "")
     });
+    let spare = config.scripted_component_toml("spare", "exit 3", "");
     let earlier = Earlier(names.iter().map(|name| config.start_stand_in(name)).collect());
-    let cluster =
-        TestCluster::builder(config).components(&components.concat()).host("h", &names).data().start();
+    let all = [&names[..], &["spare"]].concat();
+    let components = components.concat() + &spare;
+    let cluster = TestCluster::builder(config).components(&components).host("h", &all).data().start();
     cluster.aggregator.wait_until_ready();
     for name in names {
         cluster.aggregator.wait_for_health(name, "up");
@@ -71,7 +74,8 @@ fn has_event(details: &Value, kind: &str, component: &str, to: &str) -> bool {
 fn stop_of_what_others_need_is_one_incident_until_it_is_started_again() {
     let (cluster, _earlier) = start_cluster();
     let aggregator = &cluster.aggregator;
-    assert_eq!(incidents(aggregator, ""), [] as [Value; 0]);
+    aggregator.wait_for_health("spare", "down");
+    assert_eq!(incidents(aggregator, ""), [] as [Value; 0], "it never ran, and nobody asked for it");
     aggregator.rta_success(&["stop", "base", "--yes", "--no-dependencies"]);
     let open = wait_for_incident(aggregator, "both to be affected", |details| {
         details["incident"]["affected"] == 2 && has_event(details, "health", "right", "degraded")
@@ -128,6 +132,20 @@ fn stop_of_what_others_need_is_one_incident_until_it_is_started_again() {
     let shown = aggregator.rta_success(&["incidents", &id.to_string()]);
     assert!(shown.contains("affected       2 instances: TEST/h/left, TEST/h/right"), "{shown}");
     assert_eq!(aggregator.rta(&["incidents", "99"]).status.code(), Some(4));
+    let numbers = aggregator.events(&format!("incident={id}"));
+    assert!(numbers.iter().all(|event| event["incident"] == *id), "{numbers:#?}");
+    let listed = aggregator.rta_success(&["events", "--incident", &id.to_string(), "--json"]);
+    assert!(
+        listed.contains(&format!("\"incident\":{id}")) || listed.contains(&format!("\"incident\": {id}")),
+        "{listed}"
+    );
+
+    // A start that somebody asked for, and that failed.
+    assert!(!aggregator.rta(&["start", "spare", "--yes"]).status.success());
+    wait_for("the failed start to be an incident", || {
+        let open = incidents(aggregator, "open=true");
+        open.first().filter(|one| one["causes"][0]["component"] == "spare").map(drop)
+    });
 }
 
 #[test]

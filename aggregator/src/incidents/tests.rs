@@ -434,3 +434,36 @@ fn cause_gains_detail_and_keeps_it_while_something_is_done_about_it() {
         "kafka on h is down: it is not running: exited with 1"
     );
 }
+
+#[test]
+fn hosts_lost_at_the_same_moment_are_one_incident() {
+    let mut world = World::default();
+    let lost = || ObservedCause { since: None, ..cause(Health::Unknown, 0, &[]) };
+    world.set("h1", lost());
+    world.set("h2", lost());
+    world.observe(10);
+    world.set("h3", lost());
+    world.observe(14);
+    // Later, and elsewhere, it is another one.
+    world.set("h4", lost());
+    world.observe(20);
+    assert_eq!(world.spans(), [(IncidentKind::Host, 10, None), (IncidentKind::Host, 20, None)]);
+    assert_eq!(world.incidents[&1].text, "hosts h1, h2, h3 are unknown: it ended");
+    assert_eq!(world.incidents[&2].text, "host h4 is unknown: it ended");
+    let other = CauseId { environment: "F".into(), ..place("f1") };
+    world.causes.insert(other, lost());
+    world.observe(21);
+    assert_eq!(world.incidents.len(), 3);
+
+    // It is over when the last one is back; one that is lost again before continues it.
+    world.clear("h1");
+    world.clear("h2");
+    world.observe(30);
+    world.set("h2", lost());
+    world.observe(40);
+    world.clear("h2");
+    world.clear("h3");
+    world.observe(50);
+    assert_eq!(world.spans()[0], (IncidentKind::Host, 10, Some(50)));
+    assert_eq!(world.incidents[&1].causes, [place("h1"), place("h2"), place("h3")]);
+}

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! A root cause belongs to one incident. It joins an open one if that explains it: a plan that stops it, an
-//! incident that affected it until now, or the loss of its host. What comes back soon after its end continues
+//! incident that affected it until now, the loss of its host, or that of another host at the same moment. What comes back soon after its end continues
 //! its incident; everything else begins a new one. An incident is over when none of its root causes is left
 //! and the plan that caused it has ended.
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::action::Requester;
 use rta_shared::event::Event;
+use rta_shared::format::joined_first;
 use rta_shared::incident::{Incident, IncidentKind, MAX_NAMED_INSTANCES};
 use rta_shared::overview::{Health, InstanceId};
 use rta_shared::root_cause::CauseId;
@@ -25,6 +26,11 @@ use crate::store::{IncidentChange, StoredIncidents};
 pub(super) const COMES_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// Time after a host's return within which what is not up on it belongs to the incident of its loss.
 const HOST_AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
+/// Time after the loss of a host within which the loss of another one in the same environment has the same cause.
+/// Their agents fall silent at the same moment, and count as lost some seconds later.
+const SAME_LOSS: SignedDuration = SignedDuration::from_secs(5);
+/// Number of hosts that the sentence of an incident names.
+const MAX_NAMED_HOSTS: usize = 5;
 /// Time within which the cause of a new incident may still become known in more detail.
 const CAUSE_SETTLES: SignedDuration = SignedDuration::from_secs(10);
 /// Maximum number of incidents that are over and remembered.
@@ -91,6 +97,24 @@ impl TrackedIncident {
         self.touched.insert(id.clone());
         self.present.insert(id.clone());
         self.is_confirmed = true;
+    }
+
+    /// Returns true if the loss of this host, which is noticed now, belongs to it: it began with the loss of another one.
+    fn is_same_loss(&self, id: &CauseId, now: Timestamp) -> bool {
+        self.incident.kind == IncidentKind::Host
+            && now.duration_since(self.incident.begun_at) <= SAME_LOSS
+            && self.incident.causes.iter().all(|cause| cause.environment == id.environment)
+    }
+
+    /// Names all hosts that were lost at the same moment.
+    fn update_host_text(&mut self, reason: &str) {
+        let hosts: Vec<&CauseId> =
+            self.incident.causes.iter().filter(|cause| cause.component.is_none()).collect();
+        if self.incident.kind == IncidentKind::Host && hosts.len() > 1 {
+            let names = joined_first(MAX_NAMED_HOSTS, hosts.iter().map(|cause| &cause.host), ", ");
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            self.incident.text = format!("hosts {names} are unknown{reason}");
+        }
     }
 
     /// Takes in what its root causes affect now. Returns true if that changes the incident.
@@ -220,6 +244,9 @@ impl IncidentTracker {
         match at.and_then(|at| self.open.get_mut(at)) {
             Some(tracked) => {
                 tracked.add_cause(id);
+                if id.component.is_none() {
+                    tracked.update_host_text(&cause.reason);
+                }
                 self.changed.insert(tracked.incident.id);
                 self.retry_unmatched();
             }
@@ -265,7 +292,10 @@ impl IncidentTracker {
                 && tracked.incident.causes.contains(id)
                 && tracked.ended_within(COMES_BACK_WITHIN, now)
         };
-        let at = self.recent.iter().rposition(is_back)?;
+        let Some(at) = self.recent.iter().rposition(is_back) else {
+            let is_host = cause.kind(id) == IncidentKind::Host;
+            return self.open.iter().rposition(|tracked| is_host && tracked.is_same_loss(id, now));
+        };
         let at = self.open_again(at, now, true)?;
         let tracked = self.open.get_mut(at)?;
         if tracked.incident.causes.first() == Some(id) {

@@ -140,7 +140,8 @@ pub(crate) fn create_state_actor(
         agents,
         ActiveMaintenance::new(store.maintenance(), store.maintained_hosts()),
         PlannedStops::new(store.planned_stops()),
-        TransitionTracker::new(store.known_values(), store.health_changes()),
+        TransitionTracker::new(store.known_values(), store.health_changes())
+            .with_earlier_runs(store.earlier_runs()),
     );
     let mut state_actor = StateActor {
         aliases: ComponentAliases::list(state.platform()),

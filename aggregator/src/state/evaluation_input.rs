@@ -13,6 +13,7 @@ use crate::state::evaluate::evaluate_with;
 use crate::state::host_state::HostState;
 use crate::state::maintenance::ActiveMaintenance;
 use crate::state::planned_stops::PlannedStops;
+use crate::state::transitions::is_yet_to_run;
 
 /// Copy of what an evaluation needs. It shares the reports and the overview with the state actor.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) struct EvaluationInput {
 impl EvaluationInput {
     /// Evaluates the platform at the moment `now`, by the rules of the live overview. An instance has the
     /// same health since when the last evaluation shows it, and since no known time if its health differs
-    /// from that.
+    /// from that. What never ran still has not, unless it would be started.
     pub(crate) fn evaluate(&self, now: ClockPair) -> Vec<Snapshot<EnvironmentOverview>> {
         let mut environments = evaluate_with(
             &self.platform,
@@ -46,6 +47,9 @@ impl EvaluationInput {
                 for (instance, shown) in host.instances.iter_mut().zip(&shown.instances) {
                     if instance.health == shown.health && instance.since != shown.since {
                         instance.since = shown.since;
+                    }
+                    if shown.never_ran && is_yet_to_run(instance) {
+                        instance.never_ran = true;
                     }
                 }
             }

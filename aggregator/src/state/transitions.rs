@@ -4,11 +4,13 @@
 //! Events alone do not suffice for a timeline: neither the first state of an instance is an event, nor a change
 //! to unknown that is caused by its host or by a prerequisite elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use rta_shared::down_cause::DownKind;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
+use rta_shared::report::State;
 use rta_shared::sanitize::printable;
 use rta_shared::snapshot::Snapshot;
 
@@ -27,6 +29,8 @@ pub(crate) struct TransitionTracker {
     absent: HashMap<HostOrInstance, KnownValue>,
     /// Last health changes that an earlier aggregator recorded, until the first evaluation.
     earlier_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    /// Instances that an earlier aggregator saw run, until the first evaluation.
+    earlier_runs: HashSet<InstanceId>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,8 @@ struct TrackedHost {
 struct TrackedInstance {
     id: InstanceId,
     period: HealthPeriod,
+    /// True once it ran, or a start of it failed. Agents without a state folder forget that when they end.
+    has_run: bool,
     known: Option<KnownValue>,
     /// Restart count by its agent, and whether the agent gave up, as last reported.
     restarts: Option<(u32, bool)>,
@@ -109,6 +115,11 @@ impl TransitionTracker {
         Self { absent: known.into_iter().map(earlier).collect(), earlier_changes, ..Self::default() }
     }
 
+    /// Adds the instances that an earlier aggregator saw run.
+    pub(crate) fn with_earlier_runs(self, earlier_runs: HashSet<InstanceId>) -> Self {
+        Self { earlier_runs, ..self }
+    }
+
     /// Compares the host at a position with its last evaluation. This one was made at `now`.
     pub(crate) fn track_host(
         &mut self,
@@ -160,6 +171,7 @@ impl TransitionTracker {
         let mut instances: HashMap<InstanceId, TrackedInstance> =
             instances.map(|tracked| (tracked.id.clone(), tracked)).collect();
         let earlier_changes = std::mem::take(&mut self.earlier_changes);
+        let earlier_runs = std::mem::take(&mut self.earlier_runs);
         for environment in environments {
             for host in &environment.hosts {
                 let (environment, name) = (environment.name.clone(), host.name.clone());
@@ -176,6 +188,7 @@ impl TransitionTracker {
                     let tracked = instances.remove(&id);
                     self.instances.push(tracked.unwrap_or_else(|| TrackedInstance {
                         period: HealthPeriod::recovered(earlier_changes.get(&id).copied()),
+                        has_run: earlier_runs.contains(&id),
                         known: self.absent.remove(&instance_place(&id)),
                         restarts: None,
                         timeline: None,
@@ -233,6 +246,10 @@ impl TrackedInstance {
     ) {
         let before = self.period.health();
         now.since = self.period.update(now.health, at);
+        let ended = now.down_cause.as_ref().map(|cause| &cause.kind);
+        self.has_run |= matches!(now.health, Health::Up | Health::Degraded)
+            || ended.is_some_and(|kind| *kind != DownKind::NeverSeen);
+        now.never_ran = !self.has_run && is_yet_to_run(now);
         if let Some(from) = before.filter(|before| *before != now.health) {
             let (instance, to, reason) = (self.id.clone(), now.health, now.reason.clone());
             transitions.changes.push(StateChange::Health { instance, from, to, reason });
@@ -307,6 +324,12 @@ impl TrackedInstance {
     }
 }
 
+/// Returns true if the instance is down and was not seen to run by its agent, or is being started.
+pub(crate) fn is_yet_to_run(instance: &InstanceOverview) -> bool {
+    let is_never_seen = instance.down_cause.as_ref().is_some_and(|cause| cause.kind == DownKind::NeverSeen);
+    instance.health == Health::Down && (is_never_seen || instance.state == Some(State::Starting))
+}
+
 /// Adds an event if a value differs from the last known one.
 fn track_value(
     known: &mut Option<KnownValue>,
@@ -359,6 +382,7 @@ fn new_event(
 #[cfg(test)]
 mod tests {
     use rta_shared::autostart::Autostart;
+    use rta_shared::down_cause::DownCause;
     use rta_shared::overview::Overview;
 
     use super::*;
@@ -412,6 +436,40 @@ mod tests {
             }
         }
         overview
+    }
+
+    #[test]
+    fn instance_has_run_once_it_was_seen_or_its_start_failed() {
+        let with_cause = |kind| {
+            let mut overview = sample();
+            let at = Timestamp::UNIX_EPOCH;
+            overview.environments[0].hosts[0].instances[0].down_cause =
+                Some(DownCause { at, kind, last_log_line: None });
+            overview
+        };
+        let never_ran = |tracker: &mut TransitionTracker, overview: &Overview| {
+            let mut shown = overview.clone();
+            track_at(tracker, &mut shown, Timestamp::UNIX_EPOCH);
+            shown.environments[0].hosts[0].instances[0].never_ran
+        };
+        let never_seen = with_cause(DownKind::NeverSeen);
+        let mut up = sample();
+        up.environments[0].hosts[0].instances[0].health = Health::Up;
+        let failed = with_cause(DownKind::StartFailed { reason: "no such file".to_owned() });
+        for other in [up, failed] {
+            let mut tracker = TransitionTracker::default();
+            assert!(never_ran(&mut tracker, &never_seen));
+            assert!(!never_ran(&mut tracker, &other));
+            // Its agent has lost its memory.
+            assert!(!never_ran(&mut tracker, &never_seen));
+        }
+        let mut starting = sample();
+        starting.environments[0].hosts[0].instances[0].state = Some(State::Starting);
+        assert!(never_ran(&mut TransitionTracker::default(), &starting));
+        let (environment, host, component) = ("DEV".into(), "c9t21193".into(), "kafka server".into());
+        let earlier = HashSet::from([InstanceId { environment, host, component }]);
+        let mut tracker = TransitionTracker::default().with_earlier_runs(earlier);
+        assert!(!never_ran(&mut tracker, &never_seen));
     }
 
     fn known(rows: &[(&str, Option<&str>, &str)]) -> TransitionTracker {

@@ -189,6 +189,7 @@ impl EventStore {
             known_values: recovered.known_values,
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
+            earlier_runs: recovered.earlier_runs,
             notifications: recovered.notifications,
             incidents: recovered.incidents,
         }));
@@ -227,6 +228,7 @@ impl EventStore {
             known_values: recovered.known_values,
             planned_stops: recovered.planned_stops,
             health_changes: recovered.health_changes,
+            earlier_runs: recovered.earlier_runs,
             planned_maintenance: (recovered.planned_maintenance, recovered.last_planned_maintenance),
             incidents: StoredIncidents::default(),
             notifications: StoredNotifications::default(),
@@ -307,6 +309,7 @@ struct HandleState {
     known_values: HashMap<HostOrInstance, String>,
     planned_stops: HashMap<InstanceId, PlannedStop>,
     health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    earlier_runs: HashSet<InstanceId>,
     notifications: StoredNotifications,
     incidents: StoredIncidents,
 }
@@ -412,6 +415,11 @@ impl EventStoreHandle {
     /// Returns the last health change of each instance that an earlier aggregator recorded.
     pub(crate) fn health_changes(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
         self.0.health_changes.clone()
+    }
+
+    /// Returns the instances that an earlier aggregator saw run.
+    pub(crate) fn earlier_runs(&self) -> HashSet<InstanceId> {
+        self.0.earlier_runs.clone()
     }
 
     /// Returns the state and the undelivered messages of the notifier of an earlier aggregator.
@@ -680,6 +688,7 @@ impl Default for EventStoreHandle {
             known_values: HashMap::new(),
             planned_stops: HashMap::new(),
             health_changes: HashMap::new(),
+            earlier_runs: HashSet::new(),
             notifications: StoredNotifications::default(),
             incidents: StoredIncidents::default(),
         }))

@@ -368,6 +368,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         known_values: HashMap::new(),
         planned_stops: HashMap::new(),
         health_changes: HashMap::new(),
+        earlier_runs: HashSet::new(),
         notifications: StoredNotifications::default(),
         incidents: StoredIncidents::default(),
     }));

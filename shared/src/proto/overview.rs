@@ -106,6 +106,7 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             autostart: instance.autostart.map(Autostart::try_from).transpose()?,
             maintenance: instance.maintenance.map(Maintenance::try_from).transpose()?,
             has_log: instance.has_log,
+            never_ran: false,
             since: instance.since.map(from_wire_time).transpose()?,
             stopped_by: instance.stopped_by.map(planned_stop).transpose()?,
         })
@@ -328,6 +329,7 @@ pub(super) mod tests {
             maintenance: None,
             stopped_by: None,
             has_log: true,
+            never_ran: false,
             since: Some(Timestamp::UNIX_EPOCH),
         };
         let unknown =

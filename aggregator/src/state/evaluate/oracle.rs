@@ -56,6 +56,7 @@ pub(crate) fn evaluate_everything(
                                 stopped_by: None,
                                 since: None,
                                 has_log: component.is_some_and(Component::has_log),
+                                never_ran: false,
                             };
                             correct_times(&mut instance, known.skew());
                             Snapshot::new(instance)

@@ -341,6 +341,7 @@ fn build_instance(
         stopped_by: None,
         since: None,
         has_log: before.has_log,
+        never_ran: false,
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct RecoveredState {
     pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
     /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
     pub(crate) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
+    /// Instances that were seen to run.
+    pub(crate) earlier_runs: HashSet<InstanceId>,
     pub(crate) notifications: StoredNotifications,
     pub(crate) incidents: StoredIncidents,
     /// Highest plan ID in use.
@@ -131,6 +133,7 @@ pub(crate) fn read_recovered_state(
         known_values: state::read_known_values(session)?,
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,
+        earlier_runs: samples::read_runs(session)?,
         notifications: read_notifications(session)?,
         incidents: incidents::read_stored(session, now, last_active)?,
         last_plan: last_plan.max(read_greatest(session, "plans")?).unsigned_abs(),

@@ -1,6 +1,6 @@
 //! Timeline samples and recording gaps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rta_shared::overview::InstanceId;
@@ -101,6 +101,21 @@ fn read_samples(
         found.push((row.integer(0)?, row.integer(1)?, row.time(2)?, row.integer(3)?));
         Ok(true)
     })
+}
+
+/// Returns the instances that were up or degraded at any time in the samples.
+pub(super) fn read_runs(session: &mut dyn SqlSession) -> Result<HashSet<InstanceId>, StoreError> {
+    // A subquery for each instance, which ends at the first sample that is found; a join would read them all.
+    let runs = session.query_all(
+        "SELECT environments.name, hosts.name, components.name FROM places \
+         JOIN names AS environments ON environments.id = environment JOIN names AS hosts ON hosts.id = host \
+         JOIN names AS components ON components.id = component \
+         WHERE (SELECT 1 FROM marks WHERE place = places.id AND state IN \
+         (SELECT words.id FROM words WHERE word = ?1 OR word = ?2) LIMIT 1) = 1",
+        values![TimelineState::Up.word(), TimelineState::Degraded.word()],
+        |row| Ok(InstanceId { environment: row.name(0)?, host: row.name(1)?, component: row.name(2)? }),
+    )?;
+    Ok(runs.into_iter().collect())
 }
 
 fn read_gaps(session: &mut dyn SqlSession) -> Result<Vec<RecordingGap>, StoreError> {
