@@ -72,6 +72,8 @@ pub struct Event {
     pub by: Option<Requester>,
     /// Plan that it belongs to.
     pub plan: Option<u64>,
+    /// Incident that it belongs to, as far as the record knows; a new event has none yet.
+    pub incident: Option<u64>,
 }
 
 impl Event {
@@ -89,6 +91,7 @@ impl Event {
             text,
             by: None,
             plan: None,
+            incident: None,
         }
     }
 }

@@ -235,6 +235,7 @@ fn new_event(
         text,
         by,
         plan: None,
+        incident: None,
     }
 }
 

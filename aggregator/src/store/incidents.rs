@@ -1,7 +1,8 @@
 //! Incidents that are not written yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rta_shared::event::Event;
 use rta_shared::incident::Incident;
 
 use super::query::{IncidentQuery, StoredIncidents};
@@ -72,6 +73,18 @@ impl PendingIncidents {
     /// Returns true if an event is to be written as one of this incident.
     pub(crate) fn has_event(&self, incident: u64, event: u64) -> bool {
         self.events.contains(&(incident, event))
+    }
+
+    /// Sets the incidents of events that are to be written as part of one.
+    pub(crate) fn set_incidents(&self, events: &mut [Event]) {
+        if self.events.is_empty() {
+            return;
+        }
+        let incidents: HashMap<u64, u64> =
+            self.events.iter().rev().map(|(incident, event)| (*event, *incident)).collect();
+        for event in events.iter_mut().filter(|event| event.incident.is_none()) {
+            event.incident = incidents.get(&event.id).copied();
+        }
     }
 
     /// Marks what is known as unwritten.

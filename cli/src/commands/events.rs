@@ -87,6 +87,7 @@ mod tests {
                 text: text.to_owned(),
                 by: None,
                 plan: None,
+                incident: None,
             })
         };
         let script = AggregatorScript {

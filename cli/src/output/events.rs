@@ -94,6 +94,7 @@ mod tests {
             text: "it\u{1b}[2J ended\nlast line".to_owned(),
             by: None,
             plan: None,
+            incident: None,
         };
         let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
         let plan = Event {

@@ -30,6 +30,7 @@ impl From<&Event> for v1::Event {
             text: event.text.clone(),
             by: event.by.as_ref().map(Into::into),
             plan_id: event.plan.unwrap_or_default(),
+            incident_id: event.incident.unwrap_or_default(),
         }
     }
 }
@@ -52,6 +53,7 @@ impl TryFrom<v1::Event> for Event {
             text: event.text,
             by: event.by.map(Into::into),
             plan: (event.plan_id != 0).then_some(event.plan_id),
+            incident: (event.incident_id != 0).then_some(event.incident_id),
         })
     }
 }
@@ -167,6 +169,7 @@ mod tests {
                 text: "so".to_owned(),
                 by: Some(by.clone()),
                 plan: Some(4),
+                incident: Some(5),
             };
             assert_eq!(v1::Event::from(&event).try_into(), Ok(event.clone()));
             let later = v1::Event { kind: "of a later version".to_owned(), ..(&event).into() };

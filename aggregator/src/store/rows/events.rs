@@ -16,7 +16,8 @@ use crate::store::sql::{SqlRow, SqlSession, SqlValue, StoreError, values};
 /// Maximum size of the events in one answer, in bytes: gRPC allows 4 MiB.
 pub(crate) const MAX_ANSWER_BYTES: usize = 3 << 20;
 /// Query for events, with the columns that [`read_event`] expects.
-const SELECT: &str = "SELECT events.id, events.at, kind, place, was, is_now, texts.text, by_user, address, plan \
+const SELECT: &str = "SELECT events.id, events.at, kind, place, was, is_now, texts.text, by_user, address, plan, \
+                      (SELECT min(incident) FROM incident_events WHERE event = events.id) \
                       FROM events LEFT JOIN texts ON texts.id = events.text";
 /// Number of the word for [`EventKind::Health`], which the index of kinds leaves out.
 const HEALTH_KIND: i64 = 1;
@@ -50,7 +51,7 @@ pub(crate) fn write_event(
 
 fn is_same(written: &Event, event: &Event) -> bool {
     let at = Timestamp::from_microsecond(event.at.as_microsecond()).unwrap_or(event.at);
-    *written == Event { at, text: truncate_text(&event.text), ..event.clone() }
+    *written == Event { at, text: truncate_text(&event.text), incident: written.incident, ..event.clone() }
 }
 
 fn insert_event(
@@ -287,5 +288,6 @@ fn read_event(row: &dyn SqlRow, dictionary: &Dictionary) -> Result<Event, StoreE
         text: row.optional_text(6)?.unwrap_or_default(),
         by: word(7)?.map(|user| Requester { user, address }),
         plan: row.optional_integer(9)?.map(i64::unsigned_abs),
+        incident: row.optional_integer(10)?.map(i64::unsigned_abs),
     })
 }

@@ -25,6 +25,9 @@ on_every_backend! {
     zero_byte_and_long_text_are_recorded,
     incidents_come_back_with_their_events_and_are_found,
     incidents_are_deleted_with_their_events_and_numbers_continue,
+    keys_of_requests_outlive_the_aggregator,
+    runs_of_instances_outlive_the_aggregator,
+    event_has_the_number_of_its_incident,
 }
 
 fn events_come_back_newest_first_over_a_restart(database: &TestDatabase) {
@@ -408,4 +411,66 @@ fn incidents_are_deleted_with_their_events_and_numbers_continue(database: &TestD
     assert_eq!((count("incidents"), count("incident_keys"), count("incident_events")), (1, 2, 0));
     drop(opened);
     assert_eq!(database.open().recovered.incidents.last_id, 3);
+}
+
+fn keys_of_requests_outlive_the_aggregator(database: &TestDatabase) {
+    let request =
+        |key: &str, request: &str| KeyedRequest { key: key.to_owned(), request: request.to_owned() };
+    let answer = RequestAnswer {
+        status: 201,
+        headers: "{\"location\":\"/api/v1/plans/7\"}".to_owned(),
+        body: "{\"id\":7}".to_owned(),
+    };
+    let mut opened = database.open();
+    let mut begin = |key: &str| opened.writer.begin_request(&request(key, "stop"), at(1));
+    assert_eq!((begin("answered"), begin("open")), (Ok(RequestRecord::New), Ok(RequestRecord::New)));
+    assert_eq!(begin("refused"), Ok(RequestRecord::New));
+    assert_eq!(opened.writer.end_request("answered", Some(&answer), at(2)), Ok(()));
+    assert_eq!(opened.writer.end_request("refused", None, at(2)), Ok(()));
+    drop(opened);
+
+    let mut opened = database.open();
+    let mut begin = |key: &str, of: &str| opened.writer.begin_request(&request(key, of), at(3));
+    assert_eq!(begin("answered", "stop"), Ok(RequestRecord::Answered(answer)));
+    assert_eq!(begin("answered", "start"), Ok(RequestRecord::OtherRequest));
+    assert_eq!(begin("open", "stop"), Ok(RequestRecord::Unanswered(at(1))));
+    assert_eq!(begin("refused", "stop"), Ok(RequestRecord::New));
+}
+
+fn runs_of_instances_outlive_the_aggregator(database: &TestDatabase) {
+    let id = |component: &str| InstanceId {
+        environment: "E".into(),
+        host: "h1".into(),
+        component: component.into(),
+    };
+    let mut opened = database.open();
+    assert!(opened.recovered.earlier_runs.is_empty());
+    let sample = |component: &str, state| (id(component), state);
+    let first = vec![
+        sample("never", TimelineState::Down),
+        sample("ran", TimelineState::Up),
+        sample("partly", TimelineState::Degraded),
+        sample("unknown", TimelineState::Unknown),
+    ];
+    opened.apply(StoreCommand::AddSamples(at(1), first));
+    opened.apply(StoreCommand::AddSamples(at(2), vec![sample("ran", TimelineState::Down)]));
+    opened.writer.write_pending(at(3));
+    drop(opened);
+    assert_eq!(database.open().recovered.earlier_runs, HashSet::from([id("ran"), id("partly")]));
+}
+
+fn event_has_the_number_of_its_incident(database: &TestDatabase) {
+    let mut opened = database.open();
+    opened.append(1, "apart");
+    opened.append(2, "of an incident");
+    let all = EventQuery::default();
+    let numbers = |opened: &mut TestStore| -> Vec<Option<u64>> {
+        opened.writer.query_events(&all).unwrap().iter().map(|event| event.incident).collect()
+    };
+    assert_eq!(numbers(&mut opened), [None, None]);
+    let change = IncidentChange { incidents: vec![], events: vec![(7, 2)] };
+    opened.writer.apply_command(StoreCommand::ChangeIncidents(Box::new(change)));
+    assert_eq!(numbers(&mut opened), [Some(7), None], "before it is written");
+    opened.writer.write_pending(at(3));
+    assert_eq!(numbers(&mut opened), [Some(7), None]);
 }

@@ -12,6 +12,12 @@ use crate::store::sql::{FailureKind, StoreError};
 impl StoreWriter {
     /// Returns the matching events: the pending ones, then the written ones.
     pub(in crate::store) fn query_events(&mut self, query: &EventQuery) -> Result<Vec<Event>, String> {
+        let mut found = self.find_events(query)?;
+        self.pending.incidents.set_incidents(&mut found);
+        Ok(found)
+    }
+
+    fn find_events(&mut self, query: &EventQuery) -> Result<Vec<Event>, String> {
         let pending = &self.pending;
         let belongs = |event: &Event| {
             query.incident.is_none_or(|incident| pending.incidents.has_event(incident, event.id))
@@ -85,7 +91,7 @@ impl StoreWriter {
         format!("{what} cannot be read: {why}")
     }
 
-    /// Closes the database if it is damaged or its connection is lost. Returns the failure as a sentence.
+    /// Counts a failed read, and closes the database as [`Self::note_session_failure`] does.
     pub(super) fn note_read_failure(&mut self, error: &StoreError, now: Timestamp) -> String {
         self.errors.count_read();
         self.note_session_failure(error, now)

@@ -2756,6 +2756,9 @@ pub struct Event {
     /// Plan that it belongs to; 0: none.
     #[prost(uint64, tag = "11")]
     pub plan_id: u64,
+    /// Incident that it belongs to, as far as the record knows; 0: none, or none yet.
+    #[prost(uint64, tag = "12")]
+    pub incident_id: u64,
 }
 /// Events of one cause, from its begin to its end.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -267,6 +267,7 @@ mod tests {
             text: "kafka is down\nlast <words>\u{1b}".to_owned(),
             by: Some(Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
             plan: Some(3),
+            incident: None,
         }
     }
 
