@@ -36,3 +36,51 @@ async fn request(rule: &DeadMansSwitch) -> Result<(), String> {
     let sending = async { http::send(http::client(rule.ca.as_deref(), TIMEOUT)?.get(url)).await };
     sending.await.map_err(|error| error.reason().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rta_shared::config::notify::SecretText;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_stop_while_rta_is_not_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&served);
+        let server = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                counter.fetch_add(1, Ordering::SeqCst);
+                assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+                stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+            }
+        });
+        // Two checks find nothing, ten find something, and the others nothing again.
+        let (checks, before) = (AtomicUsize::new(0), Arc::clone(&served));
+        let check: SelfCheck = Arc::new(move || match checks.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Ok(()),
+            at @ 2..12 => {
+                assert_eq!(before.load(Ordering::SeqCst), 2, "at check {at}");
+                Err("the disk is full".to_owned())
+            }
+            _ => Ok(()),
+        });
+        let rule =
+            DeadMansSwitch { url: SecretText::plain(&url), interval: Duration::from_millis(5), ca: None };
+        let (error, _) = watch::channel(None);
+        let switch = tokio::spawn(run_switch(rule, check, error));
+        while served.load(Ordering::SeqCst) < 4 {
+            assert!(!switch.is_finished(), "a check failed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        switch.abort();
+        server.abort();
+    }
+}

@@ -1,4 +1,4 @@
-//! Mail to a server of the test, over TLS.
+//! Mail to a server of the test, over TLS from the first byte, or after STARTTLS.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,8 @@ struct MailServer {
 }
 
 impl MailServer {
-    fn start(certificate: &CertificateFiles) -> Self {
+    /// Starts a server over TLS; with `is_starttls` it begins in clear text, and takes no mail before STARTTLS.
+    fn start(certificate: &CertificateFiles, is_starttls: bool) -> Self {
         let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap();
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
@@ -35,7 +36,11 @@ impl MailServer {
             for stream in listener.incoming() {
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
                 // A sender that goes away leaves no mail.
-                let mail = receive(StreamOwned::new(connection, stream.unwrap()));
+                let stream = stream.unwrap();
+                if is_starttls && begin_tls(&stream).is_err() {
+                    continue;
+                }
+                let mail = receive(StreamOwned::new(connection, stream), !is_starttls);
                 mails.lock().unwrap().extend(mail.ok().flatten());
             }
         });
@@ -49,11 +54,33 @@ impl MailServer {
     }
 }
 
-/// Speaks SMTP, and returns the mail with its envelope.
-fn receive(stream: StreamOwned<ServerConnection, TcpStream>) -> std::io::Result<Option<String>> {
+/// Speaks SMTP in clear text until the client begins TLS. It refuses everything else.
+fn begin_tls(mut stream: &TcpStream) -> std::io::Result<()> {
+    // The client sends nothing after STARTTLS before it has the answer.
+    let mut reader = BufReader::new(stream);
+    stream.write_all(b"220 test\r\n")?;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 0 {
+        match line.split([' ', '\r']).next().unwrap_or_default() {
+            "EHLO" => stream.write_all(b"250-test\r\n250 STARTTLS\r\n")?,
+            "STARTTLS" => return stream.write_all(b"220 go on\r\n"),
+            _ => stream.write_all(b"530 say STARTTLS first\r\n")?,
+        }
+        line.clear();
+    }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Speaks SMTP over TLS, and returns the mail with its envelope.
+fn receive(
+    stream: StreamOwned<ServerConnection, TcpStream>,
+    is_greeting: bool,
+) -> std::io::Result<Option<String>> {
     let mut reader = BufReader::new(stream);
     let mut mail = String::new();
-    reader.get_mut().write_all(b"220 test\r\n")?;
+    if is_greeting {
+        reader.get_mut().write_all(b"220 test\r\n")?;
+    }
     let mut line = String::new();
     loop {
         line.clear();
@@ -90,19 +117,21 @@ fn receive(stream: StreamOwned<ServerConnection, TcpStream>) -> std::io::Result<
 fn outage_is_mailed_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let ca = TestCa::new(folder.path().join("pki"));
-    let server = MailServer::start(&ca.create_host("localhost"));
+    let certificate = ca.create_host("localhost");
+    let server = MailServer::start(&certificate, false);
     let password = folder.path().join("password");
     std::fs::write(&password, "secret").unwrap();
-    let channel = |ca: &str| {
+    let channel = |server: &MailServer, tls: &str, ca: &str| {
         format!(
-            "{RULES}[[channel]]\nname = \"ops\"\n[channel.mail]\nserver = \"localhost\"\nport = {}\ntls = \"tls\"\n\
+            "{RULES}[[channel]]\nname = \"ops\"\n[channel.mail]\nserver = \"localhost\"\nport = {}\n{tls}\
              user = \"rta\"\npassword = {{ file = \"{}\" }}\nfrom = \"rta <rta@example.com>\"\n\
              to = [\"ops@example.com\", \"boss@example.com\"]\n{ca}",
             server.address.port(),
             password.display()
         )
     };
-    let trusted = channel(&format!("ca = \"{}\"\n", ca.ca().display()));
+    let own_ca = format!("ca = \"{}\"\n", ca.ca().display());
+    let trusted = channel(&server, "tls = \"tls\"\n", &own_ca);
     let platform = Platform::start(1, &trusted);
     platform.stop_kafka();
     let mail = server.wait_for_mails(1).remove(0);
@@ -123,10 +152,19 @@ fn outage_is_mailed_over_tls() {
     let subject = "=?utf-8?B?W3J0YSBvdmVyXSBjb21wb25lbnQgMCBvbiBoMDAwMCAoRSkgaGFzIHJlY292?=";
     assert!(mail.contains(subject), "{mail}");
     // A server whose certificate is not trusted gets nothing.
-    super::write_private(&platform.file, &channel(""));
+    super::write_private(&platform.file, &channel(&server, "tls = \"tls\"\n", ""));
     let refused = wait_for("the test to be refused", || {
         let told = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
         (!told.contains("was delivered")).then_some(told)
     });
     assert!(refused.contains("could not be sent a test"), "{refused}");
+    // STARTTLS is the default: the login and the mail are sent after it.
+    let later = MailServer::start(&certificate, true);
+    super::write_private(&platform.file, &channel(&later, "", &own_ca));
+    wait_for("the test to be delivered", || {
+        let told = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
+        told.contains("was delivered").then_some(())
+    });
+    let mail = later.wait_for_mails(1).remove(0);
+    assert!(mail.contains("RCPT TO:<boss@example.com>") && mail.contains("Message-ID: <rta-"), "{mail}");
 }

@@ -1,8 +1,10 @@
-//! Notifications of a real aggregator: to a sink that counts, to a real Alertmanager, and by mail over TLS.
+//! Notifications of a real aggregator: to a sink that counts, to a chat, by a command, to a real Alertmanager, and by
+//! mail over TLS; and its dead man's switch.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 mod alertmanager;
+mod channels;
 mod mail;
 mod sink;
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(crate) struct SinkRequest {
     headers: Vec<(String, String)>,
+    /// Body; null if it is not JSON.
     pub(crate) body: Value,
     is_accepted: bool,
 }
@@ -95,5 +96,5 @@ fn answer(stream: TcpStream, is_accepted: bool) -> Option<SinkRequest> {
     let mut stream = stream;
     // A sender that is gone needs no answer.
     let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    Some(SinkRequest { headers, body: serde_json::from_slice(&body).unwrap(), is_accepted })
+    Some(SinkRequest { headers, body: serde_json::from_slice(&body).unwrap_or_default(), is_accepted })
 }
