@@ -194,7 +194,7 @@ async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
     for name in ["becomes", "leaves"] {
         let started = run_action(&mut client, Start, name).await;
         let said =
-            started.progress.iter().any(|progress| progress.text.contains("goes on: waiting for what"));
+            started.progress.iter().any(|progress| progress.text.contains("its launch is still running"));
         assert!(said, "{:?}", started.progress);
         assert_eq!(started.result.unwrap().pids, [config.find_process(name).unwrap()]);
     }
