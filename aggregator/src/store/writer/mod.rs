@@ -25,8 +25,8 @@ use tokio::sync::{oneshot, watch};
 use super::incidents::IncidentChange;
 use super::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
 use super::{
-    EventFeed, EventStoreHandle, HostOrInstance, KeyedRequest, NotificationChange, RequestAnswer, RequestRecord,
-    aggregator_event,
+    EventFeed, EventStoreHandle, HostOrInstance, KeyedRequest, NotificationChange, RequestAnswer,
+    RequestRecord, aggregator_event,
 };
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::error_counters::StoreErrorCounters;
