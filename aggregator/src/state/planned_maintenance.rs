@@ -376,6 +376,6 @@ mod tests {
         assert_eq!((once.id, planned.cancel(7)), (1, None));
         assert_eq!(planned.take_due(&platform(), &[], at("2026-12-05T02:00:00Z")).begin.len(), 2);
         assert!(planned.all().is_empty());
-        assert_eq!(planned.add(once).id, 2);
+        assert_eq!(planned.add(PlannedMaintenance { id: 0, ..once }).id, 2);
     }
 }

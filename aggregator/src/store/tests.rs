@@ -263,7 +263,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 8"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 9"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
