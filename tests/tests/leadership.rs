@@ -40,6 +40,8 @@ impl Pair {
         let builder = builder.host("h", &["slow", "last"]);
         let builder = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]);
         let cluster = builder.start();
+        let is_first = |(leader, _): &(String, u64)| leader == FIRST;
+        wait_for("the first to lead", || read_leader(&server, &url, "test").filter(is_first));
         let other = ["--store", &url, "--advertise", SECOND];
         let pair = Self { other: TestAggregator::start(&cluster.config, &other), server, url, cluster };
         pair.wait_for_leader(FIRST, &pair.cluster.aggregator);
@@ -71,6 +73,9 @@ fn read_leader(server: &PostgresServer, url: &str, environment: &str) -> Option<
         "SELECT address || ' ' || epoch FROM rta_leases \
          WHERE environment = '{environment}' AND holder <> '' AND expires_at > clock_timestamp()"
     );
+    if server.run_sql(url, "SELECT to_regclass('rta_leases') IS NULL").trim() == "t" {
+        return None;
+    }
     let row = server.run_sql(url, &sql);
     let (address, epoch) = row.split_once(' ')?;
     Some((address.to_owned(), epoch.parse().unwrap()))

@@ -2,6 +2,7 @@
 
 pub(crate) mod call_limit;
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -121,6 +122,10 @@ impl AggregatorService for AggregatorGrpc {
             }
             EnvironmentLeader::There(route) => {
                 let events = self.operations.stream_plan_at_leader(&route, message, &by.by).await?;
+                // A leader that is lost ends the stream: the command asks again, and gets the rest from the record.
+                let is_lost =
+                    |event: &Result<_, Status>| event.as_ref().is_err_and(|status| status.source().is_some());
+                let events = events.take_while(move |event| std::future::ready(!is_lost(event)));
                 let events =
                     events.map(move |event| event.map_err(|status| route.describe_failure(&status).into()));
                 Ok(Response::new(Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))))
