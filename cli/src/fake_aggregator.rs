@@ -411,6 +411,6 @@ pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
         config_error: None,
         impairments: vec![],
         aliases: vec![],
-        leaders: Vec::new(),
+        leader: None,
     }
 }

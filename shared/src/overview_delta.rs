@@ -21,7 +21,7 @@ pub struct OverviewDelta {
     /// As in [`Overview`].
     pub impairments: Vec<Impairment>,
     /// As in [`Overview`].
-    pub leaders: Vec<LeaderOverview>,
+    pub leader: Option<LeaderOverview>,
     /// Environments in which something changed, in ascending order of their index.
     pub environments: Vec<EnvironmentDelta>,
 }
@@ -69,7 +69,7 @@ impl OverviewDelta {
             config_digest: after.config_digest.clone(),
             config_error: after.config_error.clone(),
             impairments: after.impairments.clone(),
-            leaders: after.leaders.clone(),
+            leader: after.leader.clone(),
             environments,
         })
     }
@@ -83,7 +83,7 @@ impl OverviewDelta {
         overview.config_digest = self.config_digest;
         overview.config_error = self.config_error;
         overview.impairments = self.impairments;
-        overview.leaders = self.leaders;
+        overview.leader = self.leader;
         for delta in self.environments {
             let environment = overview.environments.get_mut(delta.index).ok_or(DeltaError::OtherHosts)?;
             environment.health = delta.health;
@@ -221,7 +221,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leaders: Vec::new(),
+            leader: None,
         }
     }
 

@@ -177,7 +177,7 @@ fn overview_of(
         config_error: None,
         impairments: vec![],
         aliases: vec![],
-        leaders: Vec::new(),
+        leader: None,
     }
 }
 

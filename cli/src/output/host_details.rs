@@ -252,7 +252,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leaders: Vec::new(),
+            leader: None,
         }
     }
 

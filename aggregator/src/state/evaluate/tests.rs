@@ -107,7 +107,7 @@ impl EvaluationFixture {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leaders: Vec::new(),
+            leader: None,
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;
