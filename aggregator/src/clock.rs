@@ -174,14 +174,14 @@ mod tests {
             skew.add_message(&message(at, seconds(7200), seconds(delay)));
         }
         assert_eq!(skew.skew_ahead(), seconds(7200));
-        let told = skew.impairment().unwrap().message;
-        assert!(told.starts_with("this host's clock is 2 h ahead of the aggregator's"), "{told}");
+        let warning = skew.impairment().unwrap().message;
+        assert!(warning.starts_with("this host's clock is 2 h ahead of the aggregator's"), "{warning}");
         let mut behind = ClockSkew::default();
         for at in 0..3 {
             behind.add_message(&message(at, seconds(-90), seconds(0)));
         }
-        let told = behind.impairment().unwrap().message;
-        assert!(told.starts_with("this host's clock is 2 min behind the aggregator's"), "{told}");
+        let warning = behind.impairment().unwrap().message;
+        assert!(warning.starts_with("this host's clock is 2 min behind the aggregator's"), "{warning}");
         assert_eq!([7_199_400, 59_600, 5_200].map(format_rounded), ["2 h", "1 min", "5 s"]);
     }
 
@@ -192,15 +192,15 @@ mod tests {
             assert!(!skew.add_message(&message(at, seconds(0), seconds(if at % 5 == 0 { 0 } else { 30 }))));
         }
         assert_eq!(skew.impairment(), None);
-        let mut told = 0;
+        let mut warning = 0;
         for at in 0..200 {
-            told += usize::from(skew.add_message(&message(
+            warning += usize::from(skew.add_message(&message(
                 at,
                 seconds(if at % 2 == 0 { 6 } else { 4 }),
                 seconds(0),
             )));
         }
-        assert_eq!((told, skew.impairment().is_some()), (1, true));
+        assert_eq!((warning, skew.impairment().is_some()), (1, true));
         for at in 0..20 {
             skew.add_message(&message(at, seconds(0), seconds(0)));
         }

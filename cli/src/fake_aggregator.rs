@@ -134,10 +134,10 @@ impl AggregatorService for FakeAggregator {
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
         let overviews = std::mem::take(&mut self.script().overviews);
         let mut sender = OverviewSender::new(true);
-        let told = overviews.iter().map(|overview| Ok(sender.next(overview).into()));
+        let prepared = overviews.iter().map(|overview| Ok(sender.next(overview).into()));
         let end = [Err(Status::failed_precondition("enough"))];
-        let told: Vec<_> = told.chain(end).collect();
-        Ok(Response::new(Box::pin(futures::stream::iter(told))))
+        let prepared: Vec<_> = prepared.chain(end).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(prepared))))
     }
 
     async fn what_if(&self, _: Request<v1::WhatIfRequest>) -> Result<Response<v1::WhatIfResponse>, Status> {
@@ -175,9 +175,9 @@ impl AggregatorService for FakeAggregator {
         &self,
         _: Request<v1::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        let told = self.script().watch_answers.pop_front();
-        let told = told.ok_or_else(|| Status::not_found("plan 7 is not known"))?;
-        let events: Vec<_> = told.iter().map(|event| Ok(event.into())).collect();
+        let prepared = self.script().watch_answers.pop_front();
+        let prepared = prepared.ok_or_else(|| Status::not_found("plan 7 is not known"))?;
+        let events: Vec<_> = prepared.iter().map(|event| Ok(event.into())).collect();
         let plans: EventStream<v1::PlanEvent> = Box::pin(futures::stream::iter(events));
         Ok(map_events(plans, |event| v1::WatchPlanResponse { event: Some(event) }))
     }

@@ -10,9 +10,11 @@ pub(crate) fn size() -> (usize, usize) {
 }
 
 /// Returns the size, with 24 rows and 80 columns as fallback: serial lines and container consoles report 0.
-fn size_or_default(told: Option<Winsize>) -> (usize, usize) {
-    let known = |told: Option<u16>, otherwise| told.filter(|told| *told > 0).map_or(otherwise, usize::from);
-    (known(told.map(|told| told.ws_row), 24), known(told.map(|told| told.ws_col), 80))
+fn size_or_default(reported: Option<Winsize>) -> (usize, usize) {
+    let known = |reported: Option<u16>, otherwise| {
+        reported.filter(|reported| *reported > 0).map_or(otherwise, usize::from)
+    };
+    (known(reported.map(|reported| reported.ws_row), 24), known(reported.map(|reported| reported.ws_col), 80))
 }
 
 #[cfg(test)]
@@ -21,10 +23,10 @@ mod tests {
 
     #[test]
     fn a_terminal_that_does_not_know_its_size_has_the_usual_one() {
-        let told = |ws_row, ws_col| Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 });
+        let reported = |ws_row, ws_col| Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 });
         assert_eq!(size_or_default(None), (24, 80));
-        assert_eq!(size_or_default(told(0, 0)), (24, 80));
-        assert_eq!(size_or_default(told(50, 0)), (50, 80));
-        assert_eq!(size_or_default(told(50, 200)), (50, 200));
+        assert_eq!(size_or_default(reported(0, 0)), (24, 80));
+        assert_eq!(size_or_default(reported(50, 0)), (50, 80));
+        assert_eq!(size_or_default(reported(50, 200)), (50, 200));
     }
 }

@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn invalid_template_is_reported() {
-        let told = |template: &str| fill(template, str::to_owned).unwrap_err();
-        assert!(told("{").starts_with("it is no JSON"));
+        let error_of = |template: &str| fill(template, str::to_owned).unwrap_err();
+        assert!(error_of("{").starts_with("it is no JSON"));
         assert_eq!(
-            told(r#"["${sumary}"]"#),
+            error_of(r#"["${sumary}"]"#),
             "placeholder \"sumary\" is not known; did you mean \"summary\"?"
         );
-        assert_eq!(told(r#"["${text"]"#), "\"${text\" has a placeholder without its end");
+        assert_eq!(error_of(r#"["${text"]"#), "\"${text\" has a placeholder without its end");
     }
 }

@@ -312,7 +312,7 @@ mod tests {
     fn secrets_of_a_command_line_are_not_shown() {
         let process = explained(&["java", "--password", "hunter2"]);
         assert_eq!(
-            told(&process)[1],
+            explained_lines(&process)[1],
             r#"argument 2 is "***"; 'config/server\.properties' matches none of the arguments"#
         );
         let far = explained(&["hunter2"]);
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(explained.user, "user7");
         assert!(!explained.is_matched());
         assert_eq!(
-            told(&explained),
+            explained_lines(&explained),
             [
                 "the user is \"user7\", which is \"kafka\"",
                 "the user is \"user7\", you ask for \"kafka\"",
@@ -367,7 +367,7 @@ mod tests {
         );
     }
 
-    fn told(process: &ExplainedProcess) -> Vec<String> {
+    fn explained_lines(process: &ExplainedProcess) -> Vec<String> {
         process.criteria.iter().map(ToString::to_string).collect()
     }
 
@@ -376,7 +376,7 @@ mod tests {
         let process = explained(&["/opt/java", "-x", "-cp", "kafka", "config/server.properties"]);
         assert!(!process.is_matched());
         assert_eq!(
-            told(&process),
+            explained_lines(&process),
             [
                 "argument 0 is \"/opt/java\" and matches 'java'",
                 r#"argument 2 is "-cp"; 'config/server\.properties' is at index 4, you ask for 2"#,
@@ -384,7 +384,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            told(&explained(&["sh", "java"])),
+            explained_lines(&explained(&["sh", "java"])),
             [
                 r#"argument 0 is "sh"; 'java' is at index 1, you ask for 0"#,
                 r"there is no argument 2; 'config/server\.properties' matches none of the arguments",
@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn hostile_and_huge_arguments_are_shown_short_and_harmless() {
         let process = explained(&["java", "x", &"\u{1b}".repeat(1000)]);
-        let text = told(&process)[1].clone();
+        let text = explained_lines(&process)[1].clone();
         assert!(
             !text.contains('\u{1b}') && process.criteria[1].found.as_ref().unwrap().chars().count() == 121
         );

@@ -168,13 +168,13 @@ mod tests {
         let names = |located: &[LocatedInstance<'_>]| -> Vec<String> {
             located.iter().map(|located| located.instance.component.to_string()).collect()
         };
-        let told: Vec<_> = outages
+        let described: Vec<_> = outages
             .iter()
             .map(|outage| (outage.stop.plan, names(&outage.stopped), names(&outage.affected)))
             .collect();
         let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
-            told,
+            described,
             [(7, text(&["cassandra"]), vec![]), (5, text(&["kafka", "detector"]), text(&["writer"])),]
         );
         let index = PlannedStopIndex::new(&shown);

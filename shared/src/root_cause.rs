@@ -268,7 +268,7 @@ pub(crate) mod tests {
             host("b", false, vec![instance("spark", Health::Unknown, None)]),
         ]);
         let root_causes = find_root_causes(&overview);
-        let told: Vec<_> = root_causes
+        let described: Vec<_> = root_causes
             .iter()
             .map(|cause| {
                 let component = cause.instance.map_or("", |instance| instance.component.as_str());
@@ -276,7 +276,7 @@ pub(crate) mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            described,
             [
                 ("a", "kafka", "1 instance degraded by it".to_owned()),
                 ("b", "", "1 instance unknown by it".to_owned()),

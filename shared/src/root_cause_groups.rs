@@ -91,7 +91,7 @@ mod tests {
         ]);
         let causes = find_root_causes(&shown);
         let groups = group_root_causes(&causes);
-        let told: Vec<_> = groups
+        let described: Vec<_> = groups
             .iter()
             .map(|group| {
                 let component = group.component().map_or("", Name::as_str);
@@ -101,7 +101,7 @@ mod tests {
             .collect();
         let text = str::to_owned;
         assert_eq!(
-            told,
+            described,
             [
                 ("kafka", Health::Down, 2, "c", text("1 instance degraded by them")),
                 ("zoo", Health::Down, 1, "a", text("1 instance degraded by it")),

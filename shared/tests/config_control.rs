@@ -208,12 +208,12 @@ fn settings_of_a_process_that_cannot_be_meant_are_told_with_their_place() {
         ("limits = { nofile = { soft = 2, hard = 1 } }", "limits: nofile: \"soft\" is at most \"hard\""),
         ("limits = { nofile = { soft = \"unlimited\", hard = 1 } }", "\"soft\" is at most \"hard\""),
     ] {
-        let told = problems(&format!("[component.start]\ncommand = [\"run\"]\n{key}"));
-        assert_eq!(told.len(), 1, "{key}: {told:?}");
-        assert!(told[0].starts_with("x.toml:6:") && told[0].contains(expected), "{key}: {told:?}");
+        let found = problems(&format!("[component.start]\ncommand = [\"run\"]\n{key}"));
+        assert_eq!(found.len(), 1, "{key}: {found:?}");
+        assert!(found[0].starts_with("x.toml:6:") && found[0].contains(expected), "{key}: {found:?}");
     }
     for key in ["environment_file = \"/e\"", "umask = \"0\"", "group = \"g\"", "limits = {}", "nice = 1"] {
-        let told = problems(&format!("[component.start]\nsystemd = \"app.service\"\n{key}"));
-        assert!(told[0].contains("has no place beside \"systemd\""), "{key}: {told:?}");
+        let found = problems(&format!("[component.start]\nsystemd = \"app.service\"\n{key}"));
+        assert!(found[0].contains("has no place beside \"systemd\""), "{key}: {found:?}");
     }
 }

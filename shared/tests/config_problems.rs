@@ -298,27 +298,27 @@ fn a_default_holds_where_neither_host_nor_environment_says_otherwise() {
 fn defaults_are_given_once_and_overridden_by_their_right_names() {
     let defaults =
         Source { name: "d.toml".to_owned(), text: "[variables]\nspark_home = \"/opt\"\n".to_owned() };
-    let told = |text: &str| {
+    let messages = |text: &str| {
         let error = load_sources(&[defaults.clone(), source(text)]).unwrap_err();
         error.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let used = SOUND.replace("'java'", "'${spark_home}'");
     let misspelt = used.replace("home = \"/opt/k\"", "spark_hom = \"/opt/k\"");
     assert_eq!(
-        told(&misspelt),
+        messages(&misspelt),
         [
             "x.toml:14:15: environment \"DEV\": no component uses variable \"spark_hom\"; did you mean \"spark_home\"?"
         ]
     );
     assert_eq!(
-        told(&("[variables]\nspark_home = \"/srv\"\nip = \"x\"\n".to_owned() + &used)),
+        messages(&("[variables]\nspark_home = \"/srv\"\nip = \"x\"\n".to_owned() + &used)),
         [
             "x.toml:2:1: variables: \"spark_home\" has a default value already, at d.toml:2",
             "x.toml:3:1: variables: variable \"ip\" is the host's own; the key \"ip\" of a host sets it"
         ]
     );
     assert_eq!(
-        told(&("variables = 1\n".to_owned() + &used))[0],
+        messages(&("variables = 1\n".to_owned() + &used))[0],
         "x.toml:1:13: variables: key \"variables\" must be a table, not an integer"
     );
 }

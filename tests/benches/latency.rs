@@ -70,9 +70,9 @@ fn measure(mode: AgentMode) -> (Vec<Duration>, Vec<Duration>) {
             for (follower, latencies) in
                 [(&mut host.reports, &mut reports), (&mut host.overviews, &mut overviews)]
             {
-                let told =
+                let observed =
                     follower.wait_for_component(&name(number), PATIENCE, |seen| seen.state == State::Stopped);
-                latencies.push(told.expect("a component that is killed is seen to stop") - killed);
+                latencies.push(observed.expect("a component that is killed is seen to stop") - killed);
             }
             child.wait().unwrap();
         }

@@ -79,9 +79,9 @@ fn measure(hosts: usize) -> Cost {
             selection: Some((&selection).into()),
             options: Some(v1::PlanOptions::new(&options, "ann")),
         };
-        let mut told = client.act(request).await.unwrap().into_inner();
+        let mut updates = client.act(request).await.unwrap().into_inner();
         let mut events = 0;
-        while let Some(message) = told.message().await.unwrap() {
+        while let Some(message) = updates.message().await.unwrap() {
             events += 1;
             if let PlanEvent::Ended(end) = message.event.unwrap().try_into().unwrap() {
                 assert_eq!(end.done, steps);

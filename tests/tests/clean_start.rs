@@ -135,13 +135,13 @@ async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too()
     // Variables that bash itself sets.
     let of_bash = ["PWD", "SHLVL", "_"];
     for (name, more) in [("probe", &[][..]), ("stop", &["STAND_IN_LEASE"])] {
-        let told = wait_for(name, || std::fs::read_to_string(config.path(name)).ok());
-        let told = lines(&told);
+        let written = wait_for(name, || std::fs::read_to_string(config.path(name)).ok());
+        let written = lines(&written);
         let expected: BTreeSet<&str> = BASIC.into_iter().chain(of_bash).chain(more.iter().copied()).collect();
-        assert_eq!(names(&told), expected, "{name}");
+        assert_eq!(names(&written), expected, "{name}");
         let status: Vec<&String> =
-            told.iter().filter(|line| line.contains(':') && !line.contains('=')).collect();
-        assert_eq!(status.len(), 3, "{name}: {told:?}");
+            written.iter().filter(|line| line.contains(':') && !line.contains('=')).collect();
+        assert_eq!(status.len(), 3, "{name}: {written:?}");
         assert!(
             status.iter().all(|line| line.ends_with("0000000000000000") || line.ends_with("0022")),
             "{name}: {status:?}"

@@ -407,9 +407,9 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
     assert!(said.ends_with("bye\ntidied up\n"), "{said}");
 
     let fails = run_action(&mut client, Stop, "fails").await;
-    let told = fails.progress.iter().find(|progress| progress.text.contains("ended with")).unwrap();
+    let failure = fails.progress.iter().find(|progress| progress.text.contains("ended with")).unwrap();
     assert_eq!(
-        told.text,
+        failure.text,
         "its stop command ended with exit status 3, so it is signalled; it said: no such server"
     );
     assert!(fails.progress.iter().any(|progress| progress.text.starts_with("SIGTERM was sent to pid ")));

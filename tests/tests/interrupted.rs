@@ -212,9 +212,9 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
             let stopped = run_action(&mut client, Stop, "app").await.result.unwrap();
             assert!(stopped.pids.contains(&u32::try_from(launched).unwrap()), "{stopped:?}");
         } else {
-            let told = until_logged(&running, "action failed");
-            assert!(told.contains("no process matched its criteria"), "{told}");
-            assert!(told.contains("was still running and has been ended"), "{told}");
+            let logged = until_logged(&running, "action failed");
+            assert!(logged.contains("no process matched its criteria"), "{logged}");
+            assert!(logged.contains("was still running and has been ended"), "{logged}");
         }
         assert!(!lives(launched));
         assert_eq!(state(&mut client).await, v1::State::Stopped);

@@ -119,8 +119,8 @@ fn killed_leader_is_replaced_which_closes_its_plan_and_starts_nothing_twice() {
     pair.wait_for_leader(SECOND, &pair.other);
     let serving = killed_at.elapsed();
     println!("lease taken after {taken:?}, serving after {serving:?}");
-    let told = String::from_utf8(starting.join().unwrap().stdout).unwrap();
-    assert!(told.contains("interrupted"), "the command follows the plan to its end: {told}");
+    let reported = String::from_utf8(starting.join().unwrap().stdout).unwrap();
+    assert!(reported.contains("interrupted"), "the command follows the plan to its end: {reported}");
 
     let ended = wait_for("the plan to be closed", || {
         pair.other
@@ -184,13 +184,13 @@ fn follower_shows_the_record_of_the_leader() {
     follower.wait_for_instance("slow", "out of maintenance", |instance| instance["maintenance"].is_null());
 
     pair.server.stop();
-    let told = wait_for("the follower to report it", || {
+    let reported = wait_for("the follower to report it", || {
         let overview = follower.overview();
         let parts = overview["impairments"].as_array().unwrap().clone();
         let store = parts.into_iter().find(|one| one["part"] == "store")?;
         Some(store["message"].as_str().unwrap().to_owned())
     });
-    assert!(told.contains("the record of the leader is not read since"), "{told}");
+    assert!(reported.contains("the record of the leader is not read since"), "{reported}");
     pair.server.start_again();
     wait_for("the record to be read again", || {
         let overview = follower.overview();
@@ -311,9 +311,9 @@ fn action_through_a_follower_is_recorded_for_its_person() {
         (planned(&follower), planned(leader)),
         (vec![(3, "ann".to_owned())], vec![(3, "ann".to_owned())])
     );
-    for (aggregator, told) in [(leader, "Led by this aggregator"), (&follower, "Led by <a href=")] {
+    for (aggregator, reported) in [(leader, "Led by this aggregator"), (&follower, "Led by <a href=")] {
         let page = aggregator.web.get("/").body;
-        assert!(page.contains(told), "{page}");
+        assert!(page.contains(reported), "{page}");
     }
 }
 
@@ -420,11 +420,11 @@ impl Pair {
         assert_eq!(self.leader(), Some((SECOND.to_owned(), 2)));
         first.process.signal(Signal::CONT);
         let answer = first.rta(&["start", "slow"]);
-        let told = String::from_utf8(answer.stderr).unwrap();
+        let reported = String::from_utf8(answer.stderr).unwrap();
         // It may close its connections before it answers: it begins to follow.
         let is_refused =
-            told.contains("nothing was done: ") || told.contains("no connection to the aggregator");
-        assert!(answer.status.success() || is_refused, "{told}");
+            reported.contains("nothing was done: ") || reported.contains("no connection to the aggregator");
+        assert!(answer.status.success() || is_refused, "{reported}");
         wait_to_follow(first, SECOND);
         self.other.rta_success(&["maintenance", "on", "--host", "h", "--reason", "test"]);
         self.other.rta_success(&["maintenance", "off", "--host", "h"]);
@@ -439,8 +439,8 @@ fn leader_keeps_its_lead_over_an_outage_of_the_database() {
     let Some(mut pair) = Pair::start() else { return };
     let first = &pair.cluster.aggregator;
     pair.server.stop();
-    let told = wait_for("the lease to lapse", || warning(first));
-    assert!(told.contains("the lease of this aggregator has expired: postgres://"), "{told}");
+    let reported = wait_for("the lease to lapse", || warning(first));
+    assert!(reported.contains("the lease of this aggregator has expired: postgres://"), "{reported}");
     let plan = ["maintenance", "plan", "--every", "sat 02:00", "--for", "1h", "--host", "h"];
     for command in [&["start", "slow"][..], &plan, &["maintenance", "cancel", "1"]] {
         let refused = first.rta_output(command);
@@ -482,10 +482,10 @@ fn follower_needs_a_shared_database() {
     let folder = config.folder();
     let arguments = ["--config", folder.to_str().unwrap(), "--advertise", FIRST];
     let refused = rta_tests::run_binary("rta-aggregator", arguments);
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let reported = String::from_utf8(refused.stderr).unwrap();
     assert!(
         refused.status.code() == Some(2)
-            && told.contains("--advertise: only aggregators over one PostgreSQL"),
-        "{told}"
+            && reported.contains("--advertise: only aggregators over one PostgreSQL"),
+        "{reported}"
     );
 }

@@ -68,8 +68,8 @@ fn closed_logs_freeze_nothing_and_are_reported() {
     let check = wait_for("the aggregator's log to be reported", || {
         let output = cluster.aggregator.rta(&["check"]);
         let line = String::from_utf8(output.stdout).unwrap();
-        let told = "; the log cannot be written to standard error: Broken pipe";
-        (line.starts_with("RTA WARNING - ") && line.contains(told)).then_some(output.status.code())
+        let notices = "; the log cannot be written to standard error: Broken pipe";
+        (line.starts_with("RTA WARNING - ") && line.contains(notices)).then_some(output.status.code())
     });
     assert_eq!(check, Some(1));
     assert_correct_until_stopped(cluster);
@@ -144,11 +144,11 @@ fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
         wait_for("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
         program.signal(Signal::TERM);
         assert_eq!(program.wait().code(), Some(1));
-        let told = wait_for("its last message", || {
+        let notices = wait_for("its last message", || {
             let log = program.log();
             log.iter().any(|line| line.contains("orderly end took longer than 4 s")).then_some(log)
         });
-        assert!(told.iter().any(|line| line.contains("shutting down")), "{told:?}");
+        assert!(notices.iter().any(|line| line.contains("shutting down")), "{notices:?}");
     }
 }
 
@@ -162,15 +162,15 @@ fn supervisor_is_told_of_readiness_life_and_end() {
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
     let mut agent = ServerProcess::spawn(command);
     agent.address("address");
-    let told = || {
+    let notices = || {
         let mut message = [0; 1024];
         let length = notified.recv(&mut message).unwrap();
         String::from_utf8_lossy(&message[..length]).trim().to_owned()
     };
-    assert_eq!(told(), "READY=1");
-    assert_eq!(told(), "WATCHDOG=1");
-    assert_eq!(told(), "WATCHDOG=1");
+    assert_eq!(notices(), "READY=1");
+    assert_eq!(notices(), "WATCHDOG=1");
+    assert_eq!(notices(), "WATCHDOG=1");
     agent.signal(Signal::TERM);
-    while told() != "STOPPING=1" {}
+    while notices() != "STOPPING=1" {}
     assert_eq!(agent.wait().code(), Some(0));
 }

@@ -109,8 +109,11 @@ fn listener_beyond_loopback_needs_a_certificate() {
     let output =
         rta_tests::run_binary("rta-aggregator", arguments.iter().chain(&["--metrics-listen", "0.0.0.0:0"]));
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("0.0.0.0:0 is beyond loopback") && told.contains("--web-cert"), "{told}");
+    let reported = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        reported.contains("0.0.0.0:0 is beyond loopback") && reported.contains("--web-cert"),
+        "{reported}"
+    );
 }
 
 #[test]
@@ -155,8 +158,8 @@ fn check_metrics(metrics: &str) {
     let mut tool = tool.spawn().unwrap();
     tool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let output = tool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.is_empty(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && reported.is_empty(), "{reported}");
 }
 
 /// Real Prometheus with a configuration of the test.

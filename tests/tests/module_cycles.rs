@@ -22,13 +22,13 @@ type Uses = BTreeMap<Module, BTreeSet<Module>>;
 #[test]
 fn modules_of_a_crate_form_no_cycle() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for name in CRATES {
         let sources: Vec<(Module, String)> = sources(&workspace.join(name).join("src"));
         let cycles = cycles(&siblings(&uses(&sources)));
-        told.extend(cycles.iter().map(|cycle| format!("{name}: {}", cycle.join(", "))));
+        found.extend(cycles.iter().map(|cycle| format!("{name}: {}", cycle.join(", "))));
     }
-    assert!(told.is_empty(), "modules that need each other:\n{}", told.join("\n"));
+    assert!(found.is_empty(), "modules that need each other:\n{}", found.join("\n"));
 }
 
 #[test]

@@ -101,9 +101,9 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
     assert!(stopped.values().all(|stop| stop["plan"] == plan && stop["by"]["user"] == user.as_str()));
     assert!(!user.is_empty());
 
-    let told = cluster.aggregator.rta(&["check"]);
-    let line = String::from_utf8(told.stdout).unwrap();
-    assert_eq!(told.status.code(), Some(1), "{line}");
+    let answer = cluster.aggregator.rta(&["check"]);
+    let line = String::from_utf8(answer.stdout).unwrap();
+    assert_eq!(answer.status.code(), Some(1), "{line}");
     let expected = format!("RTA WARNING - 3 down of 4 instances: base on TEST/h is down, stopped by {user} ");
     assert!(line.starts_with(&expected) && line.contains(&format!(" (plan {plan}) |")), "{line}");
 

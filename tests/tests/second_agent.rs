@@ -36,8 +36,8 @@ async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
     std::fs::create_dir(config.path("state")).unwrap();
     std::fs::write(config.path("state").join("launches"), "").unwrap();
     let (_agent, mut client) = agent(&config).await;
-    let told = impairment(&mut client).await;
-    assert!(told.starts_with("nothing can be started: launches cannot be kept: "), "{told}");
+    let reported = impairment(&mut client).await;
+    assert!(reported.starts_with("nothing can be started: launches cannot be kept: "), "{reported}");
     let refused = run_action(&mut client, Start, "app").await.result.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(config.processes().is_empty());
@@ -66,13 +66,13 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     let common = ["--config", &folder, "--host", "h", "--listen", "127.0.0.1:0", "--insecure"];
     let refused = |more: &[&str], what: &str| {
         let output = run_binary("rta-agent", common.iter().chain(more));
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
+        let reported = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{reported}");
         assert!(
-            told.starts_with(&format!("rta-agent: another agent (pid {}) serves {what}", first.pid())),
-            "{told}"
+            reported.starts_with(&format!("rta-agent: another agent (pid {}) serves {what}", first.pid())),
+            "{reported}"
         );
-        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(reported.lines().count(), 1, "{reported}");
     };
     refused(&["--runtime", &path("runtime")], "host h already");
     refused(&["--runtime", &path("other"), "--state", &path("state")], "the state folder ");
@@ -80,8 +80,8 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     let (_second, address) = config.start_agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let mut client = connect_agent(address).await;
     assert_eq!(state(&mut client).await, v1::State::Stopped);
-    let told = impairment(&mut client).await;
-    assert!(told.starts_with("the agent was started with --read-only"), "{told}");
+    let reported = impairment(&mut client).await;
+    assert!(reported.starts_with("the agent was started with --read-only"), "{reported}");
     for kind in [Start, Stop, Restart] {
         let refused = run_action(&mut client, kind, "app").await.result.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);

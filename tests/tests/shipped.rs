@@ -121,11 +121,11 @@ fn every_component_starts_as_its_criteria_expect_and_stops() {
         let shown: serde_json::Value = serde_json::from_slice(&rta(&["list", "--json"]).stdout).ok()?;
         let hosts = shown["environments"][0]["hosts"].as_array()?;
         let instances = hosts.iter().flat_map(|host| host["instances"].as_array().into_iter().flatten());
-        let told = instances.map(|instance| {
+        let states = instances.map(|instance| {
             let word = |key: &str| instance[key].as_str().unwrap_or_default().to_owned();
             (word("component"), word("health"), instance["pids"].as_array().map_or(0, Vec::len))
         });
-        Some(told.collect())
+        Some(states.collect())
     };
     wait_for("both hosts to be known", || {
         let all = overview()?;

@@ -282,13 +282,13 @@ fn scripts_ask_with_their_tokens() {
     let act = |token: &str| as_whom(token, &["start", "app"]);
     for command in [&["start", "app"][..], &["status"]] {
         let nobody = run_binary("rta", ["--aggregator", &grpc].iter().chain(command));
-        let told = String::from_utf8(nobody.stderr).unwrap();
-        assert!(!nobody.status.success() && told.contains("give --token-file"), "{told}");
+        let reported = String::from_utf8(nobody.stderr).unwrap();
+        assert!(!nobody.status.success() && reported.contains("give --token-file"), "{reported}");
     }
     for (token, said) in [(viewer.as_str(), "may look, and not act"), ("rta_0", "is not known")] {
         let output = act(token);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && told.contains(said), "{told}");
+        let reported = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && reported.contains(said), "{reported}");
     }
     let output = act(operator);
     assert!(output.status.success(), "{output:?}");
@@ -301,7 +301,7 @@ fn scripts_ask_with_their_tokens() {
 fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
     let cluster = start_cluster("closed", &[]);
     let bearer = format!("Bearer {}", cluster.users().viewer_token);
-    let told = || {
+    let reported = || {
         let answer =
             cluster.aggregator.web.request("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
         assert_eq!(answer.code, 200, "{answer:?}");
@@ -310,10 +310,10 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
         let users = all.iter().find(|one| one["part"] == "users");
         users.map(|one| one["message"].as_str().unwrap().to_owned())
     };
-    assert_eq!(told(), None);
+    assert_eq!(reported(), None);
     let right = std::fs::read(&cluster.users().file).unwrap();
     std::fs::write(&cluster.users().file, "user = 7\n").unwrap();
-    let message = wait_for("the broken file to be told", told);
+    let message = wait_for("the broken file to be told", reported);
     assert!(
         message.contains("users from before are used until rta-aggregator ends: repair the file"),
         "{message}"
@@ -321,7 +321,7 @@ fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
     assert!(message.contains(&cluster.users().file.display().to_string()), "{message}");
     assert_eq!(cluster.aggregator.web.sign_in("ann", PASSWORD).code, 303);
     std::fs::write(&cluster.users().file, right).unwrap();
-    wait_for("the repaired file to be taken", || told().is_none().then_some(()));
+    wait_for("the repaired file to be taken", || reported().is_none().then_some(()));
 }
 
 #[test]

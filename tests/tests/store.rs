@@ -110,17 +110,17 @@ fn record_is_copied_from_sqlite_to_postgresql() {
     wait_until_recorded(&cluster, "down", "up", 1);
     let migrate = || run_binary("rta", ["store", "migrate", "--from", &sqlite, "--to", &url]);
     let refused = migrate();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && told.contains("records there; end it first"), "{told}");
+    let reported = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && reported.contains("records there; end it first"), "{reported}");
 
     cluster.aggregator.stop(Signal::TERM);
     let copied = migrate();
-    let told = String::from_utf8_lossy(&copied.stdout);
-    let is_copied = told.contains("events") && told.contains("rows are copied");
+    let reported = String::from_utf8_lossy(&copied.stdout);
+    let is_copied = reported.contains("events") && reported.contains("rows are copied");
     assert!(copied.status.success() && is_copied, "{copied:?}");
     let refused = migrate();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && told.contains("it is not empty"), "{told}");
+    let reported = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && reported.contains("it is not empty"), "{reported}");
     let number = server.run_sql(&url, "SELECT count(*) FROM events");
     assert!(number.parse::<u32>().unwrap() > 3, "{number}");
 }

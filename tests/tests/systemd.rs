@@ -90,18 +90,18 @@ async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> 
     let target = rta_tests::request_target(client).await;
     let component = component.to_owned();
     let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: None, target };
-    let mut told = ObservedAction { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
+    let mut observed = ObservedAction { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
     let mut events = match client.act(request).await {
-        Err(status) => return ObservedAction { end: Err(status), ..told },
+        Err(status) => return ObservedAction { end: Err(status), ..observed },
         Ok(response) => response.into_inner(),
     };
     loop {
         match events.message().await {
-            Ok(None) => return told,
-            Err(status) => told.end = Err(status),
+            Ok(None) => return observed,
+            Err(status) => observed.end = Err(status),
             Ok(Some(message)) => match message.event.unwrap() {
-                v1::agent_service_act_response::Event::Progress(progress) => told.progress.push(progress),
-                v1::agent_service_act_response::Event::Result(result) => told.end = Ok(result),
+                v1::agent_service_act_response::Event::Progress(progress) => observed.progress.push(progress),
+                v1::agent_service_act_response::Event::Result(result) => observed.end = Ok(result),
             },
         }
     }
@@ -158,28 +158,28 @@ async fn a_unit_is_started_restarted_and_stopped() {
     let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
 
-    let told = start(&mut client, "good").await;
-    assert_eq!(told.outcome(), v1::ActionOutcome::Started);
-    assert_eq!(told.phases(), [Launched, Waiting, Matched, Stable]);
-    assert_eq!(told.progress[0].text, "systemd was asked to start good.service");
+    let observed = start(&mut client, "good").await;
+    assert_eq!(observed.outcome(), v1::ActionOutcome::Started);
+    assert_eq!(observed.phases(), [Launched, Waiting, Matched, Stable]);
+    assert_eq!(observed.progress[0].text, "systemd was asked to start good.service");
     let first = seen(&mut client, "good").await;
     assert_eq!(first.state(), v1::State::Running);
-    assert_eq!(told.end.unwrap().pids, [first.processes[0].pid]);
+    assert_eq!(observed.end.unwrap().pids, [first.processes[0].pid]);
     until(&mut client, "good", |report| unit(report) == "active (running) ").await;
     assert_eq!(config.processes().len(), 1);
     assert_eq!(start(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyRunning);
 
-    let told = restart(&mut client, "good").await;
-    assert_eq!(told.outcome(), v1::ActionOutcome::Restarted);
-    assert_eq!(told.phases(), [Signalled, Waiting, Matched, Stable]);
+    let observed = restart(&mut client, "good").await;
+    assert_eq!(observed.outcome(), v1::ActionOutcome::Restarted);
+    assert_eq!(observed.phases(), [Signalled, Waiting, Matched, Stable]);
     assert_eq!(config.processes().len(), 1);
     let second = seen(&mut client, "good").await;
     assert_ne!(second.processes[0].pid, first.processes[0].pid);
 
-    let told = stop(&mut client, "good").await;
-    assert_eq!(told.outcome(), v1::ActionOutcome::Stopped);
-    assert_eq!(told.phases(), [Signalled, Waiting, Gone]);
-    assert_eq!(told.end.unwrap().pids, [second.processes[0].pid]);
+    let observed = stop(&mut client, "good").await;
+    assert_eq!(observed.outcome(), v1::ActionOutcome::Stopped);
+    assert_eq!(observed.phases(), [Signalled, Waiting, Gone]);
+    assert_eq!(observed.end.unwrap().pids, [second.processes[0].pid]);
     assert!(config.processes().is_empty());
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     assert_eq!(stop(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyStopped);
@@ -199,16 +199,16 @@ async fn a_failure_quotes_the_units_result() {
     let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     std::os::unix::fs::symlink("/dev/null", systemd.units().join("masked.service")).unwrap();
 
-    let told = start(&mut client, "false").await;
+    let observed = start(&mut client, "false").await;
     let sentence = "start of false on h: systemd: false.service failed: exit-code, status 1";
-    assert_eq!(told.refusal(), (Code::Internal, sentence));
+    assert_eq!(observed.refusal(), (Code::Internal, sentence));
     until(&mut client, "false", |report| unit(report) == "failed (failed) exit-code").await;
-    let told = start(&mut client, "once").await;
+    let observed = start(&mut client, "once").await;
     let sentence = "start of once on h: systemd: once.service failed: exit-code, status 3";
-    assert_eq!(told.refusal(), (Code::Internal, sentence));
+    assert_eq!(observed.refusal(), (Code::Internal, sentence));
 
-    for told in [start(&mut client, "missing").await, stop(&mut client, "missing").await] {
-        let (code, message) = told.refusal();
+    for observed in [start(&mut client, "missing").await, stop(&mut client, "missing").await] {
+        let (code, message) = observed.refusal();
         assert_eq!(code, Code::FailedPrecondition);
         assert!(message.ends_with("systemd knows no unit missing.service on this host"), "{message}");
     }
@@ -216,18 +216,18 @@ async fn a_failure_quotes_the_units_result() {
         unit(report) == " () systemd knows no unit missing.service on this host"
     })
     .await;
-    let told = start(&mut client, "masked").await;
-    assert!(told.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{told:?}");
+    let observed = start(&mut client, "masked").await;
+    assert!(observed.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{observed:?}");
 
     // Another component's process runs, and systemd reports success: the criteria are wrong.
     let text = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
     config.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
     let target = rta_tests::request_target(&mut client).await;
     client.reload_config(v1::AgentServiceReloadConfigRequest { target }).await.unwrap();
-    let told = start(&mut client, "other").await;
+    let observed = start(&mut client, "other").await;
     let sentence = "start of other on h: no process matched its criteria within 1 s, though other.service is \
                     active (running); check the criteria";
-    assert_eq!(told.refusal(), (Code::DeadlineExceeded, sentence));
+    assert_eq!(observed.refusal(), (Code::DeadlineExceeded, sentence));
 }
 
 #[tokio::test]
@@ -269,21 +269,24 @@ async fn ends_that_are_not_clean_are_told() {
     assert_eq!(stop(&mut client, "stubborn").await.outcome(), v1::ActionOutcome::Killed);
 
     start(&mut client, "leaver").await.end.unwrap();
-    let told = stop(&mut client, "leaver").await;
+    let observed = stop(&mut client, "leaver").await;
     let left = seen(&mut client, "leaver").await.processes[0].pid;
     let sentence = format!(
         "stop of leaver on h: systemd has stopped leaver.service, but pid {left} still runs: it is not of that \
          unit any more; end it by hand"
     );
-    assert_eq!(told.refusal(), (Code::DeadlineExceeded, &*sentence));
+    assert_eq!(observed.refusal(), (Code::DeadlineExceeded, &*sentence));
 
     let mut stranger = systemd.enter(&stand_in);
     stranger.arg(format!("--token=stranger-{token}")).env("STAND_IN_LEASE", "1");
     let mut children = rta_tests::ChildProcesses::default();
     children.spawn(&mut stranger);
     until(&mut client, "stranger", |report| report.state() == v1::State::Running).await;
-    for told in [stop(&mut client, "stranger").await, restart(&mut client, "stranger").await] {
-        assert!(told.refusal().1.contains("systemd did not start it, so that it cannot stop it"), "{told:?}");
+    for observed in [stop(&mut client, "stranger").await, restart(&mut client, "stranger").await] {
+        assert!(
+            observed.refusal().1.contains("systemd did not start it, so that it cannot stop it"),
+            "{observed:?}"
+        );
     }
 }
 
@@ -309,10 +312,10 @@ async fn a_crashed_unit_that_remains_active_is_started_again() {
         _ => until(&mut client, "sysv", |report| report.state() == v1::State::Stopped).await,
     };
     assert_eq!(unit(&crashed), "active (exited) ");
-    let told = start(&mut client, "sysv").await;
-    assert_eq!(told.outcome(), v1::ActionOutcome::Started);
+    let observed = start(&mut client, "sysv").await;
+    assert_eq!(observed.outcome(), v1::ActionOutcome::Started);
     let expected = "sysv.service is active (exited), but nothing of it runs: it is restarted";
-    assert_eq!(told.progress[0].text, expected);
+    assert_eq!(observed.progress[0].text, expected);
     let report = seen(&mut client, "sysv").await;
     assert_eq!(report.state(), v1::State::Running);
     assert_ne!(report.processes[0].pid, first);
@@ -331,8 +334,8 @@ async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
     let Some((systemd, _agent, mut client)) = inside(&config, &units).await else { return };
     systemd.systemctl(&["start", "supervised.service"]);
     until(&mut client, "supervised", |report| report.state() == v1::State::Running).await;
-    let told = stop(&mut client, "supervised").await;
-    let (code, message) = told.refusal();
+    let observed = stop(&mut client, "supervised").await;
+    let (code, message) = observed.refusal();
     assert_eq!(code, Code::Aborted);
     assert!(
         message.ends_with(
@@ -372,8 +375,8 @@ async fn an_agent_without_the_right_says_so() {
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
     let (_agent, mut client) = agent(&config, command).await;
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
-    let told = start(&mut client, "good").await;
-    let (code, message) = told.refusal();
+    let observed = start(&mut client, "good").await;
+    let (code, message) = observed.refusal();
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.starts_with("start of good on h: the agent may not ask systemd for that ("), "{message}");
     assert!(message.contains("run the agent as root"), "{message}");
@@ -386,8 +389,8 @@ async fn without_a_system_bus_that_is_said() {
     let mut command = Command::new(binary("rta-agent"));
     command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", config.path("no-bus").display()));
     let (_agent, mut client) = agent(&config, command).await;
-    let told = start(&mut client, "good").await;
-    let (code, message) = told.refusal();
+    let observed = start(&mut client, "good").await;
+    let (code, message) = observed.refusal();
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.starts_with("start of good on h: the system bus cannot be reached: "), "{message}");
     assert!(message.ends_with("; is systemd running on this host?"), "{message}");

@@ -235,7 +235,7 @@ fn beyond_loopback_a_certificate_is_as_good_as_being_told_insecure_and_broken_fi
     let broken = run_binary("rta-agent", beyond.iter().chain(&flags));
     assert_eq!(broken.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("h-key.pem"), "{broken:?}");
-    let told = run_binary("rta", ["--aggregator", "https://127.0.0.1:1", "list"]);
-    assert_eq!(told.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("--ca"), "{told:?}");
+    let answer = run_binary("rta", ["--aggregator", "https://127.0.0.1:1", "list"]);
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&answer.stderr).contains("--ca"), "{answer:?}");
 }

@@ -294,29 +294,29 @@ mod tests {
         let mut memory = TrackerFixture::new("memory = '1 GiB for 20s'");
         assert_eq!(memory.measure(0, usage(0.0, 600, None)), None);
         assert_eq!(memory.measure(10, usage(0.0, 600, None)), None);
-        let told = "it uses 1.2 GiB of memory, above 1 GiB since 00:16:40 UTC";
-        assert_eq!(memory.measure(20, usage(0.0, 600, None)).as_deref(), Some(told));
+        let expected = "it uses 1.2 GiB of memory, above 1 GiB since 00:16:40 UTC";
+        assert_eq!(memory.measure(20, usage(0.0, 600, None)).as_deref(), Some(expected));
         // Another run starts from zero.
         memory.start_ticks = 2;
         assert_eq!(memory.measure(30, usage(0.0, 600, None)), None);
 
         let mut cpu = TrackerFixture::new("cpu = '90%'");
         assert_eq!(cpu.measure(0, usage(45.0, 1, None)), None);
-        let told = "it uses 97.4 % of a core, above 90 % since 00:16:45 UTC";
-        assert_eq!(cpu.measure(5, usage(48.7, 1, None)).as_deref(), Some(told));
+        let expected = "it uses 97.4 % of a core, above 90 % since 00:16:45 UTC";
+        assert_eq!(cpu.measure(5, usage(48.7, 1, None)).as_deref(), Some(expected));
     }
 
     #[test]
     fn open_files_are_compared_with_the_limit_of_their_own_process() {
         let mut share = TrackerFixture::new("open_files = '80%'");
         assert_eq!(share.measure(0, usage(0.0, 1, Some(409))), None);
-        let told =
+        let expected =
             "it has 410 files open in pid 8, above 80 % of the 512 that it may open since 00:16:45 UTC";
-        assert_eq!(share.measure(5, usage(0.0, 1, Some(410))).as_deref(), Some(told));
+        assert_eq!(share.measure(5, usage(0.0, 1, Some(410))).as_deref(), Some(expected));
         let mut count = TrackerFixture::new("open_files = '500'");
         assert_eq!(count.measure(0, usage(0.0, 1, Some(500))), None);
-        let told = "it has 501 files open in pid 8, above 500 since 00:16:45 UTC";
-        assert_eq!(count.measure(5, usage(0.0, 1, Some(501))).as_deref(), Some(told));
+        let expected = "it has 501 files open in pid 8, above 500 since 00:16:45 UTC";
+        assert_eq!(count.measure(5, usage(0.0, 1, Some(501))).as_deref(), Some(expected));
     }
 
     #[test]

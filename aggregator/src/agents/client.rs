@@ -103,9 +103,10 @@ impl AgentClient {
 
     /// Decodes a report that is received now, and checks that it is of the right host.
     pub(super) fn decode_report(&self, report: v1::Report) -> Result<(Report, MessageReceipt), String> {
-        let told = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
-        let receipt = MessageReceipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
-        let report = Report::try_from(report).map_err(told)?;
+        let describe_error = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
+        let receipt =
+            MessageReceipt::now(report.sent_at.map(from_wire_time).transpose().map_err(describe_error)?);
+        let report = Report::try_from(report).map_err(describe_error)?;
         if report.host != self.host {
             let sentence = self.foreign_agent_message(&report.host);
             self.note_responder(LastResponder::Foreign(report.host));

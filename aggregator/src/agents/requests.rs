@@ -82,7 +82,7 @@ impl AgentClient {
         opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
-        let told = |status: Status| {
+        let describe_error = |status: Status| {
             let message = match (status.code(), status.message()) {
                 (Code::Unimplemented, "") => format!(
                     "the agent on {} is of another version, which this aggregator cannot ask to act; upgrade \
@@ -93,8 +93,8 @@ impl AgentClient {
             };
             OperationError::new(status.code(), message)
         };
-        let mut events = opened.map_err(told)?.into_inner();
-        while let Some(event) = events.message().await.map_err(told)? {
+        let mut events = opened.map_err(describe_error)?.into_inner();
+        while let Some(event) = events.message().await.map_err(describe_error)? {
             match ActionEvent::try_from(event) {
                 Ok(ActionEvent::Progress(progress)) => tell(progress),
                 Ok(ActionEvent::Done(done)) => return Ok(done),

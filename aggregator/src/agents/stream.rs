@@ -153,13 +153,13 @@ impl AgentClient {
     /// Sends the agent the maintenance of its host: at once, since it may remember maintenance that is over,
     /// and after every change. Retries if that fails.
     async fn send_maintenance(&self, mut maintenance: watch::Receiver<MaintenanceSnapshot>) -> Infallible {
-        let mut told: Option<Vec<Maintenance>> = None;
+        let mut last_sent: Option<Vec<Maintenance>> = None;
         let mut complained = String::new();
         loop {
             let own = maintenance.borrow_and_update().of_host(&self.host);
-            if let Some(own) = own.filter(|own| told.as_ref() != Some(own)) {
+            if let Some(own) = own.filter(|own| last_sent.as_ref() != Some(own)) {
                 match self.set_maintenance(&own, Timestamp::now()).await {
-                    Ok(()) => told = Some(own),
+                    Ok(()) => last_sent = Some(own),
                     Err(reason) => {
                         if complained != reason {
                             tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
@@ -183,24 +183,24 @@ impl AgentClient {
         &self,
         mut prerequisites: watch::Receiver<PrerequisitesByHost>,
     ) -> Infallible {
-        let mut told: Option<Vec<RemotePrerequisite>> = None;
+        let mut last_sent: Option<Vec<RemotePrerequisite>> = None;
         loop {
             let own = prerequisites.borrow_and_update().get(&self.host).cloned();
-            if own.is_some() || told.is_some() {
+            if own.is_some() || last_sent.is_some() {
                 // After a failure it is sent again soon; the agent uses its last state until then.
                 if let Err(reason) = self.set_prerequisites(own.as_deref().unwrap_or_default()).await {
                     tracing::debug!(host = %self.host, reason, "the agent was not told of prerequisites");
                 }
             }
-            told = own;
+            last_sent = own;
             let again = async {
-                match told {
+                match last_sent {
                     Some(_) => tokio::time::sleep(PREREQUISITES_INTERVAL).await,
                     None => std::future::pending().await,
                 }
             };
             let is_over = tokio::select! {
-                changed = prerequisites.wait_for(|all| all.get(&self.host) != told.as_ref()) => changed.is_err(),
+                changed = prerequisites.wait_for(|all| all.get(&self.host) != last_sent.as_ref()) => changed.is_err(),
                 () = again => false,
             };
             if is_over {

@@ -40,14 +40,18 @@ pub fn list_accounts(path: &Path) -> Result<Vec<String>, String> {
 /// Returns an error, as a sentence, if the file is invalid, has no such name or no other one, or cannot be written.
 pub fn revoke_account(path: &Path, name: &str) -> Result<&'static str, String> {
     UserList::load(path)?;
-    let told = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| told(&error))?;
-    let (what, rest) = remove_entry(&text, name)
-        .ok_or_else(|| told(&format!("it has no user and no token \"{name}\"; see rta user list")))?;
-    UserList::parse(&rest).map_err(|problems| {
-        told(&format!("without \"{name}\" it would be invalid: {}; nothing was changed", problems.join("; ")))
+    let describe_error = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| describe_error(&error))?;
+    let (what, rest) = remove_entry(&text, name).ok_or_else(|| {
+        describe_error(&format!("it has no user and no token \"{name}\"; see rta user list"))
     })?;
-    replace_file(path, &rest).map_err(|error| told(&format!("it cannot be written: {error}")))?;
+    UserList::parse(&rest).map_err(|problems| {
+        describe_error(&format!(
+            "without \"{name}\" it would be invalid: {}; nothing was changed",
+            problems.join("; ")
+        ))
+    })?;
+    replace_file(path, &rest).map_err(|error| describe_error(&format!("it cannot be written: {error}")))?;
     Ok(what)
 }
 

@@ -215,9 +215,9 @@ impl AuthenticatedCaller {
 
     /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name that the
     /// client `told`.
-    pub(crate) fn acting(self, told: &str) -> ActingCaller {
+    pub(crate) fn acting(self, claimed_name: &str) -> ActingCaller {
         ActingCaller {
-            by: new_requester(self.name.as_deref().unwrap_or(told), self.address),
+            by: new_requester(self.name.as_deref().unwrap_or(claimed_name), self.address),
             scope: self.scope,
         }
     }

@@ -354,7 +354,7 @@ pub(crate) fn bearer_token(header: &str) -> Option<&str> {
 /// reported, and is tried again.
 fn follow_file(inner: &Weak<AccessState>, impairments: &ImpairmentList) {
     let mut read = None;
-    let mut told = String::new();
+    let mut text = String::new();
     loop {
         std::thread::sleep(FILE_CHECK_INTERVAL);
         let Some(inner) = inner.upgrade() else { return };
@@ -368,12 +368,12 @@ fn follow_file(inner: &Weak<AccessState>, impairments: &ImpairmentList) {
                 tracing::info!(users = users.users.len(), tokens = users.tokens.len(), "users file reloaded");
                 *file.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
                 impairments.set(ImpairedPart::Users, None);
-                (read, told) = (Some(now), String::new());
+                (read, text) = (Some(now), String::new());
             }
-            Err(problems) if problems != told => {
+            Err(problems) if problems != text => {
                 tracing::error!(problems, "file of users invalid; the previous one stays in use");
                 impairments.set(ImpairedPart::Users, Some(file_problem_sentence(&problems)));
-                told = problems;
+                text = problems;
             }
             Err(_) => {}
         }

@@ -133,28 +133,28 @@ impl UserList {
     /// # Errors
     /// Returns every problem, one a line.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let told = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
-        let mut file = File::open(path).map_err(|error| told(&error))?;
-        let metadata = file.metadata().map_err(|error| told(&error))?;
+        let describe_error = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+        let mut file = File::open(path).map_err(|error| describe_error(&error))?;
+        let metadata = file.metadata().map_err(|error| describe_error(&error))?;
         if !metadata.is_file() {
-            return Err(told(&"it is no regular file"));
+            return Err(describe_error(&"it is no regular file"));
         }
         let owner = metadata.uid();
         if owner != 0 && owner != rustix::process::geteuid().as_raw() {
             let problem = format!(
                 "it belongs to another user (uid {owner}), who could let themselves in; run chown root on it"
             );
-            return Err(told(&problem));
+            return Err(describe_error(&problem));
         }
         if metadata.permissions().mode() & 0o022 != 0 {
             let problem =
                 "others than its owner may write it, and so let themselves in; run chmod go-w on it";
-            return Err(told(&problem));
+            return Err(describe_error(&problem));
         }
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|error| told(&error))?;
+        file.read_to_string(&mut text).map_err(|error| describe_error(&error))?;
         Self::parse(&text).map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(|problem| told(problem)).collect();
+            let problems: Vec<String> = problems.iter().map(|problem| describe_error(problem)).collect();
             problems.join("\n")
         })
     }

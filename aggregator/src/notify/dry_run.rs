@@ -73,11 +73,11 @@ fn with_nobody(config: &NotifyConfig) -> NotifyConfig {
 
 /// Removes the messages to nobody about what somebody was told of, too.
 fn without_told(messages: Vec<Outgoing>) -> Vec<DryRunMessage> {
-    let told: HashSet<String> =
+    let notified: HashSet<String> =
         messages.iter().filter(|one| one.channel != NOBODY).map(|one| one.message.incident.clone()).collect();
     let messages = messages.into_iter().filter_map(|Outgoing { channel, message }| {
         let channel = (channel != NOBODY).then_some(channel);
-        let is_shown = channel.is_some() || !told.contains(&message.incident);
+        let is_shown = channel.is_some() || !notified.contains(&message.incident);
         is_shown.then_some(DryRunMessage { channel, message })
     });
     messages.collect()
@@ -235,7 +235,7 @@ mod tests {
         event(second, EventKind::Health, Some(component), to, &text)
     }
 
-    fn told(config_text: &str, events: &[Event]) -> Vec<(i64, String, String)> {
+    fn notified(config_text: &str, events: &[Event]) -> Vec<(i64, String, String)> {
         let host = ConfiguredHost { role: Some("broker".into()), ..ConfiguredHost::default() };
         let hosts = HashMap::from([(("DEV".into(), "h".into()), host)]);
         replay(&config(config_text), &hosts, events, Timestamp::from_second(900).unwrap())
@@ -261,10 +261,10 @@ mod tests {
             (430, "ops", "kafka on h (DEV) has recovered after 5 min"),
         ];
         let expected = expected.map(|(at, channel, text)| (at, channel.to_owned(), text.to_owned()));
-        assert_eq!(told(to_ops, &events), expected);
+        assert_eq!(notified(to_ops, &events), expected);
         let to_none = "[[route]]\nchannels = [\"ops\"]\nenvironment = [\"ITG\"]";
         let expected = expected.map(|(at, _, text)| (at, "nobody".to_owned(), text));
-        assert_eq!(told(to_none, &events), expected);
+        assert_eq!(notified(to_none, &events), expected);
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
             event(500, EventKind::Maintenance, None, "off", "maintenance of host h ended"),
             health(600, "zoo", "down", ": stopped by ann (plan 3)"),
         ];
-        assert_eq!(told("[[route]]\nchannels = [\"ops\"]", &events), []);
+        assert_eq!(notified("[[route]]\nchannels = [\"ops\"]", &events), []);
     }
 
     #[test]
@@ -285,8 +285,8 @@ mod tests {
             event(100, EventKind::Host, None, "unreachable", "host h is unreachable: no answer"),
             event(400, EventKind::Host, None, "reachable", "host h is reachable"),
         ];
-        let told = told("[[route]]\nchannels = [\"ops\"]", &events);
-        let texts: Vec<&str> = told.iter().map(|(_, _, text)| text.as_str()).collect();
+        let notified = notified("[[route]]\nchannels = [\"ops\"]", &events);
+        let texts: Vec<&str> = notified.iter().map(|(_, _, text)| text.as_str()).collect();
         assert_eq!(texts, ["host h (DEV) is unknown", "host h (DEV) has recovered after 5 min"]);
     }
 }

@@ -37,14 +37,15 @@ struct TrackedCause {
     presence: Presence,
     /// Time of the last change of the presence.
     changed_at: Timestamp,
-    /// Time at which the first channel was told of this occurrence.
+    /// Time at which the first channel was notified of this occurrence.
     incident_at: Timestamp,
     /// Begins within the period of flapping, the oldest first.
     begins: Vec<Timestamp>,
     is_flapping: bool,
-    /// Channels that were told, by name.
-    told: BTreeMap<String, ToldChannel>,
-    /// Begins and ends that each channel was told within the period of flapping.
+    /// Channels that were notified, by name. Records of all versions call them `told`.
+    #[serde(rename = "told")]
+    notified: BTreeMap<String, NotifiedChannel>,
+    /// Begins and ends of which each channel was notified within the period of flapping.
     recent: BTreeMap<String, Vec<Timestamp>>,
 }
 
@@ -56,9 +57,9 @@ enum Presence {
     Gone(EndReason),
 }
 
-/// What a channel was told.
+/// Last notification of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ToldChannel {
+struct NotifiedChannel {
     begun_at: Timestamp,
     /// Time of the last message.
     last_at: Timestamp,
@@ -76,16 +77,18 @@ impl NotifyState {
 
     /// Returns the open notifications of a channel as begins. The messages have no keys.
     pub(crate) fn open_messages(&self, config: &NotifyConfig, channel: &str) -> Vec<Message> {
-        let open = self.tracked.iter().filter_map(|tracked| Some((tracked, tracked.told.get(channel)?)));
-        let message = |(tracked, told): (&TrackedCause, &ToldChannel)| {
-            tracked.message(config, channel, told, MessageKind::Begin, told.begun_at, None, None).message
+        let open = self.tracked.iter().filter_map(|tracked| Some((tracked, tracked.notified.get(channel)?)));
+        let message = |(tracked, notified): (&TrackedCause, &NotifiedChannel)| {
+            tracked
+                .message(config, channel, notified, MessageKind::Begin, notified.begun_at, None, None)
+                .message
         };
         open.map(message).collect()
     }
 
     /// Returns the number of root causes of which some channel was told and that are not over.
     pub(crate) fn open_count(&self) -> usize {
-        self.tracked.iter().filter(|tracked| !tracked.told.is_empty()).count()
+        self.tracked.iter().filter(|tracked| !tracked.notified.is_empty()).count()
     }
 
     /// Takes in the root causes at `now`. Returns the messages that are due, without their keys.
@@ -122,7 +125,7 @@ impl NotifyState {
                 }
             }
             // A channel that was removed cannot be told any more.
-            tracked.told.retain(|name, _| config.channels.iter().any(|channel| channel.name == *name));
+            tracked.notified.retain(|name, _| config.channels.iter().any(|channel| channel.name == *name));
         }
         self.tracked.retain(|tracked| !tracked.is_forgotten());
         out
@@ -143,7 +146,7 @@ impl TrackedCause {
             incident_at: now,
             begins: vec![now],
             is_flapping: false,
-            told: BTreeMap::new(),
+            notified: BTreeMap::new(),
             recent: BTreeMap::new(),
         }
     }
@@ -155,10 +158,10 @@ impl TrackedCause {
         limit(&mut self.incident_at);
         self.begins.iter_mut().for_each(limit);
         self.recent.values_mut().flatten().for_each(limit);
-        for told in self.told.values_mut() {
-            limit(&mut told.begun_at);
-            limit(&mut told.last_at);
-            told.updated_at.iter_mut().for_each(limit);
+        for notified in self.notified.values_mut() {
+            limit(&mut notified.begun_at);
+            limit(&mut notified.last_at);
+            notified.updated_at.iter_mut().for_each(limit);
         }
     }
 
@@ -175,7 +178,7 @@ impl TrackedCause {
     /// Returns true if nothing of it matters any more.
     fn is_forgotten(&self) -> bool {
         self.presence != Presence::Present
-            && self.told.is_empty()
+            && self.notified.is_empty()
             && self.begins.is_empty()
             && self.recent.is_empty()
     }
@@ -188,7 +191,7 @@ impl TrackedCause {
             if self.begins.len() < MAX_BEGINS {
                 self.begins.push(now);
             }
-        } else if cause.is_acted_on && self.told.is_empty() && !self.is_flapping {
+        } else if cause.is_acted_on && self.notified.is_empty() && !self.is_flapping {
             // Somebody is at it, and will see the result.
             self.changed_at = now;
         }
@@ -217,8 +220,8 @@ impl TrackedCause {
         out: &mut Vec<Outgoing>,
     ) {
         self.cause = cause.clone();
-        for (channel, told) in std::mem::take(&mut self.told) {
-            out.push(self.message(config, &channel, &told, MessageKind::End, now, Some(reason), None));
+        for (channel, notified) in std::mem::take(&mut self.notified) {
+            out.push(self.message(config, &channel, &notified, MessageKind::End, now, Some(reason), None));
         }
         self.presence = Presence::Gone(reason);
         self.begins.clear();
@@ -231,9 +234,9 @@ impl TrackedCause {
         // One more begin and end would be too many messages. All channels receive the same kind.
         self.is_flapping |= channels.iter().any(|(channel, times)| self.is_last_begin(channel, times, now));
         for (channel, times) in channels {
-            match self.told.get(channel).cloned() {
+            match self.notified.get(channel).cloned() {
                 None => self.tell_begin(config, channel, times, now, out),
-                Some(told) => self.tell_change(config, channel, told, times, now, out),
+                Some(notified) => self.tell_change(config, channel, notified, times, now, out),
             }
         }
     }
@@ -242,7 +245,7 @@ impl TrackedCause {
     fn is_last_begin(&self, channel: &str, times: &RouteTimes, now: Timestamp) -> bool {
         let is_due = self.is_flapping || now.duration_since(self.changed_at) >= times.begin_delay;
         let recent = self.recent.get(channel).map_or(0, Vec::len);
-        is_due && !self.told.contains_key(channel) && recent + 1 == MAX_MESSAGES
+        is_due && !self.notified.contains_key(channel) && recent + 1 == MAX_MESSAGES
     }
 
     fn tell_begin(
@@ -258,11 +261,11 @@ impl TrackedCause {
         if !is_due || recent >= MAX_MESSAGES {
             return;
         }
-        if self.told.is_empty() {
+        if self.notified.is_empty() {
             self.incident_at = now;
         }
         let kind = if self.is_flapping { MessageKind::Flapping } else { MessageKind::Begin };
-        let told = ToldChannel {
+        let notified = NotifiedChannel {
             begun_at: now,
             last_at: now,
             updated_at: None,
@@ -270,8 +273,8 @@ impl TrackedCause {
             severity: self.cause.severity,
             is_flapping: self.is_flapping,
         };
-        out.push(self.message(config, channel, &told, kind, now, None, None));
-        self.told.insert(channel.to_owned(), told);
+        out.push(self.message(config, channel, &notified, kind, now, None, None));
+        self.notified.insert(channel.to_owned(), notified);
         self.recent.entry(channel.to_owned()).or_default().push(now);
     }
 
@@ -279,17 +282,17 @@ impl TrackedCause {
         &mut self,
         config: &NotifyConfig,
         channel: &str,
-        mut told: ToldChannel,
+        mut notified: NotifiedChannel,
         times: RouteTimes,
         now: Timestamp,
         out: &mut Vec<Outgoing>,
     ) {
         let recent = self.recent.get(channel).map_or(0, Vec::len);
-        let is_repeat_due = !times.repeat.is_zero() && now.duration_since(told.last_at) >= times.repeat;
+        let is_repeat_due = !times.repeat.is_zero() && now.duration_since(notified.last_at) >= times.repeat;
         let may_update =
-            told.updated_at.is_none_or(|at| now.duration_since(at) >= signed(config.flapping.within));
+            notified.updated_at.is_none_or(|at| now.duration_since(at) >= signed(config.flapping.within));
         let mut previous = None;
-        let kind = if self.is_flapping && !told.is_flapping && recent < MAX_MESSAGES {
+        let kind = if self.is_flapping && !notified.is_flapping && recent < MAX_MESSAGES {
             self.recent.entry(channel.to_owned()).or_default().push(now);
             MessageKind::Flapping
         } else if self.is_flapping {
@@ -297,13 +300,13 @@ impl TrackedCause {
                 return;
             }
             MessageKind::Flapping
-        } else if self.cause.severity > told.severity && may_update {
-            previous = Some(told.severity);
+        } else if self.cause.severity > notified.severity && may_update {
+            previous = Some(notified.severity);
             MessageKind::Update
-        } else if told.is_flapping {
+        } else if notified.is_flapping {
             // It flaps no more, and stays.
             MessageKind::Repeat
-        } else if has_grown(told.affected, self.cause.affected.count, config.growth) && may_update {
+        } else if has_grown(notified.affected, self.cause.affected.count, config.growth) && may_update {
             MessageKind::Update
         } else if is_repeat_due {
             MessageKind::Repeat
@@ -311,17 +314,17 @@ impl TrackedCause {
             return;
         };
         if kind == MessageKind::Update {
-            told.updated_at = Some(now);
+            notified.updated_at = Some(now);
         }
         // An alert that is identified by its severity must end as it began, so that only updates change it.
         if previous.is_some() {
-            told.severity = self.cause.severity;
+            notified.severity = self.cause.severity;
         }
-        told.last_at = now;
-        told.affected = told.affected.max(self.cause.affected.count);
-        told.is_flapping = self.is_flapping;
-        out.push(self.message(config, channel, &told, kind, now, None, previous));
-        self.told.insert(channel.to_owned(), told);
+        notified.last_at = now;
+        notified.affected = notified.affected.max(self.cause.affected.count);
+        notified.is_flapping = self.is_flapping;
+        out.push(self.message(config, channel, &notified, kind, now, None, previous));
+        self.notified.insert(channel.to_owned(), notified);
     }
 
     fn tell_gone(&mut self, config: &NotifyConfig, now: Timestamp, out: &mut Vec<Outgoing>) {
@@ -329,8 +332,8 @@ impl TrackedCause {
         if self.is_flapping || now.duration_since(self.changed_at) < signed(config.end_delay) {
             return;
         }
-        for (channel, told) in std::mem::take(&mut self.told) {
-            out.push(self.message(config, &channel, &told, MessageKind::End, now, Some(reason), None));
+        for (channel, notified) in std::mem::take(&mut self.notified) {
+            out.push(self.message(config, &channel, &notified, MessageKind::End, now, Some(reason), None));
             self.recent.entry(channel).or_default().push(now);
         }
     }
@@ -340,7 +343,7 @@ impl TrackedCause {
         &self,
         config: &NotifyConfig,
         channel: &str,
-        told: &ToldChannel,
+        notified: &NotifiedChannel,
         kind: MessageKind,
         at: Timestamp,
         end_reason: Option<EndReason>,
@@ -352,13 +355,13 @@ impl TrackedCause {
             at,
             incident: &incident,
             previous_severity,
-            begun_at: told.begun_at,
+            begun_at: notified.begun_at,
             end_reason,
             begins: self.begins.len(),
             page: config.link.as_deref(),
         };
         // Its end has the severity of its begin.
-        let cause = Cause { severity: told.severity, ..self.cause.clone() };
+        let cause = Cause { severity: notified.severity, ..self.cause.clone() };
         Outgoing { channel: channel.to_owned(), message: compose(&cause, facts) }
     }
 
@@ -380,9 +383,9 @@ impl TrackedCause {
         if self.presence == Presence::Present {
             for (channel, route) in matching_channels(config, &self.cause, now) {
                 times.push(after(self.changed_at, route.begin_delay));
-                if let Some(told) = self.told.get(channel) {
-                    times.extend((!route.repeat.is_zero()).then(|| after(told.last_at, route.repeat)));
-                    times.extend(told.updated_at.map(|at| after(at, within)));
+                if let Some(notified) = self.notified.get(channel) {
+                    times.extend((!route.repeat.is_zero()).then(|| after(notified.last_at, route.repeat)));
+                    times.extend(notified.updated_at.map(|at| after(at, within)));
                 }
             }
         }

@@ -345,16 +345,17 @@ mod tests {
         current.begin(&[maintenance("c9t21193", None, None)]);
         current.begin(&[maintenance("c2t08978", Some("Novelty Detector"), Some(5))]);
         let reason = |one: Option<&Maintenance>| one.map(|one| one.reason.clone());
-        let told: Vec<_> = [("c9t21193", "kafka"), ("c2t08978", "novelty detector"), ("c2t08978", "kafka")]
-            .iter()
-            .map(|(host, component)| {
-                let (host, component) = ((*host).into(), (*component).into());
-                (reason(current.of_whole_host(&host)), reason(current.of_instance(&host, &component)))
-            })
-            .collect();
+        let explained: Vec<_> =
+            [("c9t21193", "kafka"), ("c2t08978", "novelty detector"), ("c2t08978", "kafka")]
+                .iter()
+                .map(|(host, component)| {
+                    let (host, component) = ((*host).into(), (*component).into());
+                    (reason(current.of_whole_host(&host)), reason(current.of_instance(&host, &component)))
+                })
+                .collect();
         let whole = Some("c9t21193 None".to_owned());
         let own = Some("c2t08978 Some(5)".to_owned());
-        assert_eq!(told, [(whole, None), (None, own), (None, None)]);
+        assert_eq!(explained, [(whole, None), (None, own), (None, None)]);
     }
 
     #[test]
@@ -382,10 +383,10 @@ mod tests {
         assert_eq!(ended(&off("a", None)), [true, true, false]);
         assert_eq!(ended(&off("a", Some("c"))), [false, true, false]);
         assert_eq!(ended(&off("b", Some("c"))), [false; 3]);
-        let told = explain_host_maintenance(&all, &[off("b", Some("c"))]).unwrap();
+        let explained = explain_host_maintenance(&all, &[off("b", Some("c"))]).unwrap();
         assert!(
-            told.starts_with("c on b is in maintenance with its whole host: end that of host b"),
-            "{told}"
+            explained.starts_with("c on b is in maintenance with its whole host: end that of host b"),
+            "{explained}"
         );
         assert_eq!(explain_host_maintenance(&all, &[off("z", Some("c")), off("z", None)]), None);
     }

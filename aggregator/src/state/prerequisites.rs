@@ -159,23 +159,23 @@ mod tests {
         let mut needs = RemotePrerequisiteIndex::new(&platform, &graph);
         let unheard = vec![HostState::default(); 3];
         let mut environment = evaluate_platform(&platform, &graph, &unheard).remove(0);
-        let told = |told: &[RemotePrerequisite]| {
+        let sent = |sent: &[RemotePrerequisite]| {
             let one =
                 |one: &RemotePrerequisite| (one.host.to_string(), one.component.to_string(), one.readiness);
-            told.iter().map(one).collect::<Vec<_>>()
+            sent.iter().map(one).collect::<Vec<_>>()
         };
         let kafka = |host: &str, readiness| (host.to_owned(), "kafka".to_owned(), readiness);
         let mut known = PrerequisitesByHost::default();
         assert!(needs.take_changes().apply_to(&mut known));
         assert_eq!(known.keys().collect::<Vec<_>>(), [&Name::from("w1")]);
-        assert_eq!(told(&known["w1"]), [kafka("k1", Readiness::Unknown), kafka("k2", Readiness::Unknown)]);
+        assert_eq!(sent(&known["w1"]), [kafka("k1", Readiness::Unknown), kafka("k2", Readiness::Unknown)]);
         let mut update = |environment: &EnvironmentOverview| {
             for (at, host) in [(3, 1), (5, 2)] {
                 let host = &environment.hosts[host];
                 needs.update(at, host, &host.instances[0]);
             }
             let is_new = needs.take_changes().apply_to(&mut known);
-            is_new.then(|| told(&known["w1"]))
+            is_new.then(|| sent(&known["w1"]))
         };
         assert_eq!(update(&environment), None);
         for (host, state) in [(1, State::Running), (2, State::Stopped)] {

@@ -312,12 +312,12 @@ impl RecordReader {
             since.strftime("%H:%M UTC"),
             self.location
         );
-        self.error_sender.send_if_modified(|told| {
-            let is_news = told.as_ref() != Some(&sentence);
-            if told.is_none() {
+        self.error_sender.send_if_modified(|reported| {
+            let is_news = reported.as_ref() != Some(&sentence);
+            if reported.is_none() {
                 tracing::error!(%error, "the record of the leader cannot be read; monitoring goes on");
             }
-            *told = Some(sentence);
+            *reported = Some(sentence);
             is_news
         });
     }

@@ -44,9 +44,9 @@ fn open_at(location: StoreLocation, seconds: i64) -> TestStore {
 
 /// Opens a store that keeps one day, as the aggregator with this lease.
 fn open_with(location: StoreLocation, lease: Option<HeldLease>, seconds: i64) -> TestStore {
-    let (told, error) = watch::channel(None);
+    let (reported, error) = watch::channel(None);
     let options = StoreOptions { location, retention: SignedDuration::from_hours(24), lease };
-    let (writer, recovered) = StoreWriter::open(&options, told, at(seconds));
+    let (writer, recovered) = StoreWriter::open(&options, reported, at(seconds));
     TestStore { writer, recovered, error }
 }
 
@@ -348,14 +348,14 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
 
 #[tokio::test]
 async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_states_are_kept() {
-    let (told, error) = watch::channel(None);
+    let (reported, error) = watch::channel(None);
     let (commands, waiting) = channel();
-    let (writer, recovered) = StoreWriter::open(&StoreOptions::default(), told.clone(), START);
+    let (writer, recovered) = StoreWriter::open(&StoreOptions::default(), reported.clone(), START);
     let store = EventStoreHandle(Arc::new(HandleState {
         commands,
         feed: writer.feed.clone(),
         queued: writer.queued_counter(),
-        error: told,
+        error: reported,
         errors: writer.error_counters(),
         last_plan: AtomicU64::new(recovered.last_plan),
         reserved: AtomicU64::new(1000),

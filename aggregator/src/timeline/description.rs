@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn lengths_have_what_matters() {
         let lengths = [0, 59, 60, 95, 3599, 3600, 12_000, 86_400, 190_000];
-        let told = lengths.map(|seconds| format_length(SignedDuration::from_secs(seconds)));
+        let texts = lengths.map(|seconds| format_length(SignedDuration::from_secs(seconds)));
         assert_eq!(
-            told,
+            texts,
             ["under 1 s", "59 s", "1 min", "1 min 35 s", "59 min", "1 h", "3 h 20 min", "1 d", "2 d 4 h"]
         );
     }

@@ -184,15 +184,15 @@ fn fill_holes(from: Timestamp, to: Timestamp, pieces: &[TimelineSpan]) -> Vec<Ti
         Some(last) if last.state == span.state => last.to = span.to,
         _ => spans.push(span),
     };
-    let mut told = from;
+    let mut described_until = from;
     for piece in pieces {
-        let piece = TimelineSpan { from: piece.from.max(told), to: piece.to.min(to), ..*piece };
+        let piece = TimelineSpan { from: piece.from.max(described_until), to: piece.to.min(to), ..*piece };
         if piece.from < piece.to {
-            add(TimelineSpan { from: told, to: piece.from, state: TimelineState::NotRecorded });
+            add(TimelineSpan { from: described_until, to: piece.from, state: TimelineState::NotRecorded });
             add(piece);
-            told = piece.to;
+            described_until = piece.to;
         }
     }
-    add(TimelineSpan { from: told, to, state: TimelineState::NotRecorded });
+    add(TimelineSpan { from: described_until, to, state: TimelineState::NotRecorded });
     spans
 }

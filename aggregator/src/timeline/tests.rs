@@ -9,7 +9,7 @@ fn at(minutes: i64) -> Timestamp {
 }
 
 /// Returns the timeline of the hour from minute 100 to minute 160.
-fn told(samples: &[(i64, TimelineState)], gaps: &[(i64, i64)]) -> Vec<String> {
+fn described(samples: &[(i64, TimelineState)], gaps: &[(i64, i64)]) -> Vec<String> {
     let samples: Vec<TimelineSample> =
         samples.iter().map(|(minutes, state)| TimelineSample { at: at(*minutes), state: *state }).collect();
     let gaps: Vec<RecordingGap> =
@@ -97,7 +97,7 @@ fn a_strip_tells_what_was_noted_and_no_more() {
         ),
     ];
     for (what, samples, gaps, expected) in cases {
-        assert_eq!(told(samples, gaps), expected, "{what}");
+        assert_eq!(described(samples, gaps), expected, "{what}");
     }
 }
 

@@ -135,10 +135,10 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
         status => status.canonical_reason().unwrap_or("Error").to_owned(),
     });
     let problem = ApiProblem::new(head.status, detail).into_response();
-    let (told, body) = problem.into_parts();
+    let (reported, body) = problem.into_parts();
     // Other headers stay: Allow, Retry-After, WWW-Authenticate.
     head.headers.remove(CONTENT_LENGTH);
-    head.headers.extend(told.headers);
+    head.headers.extend(reported.headers);
     Response::from_parts(head, Body::new(body))
 }
 

@@ -84,12 +84,12 @@ impl AggregatorClient {
             Some(address) => address.strip_prefix("unix:").map(|path| vec![PathBuf::from(path)]),
         };
         let address = address.unwrap_or("the local socket");
-        let told = |reason: &str| {
+        let describe_error = |reason: &str| {
             let shown = redact_text(&printable(address));
             CommandFailure::new(USAGE, format!("--aggregator \"{shown}\" {reason}"))
         };
         let hint = |problem: &dyn std::fmt::Display| {
-            told(&format!("{problem}; write for example https://HOST:7600"))
+            describe_error(&format!("{problem}; write for example https://HOST:7600"))
         };
         let url = match address.contains("://") {
             _ if paths.is_some() => address.to_owned(),
@@ -111,8 +111,9 @@ impl AggregatorClient {
         let channel = if let Some(paths) = paths {
             local_socket::channel(&endpoint, paths)
         } else if url.starts_with("https://") {
-            let target = ServerTarget::new(&url, &[AGGREGATOR_NAME])
-                .ok_or_else(|| told("needs a host and a port; write for example https://HOST:7600"))?;
+            let target = ServerTarget::new(&url, &[AGGREGATOR_NAME]).ok_or_else(|| {
+                describe_error("needs a host and a port; write for example https://HOST:7600")
+            })?;
             client_tls(tls)?.channel(&endpoint, target)
         } else {
             endpoint.connect_lazy()
@@ -275,12 +276,12 @@ impl AggregatorClient {
         while let Some(deeper) = source.source() {
             source = deeper;
         }
-        let told = source.to_string();
-        CommandFailure::Unreachable(match told.starts_with(local_socket::NO_ANSWER) {
-            true => told,
+        let innermost = source.to_string();
+        CommandFailure::Unreachable(match innermost.starts_with(local_socket::NO_ANSWER) {
+            true => innermost,
             false => {
                 format!(
-                    "no connection to the aggregator at {address}: {told}; is rta-aggregator running there?"
+                    "no connection to the aggregator at {address}: {innermost}; is rta-aggregator running there?"
                 )
             }
         })
@@ -289,16 +290,18 @@ impl AggregatorClient {
 
 /// Builds the TLS configuration from the CA to trust and the client's own certificate.
 fn client_tls(tls: &TlsArgs) -> Result<ClientTls, CommandFailure> {
-    let told = |reason: String| CommandFailure::new(USAGE, reason);
+    let describe_error = |reason: String| CommandFailure::new(USAGE, reason);
     let Some(ca) = &tls.ca else {
-        return Err(told("an https:// address needs --ca FILE, the CA of the aggregator".to_owned()));
+        return Err(describe_error(
+            "an https:// address needs --ca FILE, the CA of the aggregator".to_owned(),
+        ));
     };
     let own = match (&tls.cert, &tls.key) {
         (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
         (None, None) => None,
-        _ => return Err(told("--cert and --key are only good together".to_owned())),
+        _ => return Err(describe_error("--cert and --key are only good together".to_owned())),
     };
-    ClientTls::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
+    ClientTls::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(describe_error)
 }
 
 #[cfg(test)]
@@ -378,8 +381,8 @@ mod tests {
             let script = AggregatorScript { plan_refused: Some(status), ..AggregatorScript::default() };
             let (_fake, client) = FakeAggregator::serve(script).await;
             let refused = client.preview_plan(ActionKind::Stop, &ActionRequest::default()).await.unwrap_err();
-            let (told, message) = refused.into_parts();
-            assert!(told == code && message == long, "{told} {:.200}", message);
+            let (describe_error, message) = refused.into_parts();
+            assert!(describe_error == code && message == long, "{describe_error} {:.200}", message);
         }
     }
 }

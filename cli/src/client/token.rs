@@ -23,14 +23,14 @@ impl BearerToken {
                 "the token would go to {url} in clear, for everybody to read; ask at https://"
             ));
         }
-        let told = |why: &dyn std::fmt::Display| format!("--token-file {}: {why}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        let describe_error = |why: &dyn std::fmt::Display| format!("--token-file {}: {why}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| describe_error(&error))?;
         let token = text.trim();
         if token.is_empty() || token.contains(char::is_whitespace) {
-            return Err(told(&"it has to hold one token and nothing else"));
+            return Err(describe_error(&"it has to hold one token and nothing else"));
         }
         let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
-        let mut value = value.map_err(|_| told(&"that is no token"))?;
+        let mut value = value.map_err(|_| describe_error(&"that is no token"))?;
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }

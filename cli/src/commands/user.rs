@@ -9,18 +9,22 @@ use crate::args::{TokenArgs, UserCommand, UserEntryArgs};
 use crate::exit::{CommandFailure, CommandResult, FAILED, OK, USAGE};
 
 /// Runs the subcommand.
-pub(crate) fn run_user(arguments: &UserCommand, out: &mut dyn Write, told: &mut dyn Write) -> CommandResult {
+pub(crate) fn run_user(
+    arguments: &UserCommand,
+    out: &mut dyn Write,
+    messages: &mut dyn Write,
+) -> CommandResult {
     match arguments {
         UserCommand::Hash(entry) => {
-            let password = read_password(told)?;
+            let password = read_password(messages)?;
             let hash = hash_password(&password).map_err(|reason| CommandFailure::new(USAGE, reason))?;
             write_entry(out, "user", entry, "password", &hash)
         }
         UserCommand::Token(TokenArgs { entry, environment, host_role, expires }) => {
             let (token, digest) = new_token().map_err(|reason| CommandFailure::new(FAILED, reason))?;
-            writeln!(told, "The token, which is not shown again; give it to rta with --token-file:")?;
-            writeln!(told, "{token}")?;
-            writeln!(told, "What the aggregator's --users file needs of it:")?;
+            writeln!(messages, "The token, which is not shown again; give it to rta with --token-file:")?;
+            writeln!(messages, "{token}")?;
+            writeln!(messages, "What the aggregator's --users file needs of it:")?;
             write_entry(out, "token", entry, "sha256", &digest)?;
             for (key, names) in [("environments", environment), ("roles", host_role)] {
                 if !names.is_empty() {
@@ -60,7 +64,7 @@ fn write_entry(
 }
 
 /// Reads a password: typed twice without echo on a terminal, or the first line of a pipe.
-fn read_password(told: &mut dyn Write) -> Result<String, CommandFailure> {
+fn read_password(messages: &mut dyn Write) -> Result<String, CommandFailure> {
     let unread =
         |error: std::io::Error| CommandFailure::new(FAILED, format!("the password cannot be read: {error}"));
     if !stdin().is_terminal() {
@@ -68,11 +72,11 @@ fn read_password(told: &mut dyn Write) -> Result<String, CommandFailure> {
         stdin().lock().read_line(&mut line).map_err(unread)?;
         return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
     }
-    write!(told, "Password, at least 12 letters: ")?;
-    told.flush()?;
+    write!(messages, "Password, at least 12 letters: ")?;
+    messages.flush()?;
     let first = rpassword::read_password().map_err(unread)?;
-    write!(told, "Once more: ")?;
-    told.flush()?;
+    write!(messages, "Once more: ")?;
+    messages.flush()?;
     match rpassword::read_password().map_err(unread)? == first {
         true => Ok(first),
         false => Err(CommandFailure::new(USAGE, "the two are not the same; nothing was made".to_owned())),

@@ -49,12 +49,12 @@ pub(crate) fn plugin_output(
     let root_causes: Vec<RootCause<'_>> =
         find_root_causes(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
     // The aggregator's clock, because this machine's may differ.
-    let told = |trouble: &RootCause<'_>| cause_sentence(trouble, overview.generated_at);
+    let reported = |trouble: &RootCause<'_>| cause_sentence(trouble, overview.generated_at);
     let text = match counts.worst() {
         Some(Health::Up) => format!("{} up", counted(counts.total(), "instance")),
         None if !silent.is_empty() => "nothing else to watch".to_owned(),
         _ => {
-            let mut causes: Vec<String> = root_causes.iter().take(MAX_CAUSES).map(told).collect();
+            let mut causes: Vec<String> = root_causes.iter().take(MAX_CAUSES).map(reported).collect();
             if root_causes.len() > MAX_CAUSES {
                 causes.push(format!("and {} more", root_causes.len() - MAX_CAUSES));
             }
@@ -80,7 +80,7 @@ pub(crate) fn plugin_output(
     if verbose {
         for trouble in &root_causes {
             lines.push('\n');
-            lines.push_str(&escape_field(&told(trouble)));
+            lines.push_str(&escape_field(&reported(trouble)));
         }
     }
     (code, lines)

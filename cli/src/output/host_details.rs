@@ -55,9 +55,13 @@ fn host_lines(host: &HostOverview, digest: &str, now: Timestamp) -> Vec<String> 
     // Pads to the widest name, so that the figures align.
     let width = host.instances.iter().map(|instance| instance.component.as_str().chars().count()).max();
     for instance in &host.instances {
-        let told = instance_line(instance, host.usage.as_ref(), now);
-        if !told.is_empty() {
-            lines.push(format!("{:width$}  {told}", instance.component, width = width.unwrap_or_default()));
+        let described = instance_line(instance, host.usage.as_ref(), now);
+        if !described.is_empty() {
+            lines.push(format!(
+                "{:width$}  {described}",
+                instance.component,
+                width = width.unwrap_or_default()
+            ));
         }
     }
     lines

@@ -83,9 +83,9 @@ pub(crate) fn refusal_text(plan: &Plan) -> String {
     };
     let mut text = format!("nothing was done: the {} {what}:\n", plan.kind);
     let asked: HashSet<&InstanceId> = asked.into_iter().collect();
-    let mut told = HashSet::new();
+    let mut already_shown = HashSet::new();
     for step in &plan.steps {
-        if !asked.contains(&step.instance) || !told.insert(&step.instance) {
+        if !asked.contains(&step.instance) || !already_shown.insert(&step.instance) {
             continue;
         }
         let mut why: Vec<String> = Vec::new();

@@ -77,11 +77,11 @@ impl ReplSession<'_> {
     }
 
     fn run_interactive(mut self) -> CommandResult {
-        let told = |error: ReadlineError| {
+        let describe_error = |error: ReadlineError| {
             CommandFailure::new(FAILED, format!("the prompt cannot be shown: {error}"))
         };
         let mut prompt =
-            PromptEditor::new(self.definition.clone(), history_path(), self.style).map_err(told)?;
+            PromptEditor::new(self.definition.clone(), history_path(), self.style).map_err(describe_error)?;
         match self.runtime.block_on(self.client.overview()) {
             Ok(overview) => {
                 print(&status_summary(&overview, self.style, overview.generated_at))?;
@@ -109,7 +109,7 @@ impl ReplSession<'_> {
                     print("\n")?;
                     break;
                 }
-                Err(error) => return Err(told(error)),
+                Err(error) => return Err(describe_error(error)),
             }
         }
         Ok(OK)
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_line_is_one_sentence() {
-        let told = |line: &str| {
+        let describe_error = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             match parse_words(&command_definition(), &words) {
                 Err(UnparsedLine::Invalid(sentence)) => sentence,
@@ -298,10 +298,12 @@ mod tests {
             }
         };
         assert_eq!(
-            told("stop --hos x"),
+            describe_error("stop --hos x"),
             "unexpected argument '--hos' found; tip: a similar argument exists: '--host'"
         );
-        assert!(told("events --since 1x").ends_with("for example 2026-11-25T09:30"));
-        assert!(told("stop").starts_with("the following required arguments were not provided: <NAME"));
+        assert!(describe_error("events --since 1x").ends_with("for example 2026-11-25T09:30"));
+        assert!(
+            describe_error("stop").starts_with("the following required arguments were not provided: <NAME")
+        );
     }
 }

@@ -107,8 +107,9 @@ async fn run_screen(
     narrowed: impl Fn(Overview) -> Result<Overview, CommandFailure>,
     style: OutputStyle,
 ) -> CommandResult {
-    let told = |error| CommandFailure::new(FAILED, format!("the terminal cannot be drawn on: {error}"));
-    let mut screen = AlternateScreen::enter().map_err(told)?;
+    let describe_error =
+        |error| CommandFailure::new(FAILED, format!("the terminal cannot be drawn on: {error}"));
+    let mut screen = AlternateScreen::enter().map_err(describe_error)?;
     let mut overviews = OverviewFeed::subscribe(client);
     let mut shown: Result<Overview, String> = Err("asking the aggregator".to_owned());
     // This machine's clocks, because the aggregator's may be wrong.
@@ -136,7 +137,7 @@ async fn run_screen(
                 received = (Timestamp::now(), Instant::now());
             }
             event = screen.next_event() => {
-                if let ScreenEvent::Leave = event.map_err(told)? {
+                if let ScreenEvent::Leave = event.map_err(describe_error)? {
                     return Ok(OK);
                 }
             }
@@ -200,10 +201,11 @@ mod tests {
     fn an_overview_that_is_not_renewed_is_told_to_be_old() {
         let received = "2026-11-25T12:00:00Z".parse().unwrap();
         assert_eq!(stale_warning(received, Duration::from_secs(5)), "");
-        let told = stale_warning(received, Duration::from_millis(6900));
+        let describe_error = stale_warning(received, Duration::from_millis(6900));
         assert!(
-            told.starts_with("Connection lost. Showing the state of 2026-11-25 12:00:00 UTC, 6 s ago"),
-            "{told}"
+            describe_error
+                .starts_with("Connection lost. Showing the state of 2026-11-25 12:00:00 UTC, 6 s ago"),
+            "{describe_error}"
         );
     }
 

@@ -73,8 +73,8 @@ fn host_lines(roles: &NamedDiff<'_, Role>, old: &Platform, new: &Platform, chang
         match counterparts.remove(&host.name) {
             None => changes.push(format!("environment \"{}\": host {} added", host.environment, host.name)),
             Some(before) => {
-                let told = host_fields(before, host, roles);
-                changes.extend(told.into_iter().map(|change| format!("host {}: {change}", host.name)));
+                let described = host_fields(before, host, roles);
+                changes.extend(described.into_iter().map(|change| format!("host {}: {change}", host.name)));
             }
         }
     }
@@ -122,9 +122,9 @@ fn host_fields(old: &Host, new: &Host, roles: &NamedDiff<'_, Role>) -> Vec<Strin
 
 /// Returns the components that a list gained and lost, each with a sentence.
 fn carried<'n>(old: &'n [Name], new: &'n [Name]) -> Vec<(&'n Name, String)> {
-    let told = |word: &'static str| move |name: &'n Name| (name, format!("component \"{name}\" {word}"));
-    let gained = new.iter().filter(|name| !old.contains(name)).map(told("added"));
-    let lost = old.iter().filter(|name| !new.contains(name)).map(told("removed"));
+    let described = |word: &'static str| move |name: &'n Name| (name, format!("component \"{name}\" {word}"));
+    let gained = new.iter().filter(|name| !old.contains(name)).map(described("added"));
+    let lost = old.iter().filter(|name| !new.contains(name)).map(described("removed"));
     gained.chain(lost).collect()
 }
 

@@ -51,27 +51,27 @@ fn digest(sources: &[Source]) -> String {
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<Source>, LoadError> {
-    let told =
+    let describe_error =
         |path: &Path, message: String| Problem { file: path.display().to_string(), position: None, message };
     if folder.is_file() {
-        return Err(told(folder, "this is a file; give the folder that holds it".to_owned()).into());
+        return Err(describe_error(folder, "this is a file; give the folder that holds it".to_owned()).into());
     }
     let entries = fs::read_dir(folder)
         .and_then(|entries| {
             entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
         })
-        .map_err(|error| told(folder, format!("the folder cannot be read: {error}")))?;
+        .map_err(|error| describe_error(folder, format!("the folder cannot be read: {error}")))?;
     let mut paths: Vec<PathBuf> = entries.into_iter().filter(|path| is_configuration(path)).collect();
     paths.sort();
     if paths.is_empty() {
-        return Err(told(folder, "the folder holds no .toml file".to_owned()).into());
+        return Err(describe_error(folder, "the folder holds no .toml file".to_owned()).into());
     }
     let mut sources = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
         match fs::read_to_string(&path) {
             Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
-            Err(error) => problems.push(told(&path, format!("the file cannot be read: {error}"))),
+            Err(error) => problems.push(describe_error(&path, format!("the file cannot be read: {error}"))),
         }
     }
     if problems.is_empty() { Ok(sources) } else { Err(LoadError { problems }) }

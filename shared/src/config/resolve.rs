@@ -53,7 +53,7 @@ impl Component {
     /// host; see [`Platform::host_config`].
     pub(super) fn resolve(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostComponent, String> {
         let variables = &host.variables(addresses);
-        let told =
+        let describe_error =
             |error: &dyn fmt::Display| format!("component \"{}\" on host {}: {error}", self.name, host.name);
         let Self {
             name,
@@ -77,12 +77,12 @@ impl Component {
         Ok(HostComponent {
             name: name.clone(),
             aliases: aliases.clone(),
-            parts: parts.collect::<Result<_, _>>().map_err(|error| told(&error))?,
-            start: start.map_err(|error| told(&error))?,
-            stop: stop.resolve(variables).map_err(|error| told(&error))?,
+            parts: parts.collect::<Result<_, _>>().map_err(|error| describe_error(&error))?,
+            start: start.map_err(|error| describe_error(&error))?,
+            stop: stop.resolve(variables).map_err(|error| describe_error(&error))?,
             limits: *limits,
-            probe: probe.map_err(|error| told(&format!("probe: {error}")))?,
-            log: variables.log(self.readable_log()).map_err(|error| told(&error))?,
+            probe: probe.map_err(|error| describe_error(&format!("probe: {error}")))?,
+            log: variables.log(self.readable_log()).map_err(|error| describe_error(&error))?,
             restart: *restart,
             wanted: *wanted,
             depends_on: Vec::new(),

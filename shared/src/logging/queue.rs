@@ -36,7 +36,7 @@ struct QueueState {
     done: AtomicU64,
     /// Number of lost lines, and number of these that were reported.
     lost: AtomicU64,
-    told: AtomicU64,
+    reported_losses: AtomicU64,
     /// Error of the last write; `None` if it succeeded.
     error: Mutex<Option<String>>,
     /// Start of the write in progress.
@@ -115,7 +115,7 @@ impl QueueState {
     /// Logs the number of lost lines as soon as lines can be written again.
     fn tell_of_loss(&self) {
         let lost = self.lost.load(Ordering::Relaxed);
-        let new = lost - self.told.swap(lost, Ordering::Relaxed);
+        let new = lost - self.reported_losses.swap(lost, Ordering::Relaxed);
         if new > 0 {
             tracing::warn!(lines = new, "log lines were lost");
         }
@@ -196,8 +196,8 @@ mod tests {
         drop(reader);
         queue.push(b"lost\n");
         queue.flush(PATIENCE);
-        let told = queue.impairment().unwrap();
-        assert!(told.contains("Broken pipe"), "{told}");
+        let reported_losses = queue.impairment().unwrap();
+        assert!(reported_losses.contains("Broken pipe"), "{reported_losses}");
         assert_eq!(queue.state.lost.load(Ordering::Relaxed), 1);
     }
 

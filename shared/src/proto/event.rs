@@ -187,11 +187,11 @@ mod tests {
         assert_eq!(v1::Maintenance::from(&maintenance).try_into(), Ok(maintenance.clone()));
 
         let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
-        let told = v1::AgentMaintenance::at(&maintenance, at(5)).unwrap();
-        assert_eq!((told.component.as_str(), told.remaining), ("c", None));
+        let wire = v1::AgentMaintenance::at(&maintenance, at(5)).unwrap();
+        assert_eq!((wire.component.as_str(), wire.remaining), ("c", None));
         let limited = Maintenance { until: Some(at(7)), component: None, ..maintenance };
-        let told = v1::AgentMaintenance::at(&limited, at(5)).unwrap();
-        assert_eq!((told.component.as_str(), told.remaining.map(|left| left.seconds)), ("", Some(2)));
+        let wire = v1::AgentMaintenance::at(&limited, at(5)).unwrap();
+        assert_eq!((wire.component.as_str(), wire.remaining.map(|left| left.seconds)), ("", Some(2)));
         assert_eq!(v1::AgentMaintenance::at(&limited, at(7)), None);
         assert_eq!(v1::AgentMaintenance::at(&limited, at(8)), None);
     }

@@ -43,8 +43,8 @@ mod tests {
     #[test]
     fn what_is_told_arrives_and_an_unknown_word_is_refused() {
         for readiness in [Readiness::Ready, Readiness::NotReady, Readiness::Unknown] {
-            let told = RemotePrerequisite { host: "k1".into(), component: "kafka".into(), readiness };
-            assert_eq!(RemotePrerequisite::try_from(v1::RemotePrerequisite::from(&told)), Ok(told));
+            let sent = RemotePrerequisite { host: "k1".into(), component: "kafka".into(), readiness };
+            assert_eq!(RemotePrerequisite::try_from(v1::RemotePrerequisite::from(&sent)), Ok(sent));
         }
         assert!(RemotePrerequisite::try_from(v1::RemotePrerequisite::default()).is_err());
     }

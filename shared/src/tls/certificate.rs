@@ -109,9 +109,9 @@ impl Certificate {
     /// # Errors
     /// Returns a sentence if the file cannot be read, or contains no certificate.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let der = CertificateDer::from_pem_file(path).map_err(|error| told(&error))?;
-        Self::parse(&der).map_err(|error| told(&error))
+        let describe_error = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let der = CertificateDer::from_pem_file(path).map_err(|error| describe_error(&error))?;
+        Self::parse(&der).map_err(|error| describe_error(&error))
     }
 
     /// Reads all certificates of a PEM file.

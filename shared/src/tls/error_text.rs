@@ -10,12 +10,12 @@ pub fn describe_tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<TlsError>() {
-            return Some(told(found));
+            return Some(describe_error(found));
         }
         // The source of an io::Error is that of the error within it.
         let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(found) = within.and_then(|within| within.downcast_ref::<TlsError>()) {
-            return Some(told(found));
+            return Some(describe_error(found));
         }
         next = match within {
             Some(within) => Some(within),
@@ -25,7 +25,7 @@ pub fn describe_tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-fn told(error: &TlsError) -> String {
+fn describe_error(error: &TlsError) -> String {
     match error {
         TlsError::AlertReceived(alert) => match alert {
             AlertDescription::CertificateRequired => {

@@ -50,12 +50,12 @@ impl TlsPem {
     /// # Errors
     /// Returns a sentence if a text is invalid.
     pub(super) fn read(&self) -> Result<TlsMaterial, String> {
-        let told = |error: rustls::pki_types::pem::Error| format!("the certificate: {error}");
-        let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(told)?;
+        let describe_error = |error: rustls::pki_types::pem::Error| format!("the certificate: {error}");
+        let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(describe_error)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
             .map_err(|error| format!("the key: {error}"))?;
         let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_slice(self.ca.as_bytes()).map_err(told)?;
+        let ca = CertificateDer::from_pem_slice(self.ca.as_bytes()).map_err(describe_error)?;
         roots.add(ca).map_err(|error| format!("the CA: {error}"))?;
         Ok(TlsMaterial { own: Some((vec![own], key)), roots: Arc::new(roots) })
     }

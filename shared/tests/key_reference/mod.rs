@@ -47,9 +47,9 @@ fn keys_of(way: &KeyPath, load: fn(Source) -> Option<LoadError>) -> Option<BTree
     });
     let error = load(Source { name: "absurd.toml".to_owned(), text }).unwrap();
     let unknown = format!("key \"{ABSURD}\" is not known");
-    let told = error.problems.iter().find_map(|problem| problem.message.split_once(&unknown))?.1;
-    let list = told.strip_prefix("; known: ");
-    let list = list.unwrap_or_else(|| panic!("{way:?}: the parser lists no keys: {told}"));
+    let listed = error.problems.iter().find_map(|problem| problem.message.split_once(&unknown))?.1;
+    let list = listed.strip_prefix("; known: ");
+    let list = list.unwrap_or_else(|| panic!("{way:?}: the parser lists no keys: {listed}"));
     assert!(!list.ends_with(" more"), "{way:?}: the parser lists only some of the keys: {list}");
     Some(list.split(", ").map(str::to_owned).collect())
 }

@@ -107,12 +107,12 @@ fn a_thousand_hosts() -> bool {
     }
     let asked = print(&format!("{HOSTS} hosts of {COMPONENTS}: a page is asked for"), &asked);
     print("  from an agent's report to the first page", &first);
-    let told = print(&format!("  to the last of {PAGES}"), &last);
+    let printed = print(&format!("  to the last of {PAGES}"), &last);
     bytes.sort_unstable();
     // Occasionally, usage figures and times are updated together with a change.
     let (change, most) = (bytes[ROUNDS / 2], bytes[ROUNDS - 1]);
     println!("  the page has {size} bytes, compressed {compressed}; a change {change}, at most {most}");
-    asked < ASKED && size < LARGEST && told < TOLD
+    asked < ASKED && size < LARGEST && printed < TOLD
 }
 
 /// Returns the overview page as a browser receives it, including the headers.

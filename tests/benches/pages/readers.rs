@@ -32,10 +32,10 @@ pub(crate) struct UpdateRound {
 impl PageReaders {
     /// Opens the overview `pages` times, and waits until each page has received it.
     pub(crate) fn open(web: SocketAddr, pages: usize) -> Self {
-        let (told, hears) = channel();
+        let (page_updates, hears) = channel();
         for page in 0..pages {
-            let told = told.clone();
-            std::thread::spawn(move || listen(web, page, &told));
+            let page_updates = page_updates.clone();
+            std::thread::spawn(move || listen(web, page, &page_updates));
         }
         let readers = Self { pages, hears };
         readers.round();
@@ -52,10 +52,10 @@ impl PageReaders {
         let mut pages = HashSet::new();
         let (mut first, mut last, mut bytes) = (None, Instant::now(), 0);
         while pages.len() < self.pages {
-            let told = self.hears.recv_timeout(PATIENCE).expect("every page receives a change");
-            if pages.insert(told.page) {
-                first.get_or_insert(told.at);
-                (last, bytes) = (told.at, bytes.max(told.bytes));
+            let page_updates = self.hears.recv_timeout(PATIENCE).expect("every page receives a change");
+            if pages.insert(page_updates.page) {
+                first.get_or_insert(page_updates.at);
+                (last, bytes) = (page_updates.at, bytes.max(page_updates.bytes));
             }
         }
         UpdateRound { first: first.unwrap_or(last), last, bytes }
@@ -63,7 +63,7 @@ impl PageReaders {
 }
 
 /// Reads the updates of one page.
-fn listen(web: SocketAddr, page: usize, told: &Sender<PageUpdate>) {
+fn listen(web: SocketAddr, page: usize, page_updates: &Sender<PageUpdate>) {
     let mut stream = TcpStream::connect(web).expect("the page can be asked for");
     write!(stream, "GET /live HTTP/1.1\r\nHost: {web}\r\n\r\n").expect("a request can be sent");
     // An event ends with an empty line; the browser can show it only then.
@@ -72,7 +72,7 @@ fn listen(web: SocketAddr, page: usize, told: &Sender<PageUpdate>) {
         is_patch |= line.starts_with(b"event: patch");
         bytes += line.len();
         if line.is_empty() || line == b"\r" {
-            if is_patch && told.send(PageUpdate { page, at: Instant::now(), bytes }).is_err() {
+            if is_patch && page_updates.send(PageUpdate { page, at: Instant::now(), bytes }).is_err() {
                 return;
             }
             (is_patch, bytes) = (false, 0);

@@ -71,8 +71,11 @@ fn strangers_are_refused_by_tls() {
     ];
     for (what, ca, own, token, arguments, said) in rows {
         let output = asked(ca, *own, *token, arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && told.contains(said), "{what}: {said:?} is not in {told:?}");
+        let reported = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && reported.contains(said),
+            "{what}: {said:?} is not in {reported:?}"
+        );
         assert_eq!(cluster.config.find_process("app"), None, "{what}");
     }
     let clear = run_binary("rta", ["--aggregator", &cluster.aggregator.grpc.to_string(), "start", "app"]);

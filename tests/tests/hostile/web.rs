@@ -338,7 +338,7 @@ const OF_ONE: usize = 900;
 /// Open page and its updates.
 struct OpenPage {
     stream: TcpStream,
-    told: String,
+    received_text: String,
 }
 
 impl OpenPage {
@@ -346,25 +346,25 @@ impl OpenPage {
     fn new(cluster: &TestCluster, cookie: &str) -> Self {
         let request =
             format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", cluster.aggregator.web.0);
-        Self { stream: send(cluster.aggregator.web.0, request), told: String::new() }
+        Self { stream: send(cluster.aggregator.web.0, request), received_text: String::new() }
     }
 
     /// Reads until the received text is as `wanted`.
     fn until(&mut self, wanted: impl Fn(&str) -> bool) -> &str {
         let deadline = Instant::now() + PATIENCE;
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        while !wanted(&self.told) {
-            assert!(Instant::now() < deadline, "waited in vain: {}", self.told);
+        while !wanted(&self.received_text) {
+            assert!(Instant::now() < deadline, "waited in vain: {}", self.received_text);
             let mut bytes = [0; 65_536];
             let length = self.stream.read(&mut bytes).unwrap();
-            assert_ne!(length, 0, "the page is cut off: {}", self.told);
-            self.told.push_str(&String::from_utf8_lossy(&bytes[..length]));
+            assert_ne!(length, 0, "the page is cut off: {}", self.received_text);
+            self.received_text.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
-        &self.told
+        &self.received_text
     }
 
     fn is_served(&mut self) -> bool {
-        self.until(|told| told.contains("\r\n\r\n")).starts_with("HTTP/1.1 200")
+        self.until(|received_text| received_text.contains("\r\n\r\n")).starts_with("HTTP/1.1 200")
     }
 }
 
@@ -389,7 +389,7 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     assert_untouched(&cluster, &operator, "1,000 open pages");
     // The first update is the whole page, followed by the changes of the start and the stop.
     for page in [0, OPEN - 1] {
-        open[page].until(|told| told.matches("event: patch").count() >= 3);
+        open[page].until(|received_text| received_text.matches("event: patch").count() >= 3);
     }
     // A closed page makes room for another one.
     open.pop();

@@ -154,16 +154,16 @@ fn outage_is_mailed_over_tls() {
     // A server whose certificate is not trusted gets nothing.
     super::write_private(&platform.file, &channel(&server, "tls = \"tls\"\n", ""));
     let refused = wait_for("the test to be refused", || {
-        let told = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
-        (!told.contains("was delivered")).then_some(told)
+        let reported = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
+        (!reported.contains("was delivered")).then_some(reported)
     });
     assert!(refused.contains("could not be sent a test"), "{refused}");
     // STARTTLS is the default: the login and the mail are sent after it.
     let later = MailServer::start(&certificate, true);
     super::write_private(&platform.file, &channel(&later, "", &own_ca));
     wait_for("the test to be delivered", || {
-        let told = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
-        told.contains("was delivered").then_some(())
+        let reported = platform.cluster.aggregator.rta_output(&["notify", "test", "ops"]);
+        reported.contains("was delivered").then_some(())
     });
     let mail = later.wait_for_mails(1).remove(0);
     assert!(mail.contains("RCPT TO:<boss@example.com>") && mail.contains("Message-ID: <rta-"), "{mail}");

@@ -155,8 +155,8 @@ fn killed_aggregator_delivers_with_the_same_key_and_only_once() {
     let warned = platform.cluster.aggregator.wait_for_overview("the failure to be shown", |overview| {
         overview["impairments"].as_array().unwrap().iter().any(|one| one["part"] == "notifications")
     });
-    let told = warned["impairments"].to_string();
-    assert!(told.contains("channel ops does not deliver") && told.contains("503"), "{told}");
+    let reported = warned["impairments"].to_string();
+    assert!(reported.contains("channel ops does not deliver") && reported.contains("503"), "{reported}");
     assert_eq!(platform.cluster.aggregator.rta(&["notify", "status"]).status.code(), Some(3));
     platform.cluster.aggregator.stop(Signal::KILL);
     sink.refuse(false);

@@ -162,8 +162,9 @@ mod tests {
     #[tokio::test]
     async fn wrong_answer_has_a_reason_and_endless_one_ends() {
         let ruok = "send = 'ruok', expect = '^imok$'";
-        let told = "This ZooKeeper instance is not currently serving requests\n";
-        let reason = probe(&server(b"ruok", vec![told.as_bytes()], false).await, ruok).await.unwrap_err();
+        let not_serving = "This ZooKeeper instance is not currently serving requests\n";
+        let reason =
+            probe(&server(b"ruok", vec![not_serving.as_bytes()], false).await, ruok).await.unwrap_err();
         assert_eq!(
             reason,
             "the answer has no '^imok$': \"This ZooKeeper instance is not currently serving requests\""

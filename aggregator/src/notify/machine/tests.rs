@@ -71,6 +71,14 @@ fn affecting(count: usize) -> Cause {
 }
 
 #[test]
+fn stored_state_names_its_fields_as_earlier_versions_did() {
+    let mut scene = Scene::new(&format!("for = \"0s\"\n{ALL_TO_OPS}"));
+    assert_eq!(scene.see(0, &[affecting(10)]), [(MessageKind::Begin, 10)]);
+    let stored = serde_json::to_value(&scene.state).unwrap();
+    assert_eq!(stored["tracked"][0]["told"]["ops"]["is_flapping"], false, "{stored}");
+}
+
+#[test]
 fn outage_is_one_message_after_its_delay_and_one_at_its_end() {
     let mut scene = Scene::new(&format!("for = \"30s\"\nend_delay = \"10s\"\n{ALL_TO_OPS}"));
     let down = [affecting(200)];

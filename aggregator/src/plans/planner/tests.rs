@@ -59,8 +59,8 @@ impl PlannerFixture {
         let graph = DependencyGraph::new(&platform);
         let snapshots = (0..graph.len()).map(|at| {
             let id = graph.id(at).to_string();
-            let told = states.iter().find(|(name, _)| id == format!("E/{name}"));
-            let state = told.map_or(Some(State::Running), |(_, state)| *state);
+            let entry = states.iter().find(|(name, _)| id == format!("E/{name}"));
+            let state = entry.map_or(Some(State::Running), |(_, state)| *state);
             let health = if state == Some(State::Running) { Health::Up } else { Health::Down };
             InstanceSnapshot { state, health, startable: !id.ends_with("store") }
         });

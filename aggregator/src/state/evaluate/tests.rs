@@ -477,12 +477,12 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
         let action = Some(ActionLock { kind: ActionKind::Stop, by: Requester::default(), since });
         components[0] = component_report(&"kafka".into(), vec![process(7, 1)], action);
     });
-    let told: Vec<bool> = (1000..1003)
+    let shown: Vec<bool> = (1000..1003)
         .map(|second| {
             world.host_state("a").apply_update(AgentUpdate::Heartbeat(seen(second), receipt(second)))
         })
         .collect();
-    assert_eq!(told, [false, false, true]);
+    assert_eq!(shown, [false, false, true]);
     let host = &world.hosts()[0];
     assert_eq!(host.agent.as_ref().map(|agent| agent.seen_at), Some(at(1001)));
     assert_eq!(host.scanned_at, Some(at(982)));

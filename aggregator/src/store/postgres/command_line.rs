@@ -18,15 +18,15 @@ const PASSWORD_VARIABLE: &str = "PGPASSWORD";
 pub fn hide_password() -> Result<(), String> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let Some((arguments, password)) = without_password(&arguments) else { return Ok(()) };
-    let told = |error: std::io::Error| {
+    let describe_error = |error: std::io::Error| {
         format!("the password of --store cannot be hidden: {error}; put it into {PASSWORD_VARIABLE}")
     };
     // Not /proc/self/exe, which would become the name of the process.
-    let mut program = Command::new(std::env::current_exe().map_err(told)?);
+    let mut program = Command::new(std::env::current_exe().map_err(describe_error)?);
     if let Some((name, others)) = arguments.split_first() {
         program.arg0(name).args(others);
     }
-    Err(told(program.env(PASSWORD_VARIABLE, password).exec()))
+    Err(describe_error(program.env(PASSWORD_VARIABLE, password).exec()))
 }
 
 /// Returns the arguments without the password, and the password; `None` if there is none.

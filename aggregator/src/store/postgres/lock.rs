@@ -26,23 +26,23 @@ pub(super) fn take_lock(
     lease: Option<&HeldLease>,
     shown: &str,
 ) -> Result<(), OpenFailure> {
-    let told = |error: StoreError| OpenFailure::Unusable(format!("{shown}: {error}"));
+    let describe_error = |error: StoreError| OpenFailure::Unusable(format!("{shown}: {error}"));
     let mut other = None;
     for _ in 0..ATTEMPTS {
-        let is_locked = try_lock(session).map_err(told)?;
+        let is_locked = try_lock(session).map_err(describe_error)?;
         // Also after the lock is taken: a later leader then has to end this session first.
-        let is_leader = lease.map_or(Ok(true), |lease| lease.is_held(session)).map_err(told)?;
+        let is_leader = lease.map_or(Ok(true), |lease| lease.is_held(session)).map_err(describe_error)?;
         if !is_leader {
             return Err(OpenFailure::UsedByAnother(format!("{shown}: another rta-aggregator leads")));
         }
         if is_locked {
             return Ok(());
         }
-        match read_holder(session).map_err(told)? {
+        match read_holder(session).map_err(describe_error)? {
             Some((pid, name)) if name == own_name || lease.is_some() => {
                 session
                     .query("SELECT pg_terminate_backend(?1)::int", values![pid], &mut |_| Ok(true))
-                    .map_err(told)?;
+                    .map_err(describe_error)?;
             }
             holder => other = holder.map(|(_, name)| holder_sentence(&name, shown)),
         }

@@ -10,15 +10,15 @@ use std::path::Path;
 /// # Errors
 /// Returns an error if the file cannot be read, or if others may read it.
 pub(super) fn read_password(path: &Path, wanted: [&str; 4]) -> Result<Option<String>, String> {
-    let told =
+    let describe_error =
         |error: std::io::Error| format!("{}: the password file cannot be read: {error}", path.display());
-    let mut file = File::open(path).map_err(told)?;
-    let mode = file.metadata().map_err(told)?.permissions().mode();
+    let mut file = File::open(path).map_err(describe_error)?;
+    let mode = file.metadata().map_err(describe_error)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!("{}: others may read the password file; run chmod 600 {0}", path.display()));
     }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(told)?;
+    file.read_to_string(&mut text).map_err(describe_error)?;
     Ok(find_password(&text, wanted))
 }
 

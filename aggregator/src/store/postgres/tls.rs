@@ -36,13 +36,15 @@ pub(super) fn client_config(location: &PostgresLocation) -> Result<ClientConfig,
 }
 
 fn read_roots(path: &Path) -> Result<RootCertStore, String> {
-    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let describe_error = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| told(&error))? {
-        roots.add(certificate.map_err(|error| told(&error))?).map_err(|error| told(&error))?;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| describe_error(&error))? {
+        roots
+            .add(certificate.map_err(|error| describe_error(&error))?)
+            .map_err(|error| describe_error(&error))?;
     }
     if roots.is_empty() {
-        return Err(told(&"it contains no certificate"));
+        return Err(describe_error(&"it contains no certificate"));
     }
     Ok(roots)
 }

@@ -42,17 +42,17 @@ impl DataFolder {
     /// # Errors
     /// Returns an error if the folder cannot be created or written, or if another aggregator has it.
     pub(crate) fn lock_folder(path: &Path) -> Result<Self, OpenFailure> {
-        let told = |error: io::Error| OpenFailure::Unusable(format!("{}: {error}", path.display()));
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
+        let describe_error = |error: io::Error| OpenFailure::Unusable(format!("{}: {error}", path.display()));
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(describe_error)?;
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut lock = options.open(lock_path(path)).map_err(told)?;
+        let mut lock = options.open(lock_path(path)).map_err(describe_error)?;
         // Every user who can read a file can lock it (flock(2)), and would keep the aggregator from
         // recording.
-        lock.set_permissions(Permissions::from_mode(0o600)).map_err(told)?;
+        lock.set_permissions(Permissions::from_mode(0o600)).map_err(describe_error)?;
         match pid_lock::acquire(&mut lock, Duration::ZERO) {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),
-            Err(LockError::Error(error)) => Err(told(error)),
+            Err(LockError::Error(error)) => Err(describe_error(error)),
             Err(taken) => {
                 let (folder, pid) = (path.display(), taken.holder());
                 Err(OpenFailure::UsedByAnother(format!(

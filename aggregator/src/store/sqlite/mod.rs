@@ -81,7 +81,7 @@ impl SqliteBackend {
     fn open_file(&mut self, check: bool, now: Timestamp) -> Result<RecoveredState, String> {
         let Some(folder) = &self.folder else { return Err("the data folder is not locked".to_owned()) };
         let path = folder.database_path();
-        let told = |why: String| format!("{}: {why}", path.display());
+        let describe_error = |why: String| format!("{}: {why}", path.display());
         let open = || -> Result<(Connection, RecoveredState), OpenError> {
             let mut database = file::open_database(&path, check)?;
             let recovered = rows::read_recovered_state(&mut database, now)?;
@@ -95,7 +95,7 @@ impl SqliteBackend {
             Err(OpenError::Corrupt(why)) if self.may_replace() => {
                 let aside = folder.move_aside("corrupt", now).map_err(|error| {
                     self.corruption = Some(why.clone());
-                    told(format!("{why}, and it cannot be moved aside: {error}"))
+                    describe_error(format!("{why}, and it cannot be moved aside: {error}"))
                 })?;
                 self.replaced_at = Some(Instant::now());
                 self.note_replacement(&path, &aside, &why);
@@ -104,7 +104,7 @@ impl SqliteBackend {
             opened => opened,
         };
         let (database, recovered) =
-            opened.map_err(|(OpenError::Corrupt(why) | OpenError::Refused(why))| told(why))?;
+            opened.map_err(|(OpenError::Corrupt(why) | OpenError::Refused(why))| describe_error(why))?;
         self.database = Some(database);
         self.file = FileId::of_path(&path);
         Ok(recovered)

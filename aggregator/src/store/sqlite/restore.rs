@@ -32,30 +32,31 @@ impl SqliteBackend {
     pub(super) fn restore_file(&mut self, now: Timestamp) -> Result<(), String> {
         let (Some(folder), Some(database)) = (&mut self.folder, &self.database) else { return Ok(()) };
         let path = folder.database_path();
-        let told = |why: &dyn std::fmt::Display| {
+        let describe_error = |why: &dyn std::fmt::Display| {
             format!("{} was deleted or replaced and cannot be written again: {why}", path.display())
         };
         // A file that cannot be looked at may be the open one, which must not be deleted.
         if let Err(error) = path.symlink_metadata()
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            return Err(told(&error));
+            return Err(describe_error(&error));
         }
         // The `-wal` and `-shm` files in this folder belong to the open database. Neither the new file nor
         // the one at the path now may be combined with them.
         if folder.is_in_place() {
-            remove_side_files(&path).map_err(|error| told(&error))?;
+            remove_side_files(&path).map_err(|error| describe_error(&error))?;
         }
         folder
             .lock_again()
-            .map_err(|(OpenFailure::UsedByAnother(why) | OpenFailure::Unusable(why))| told(&why))?;
+            .map_err(|(OpenFailure::UsedByAnother(why) | OpenFailure::Unusable(why))| describe_error(&why))?;
         let aside = match FileId::of_path(&path) {
-            Some(_) => Some(folder.move_aside("foreign", now).map_err(|error| told(&error))?),
+            Some(_) => Some(folder.move_aside("foreign", now).map_err(|error| describe_error(&error))?),
             None => None,
         };
         let written = database.execute("VACUUM INTO ?1", [path.to_string_lossy()]);
-        if let Err(error) =
-            written.map_err(|error| told(&error)).and_then(|_| sync_file(&path).map_err(|e| told(&e)))
+        if let Err(error) = written
+            .map_err(|error| describe_error(&error))
+            .and_then(|_| sync_file(&path).map_err(|e| describe_error(&e)))
         {
             // An incomplete file must not be taken for the whole one.
             let _ = std::fs::remove_file(&path);

@@ -160,7 +160,7 @@ fn unfinished_plan_is_found_with_the_state_of_each_step(database: &TestDatabase)
     let end = PlanEnd { at: at(4), done: 1, failed: 0, skipped: 1, interrupted: 1, cancelled: false };
     opened.apply(StoreCommand::EndPlan(7, end.clone(), Arc::new(PlanEvents::new(begun(7)).end_event(&end))));
     opened.writer.write_pending(at(4));
-    let told: Vec<String> = opened
+    let found_names: Vec<String> = opened
         .writer
         .query_events(&EventQuery::default())
         .unwrap()
@@ -173,7 +173,7 @@ fn unfinished_plan_is_found_with_the_state_of_each_step(database: &TestDatabase)
         })
         .collect();
     assert_eq!(
-        told,
+        found_names,
         [
             "ann kafka server under way: stop of kafka server on h1: 3 steps",
             "ann detector under way: stop of detector on h1: under way",

@@ -45,11 +45,11 @@ impl TestStore {
         let samples = rows.samples.get(&id("kafka")).cloned().unwrap_or_default();
         let strip = Timeline::from_samples(at(from), at(to), &samples, &rows.gaps);
         let seconds = |moment: Timestamp| moment.as_second();
-        let told = strip
+        let shown_timeline = strip
             .spans
             .iter()
             .map(|span| format!("{}-{} {}", seconds(span.from), seconds(span.to), span.state.word()));
-        told.collect()
+        shown_timeline.collect()
     }
 }
 
@@ -85,9 +85,13 @@ fn what_cannot_be_written_is_told_all_the_same_and_what_is_lost_is_not_recorded(
     opened.writer.limit_pages(1_000_000);
     opened.writer.write_pending(at(400));
     assert_eq!(opened.error(), None);
-    let told = opened.strip(150, 400);
-    assert_eq!(told[..3], ["150-200 up", "200-300 down", "300-350 not recorded"], "{told:?}");
-    assert_eq!(told.last().map(String::as_str), Some("351-400 down"), "{told:?}");
+    let shown_timeline = opened.strip(150, 400);
+    assert_eq!(
+        shown_timeline[..3],
+        ["150-200 up", "200-300 down", "300-350 not recorded"],
+        "{shown_timeline:?}"
+    );
+    assert_eq!(shown_timeline.last().map(String::as_str), Some("351-400 down"), "{shown_timeline:?}");
 }
 
 #[test]
@@ -104,9 +108,12 @@ fn a_record_that_is_begun_anew_begins_with_how_everything_is() {
     }
     opened.writer.write_pending(at(3100));
     assert_eq!(files_aside(&folder).len(), 1);
-    let told = opened.strip(2900, 3200);
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].ends_with("not recorded") && told[1].ends_with("-3200 up"), "{told:?}");
+    let shown_timeline = opened.strip(2900, 3200);
+    assert_eq!(shown_timeline.len(), 2, "{shown_timeline:?}");
+    assert!(
+        shown_timeline[0].ends_with("not recorded") && shown_timeline[1].ends_with("-3200 up"),
+        "{shown_timeline:?}"
+    );
 }
 
 fn old_samples_are_deleted_except_the_last_of_an_instance(database: &TestDatabase) {
@@ -202,14 +209,14 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
     "#;
     let source = Source { name: "x".to_owned(), text: text.to_owned() };
     let inventory = Inventory::new(load_sources(&[source]).unwrap(), &[], None).unwrap();
-    let (told, _) = watch::channel(None);
+    let (shown_timeline, _) = watch::channel(None);
     let (commands, waiting) = channel();
-    let (writer, _) = StoreWriter::open(&StoreOptions::default(), told.clone(), Timestamp::now());
+    let (writer, _) = StoreWriter::open(&StoreOptions::default(), shown_timeline.clone(), Timestamp::now());
     let store = EventStoreHandle(Arc::new(HandleState {
         commands,
         feed: writer.feed.clone(),
         queued: writer.queued_counter(),
-        error: told,
+        error: shown_timeline,
         errors: writer.error_counters(),
         ..Arc::into_inner(EventStoreHandle::default().0).unwrap()
     }));

@@ -346,12 +346,12 @@ impl StoreWriter {
                 Ok(())
             }
             Err(error) => {
-                let told = self.backend.describe_failure(&error);
+                let reported = self.backend.describe_failure(&error);
                 self.backend.close_after(&error);
                 match self.backend.replaces_database() {
                     // A new database is created at once.
                     true => self.try_write(now),
-                    false => Err(told),
+                    false => Err(reported),
                 }
             }
         }
@@ -385,9 +385,9 @@ impl StoreWriter {
                 Ok(())
             }
             Err(error) => {
-                let told = self.backend.describe_failure(&error);
+                let reported = self.backend.describe_failure(&error);
                 self.backend.close_after(&error);
-                Err(told)
+                Err(reported)
             }
         }
     }
@@ -441,9 +441,9 @@ impl StoreWriter {
             format!("events are not recorded since {since}: {}", failure.reason)
         });
         let wrong = failure.or_else(|| self.permanent_error.clone());
-        self.error_sender.send_if_modified(|told| {
-            let is_news = *told != wrong;
-            *told = wrong;
+        self.error_sender.send_if_modified(|reported| {
+            let is_news = *reported != wrong;
+            *reported = wrong;
             is_news
         });
     }

@@ -19,7 +19,7 @@ impl StoreWriter {
     /// left. Publishes problems to `error_sender`.
     pub(in crate::store) fn open(
         options: &StoreOptions,
-        told: watch::Sender<Option<String>>,
+        reason_sender: watch::Sender<Option<String>>,
         now: Timestamp,
     ) -> (Self, RecoveredState) {
         let mut writer = Self {
@@ -32,7 +32,7 @@ impl StoreWriter {
             retention: options.retention,
             failure: None,
             permanent_error: None,
-            error_sender: told,
+            error_sender: reason_sender,
             queued: Arc::default(),
             errors: Arc::default(),
             events_since_retention: 0,

@@ -35,14 +35,19 @@ pub(crate) fn install(
     (certificate, key): (&Path, &Path),
     ca: &Path,
 ) -> Result<InstalledFiles, String> {
-    let told = |path: &Path, error: io::Error| format!("{} cannot be installed: {error}", path.display());
+    let describe_error =
+        |path: &Path, error: io::Error| format!("{} cannot be installed: {error}", path.display());
     let kind = if name == AGGREGATOR { AGGREGATOR } else { AGENT };
     let installed = InstalledFiles {
         certificate: folder.join(format!("{kind}.pem")),
         key: folder.join(format!("{kind}-key.pem")),
         ca: folder.join("ca.pem"),
     };
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| told(folder, error))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .map_err(|error| describe_error(folder, error))?;
     let owner = User::from_name(AGGREGATOR_USER).ok().flatten();
     let owner = owner.filter(|_| kind == AGGREGATOR && geteuid().is_root());
     let copy = |from: &Path, to: &Path, mode: u32| {
@@ -57,7 +62,7 @@ pub(crate) fn install(
             file.as_file().sync_all()?;
             file.persist(to).map(drop).map_err(|error| error.error)
         };
-        copied().map_err(|error| told(to, error))
+        copied().map_err(|error| describe_error(to, error))
     };
     copy(ca, &installed.ca, 0o644)?;
     copy(key, &installed.key, 0o400)?;

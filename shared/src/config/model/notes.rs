@@ -87,19 +87,21 @@ fn link_url(text: &Located<Template>, variables: &Variables<'_>) -> Result<Strin
 }
 
 fn check_link(text: &str) -> Result<(), String> {
-    let told = |reason: &str| format!("\"{}\" {reason}", redact_text(&printable(text)));
+    let describe_error = |reason: &str| format!("\"{}\" {reason}", redact_text(&printable(text)));
     // The fragment is for the browser, and often names the section of a document.
     let address = text.split_once('#').map_or(text, |(address, _)| address);
     let found = url(address).map_err(|problem| match problem {
         AddressProblem::User => {
-            told("has a user name or a password, which everybody would see; leave it out")
+            describe_error("has a user name or a password, which everybody would see; leave it out")
         }
-        AddressProblem::Shape => told("is no URL; write for example \"https://wiki.example/kafka#restart\""),
-        problem => told(&problem.to_string()),
+        AddressProblem::Shape => {
+            describe_error("is no URL; write for example \"https://wiki.example/kafka#restart\"")
+        }
+        problem => describe_error(&problem.to_string()),
     })?;
     match found.scheme_str() {
         Some("http" | "https") => Ok(()),
-        _ => Err(told("is no http:// or https:// URL")),
+        _ => Err(describe_error("is no http:// or https:// URL")),
     }
 }
 

@@ -237,16 +237,16 @@ fn check_probe_address(address: &str) -> Result<(), String> {
 
 fn probe_url(text: &str) -> Result<Uri, String> {
     const HINT: &str = "is no URL; write for example \"http://127.0.0.1:3000/api/health\"";
-    let told = |reason: &str| format!("\"{}\" {reason}", redact_text(&printable(text)));
+    let describe_error = |reason: &str| format!("\"{}\" {reason}", redact_text(&printable(text)));
     let url = url_of(text).map_err(|problem| match problem {
-        AddressProblem::Shape => told(HINT),
-        AddressProblem::User => {
-            told("has a user name or a password, which probes do not send; use a command such as curl")
-        }
-        problem => told(&problem.to_string()),
+        AddressProblem::Shape => describe_error(HINT),
+        AddressProblem::User => describe_error(
+            "has a user name or a password, which probes do not send; use a command such as curl",
+        ),
+        problem => describe_error(&problem.to_string()),
     })?;
     match url.scheme_str() {
         Some("http" | "https") => Ok(url),
-        _ => Err(told(HINT)),
+        _ => Err(describe_error(HINT)),
     }
 }

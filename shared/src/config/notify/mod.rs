@@ -32,20 +32,20 @@ use super::source::{LoadError, Problem, Problems, Source};
 /// # Errors
 /// Returns all problems: of the file's owner and mode, otherwise of its content.
 pub fn load_notify_file(path: &Path) -> Result<NotifyConfig, LoadError> {
-    let told = |message: String| {
+    let describe_error = |message: String| {
         LoadError::from(Problem { file: path.display().to_string(), position: None, message })
     };
-    let unreadable = |error: std::io::Error| told(format!("the file cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| describe_error(format!("the file cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     let owner = metadata.uid();
     if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-        return Err(told(format!(
+        return Err(describe_error(format!(
             "it belongs to another user (uid {owner}), who could let the aggregator run commands; run chown root \
              on it"
         )));
     }
     if metadata.permissions().mode() & 0o022 != 0 {
-        return Err(told(
+        return Err(describe_error(
             "others than its owner may write it, and so let the aggregator run commands; run chmod go-w on it"
                 .to_owned(),
         ));

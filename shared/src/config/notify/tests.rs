@@ -98,8 +98,8 @@ fn each_problem_has_its_place_and_the_nearest_word() {
             false => format!("{text}\n{channel}"),
         };
         let text = if expected.starts_with("2:10") { text.replacen(channel, "", 1) } else { text };
-        let told = load(&text).unwrap_err();
-        assert!(told.contains(expected), "{text}\n{told}");
+        let refusal = load(&text).unwrap_err();
+        assert!(refusal.contains(expected), "{text}\n{refusal}");
     }
 }
 

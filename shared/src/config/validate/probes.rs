@@ -91,6 +91,6 @@ fn is_relative(program: &str) -> bool {
 fn may_be_taken_for(component: &HostComponent, line: &CommandLine) -> bool {
     let tells = |kind| !matches!(kind, CriterionKind::Argument | CriterionKind::User);
     let parts = component.parts.iter();
-    let told = parts.filter(|part| part.criteria.iter().any(|criterion| tells(criterion.kind())));
-    component.matches_arguments(line) && told.count() < component.parts.len()
+    let found = parts.filter(|part| part.criteria.iter().any(|criterion| tells(criterion.kind())));
+    component.matches_arguments(line) && found.count() < component.parts.len()
 }

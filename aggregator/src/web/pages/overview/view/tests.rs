@@ -82,7 +82,7 @@ fn the_page_looks_again_only_while_something_changes() {
 }
 
 /// Returns the sample with all data of an agent on its second host.
-fn told() -> Overview {
+fn faulty_overview() -> Overview {
     let mut overview = sample();
     let host = &mut overview.environments[0].hosts[1];
     host.agent = Some(agent());
@@ -120,7 +120,7 @@ fn told() -> Overview {
 
 #[test]
 fn a_card_tells_how_its_host_is_watched_and_what_is_used() {
-    let html = html_of(&told());
+    let html = html_of(&faulty_overview());
     for expected in [
         "seen <time",
         "<li>watching by scans: not permitted</li>",
@@ -138,7 +138,7 @@ fn a_card_tells_how_its_host_is_watched_and_what_is_used() {
 
 #[test]
 fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
-    let mut shown = told();
+    let mut shown = faulty_overview();
     shown.config_error = Some("a.toml:1:2: <b>one\nb.toml:3:4: two\u{1b}".to_owned());
     let agent = shown.environments[0].hosts[1].agent.as_mut().unwrap();
     agent.config_differs = true;
@@ -162,7 +162,7 @@ fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
 
 /// Returns a thousand hosts with 14 components; every twentieth host has one that is down.
 fn thousand() -> Overview {
-    let mut overview = told();
+    let mut overview = faulty_overview();
     let environment = &mut overview.environments[0];
     let mut host = environment.hosts[1].clone();
     let one = host.instances[0].clone();
@@ -274,7 +274,7 @@ fn how_long_a_page_of_a_thousand_hosts_takes() {
 
 #[test]
 fn hostile_text_stays_text() {
-    let mut shown = told();
+    let mut shown = faulty_overview();
     let instance = &mut shown.environments[0].hosts[0].instances[0];
     instance.component = "<script>alert(1)</script>".into();
     instance.reason = "\u{1b}[31m\u{202e}\"><img src=x onerror=y>".to_owned();
