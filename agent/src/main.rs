@@ -66,8 +66,8 @@ struct AgentArguments {
     /// port can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// Address for metrics over HTTP, for example 127.0.0.1:9465; beyond loopback over TLS, to clients with a certificate
-    /// of the CA [default: none]
+    /// Address for metrics over HTTP, for example 127.0.0.1:9465; beyond loopback over TLS, to clients with a
+    /// certificate of the CA [default: none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
     /// Interval between full scans; between them, kernel events (or a quick scan each second) keep the state
@@ -190,8 +190,8 @@ fn connection_acceptor(arguments: &AgentArguments, host: &str) -> Result<Connect
     ConnectionAcceptor::with_tls(files, ClientPolicy::Named(arguments.aggregator_name.clone()), &["h2"])
 }
 
-/// Returns the TLS settings of the metrics, and true if clients need a certificate: beyond loopback, unless the agent
-/// has none itself and serves in clear.
+/// Returns the TLS settings of the metrics, and true if clients need a certificate: beyond loopback, unless
+/// the agent has none itself and serves in clear.
 fn metrics_acceptor(arguments: &AgentArguments) -> Result<(ConnectionAcceptor, bool), String> {
     let is_beyond = arguments.metrics_listen.is_some_and(|address| !address.ip().is_loopback());
     let (true, Some(certificate), Some(key)) = (is_beyond, &arguments.tls_cert, &arguments.tls_key) else {

@@ -495,8 +495,8 @@ impl AgentStateActor {
     }
 }
 
-/// Measures resource usage every few seconds, and compares it with the limits of the components. A limit that cannot
-/// be checked is an impairment.
+/// Measures resource usage every few seconds, and compares it with the limits of the components. A limit that
+/// cannot be checked is an impairment.
 async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     config: watch::Receiver<Arc<HostConfig>>,

@@ -1,5 +1,5 @@
-//! Root causes that outlive an overview: their identity, which of them count, and what has become of earlier ones.
-//! Notifications and incidents follow them over time. Pure.
+//! Root causes that outlive an overview: their identity, which of them count, and what has become of earlier
+//! ones. Notifications and incidents follow them over time. Pure.
 
 use rta_shared::down_cause::DownKind;
 use rta_shared::overview::{Health, HostOverview, InstanceOverview, LocatedInstance, Overview};
@@ -16,9 +16,9 @@ pub(crate) enum Absence {
     Undecided,
 }
 
-/// Returns the root causes of `overview` that count. A host that has not reported yet is none: nothing is known of
-/// it, neither good nor bad. Nor is an instance that never ran and that nobody asked for. What is down because it failed by itself is one of its own, even if what it needs is in
-/// maintenance.
+/// Returns the root causes of `overview` that count. A host that has not reported yet is none: nothing is
+/// known of it, neither good nor bad. Nor is an instance that never ran and that nobody asked for. What is
+/// down because it failed by itself is one of its own, even if what it needs is in maintenance.
 pub(crate) fn actual_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
     let mut all = Vec::new();
     for root in find_root_causes(overview) {
@@ -44,8 +44,9 @@ fn is_awaited(host: &HostOverview) -> bool {
     !host.reachable && host.error.is_none()
 }
 
-/// Returns true for an instance that never ran, as all that needs it never did. If its agent is to keep it running, its
-/// first start will tell; if not, nothing that needs it may have such an agent, which would wait for it.
+/// Returns true for an instance that never ran, as all that needs it never did. If its agent is to keep it
+/// running, its first start will tell; if not, nothing that needs it may have such an agent, which would wait
+/// for it.
 fn is_not_in_use(root: &RootCause<'_>) -> bool {
     let is_kept = |instance: &InstanceOverview| instance.autostart.as_ref().is_some_and(|kept| kept.wanted);
     let is_given_up =
@@ -100,8 +101,8 @@ mod tests {
     use super::*;
     use crate::sample_overview::sample;
 
-    /// Returns the sample, in which the novelty detector needs kafka server, which never ran, and the components of
-    /// the root causes that count.
+    /// Returns the sample, in which the novelty detector needs kafka server, which never ran, and the
+    /// components of the root causes that count.
     fn causes(change: impl FnOnce(&mut InstanceOverview, &mut InstanceOverview)) -> Vec<String> {
         let mut overview = sample();
         let hosts = &mut overview.environments[0].hosts;

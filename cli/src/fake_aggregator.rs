@@ -45,7 +45,8 @@ pub(crate) struct AggregatorScript {
     pub(crate) planned: Vec<v1::PlannedMaintenance>,
     pub(crate) events: Vec<v1::Event>,
     pub(crate) event_queries: Vec<v1::ListEventsRequest>,
-    /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is left.
+    /// Answers to WatchEvents, one for each call, each of which then ends; FAILED_PRECONDITION when none is
+    /// left.
     pub(crate) event_streams: VecDeque<Vec<v1::watch_events_response::Item>>,
     pub(crate) event_watches: Vec<v1::WatchEventsRequest>,
     pub(crate) incidents: Vec<v1::Incident>,

@@ -39,8 +39,8 @@ pub struct HostUsage {
     pub processes: Vec<ProcessUsage>,
     /// CPU time of the components, in the configuration's order; empty if the agent does not report it.
     pub cpu_times: Vec<ComponentCpuTime>,
-    /// Duration of the last attempt of each probe, in the configuration's order; empty if the agent does not report
-    /// it.
+    /// Duration of the last attempt of each probe, in the configuration's order; empty if the agent does not
+    /// report it.
     pub probe_durations: Vec<ProbeDuration>,
 }
 
@@ -97,7 +97,8 @@ impl HostUsage {
         Some(found.cpu_seconds)
     }
 
-    /// Returns the duration of the last attempt of a component's probe in seconds; `None` if it is not reported.
+    /// Returns the duration of the last attempt of a component's probe in seconds; `None` if it is not
+    /// reported.
     pub fn probe_seconds(&self, component: &Name) -> Option<f64> {
         let found = self.probe_durations.iter().find(|one| one.component == *component)?;
         Some(found.seconds)

@@ -1,5 +1,5 @@
-//! The dependencies, tests' included, come from crates.io, have a licence that is allowed here, and are asked for by a
-//! version.
+//! The dependencies, tests' included, come from crates.io, have a licence that is allowed here, and are asked
+//! for by a version.
 //!
 //! `cargo deny` checks the same. It is not used, because its own build takes longer than any other check of the gate.
 
@@ -11,8 +11,8 @@ use std::process::Command;
 use serde_json::Value;
 use spdx::{Expression, Licensee, ParseMode};
 
-/// Licences that a dependency may have, as SPDX expressions (<https://spdx.org/licenses/>). None asks for more than a
-/// notice, but for MPL-2.0, whose changed files would have to be published.
+/// Licences that a dependency may have, as SPDX expressions (<https://spdx.org/licenses/>). None asks for
+/// more than a notice, but for MPL-2.0, whose changed files would have to be published.
 const ALLOWED_LICENCES: [&str; 11] = [
     "MIT",
     "MIT-0",

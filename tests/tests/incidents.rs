@@ -21,8 +21,8 @@ impl Drop for Earlier {
     }
 }
 
-/// Starts one host with `base`, `left` and `right`, which need it, and `apart`, all of which run; and with `spare`, which
-/// never ran and cannot be started.
+/// Starts one host with `base`, `left` and `right`, which need it, and `apart`, all of which run; and with
+/// `spare`, which never ran and cannot be started.
 fn start_cluster() -> (TestCluster, Earlier) {
     let config = TestConfig::new();
     let names = ["base", "left", "right", "apart"];

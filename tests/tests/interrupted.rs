@@ -46,8 +46,8 @@ fn lives(pid: u64) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// Performs an action, and repeats it while another one is in progress, or while the launcher of an earlier start
-/// has not yet become the component.
+/// Performs an action, and repeats it while another one is in progress, or while the launcher of an earlier
+/// start has not yet become the component.
 async fn insist(client: &mut AgentClient, kind: ActionKind) -> ActionOutcome {
     loop {
         match run_action(client, kind, "app").await.result {

@@ -409,8 +409,8 @@ async fn paused_leader_acts_no_more_and_follows_when_it_wakes_up() {
 }
 
 impl Pair {
-    /// Pauses the leader until the other one leads. Returns the number of starts: 1 if it already followed again, and
-    /// passed the request on.
+    /// Pauses the leader until the other one leads. Returns the number of starts: 1 if it already followed
+    /// again, and passed the request on.
     fn paused_leader(&self) -> usize {
         let first = &self.cluster.aggregator;
         let (_, epoch) = self.leader().unwrap();

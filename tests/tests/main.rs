@@ -1,7 +1,7 @@
 //! The end-to-end tests: each module runs the real binaries, and says in its first line which part of them.
 //!
-//! They are one program, because sixty would each be linked with the whole of rta's client. `browser` is another. One
-//! module alone: `cargo test --workspace --test e2e leadership::`.
+//! They are one program, because sixty would each be linked with the whole of rta's client. `browser` is
+//! another. One module alone: `cargo test --workspace --test e2e leadership::`.
 
 mod agent;
 mod audit;

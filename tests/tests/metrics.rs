@@ -29,8 +29,8 @@ fn monitoring_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/monitoring").join(name)
 }
 
-/// Starts a cluster with the components `app`, which has a probe, `never`, and `busy`, which uses CPU time; an agent
-/// with a listener for metrics, and an aggregator with users and one, too.
+/// Starts a cluster with the components `app`, which has a probe, `never`, and `busy`, which uses CPU time;
+/// an agent with a listener for metrics, and an aggregator with users and one, too.
 fn start_cluster() -> TestCluster {
     let config = TestConfig::new();
     let work = "while :; do for ((i = 0; i < 20000; i++)); do :; done; sleep 0.1; done";

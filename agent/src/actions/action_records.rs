@@ -93,8 +93,8 @@ impl ActionRecords {
         self.with(|records| records.get(component)?.launch.clone())
     }
 
-    /// Records the beginning of an action; returns when the record is stored. A stop, which is performed whatever
-    /// the result, waits for one second at most: a disk that hangs must not delay it.
+    /// Records the beginning of an action; returns when the record is stored. A stop, which is performed
+    /// whatever the result, waits for one second at most: a disk that hangs must not delay it.
     ///
     /// # Errors
     /// Returns an error if the record cannot be stored, or is not stored in time.

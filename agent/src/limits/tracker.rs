@@ -17,8 +17,8 @@ use super::sustained::{Exceeded, SustainedState};
 /// Exceeded limits of each component that exceeds one.
 pub(crate) type LimitReports = HashMap<Name, Vec<ExceededLimit>>;
 
-/// Number of measurements without a figure after which a limit counts as not checked: a process that has just ended
-/// has none either.
+/// Number of measurements without a figure after which a limit counts as not checked: a process that has just
+/// ended has none either.
 const MAX_MISSING: u32 = 2;
 
 /// What a measurement shows of the limits of all components.
@@ -67,7 +67,8 @@ impl ComponentLimits {
 }
 
 impl LimitTracker {
-    /// Takes a measurement of components, each with its report. Returns what is exceeded, and what cannot be checked.
+    /// Takes a measurement of components, each with its report. Returns what is exceeded, and what cannot be
+    /// checked.
     pub(crate) fn measure<'a>(
         &mut self,
         components: impl IntoIterator<Item = (&'a HostComponent, &'a ComponentReport)>,

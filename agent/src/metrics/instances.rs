@@ -12,8 +12,8 @@ use super::{HostFigures, MetricFamily};
 /// Labels of an instance.
 const INSTANCE: &[&str] = &["environment", "host", "component"];
 
-/// Families, in the order in which they are written. Each configured component has a state; other values are left
-/// out while they are not known.
+/// Families, in the order in which they are written. Each configured component has a state; other values are
+/// left out while they are not known.
 pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
         name: "rta_instance_state",

@@ -1,5 +1,5 @@
-//! Metrics of this host for Prometheus, beside those of the aggregator: read from the current report at the moment
-//! of a scrape.
+//! Metrics of this host for Prometheus, beside those of the aggregator: read from the current report at the
+//! moment of a scrape.
 //!
 //! | module | holds |
 //! |---|---|

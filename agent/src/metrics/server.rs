@@ -20,8 +20,8 @@ use tokio_stream::StreamExt as _;
 use super::{HostFigures, TABLES};
 use crate::state::AgentState;
 
-/// Time limit for the head of a request, from the start of the connection or the end of the last answer: longer than
-/// Prometheus waits between two scrapes by default.
+/// Time limit for the head of a request, from the start of the connection or the end of the last answer:
+/// longer than Prometheus waits between two scrapes by default.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// Maximum size of a request's head, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;

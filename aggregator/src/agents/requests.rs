@@ -39,7 +39,8 @@ impl AgentClient {
     }
 
     /// Starts, stops or restarts a component of this host, waits no longer than `patience`, and passes
-    /// progress to `tell`. `request_target` is the host, boot and configuration that the action was planned for.
+    /// progress to `tell`. `request_target` is the host, boot and configuration that the action was planned
+    /// for.
     ///
     /// # Errors
     /// Returns an error if the agent refuses, does not answer, or belongs to another host.

@@ -22,7 +22,8 @@ use crate::plans::run::PlanRun;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Operations {
-    /// Has the leader begin the plan for a request, and returns the plan, which goes on as the record shows it.
+    /// Has the leader begin the plan for a request, and returns the plan, which goes on as the record shows
+    /// it.
     ///
     /// # Errors
     /// Returns the leader's refusal, or an error if it does not answer.
@@ -73,7 +74,8 @@ impl Operations {
         }))
     }
 
-    /// Returns the reason why the leader did not begin a plan: with the plan, if something has to be confirmed.
+    /// Returns the reason why the leader did not begin a plan: with the plan, if something has to be
+    /// confirmed.
     async fn explain_refusal(
         &self,
         kind: ActionKind,

@@ -149,7 +149,8 @@ impl From<BeginPlanError> for OperationError {
 
 impl Operations {
     /// Creates the operations on the platform of `configuration`, and the task that follows its agents and
-    /// executes plans until `shutdown`. Events go to `events`; the state actor has a heartbeat in `tasks`, and shows
+    /// executes plans until `shutdown`. Events go to `events`; the state actor has a heartbeat in `tasks`,
+    /// and shows
     /// `impairments`.
     ///
     /// # Errors
@@ -353,11 +354,12 @@ impl Operations {
         })
     }
 
-    /// Begins the plan for a request, here or at the aggregator that leads. It continues if the caller disconnects.
+    /// Begins the plan for a request, here or at the aggregator that leads. It continues if the caller
+    /// disconnects.
     ///
     /// # Errors
-    /// Returns the errors of [`Operations::plan`], and an error if no leader answers, if instances must be confirmed,
-    /// or if too many plans are under way.
+    /// Returns the errors of [`Operations::plan`], and an error if no leader answers, if instances must be
+    /// confirmed, or if too many plans are under way.
     pub(crate) async fn begin_plan(
         &self,
         kind: ActionKind,
@@ -508,8 +510,8 @@ impl Operations {
         outcome
     }
 
-    /// Returns an error if this is the leader of several aggregators and what it does is not recorded: another one that
-    /// takes over would know nothing of it. A single aggregator records it later.
+    /// Returns an error if this is the leader of several aggregators and what it does is not recorded:
+    /// another one that takes over would know nothing of it. A single aggregator records it later.
     pub(crate) fn ensure_recorded(&self) -> Result<(), OperationError> {
         if self.leadership.held_lease().is_none() {
             return Ok(());
@@ -555,7 +557,8 @@ impl Operations {
         self.plan_registry.changes().subscribe()
     }
 
-    /// Returns Ok if the caller's scope includes all these hosts; otherwise the refusal of `what` is in the audit log.
+    /// Returns Ok if the caller's scope includes all these hosts; otherwise the refusal of `what` is in the
+    /// audit log.
     ///
     /// # Errors
     /// Returns `PERMISSION_DENIED` with the first host that it does not include.
@@ -569,7 +572,8 @@ impl Operations {
         permitted.inspect_err(|error| self.record_refusal(caller, what, error))
     }
 
-    /// Returns Ok if the caller may act everywhere, as `what` does; otherwise the refusal is in the audit log.
+    /// Returns Ok if the caller may act everywhere, as `what` does; otherwise the refusal is in the audit
+    /// log.
     ///
     /// # Errors
     /// Returns `PERMISSION_DENIED` if their scope excludes anything.

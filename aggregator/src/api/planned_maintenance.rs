@@ -91,8 +91,8 @@ impl Operations {
     /// Plans maintenance, here or at the aggregator that leads. Returns it with its next windows.
     ///
     /// # Errors
-    /// Returns an error if a name is unknown or ambiguous, if the time, the duration or the time zone is invalid, if
-    /// no leader answers, or if the leader records nothing.
+    /// Returns an error if a name is unknown or ambiguous, if the time, the duration or the time zone is
+    /// invalid, if no leader answers, or if the leader records nothing.
     pub(crate) async fn plan_maintenance(
         &self,
         request: PlanMaintenanceRequest,
@@ -113,10 +113,12 @@ impl Operations {
         changed.ok_or_else(|| OperationError::new(Code::Internal, "the plan was not added"))
     }
 
-    /// Cancels planned maintenance, here or at the aggregator that leads. Returns it. A window that has begun goes on.
+    /// Cancels planned maintenance, here or at the aggregator that leads. Returns it. A window that has begun
+    /// goes on.
     ///
     /// # Errors
-    /// Returns an error if nothing planned has this ID, if no leader answers, or if the leader records nothing.
+    /// Returns an error if nothing planned has this ID, if no leader answers, or if the leader records
+    /// nothing.
     pub(crate) async fn cancel_planned_maintenance(
         &self,
         id: u64,

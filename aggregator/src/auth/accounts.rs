@@ -33,11 +33,12 @@ pub fn list_accounts(path: &Path) -> Result<Vec<String>, String> {
     Ok(users.chain(tokens).collect())
 }
 
-/// Removes the user or token of this name from a users file, and returns which of both it was. The rest of the file
-/// stays as it is, comments included.
+/// Removes the user or token of this name from a users file, and returns which of both it was. The rest of
+/// the file stays as it is, comments included.
 ///
 /// # Errors
-/// Returns an error, as a sentence, if the file is invalid, has no such name or no other one, or cannot be written.
+/// Returns an error, as a sentence, if the file is invalid, has no such name or no other one, or cannot be
+/// written.
 pub fn revoke_account(path: &Path, name: &str) -> Result<&'static str, String> {
     UserList::load(path)?;
     let describe_error = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());

@@ -202,7 +202,8 @@ impl AuthenticatedCaller {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
-    /// Returns the requester as far as it is proved, to be named to the leader; without a proof its name is empty.
+    /// Returns the requester as far as it is proved, to be named to the leader; without a proof its name is
+    /// empty.
     ///
     /// # Errors
     /// Returns `PERMISSION_DENIED` if the caller has a scope, which the leader could not check.
@@ -213,8 +214,8 @@ impl AuthenticatedCaller {
         Ok(caller.by)
     }
 
-    /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name that the
-    /// client `told`.
+    /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name
+    /// that the client `told`.
     pub(crate) fn acting(self, claimed_name: &str) -> ActingCaller {
         ActingCaller {
             by: new_requester(self.name.as_deref().unwrap_or(claimed_name), self.address),

@@ -215,8 +215,8 @@ impl AccessControl {
     }
 
     /// Signs a user in, and returns the value of the session's cookie. A correct password is accepted as soon
-    /// as it is checked; the answer to a wrong one is delayed by the number of wrong ones before. `on_failure` is
-    /// called before the delay for a failure that is to be recorded at once: see
+    /// as it is checked; the answer to a wrong one is delayed by the number of wrong ones before.
+    /// `on_failure` is called before the delay for a failure that is to be recorded at once: see
     /// [`AccessControl::end_failure_interval`] for further ones.
     ///
     /// # Errors
@@ -277,7 +277,8 @@ impl AccessControl {
         sleep(pause.saturating_sub(arrived.elapsed())).await;
     }
 
-    /// Returns the user of the session of this cookie, which another aggregator may have begun; `None` if it is over.
+    /// Returns the user of the session of this cookie, which another aggregator may have begun; `None` if it
+    /// is over.
     pub(crate) async fn find_session(&self, cookie: &str) -> Option<UserSession> {
         let (users, digest) = (self.current_users()?, session_digest(cookie));
         let sharing = self.0.sharing.get();
@@ -295,8 +296,8 @@ impl AccessControl {
         Some(found.session)
     }
 
-    /// Ends the session of this cookie, here at once and elsewhere within a second. Returns false if the other
-    /// aggregators do not learn of it, because the database does not answer.
+    /// Ends the session of this cookie, here at once and elsewhere within a second. Returns false if the
+    /// other aggregators do not learn of it, because the database does not answer.
     pub(crate) async fn sign_out(&self, cookie: &str) -> bool {
         let digest = session_digest(cookie);
         self.sessions().end(&digest);
@@ -322,8 +323,8 @@ impl AccessControl {
         users.principal_of_token(token, Timestamp::now())
     }
 
-    /// Returns the number of failed sign-ins since the last call; `None` if there was none, and the next one is to
-    /// be recorded at once.
+    /// Returns the number of failed sign-ins since the last call; `None` if there was none, and the next one
+    /// is to be recorded at once.
     pub(crate) fn end_failure_interval(&self, origin: &SignInOrigin) -> Option<usize> {
         self.failed_sign_ins().end_interval(origin)
     }

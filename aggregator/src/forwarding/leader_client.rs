@@ -26,7 +26,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const NO_CERTIFICATE: &str =
     "it is asked over TLS, and this rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
-/// Client of the aggregator that leads; clones share its connection. Without a leader elsewhere it leads nowhere.
+/// Client of the aggregator that leads; clones share its connection. Without a leader elsewhere it leads
+/// nowhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeaderClient(Option<Arc<ClientState>>);
 
@@ -49,14 +50,14 @@ pub(crate) struct LeaderRoute {
 }
 
 impl LeaderClient {
-    /// Creates the client of an aggregator with this role. The leader at an https:// address is called with `tls`, and
-    /// has to prove that it is the host of its address, or one of `names`.
+    /// Creates the client of an aggregator with this role. The leader at an https:// address is called with
+    /// `tls`, and has to prove that it is the host of its address, or one of `names`.
     pub(crate) fn new(leadership: Leadership, tls: Option<ClientTls>, names: Vec<String>) -> Self {
         Self(Some(Arc::new(ClientState { leadership, tls, names, channel: Mutex::default() })))
     }
 
-    /// Returns the leader to which calls that change something are passed on; `None` if this aggregator leads, or if
-    /// no leader is known that can be called.
+    /// Returns the leader to which calls that change something are passed on; `None` if this aggregator
+    /// leads, or if no leader is known that can be called.
     pub(crate) fn route(&self) -> Option<LeaderRoute> {
         let state = self.0.as_ref()?;
         let (address, leader) = state.leadership.leader_to_call()?;
@@ -92,8 +93,8 @@ impl LeaderRoute {
         request
     }
 
-    /// Returns the leader's refusal, or a sentence that says that it did not answer; its code is UNKNOWN if the leader
-    /// may have done what it was asked for.
+    /// Returns the leader's refusal, or a sentence that says that it did not answer; its code is UNKNOWN if
+    /// the leader may have done what it was asked for.
     pub(crate) fn describe_failure(&self, status: &Status) -> OperationError {
         match status.source() {
             // The leader itself has answered.

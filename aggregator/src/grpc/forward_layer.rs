@@ -30,7 +30,8 @@ const LEADERS_METHODS: [&str; 9] = [
     "/rta.v1.AggregatorService/DryRunNotifications",
 ];
 
-/// Passes calls that only the leader answers on to it, after they were authorized, with the name of their caller.
+/// Passes calls that only the leader answers on to it, after they were authorized, with the name of their
+/// caller.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardLayer {
     leader: LeaderClient,
@@ -114,7 +115,8 @@ async fn forward(
     }
 }
 
-/// Returns the answer with a status at its end, also if the leader does not come to its end, or this aggregator ends.
+/// Returns the answer with a status at its end, also if the leader does not come to its end, or this
+/// aggregator ends.
 fn end_with_status(route: LeaderRoute, body: Body, shutdown: CancellationToken) -> Body {
     let frames = futures::stream::unfold(Some(BodyStream::new(body)), move |body| {
         let (route, shutdown) = (route.clone(), shutdown.clone());

@@ -16,7 +16,8 @@ use crate::store::{EventStoreHandle, EventSubscription, LiveEvent};
 
 /// Interval of the heartbeat, and of a look at events that no overview followed.
 const TICK: Duration = Duration::from_secs(1);
-/// Share of the time that is spent on overviews at most, as its inverse: those of large platforms take a while.
+/// Share of the time that is spent on overviews at most, as its inverse: those of large platforms take a
+/// while.
 const REST_FACTOR: u32 = 10;
 
 /// Follows the incidents until it is dropped. `changes` counts what is recorded.

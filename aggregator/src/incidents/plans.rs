@@ -8,8 +8,8 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::plan::StepState;
 use rta_shared::root_cause::CauseId;
 
-/// Time after the end of a step within which a root cause at its place is the step's: the overview may show it
-/// later than the event.
+/// Time after the end of a step within which a root cause at its place is the step's: the overview may show
+/// it later than the event.
 const STEP_EFFECT: SignedDuration = SignedDuration::from_secs(10);
 /// Time for which a plan is remembered after its end.
 const PLAN_MEMORY: SignedDuration = SignedDuration::from_mins(10);
@@ -63,8 +63,8 @@ impl FollowedPlans {
         }
     }
 
-    /// Takes all plans for ended at `now`: the events of their ends may have been missed, and an incident would wait
-    /// for them for ever.
+    /// Takes all plans for ended at `now`: the events of their ends may have been missed, and an incident
+    /// would wait for them for ever.
     pub(super) fn end_all(&mut self, now: Timestamp) {
         for plan in self.0.values_mut() {
             plan.ended_at.get_or_insert(now);

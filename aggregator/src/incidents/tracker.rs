@@ -1,10 +1,10 @@
-//! The rules of incidents as a state machine: root causes, events and times go in, changes of incidents come out.
-//! Pure.
+//! The rules of incidents as a state machine: root causes, events and times go in, changes of incidents come
+//! out. Pure.
 //!
 //! A root cause belongs to one incident. It joins an open one if that explains it: a plan that stops it, an
-//! incident that affected it until now, the loss of its host, or that of another host at the same moment. What comes back soon after its end continues
-//! its incident; everything else begins a new one. An incident is over when none of its root causes is left
-//! and the plan that caused it has ended.
+//! incident that affected it until now, the loss of its host, or that of another host at the same moment.
+//! What comes back soon after its end continues its incident; everything else begins a new one. An incident
+//! is over when none of its root causes is left and the plan that caused it has ended.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use crate::store::{IncidentChange, StoredIncidents};
 pub(super) const COMES_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// Time after a host's return within which what is not up on it belongs to the incident of its loss.
 const HOST_AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
-/// Time after the loss of a host within which the loss of another one in the same environment has the same cause.
-/// Their agents fall silent at the same moment, and count as lost some seconds later.
+/// Time after the loss of a host within which the loss of another one in the same environment has the same
+/// cause. Their agents fall silent at the same moment, and count as lost some seconds later.
 const SAME_LOSS: SignedDuration = SignedDuration::from_secs(5);
 /// Number of hosts that the sentence of an incident names.
 const MAX_NAMED_HOSTS: usize = 5;
@@ -99,7 +99,8 @@ impl TrackedIncident {
         self.is_confirmed = true;
     }
 
-    /// Returns true if the loss of this host, which is noticed now, belongs to it: it began with the loss of another one.
+    /// Returns true if the loss of this host, which is noticed now, belongs to it: it began with the loss of
+    /// another one.
     fn is_same_loss(&self, id: &CauseId, now: Timestamp) -> bool {
         self.incident.kind == IncidentKind::Host
             && now.duration_since(self.incident.begun_at) <= SAME_LOSS

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `instances`, `hosts`, `own` | families of instances, of hosts and their agents, and of the aggregator itself |
 //!
-//! Every family is one row of a table, which `docs/metrics.md` has to match. An unknown value has no sample: a
-//! stale one would look true.
+//! Every family is one row of a table, which `docs/metrics.md` has to match. An unknown value has no sample:
+//! a stale one would look true.
 
 mod hosts;
 mod instances;

@@ -191,8 +191,8 @@ fn names_and_help_follow_the_conventions() {
     }
 }
 
-/// Returns the rows of the tables of a document whose first cell is a name of a series: name, and the cells of
-/// type and labels.
+/// Returns the rows of the tables of a document whose first cell is a name of a series: name, and the cells
+/// of type and labels.
 fn documented(text: &str) -> BTreeMap<String, (String, String)> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `rta_"));
     let parsed = rows.map(|row| {

@@ -210,7 +210,8 @@ impl TrackedCause {
         }
     }
 
-    /// Ends all notifications, and forgets the root cause: its next appearance outside of the quiet time is a new one.
+    /// Ends all notifications, and forgets the root cause: its next appearance outside of the quiet time is a
+    /// new one.
     fn silence(
         &mut self,
         cause: &Cause,

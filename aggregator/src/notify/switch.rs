@@ -1,5 +1,5 @@
-//! Dead man's switch: requests an address as long as rta itself is well. The service at that address raises the
-//! alarm when the requests stop.
+//! Dead man's switch: requests an address as long as rta itself is well. The service at that address raises
+//! the alarm when the requests stop.
 
 use rta_shared::config::notify::DeadMansSwitch;
 use std::time::Duration;

@@ -122,8 +122,8 @@ pub(crate) async fn flush_state(inbox: &StateInbox) {
     }
 }
 
-/// Creates the state actor of `platform`, whose hosts have these `agents`: its inbox, its published state, and
-/// the task to run. Events go to `events`, whose store also supplies the state that an earlier aggregator
+/// Creates the state actor of `platform`, whose hosts have these `agents`: its inbox, its published state,
+/// and the task to run. Events go to `events`, whose store also supplies the state that an earlier aggregator
 /// left. The overview includes `own_impairments`; `heartbeat` shows that the actor works.
 pub(crate) fn create_state_actor(
     platform: Arc<Platform>,
@@ -355,8 +355,8 @@ impl StateActor {
         Some(changed)
     }
 
-    /// Begins planned maintenance whose time has come, if this aggregator does not follow another one. Returns true
-    /// if there was any.
+    /// Begins planned maintenance whose time has come, if this aggregator does not follow another one.
+    /// Returns true if there was any.
     fn begin_planned_maintenance(&mut self, now: Timestamp) -> bool {
         if self.store.is_shared_record() {
             return false;
@@ -512,8 +512,8 @@ impl StateActor {
         }
     }
 
-    /// Publishes an overview and answers those who wait for it. Returns the time until which the next one waits
-    /// for further changes.
+    /// Publishes an overview and answers those who wait for it. Returns the time until which the next one
+    /// waits for further changes.
     fn publish_and_pause(
         &mut self,
         publisher: &watch::Sender<Arc<Overview>>,

@@ -18,8 +18,8 @@ use crate::store::HostOrInstance;
 /// Active maintenance, as it is sent to the agents.
 pub(crate) type MaintenanceSnapshot = Arc<KnownMaintenance>;
 
-/// Known maintenance. The absence of maintenance may be unknown: an aggregator that cannot read its store, or has
-/// none, does not know which maintenance an earlier one began.
+/// Known maintenance. The absence of maintenance may be unknown: an aggregator that cannot read its store, or
+/// has none, does not know which maintenance an earlier one began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownMaintenance {
     all: Vec<Maintenance>,
@@ -108,8 +108,8 @@ impl ActiveMaintenance {
         ended
     }
 
-    /// Replaces all maintenance by that which another aggregator has recorded. Returns the hosts whose maintenance
-    /// has changed.
+    /// Replaces all maintenance by that which another aggregator has recorded. Returns the hosts whose
+    /// maintenance has changed.
     pub(crate) fn replace(&mut self, all: &[Maintenance]) -> Vec<Name> {
         let before = std::mem::replace(&mut self.known.all, all.to_vec());
         self.known.hosts.extend(all.iter().map(|one| one.host.clone()));

@@ -64,7 +64,8 @@ impl PlannedMaintenances {
         Some(self.all.remove(at))
     }
 
-    /// Returns the begin of the next window of all plans, which is past for one that is due; `None` if there is none.
+    /// Returns the begin of the next window of all plans, which is past for one that is due; `None` if there
+    /// is none.
     pub(crate) fn next_begin(&self, now: Timestamp) -> Option<Timestamp> {
         let next = |planned: &PlannedMaintenance| match planned.due_window(now).ok()? {
             Some(DueWindow::Current(window) | DueWindow::Missed(window)) => Some(window),

@@ -52,9 +52,9 @@ impl PlannedStops {
         of_host.push(TrackedStop { id, stop, unseen_since });
     }
 
-    /// Replaces all stops by those that another aggregator has recorded, as of `now`. Returns the hosts whose stops have
-    /// changed. A stop that was recorded before and ended here, because its instance runs again, stays ended: the other
-    /// aggregator soon ends it too.
+    /// Replaces all stops by those that another aggregator has recorded, as of `now`. Returns the hosts whose
+    /// stops have changed. A stop that was recorded before and ended here, because its instance runs again,
+    /// stays ended: the other aggregator soon ends it too.
     pub(crate) fn follow_record(
         &mut self,
         recorded: &HashMap<InstanceId, PlannedStop>,

@@ -101,8 +101,8 @@ impl RemotePrerequisiteIndex {
         }
     }
 
-    /// Returns the prerequisites of the hosts for which they have changed since the last time; of every host the
-    /// first time.
+    /// Returns the prerequisites of the hosts for which they have changed since the last time; of every host
+    /// the first time.
     pub(crate) fn take_changes(&mut self) -> PrerequisiteChanges {
         match self.changed.replace(BTreeSet::new()) {
             None => PrerequisiteChanges { is_all: true, hosts: self.by_host.clone() },

@@ -1,5 +1,5 @@
-//! Comparison of the incremental evaluation with one of everything, over random platforms and random sequences
-//! of updates.
+//! Comparison of the incremental evaluation with one of everything, over random platforms and random
+//! sequences of updates.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;

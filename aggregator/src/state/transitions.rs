@@ -1,8 +1,8 @@
 //! Memory of the state before: compares what is evaluated with its evaluation before. Pure.
 //!
 //! The log, the events, the time of the last health change and the timelines all follow from the comparison.
-//! Events alone do not suffice for a timeline: neither the first state of an instance is an event, nor a change
-//! to unknown that is caused by its host or by a prerequisite elsewhere.
+//! Events alone do not suffice for a timeline: neither the first state of an instance is an event, nor a
+//! change to unknown that is caused by its host or by a prerequisite elsewhere.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,8 +18,9 @@ use crate::state::state_since::HealthPeriod;
 use crate::store::HostOrInstance;
 use crate::timeline::TimelineState;
 
-/// State of every host and instance at the last evaluation, and their last known values. Those survive a restart
-/// of the aggregator, so that a change in the meantime is recorded once, and an unchanged value is not recorded.
+/// State of every host and instance at the last evaluation, and their last known values. Those survive a
+/// restart of the aggregator, so that a change in the meantime is recorded once, and an unchanged value is
+/// not recorded.
 #[derive(Debug, Default)]
 pub(crate) struct TransitionTracker {
     /// Hosts and instances in the configuration's order, which is that of an evaluation.
@@ -61,8 +62,8 @@ struct KnownValue {
     is_earlier: bool,
 }
 
-/// Differences between an evaluation and the one before it, in the configuration's order. Hosts and instances in
-/// only one of them have timeline samples alone: the change of the configuration was recorded.
+/// Differences between an evaluation and the one before it, in the configuration's order. Hosts and instances
+/// in only one of them have timeline samples alone: the change of the configuration was recorded.
 #[derive(Debug, Default)]
 pub(crate) struct Transitions {
     /// Differences for the log.
@@ -133,8 +134,8 @@ impl TransitionTracker {
         }
     }
 
-    /// Compares the instance at a position with its last evaluation. This one was made at `now`. Sets the time
-    /// of the last health change. To leave out an instance that has not changed makes no difference.
+    /// Compares the instance at a position with its last evaluation. This one was made at `now`. Sets the
+    /// time of the last health change. To leave out an instance that has not changed makes no difference.
     pub(crate) fn track_instance(
         &mut self,
         at: usize,

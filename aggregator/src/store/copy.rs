@@ -111,8 +111,8 @@ pub struct CopiedTable {
 /// aggregator writes meanwhile.
 ///
 /// # Errors
-/// Returns an error, as a sentence, if either cannot be opened, if an aggregator has it, if there is nothing to
-/// copy, or if the target is not empty.
+/// Returns an error, as a sentence, if either cannot be opened, if an aggregator has it, if there is nothing
+/// to copy, or if the target is not empty.
 pub fn copy_store(
     from: &StoreLocation,
     to: &StoreLocation,

@@ -110,8 +110,8 @@ CREATE TABLE planned_stops (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Compact rows: a name, a word and a text that repeats are stored once, and rows refer to them by number. The
-/// writer assigns all numbers.
+/// Compact rows: a name, a word and a text that repeats are stored once, and rows refer to them by number.
+/// The writer assigns all numbers.
 const SQLITE_4: &str = "
 CREATE TABLE names (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, name TEXT NOT NULL) STRICT;
 CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE) STRICT;
@@ -308,8 +308,8 @@ const POSTGRES_6: &str = "
 CREATE TABLE planned_maintenance (id BIGINT PRIMARY KEY, planned TEXT NOT NULL);
 ";
 
-/// Incidents. Events are never changed, so that the events of an incident are in a table of their own. Few events
-/// have a plan or a requester; the indexes leave out all others.
+/// Incidents. Events are never changed, so that the events of an incident are in a table of their own. Few
+/// events have a plan or a requester; the indexes leave out all others.
 const SQLITE_7: &str = "
 CREATE TABLE incidents (
     id INTEGER PRIMARY KEY,
@@ -345,7 +345,8 @@ CREATE INDEX events_by_plan ON events (plan, id) WHERE plan IS NOT NULL;
 CREATE INDEX events_by_user ON events (by_user, id) WHERE by_user IS NOT NULL;
 ";
 
-/// Keys of requests, with their answers. Key and request are digests; a request without a status has no answer.
+/// Keys of requests, with their answers. Key and request are digests; a request without a status has no
+/// answer.
 const SQLITE_8: &str = "
 CREATE TABLE request_keys (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, request TEXT NOT NULL,

@@ -86,9 +86,9 @@ use writer::{StoreCommand, StoreWriter};
 
 use crate::timeline::TimelineState;
 
-/// Capacity of the queue for events, samples and questions. One large outage makes some thousands of events at
-/// once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is never
-/// rejected: it is small, and made by operators.
+/// Capacity of the queue for events, samples and questions. One large outage makes some thousands of events
+/// at once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is
+/// never rejected: it is small, and made by operators.
 const QUEUE_CAPACITY: usize = 10_000;
 /// Time limit for an answer of the thread: a disk or server that hangs never answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -165,7 +165,8 @@ pub struct EventStore {
 }
 
 impl EventStore {
-    /// Opens the event store. Falls back to a database in memory if that fails; the overview shows the reason.
+    /// Opens the event store. Falls back to a database in memory if that fails; the overview shows the
+    /// reason.
     pub fn open(options: &StoreOptions) -> Self {
         let (error, _) = watch::channel(None);
         let (sender, commands) = channel();
@@ -203,8 +204,8 @@ impl EventStore {
         Self { handle: store, used_by_another, is_at_its_location, thread }
     }
 
-    /// Opens the record of another aggregator, which leads. Nothing is recorded through it. If the database does not
-    /// answer, the overview shows that until it does.
+    /// Opens the record of another aggregator, which leads. Nothing is recorded through it. If the database
+    /// does not answer, the overview shows that until it does.
     pub fn follow(location: PostgresLocation) -> Self {
         let (error, _) = watch::channel(None);
         let (publisher, shared_record) = watch::channel(Arc::default());
@@ -534,7 +535,8 @@ impl EventStoreHandle {
         self.query_thread("keys", |answer| StoreCommand::BeginRequest(Box::new(new), answer)).await
     }
 
-    /// Records the answer to a request that [`Self::begin_request`] recorded; without one its key is free again.
+    /// Records the answer to a request that [`Self::begin_request`] recorded; without one its key is free
+    /// again.
     ///
     /// # Errors
     /// Returns an error, as a sentence, if the database does not do it in time.
@@ -578,7 +580,8 @@ impl EventStoreHandle {
         }
     }
 
-    /// Reserves a slot in the queue for one more event, sample or question. Returns false if the queue is full.
+    /// Reserves a slot in the queue for one more event, sample or question. Returns false if the queue is
+    /// full.
     fn reserve_slot(&self) -> bool {
         let more = |waiting: usize| (waiting < QUEUE_CAPACITY).then_some(waiting + 1);
         self.0.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()

@@ -1,11 +1,12 @@
 //! Thread that reads the record of another aggregator, which leads and writes it.
 //!
-//! It asks for the time of the leader's last transaction, which each transaction writes, some times a second, and
-//! reads on when that has changed. `LISTEN` would save these queries, of one row by its key, and need a connection
-//! that nothing between here and the server may share, and a notification in each of the leader's transactions.
+//! It asks for the time of the leader's last transaction, which each transaction writes, some times a second,
+//! and reads on when that has changed. `LISTEN` would save these queries, of one row by its key, and need a
+//! connection that nothing between here and the server may share, and a notification in each of the leader's
+//! transactions.
 //!
-//! All that it reads at once is of one moment, and its session cannot write. Keys of requests, which every aggregator
-//! writes, have a session of their own.
+//! All that it reads at once is of one moment, and its session cannot write. Keys of requests, which every
+//! aggregator writes, have a session of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ use super::sql::{SqlSession, StoreError};
 use super::writer::StoreCommand;
 use super::{EventFeed, PostgresLocation, SharedRecord, StoreErrorCounters};
 
-/// Interval between two checks for a change: with the leader's own delay, people see a change within a second.
+/// Interval between two checks for a change: with the leader's own delay, people see a change within a
+/// second.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// Time until the next attempt after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

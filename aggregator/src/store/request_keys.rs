@@ -1,8 +1,8 @@
-//! Keys of the HTTP API's requests with their answers, so that a request that is repeated after a restart, or at
-//! another aggregator, is not performed twice.
+//! Keys of the HTTP API's requests with their answers, so that a request that is repeated after a restart, or
+//! at another aggregator, is not performed twice.
 //!
-//! Each aggregator over one database writes them, whether it leads or not: the key of the table decides which of two
-//! requests is the first.
+//! Each aggregator over one database writes them, whether it leads or not: the key of the table decides which
+//! of two requests is the first.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -78,7 +78,8 @@ pub(crate) fn begin_request(
     })
 }
 
-/// Records the answer to a request; without one, which is that of a request that did nothing, its key is free again.
+/// Records the answer to a request; without one, which is that of a request that did nothing, its key is free
+/// again.
 pub(crate) fn end_request(
     session: &mut dyn SqlSession,
     key: &str,

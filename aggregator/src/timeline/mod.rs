@@ -108,10 +108,10 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Creates the timeline from `from` to `to`, from an instance's `samples` in recording order and the `gaps`
-    /// of the event store in any order. Times without data are "not recorded": before the first sample, in a gap,
-    /// and from a gap to the next sample, since changes in between may be missing. If the clock was set back,
-    /// the times that occurred twice are not recorded either.
+    /// Creates the timeline from `from` to `to`, from an instance's `samples` in recording order and the
+    /// `gaps` of the event store in any order. Times without data are "not recorded": before the first
+    /// sample, in a gap, and from a gap to the next sample, since changes in between may be missing. If the
+    /// clock was set back, the times that occurred twice are not recorded either.
     pub(crate) fn from_samples(
         from: Timestamp,
         to: Timestamp,

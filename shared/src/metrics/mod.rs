@@ -1,5 +1,5 @@
-//! Metrics for Prometheus: families as tables, and the text formats. The aggregator and the agents have families of
-//! their own.
+//! Metrics for Prometheus: families as tables, and the text formats. The aggregator and the agents have
+//! families of their own.
 //!
 //! | module | holds |
 //! |---|---|

@@ -21,9 +21,9 @@ const CANDIDATES: usize = 10;
 
 /// Names given for instances, as they were written; empty text matches any.
 ///
-/// The component may be written as `HOST/COMPONENT` or `ENVIRONMENT/HOST/COMPONENT`, which takes precedence over the
-/// other two. Case and width of spaces do not matter, aliases stand for their component, and a host may be
-/// given by its short or full name.
+/// The component may be written as `HOST/COMPONENT` or `ENVIRONMENT/HOST/COMPONENT`, which takes precedence
+/// over the other two. Case and width of spaces do not matter, aliases stand for their component, and a host
+/// may be given by its short or full name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     /// Name of an environment.
@@ -235,8 +235,8 @@ impl Selector {
         })
     }
 
-    /// Returns the selector with the canonical name in place of each whole name that is known. Others are kept:
-    /// the event store may have names that were removed from the configuration.
+    /// Returns the selector with the canonical name in place of each whole name that is known. Others are
+    /// kept: the event store may have names that were removed from the configuration.
     ///
     /// # Errors
     /// Returns an error if a name is malformed.
@@ -327,7 +327,8 @@ fn callings<'n>(name: &'n Name, aliases: &'n [Name]) -> Vec<&'n Name> {
 /// Returns the only one of `known`, each with its name and aliases, that `written` abbreviates.
 ///
 /// # Errors
-/// Returns an error with suggestions if the abbreviation is unknown or ambiguous, or if the purpose is an action.
+/// Returns an error with suggestions if the abbreviation is unknown or ambiguous, or if the purpose is an
+/// action.
 fn approximately<'n>(
     what: &str,
     written: &str,

@@ -17,8 +17,8 @@ const COLUMNS: [&str; 4] = ["key", "type", "default", "meaning"];
 /// Path from the top of a file to a table: each key, and true if its value is an array of tables.
 type KeyPath = Vec<(String, bool)>;
 
-/// Returns the tables that the parser `load` knows, by their paths, with the keys that the parser knows. The top of a
-/// file has the empty path.
+/// Returns the tables that the parser `load` knows, by their paths, with the keys that the parser knows. The
+/// top of a file has the empty path.
 pub(crate) fn known_to_the_parser(
     load: fn(Source) -> Option<LoadError>,
 ) -> BTreeMap<String, BTreeSet<String>> {

@@ -18,7 +18,8 @@ struct MailServer {
 }
 
 impl MailServer {
-    /// Starts a server over TLS; with `is_starttls` it begins in clear text, and takes no mail before STARTTLS.
+    /// Starts a server over TLS; with `is_starttls` it begins in clear text, and takes no mail before
+    /// STARTTLS.
     fn start(certificate: &CertificateFiles, is_starttls: bool) -> Self {
         let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap();
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();

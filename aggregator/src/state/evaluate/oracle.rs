@@ -146,7 +146,8 @@ fn evaluate_instances(
         };
         verdicts[*at] = match own.health {
             Health::Degraded if !has_failing_probe(sights.get(*at)) => {
-                // A second or a suspended process is not caused by what the component lacks, so it is a root cause.
+                // A second or a suspended process is not caused by what the component lacks, so it is a root
+                // cause.
                 OracleResult { cause: None, ..evaluate_running(graph, *at, own, &verdicts) }
             }
             Health::Up | Health::Degraded => evaluate_running(graph, *at, own, &verdicts),

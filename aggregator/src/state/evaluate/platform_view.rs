@@ -95,8 +95,8 @@ struct HostPlace {
 }
 
 impl PlatformView {
-    /// Creates the view of a platform of which nothing is known: every host has to be updated. `graph` is that
-    /// of `platform`.
+    /// Creates the view of a platform of which nothing is known: every host has to be updated. `graph` is
+    /// that of `platform`.
     pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
         let traits: HashMap<&Name, &Component> =
             platform.components.iter().map(|component| (&component.name, component)).collect();

@@ -120,7 +120,8 @@ pub(super) fn evaluate_instance<'u>(
     let own = HealthResult::without_cause(health, reason);
     match own.health {
         Health::Degraded if !has_failing_probe(seen) => {
-            // A second or a suspended process is not caused by what the component lacks, so it is a root cause.
+            // A second or a suspended process is not caused by what the component lacks, so it is a root
+            // cause.
             HealthResult { cause: None, ..evaluate_running(graph, at, own, unmet) }
         }
         Health::Up | Health::Degraded => evaluate_running(graph, at, own, unmet),

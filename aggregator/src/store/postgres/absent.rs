@@ -1,5 +1,5 @@
-//! The types of `location` and `session` in a build without PostgreSQL: no address is accepted, so that neither has a
-//! value.
+//! The types of `location` and `session` in a build without PostgreSQL: no address is accepted, so that
+//! neither has a value.
 
 use std::convert::Infallible;
 use std::fmt;

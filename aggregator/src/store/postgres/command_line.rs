@@ -10,8 +10,8 @@ use super::redact::redact_url;
 /// Variable with the password.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";
 
-/// Starts this program again in the same process if its command line has the password of a database. The password
-/// is in the environment then, which only the same user and root can read.
+/// Starts this program again in the same process if its command line has the password of a database. The
+/// password is in the environment then, which only the same user and root can read.
 ///
 /// # Errors
 /// Returns an error, as a sentence, if that is not possible.

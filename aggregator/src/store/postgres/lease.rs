@@ -1,5 +1,5 @@
-//! Lease by which one of several aggregators leads. Its row outlives the leader, so that the epoch never decreases.
-//! The server's clock alone decides when it expires.
+//! Lease by which one of several aggregators leads. Its row outlives the leader, so that the epoch never
+//! decreases. The server's clock alone decides when it expires.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::store::sql::{SqlSession, StoreError, values};
 const EVERY_ENVIRONMENT: &str = "*";
 /// Time limit for one statement about the lease; much less than its length.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Table of the leases. It is not part of the versioned schema, because an aggregator reads it before it leads.
+/// Table of the leases. It is not part of the versioned schema, because an aggregator reads it before it
+/// leads.
 const TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS rta_leases (\
 environment TEXT PRIMARY KEY, holder TEXT NOT NULL, address TEXT NOT NULL, epoch BIGINT NOT NULL, \
@@ -86,7 +87,8 @@ impl HeldLease {
     }
 }
 
-/// Connection for statements about the lease, apart from that of the writer: a slow write must not cost the lease.
+/// Connection for statements about the lease, apart from that of the writer: a slow write must not cost the
+/// lease.
 #[derive(Debug)]
 pub(crate) struct LeaseSession(PostgresSession);
 
@@ -103,8 +105,8 @@ impl LeaseSession {
         Ok(Self(session))
     }
 
-    /// Takes the lease for this time if nobody holds it. Returns the new epoch, which is higher than any before and
-    /// at least `lowest_epoch`; `None` if another aggregator holds the lease.
+    /// Takes the lease for this time if nobody holds it. Returns the new epoch, which is higher than any
+    /// before and at least `lowest_epoch`; `None` if another aggregator holds the lease.
     pub(crate) fn acquire(
         &mut self,
         holder: &LeaseHolder,
@@ -131,8 +133,8 @@ impl LeaseSession {
         )
     }
 
-    /// Extends the lease of this epoch by this time from now. Returns false if another aggregator has taken it. An
-    /// expired lease that nobody has taken is extended too.
+    /// Extends the lease of this epoch by this time from now. Returns false if another aggregator has taken
+    /// it. An expired lease that nobody has taken is extended too.
     pub(crate) fn renew(
         &mut self,
         holder: &LeaseHolder,

@@ -1,4 +1,5 @@
-//! Address of a PostgreSQL database, as an operator writes it: `postgres://user@host/database?sslmode=verify-full`.
+//! Address of a PostgreSQL database, as an operator writes it:
+//! `postgres://user@host/database?sslmode=verify-full`.
 
 use std::fmt;
 use std::net::IpAddr;

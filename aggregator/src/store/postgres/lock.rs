@@ -1,9 +1,9 @@
-//! Lock that lets one aggregator write to a database. It belongs to the session: the server releases it when the
-//! connection ends, and every write needs that session.
+//! Lock that lets one aggregator write to a database. It belongs to the session: the server releases it when
+//! the connection ends, and every write needs that session.
 //!
-//! Of several aggregators the one with the lease takes the lock: it ends the session of an earlier leader, which may be
-//! paused and would hold the lock for long. An earlier leader that wakes up finds its session ended, and gets the
-//! lock no more. So all writes of one leader precede those of the next.
+//! Of several aggregators the one with the lease takes the lock: it ends the session of an earlier leader,
+//! which may be paused and would hold the lock for long. An earlier leader that wakes up finds its session
+//! ended, and gets the lock no more. So all writes of one leader precede those of the next.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ const LOCK_CLASS: i64 = 0x7274_6131;
 const ATTEMPTS: usize = 20;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes the lock. A session of this aggregator that the server has not given up yet is ended; with a lease, also
-/// that of any other.
+/// Takes the lock. A session of this aggregator that the server has not given up yet is ended; with a lease,
+/// also that of any other.
 pub(super) fn take_lock(
     session: &mut dyn SqlSession,
     own_name: &str,

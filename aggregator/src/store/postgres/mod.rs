@@ -73,8 +73,8 @@ const RETRY_INTERVALS: [Duration; 6] = [
     Duration::from_secs(8),
     Duration::from_secs(15),
 ];
-/// Settings of every session. The server gives up a connection whose other end is gone within 25 s, and releases
-/// its lock.
+/// Settings of every session. The server gives up a connection whose other end is gone within 25 s, and
+/// releases its lock.
 const SETTINGS: &str = "\
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
 SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";

@@ -31,7 +31,8 @@ impl RecordSession {
     /// Connects to the server.
     ///
     /// # Errors
-    /// Returns an error if the server cannot be reached or refuses, or if a leader has yet to create the tables.
+    /// Returns an error if the server cannot be reached or refuses, or if a leader has yet to create the
+    /// tables.
     pub(in crate::store) fn connect(location: &PostgresLocation) -> Result<Self, StoreError> {
         let session = PostgresSession::connect(location, &new_session_name())?;
         let mut session = session.with_statement_timeout(STATEMENT_TIMEOUT);

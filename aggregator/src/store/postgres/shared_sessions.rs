@@ -9,8 +9,8 @@ use crate::store::sql::{SqlRow, SqlSession, StoreError, values};
 
 /// Time limit for one statement: somebody waits for the page.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Table of the sessions. It is not part of the versioned schema, because each aggregator writes it, whether it leads
-/// or not. Times are the server's.
+/// Table of the sessions. It is not part of the versioned schema, because each aggregator writes it, whether
+/// it leads or not. Times are the server's.
 const TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS rta_sessions (\
 digest TEXT PRIMARY KEY, user_name TEXT NOT NULL, password_digest TEXT NOT NULL, csrf TEXT NOT NULL, \

@@ -160,8 +160,8 @@ pub(crate) fn answer_bytes(event: &Event) -> usize {
     200 + event.text.len()
 }
 
-/// Returns the matching events, the newest first. Ends early at [`MAX_ANSWER_BYTES`], of which the events that are
-/// in the answer already take `size`.
+/// Returns the matching events, the newest first. Ends early at [`MAX_ANSWER_BYTES`], of which the events
+/// that are in the answer already take `size`.
 pub(crate) fn read_events(
     session: &mut dyn SqlSession,
     dictionary: &Dictionary,

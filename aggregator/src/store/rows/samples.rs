@@ -124,8 +124,8 @@ fn read_gaps(session: &mut dyn SqlSession) -> Result<Vec<RecordingGap>, StoreErr
     })
 }
 
-/// Returns the time before which samples may be deleted to keep about `rows`; `None` if there are no more than
-/// that.
+/// Returns the time before which samples may be deleted to keep about `rows`; `None` if there are no more
+/// than that.
 pub(crate) fn sample_cutoff(
     session: &mut dyn SqlSession,
     rows: i64,

@@ -76,8 +76,8 @@ impl SqliteBackend {
         Ok(recovered)
     }
 
-    /// Opens the file. Moves a damaged one aside and creates a new one. A file up to a certain size is checked
-    /// as a whole with `check`.
+    /// Opens the file. Moves a damaged one aside and creates a new one. A file up to a certain size is
+    /// checked as a whole with `check`.
     fn open_file(&mut self, check: bool, now: Timestamp) -> Result<RecoveredState, String> {
         let Some(folder) = &self.folder else { return Err("the data folder is not locked".to_owned()) };
         let path = folder.database_path();

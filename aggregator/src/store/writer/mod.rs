@@ -41,8 +41,8 @@ const MAX_BATCH: usize = 2000;
 /// aggregator ran.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Event IDs that are reserved ahead, so that none is used twice if the aggregator is killed: more than the queue
-/// and one batch hold.
+/// Event IDs that are reserved ahead, so that none is used twice if the aggregator is killed: more than the
+/// queue and one batch hold.
 const RESERVED_EVENT_IDS: u64 = 50_000;
 
 /// Commands to the thread.
@@ -53,8 +53,8 @@ pub(crate) enum StoreCommand {
     BeginPlan(Box<PlanStart>, Arc<Event>, oneshot::Sender<Result<(), String>>),
     ChangeStep(u64, Box<StepChange>, Option<Arc<Event>>),
     EndPlan(u64, PlanEnd, Arc<Event>),
-    /// Change of the notifications. Answered, if that is wanted, when it is on disk, or with the reason why it
-    /// is not.
+    /// Change of the notifications. Answered, if that is wanted, when it is on disk, or with the reason why
+    /// it is not.
     ChangeNotifications(Box<NotificationChange>, Option<oneshot::Sender<Result<(), String>>>),
     ChangeIncidents(Box<IncidentChange>),
     SetMaintenance(Vec<Maintenance>),

@@ -1,7 +1,8 @@
 //! Answers kept for repeated requests with the same key. Pure; the time is a value.
 //!
-//! A client that lost the answer to a request sends it again with the same `Idempotency-Key`, and receives the
-//! first answer: nothing is begun twice. These answers are in memory; `recorded_keys` has them in the store.
+//! A client that lost the answer to a request sends it again with the same `Idempotency-Key`, and receives
+//! the first answer: nothing is begun twice. These answers are in memory; `recorded_keys` has them in the
+//! store.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

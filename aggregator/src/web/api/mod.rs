@@ -1,5 +1,5 @@
-//! HTTP API for programs, below `/api/v1`: JSON in and out, errors as problem details. It offers the operations of
-//! the page and of gRPC; `openapi/` describes it.
+//! HTTP API for programs, below `/api/v1`: JSON in and out, errors as problem details. It offers the
+//! operations of the page and of gRPC; `openapi/` describes it.
 //!
 //! | module | holds |
 //! |---|---|

@@ -1,8 +1,8 @@
-//! Keys of requests in the store, behind those in memory: they outlive the aggregator, and hold at every aggregator
-//! over one database.
+//! Keys of requests in the store, behind those in memory: they outlive the aggregator, and hold at every
+//! aggregator over one database.
 //!
-//! A key is recorded before its request is performed, and the answer before it is sent. While the store fails, keys
-//! are in memory alone: what an operator asks for does not wait for a disk.
+//! A key is recorded before its request is performed, and the answer before it is sent. While the store
+//! fails, keys are in memory alone: what an operator asks for does not wait for a disk.
 
 use std::collections::BTreeMap;
 

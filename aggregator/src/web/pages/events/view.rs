@@ -53,8 +53,8 @@ impl EventForm {
     }
 }
 
-/// Renders the page of the events in `parts`, filtered by `filter`. `live` is the address of the live changes.
-/// The choices come from `overview`.
+/// Renders the page of the events in `parts`, filtered by `filter`. `live` is the address of the live
+/// changes. The choices come from `overview`.
 pub(in crate::web) fn events(
     context: &RequestContext,
     parts: &HtmlNode,

@@ -81,8 +81,8 @@ async fn with_timeout<T>(work: impl Future<Output = Result<T, OperationError>>) 
     }
 }
 
-/// Query parameters of a preview: an action, such as `action=stop`, and an instance; or a component and the batches of
-/// its restart.
+/// Query parameters of a preview: an action, such as `action=stop`, and an instance; or a component and the
+/// batches of its restart.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PreviewQuery {
     action: String,

@@ -17,8 +17,8 @@ use crate::web::parts::health::text;
 use crate::web::parts::{form, layout};
 use crate::web::request_context::RequestContext;
 
-/// Renders the page that asks for confirmation of the effects of a plan beside `subject`. `overview` has the hosts on
-/// which a restart may go on, batch by batch.
+/// Renders the page that asks for confirmation of the effects of a plan beside `subject`. `overview` has the
+/// hosts on which a restart may go on, batch by batch.
 pub(in crate::web) fn confirmation_page(
     context: &RequestContext,
     subject: &ActionSubject,

@@ -70,8 +70,8 @@ impl ActionForm {
         Ok(Self { subject, agreed, alone })
     }
 
-    /// Returns the values of the single fields, in the order of [`SINGLE_FIELDS`], the agreed instances, and whether
-    /// no others may be touched; `None` if there are other fields.
+    /// Returns the values of the single fields, in the order of [`SINGLE_FIELDS`], the agreed instances, and
+    /// whether no others may be touched; `None` if there are other fields.
     fn sort_fields(fields: FormFields) -> Option<([Option<String>; 8], Vec<InstanceId>, bool)> {
         let mut single = [const { None }; 8];
         let (mut agreed, mut alone) = (Vec::new(), false);
