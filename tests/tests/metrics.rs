@@ -198,14 +198,16 @@ impl Prometheus {
         Self { web: WebClient(address), _process: process }
     }
 
-    /// Returns the value of a query with one result; `None` if it has another number of results.
+    /// Returns the value of a query, or `None` if it has no result. The query must name one series: a second series
+    /// (of the agent, say) would otherwise decide the answer as long as the first is absent.
     fn query(&self, query: &str) -> Option<f64> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let response = self.web.get(&format!("/api/v1/query?query={encoded}"));
         let answer: Value = serde_json::from_str(&response.body).ok()?;
         match answer["data"]["result"].as_array()?.as_slice() {
+            [] => None,
             [one] => one["value"][1].as_str()?.parse().ok(),
-            _ => None,
+            several => panic!("{query} has several results: {several:?}"),
         }
     }
 
@@ -264,5 +266,5 @@ fn real_prometheus_sees_an_outage_and_what_never_ran() {
     cluster.agents[0].stop(rustix::process::Signal::KILL);
     prometheus.wait_for(&health("app", "unknown"), |value| value == 1.0);
     assert_eq!(prometheus.query("rta_host_reachable{host=\"h\"}"), Some(0.0));
-    assert_eq!(prometheus.query("rta_host_scan_duration_seconds{host=\"h\"}"), None);
+    assert_eq!(prometheus.query("rta_host_scan_duration_seconds{host=\"h\",job=\"rta\"}"), None);
 }
