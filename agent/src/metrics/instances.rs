@@ -2,25 +2,23 @@
 
 use std::fmt;
 
-use rta_shared::metrics::{MetricKind, SampleWriter, count_value, time_value};
+use rta_shared::metrics::{MetricDescription, SampleWriter, common, count_value, time_value};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{ComponentReport, State};
 use rta_shared::usage::{HostUsage, UsageTotal};
 
 use super::{HostFigures, MetricFamily};
 
-/// Labels of an instance.
-const INSTANCE: &[&str] = &["environment", "host", "component"];
-
 /// Families, in the order in which they are written. Each configured component has a state; other values are
 /// left out while they are not known.
 pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
-        name: "rta_instance_state",
-        kind: MetricKind::Gauge,
-        help: "1 for the state of the instance (running, partial, stopped, starting, stopping or unknown), 0 for the \
+        description: MetricDescription::gauge(
+            "rta_instance_state",
+            "1 for the state of the instance (running, partial, stopped, starting, stopping or unknown), 0 for the \
                others.",
-        labels: &["environment", "host", "component", "state"],
+            &["environment", "host", "component", "state"],
+        ),
         collect: |figures, samples| {
             let [environment, host] = figures.host_labels();
             figures.config.components.iter().try_for_each(|component| {
@@ -32,10 +30,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_processes",
-        kind: MetricKind::Gauge,
-        help: "Number of matched processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_PROCESSES,
         collect: |figures, samples| {
             add_each(figures, samples, |report| {
                 Some(count_value(u64::try_from(report.processes.len()).unwrap_or_default()))
@@ -43,10 +38,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_start_time_seconds",
-        kind: MetricKind::Gauge,
-        help: "Start of the oldest matched process, in seconds since 1970.",
-        labels: INSTANCE,
+        description: common::INSTANCE_START_TIME_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |report| {
                 report.processes.iter().filter_map(|process| process.started_at).min().map(time_value)
@@ -54,19 +46,13 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_restarts",
-        kind: MetricKind::Counter,
-        help: "Number of automatic starts by the agent since it began, failed ones included.",
-        labels: INSTANCE,
+        description: common::INSTANCE_RESTARTS,
         collect: |figures, samples| {
             add_each(figures, samples, |report| Some(count_value(report.autostart.as_ref()?.restarts_total)))
         },
     },
     MetricFamily {
-        name: "rta_instance_probe_state",
-        kind: MetricKind::Gauge,
-        help: "1 for the state of the probe (pending, passing or failing), 0 for the others.",
-        labels: &["environment", "host", "component", "state"],
+        description: common::INSTANCE_PROBE_STATE,
         collect: |figures, samples| {
             for_each(figures, |report, labels| match &report.probe {
                 Some(probe) => {
@@ -77,10 +63,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_probe_duration_seconds",
-        kind: MetricKind::Gauge,
-        help: "Duration of the last attempt of the probe, in seconds.",
-        labels: INSTANCE,
+        description: common::PROBE_DURATION_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |report| {
                 report.probe.as_ref()?;
@@ -89,37 +72,25 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_cpu_seconds",
-        kind: MetricKind::Counter,
-        help: "CPU time that the processes have used since the agent began to watch them, in seconds.",
-        labels: INSTANCE,
+        description: common::INSTANCE_CPU_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |report| usage(figures)?.cpu_seconds(&report.component))
         },
     },
     MetricFamily {
-        name: "rta_instance_resident_memory_bytes",
-        kind: MetricKind::Gauge,
-        help: "Resident memory of the processes; pages that they share count for each of them.",
-        labels: INSTANCE,
+        description: common::INSTANCE_RESIDENT_MEMORY_BYTES,
         collect: |figures, samples| {
             add_each(figures, samples, |report| Some(count_value(used(figures, report)?.resident_bytes)))
         },
     },
     MetricFamily {
-        name: "rta_instance_threads",
-        kind: MetricKind::Gauge,
-        help: "Number of threads of the processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_THREADS,
         collect: |figures, samples| {
             add_each(figures, samples, |report| Some(used(figures, report)?.threads.into()))
         },
     },
     MetricFamily {
-        name: "rta_instance_open_files",
-        kind: MetricKind::Gauge,
-        help: "Number of open files of the processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_OPEN_FILES,
         collect: |figures, samples| {
             add_each(figures, samples, |report| Some(used(figures, report)?.open_files?.into()))
         },

@@ -39,6 +39,7 @@ fn document_names_every_series() {
     let section =
         document.split("\n## ").find(|section| section.starts_with("Metrics of an agent\n")).unwrap();
     let named: BTreeSet<&str> = section.split('`').filter(|word| word.starts_with("rta_")).collect();
-    let real: BTreeSet<String> = TABLES.iter().copied().flatten().map(MetricFamily::series_name).collect();
+    let real: BTreeSet<String> =
+        TABLES.iter().copied().flatten().map(|family| family.description.series_name()).collect();
     assert_eq!(named, real.iter().map(String::as_str).collect());
 }

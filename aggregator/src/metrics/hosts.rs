@@ -3,48 +3,50 @@
 use std::fmt;
 use std::time::Duration;
 
-use rta_shared::metrics::{MetricKind, SampleWriter, count_value, time_value, truth_value};
+use rta_shared::metrics::common::HOST;
+use rta_shared::metrics::{MetricDescription, SampleWriter, common, count_value, time_value, truth_value};
 use rta_shared::overview::{AgentOverview, HostOverview};
 use rta_shared::report::WatchMode;
 
 use super::{MetricFamily, PlatformFigures};
 
-/// Labels of a host.
-const HOST: &[&str] = &["environment", "host"];
-
 /// Families, in the order in which they are written. Figures of an agent that is not reachable are left out,
 /// except the time of its last message.
 pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
-        name: "rta_host_reachable",
-        kind: MetricKind::Gauge,
-        help: "1 if the agent of the host answers and its report is fresh.",
-        labels: HOST,
+        description: MetricDescription::gauge(
+            "rta_host_reachable",
+            "1 if the agent of the host answers and its report is fresh.",
+            HOST,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(truth_value(host.reachable && host.error.is_none())))
         },
     },
     MetricFamily {
-        name: "rta_host_maintenance",
-        kind: MetricKind::Gauge,
-        help: "1 if the whole host is in maintenance.",
-        labels: HOST,
+        description: MetricDescription::gauge(
+            "rta_host_maintenance",
+            "1 if the whole host is in maintenance.",
+            HOST,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(truth_value(host.maintenance.is_some())))
         },
     },
     MetricFamily {
-        name: "rta_host_last_seen_timestamp_seconds",
-        kind: MetricKind::Gauge,
-        help: "Time up to which the state of the host is known, in seconds since 1970.",
-        labels: HOST,
+        description: MetricDescription::gauge(
+            "rta_host_last_seen_timestamp_seconds",
+            "Time up to which the state of the host is known, in seconds since 1970.",
+            HOST,
+        ),
         collect: |figures, samples| add_each(figures, samples, |host| host.seen_at().map(time_value)),
     },
     MetricFamily {
-        name: "rta_host_clock_skew_seconds",
-        kind: MetricKind::Gauge,
-        help: "How far the clock of the host is ahead of the clock of the aggregator, in seconds.",
-        labels: HOST,
+        description: MetricDescription::gauge(
+            "rta_host_clock_skew_seconds",
+            "How far the clock of the host is ahead of the clock of the aggregator, in seconds.",
+            HOST,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |host| {
                 let millis = agent(host)?.clock_ahead_millis?;
@@ -54,10 +56,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_host_scan_duration_seconds",
-        kind: MetricKind::Gauge,
-        help: "Duration of the last full scan of the processes, in seconds.",
-        labels: HOST,
+        description: common::HOST_SCAN_DURATION_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |host| {
                 Some(Duration::from_micros(agent(host)?.scan_micros).as_secs_f64())
@@ -65,19 +64,13 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_host_scanned_processes",
-        kind: MetricKind::Gauge,
-        help: "Number of processes that the last full scan inspected.",
-        labels: HOST,
+        description: common::HOST_SCANNED_PROCESSES,
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(agent(host)?.processes_seen.into()))
         },
     },
     MetricFamily {
-        name: "rta_host_impairments",
-        kind: MetricKind::Gauge,
-        help: "Number of impaired parts of the agent, and 1 more if the clock of the host is wrong.",
-        labels: HOST,
+        description: common::HOST_IMPAIRMENTS,
         collect: |figures, samples| {
             add_each(figures, samples, |host| {
                 agent(host)?;
@@ -86,10 +79,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_agent_info",
-        kind: MetricKind::Gauge,
-        help: "1; the labels are the version of the agent, and how it watches processes (events or scans).",
-        labels: &["environment", "host", "version", "watch"],
+        description: common::AGENT_INFO,
         collect: |figures, samples| {
             for_each(figures, |host, labels| {
                 let Some(agent) = agent(host) else { return Ok(()) };
@@ -102,10 +92,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_agent_config_info",
-        kind: MetricKind::Gauge,
-        help: "1; the label digest identifies the configuration that the agent uses.",
-        labels: &["environment", "host", "digest"],
+        description: common::AGENT_CONFIG_INFO,
         collect: |figures, samples| {
             for_each(figures, |host, labels| match agent(host) {
                 Some(agent) => samples.add(&[labels, &[agent.config_digest.as_str()]].concat(), 1.0),
@@ -114,37 +101,29 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_agent_config_differs",
-        kind: MetricKind::Gauge,
-        help: "1 if the configuration of the agent differs from the configuration of the aggregator.",
-        labels: HOST,
+        description: MetricDescription::gauge(
+            "rta_agent_config_differs",
+            "1 if the configuration of the agent differs from the configuration of the aggregator.",
+            HOST,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(truth_value(agent(host)?.config_differs)))
         },
     },
     MetricFamily {
-        name: "rta_agent_certificate_expiry_timestamp_seconds",
-        kind: MetricKind::Gauge,
-        help: "End of the validity of the certificate of the agent, in seconds since 1970.",
-        labels: HOST,
+        description: common::AGENT_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |host| agent(host)?.certificate_ends.map(time_value))
         },
     },
     MetricFamily {
-        name: "rta_agent_watch_overruns",
-        kind: MetricKind::Counter,
-        help: "Number of times since the agent began that kernel events were lost; a full scan followed each.",
-        labels: HOST,
+        description: common::AGENT_WATCH_OVERRUNS,
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(count_value(agent(host)?.watch.overruns)))
         },
     },
     MetricFamily {
-        name: "rta_agent_watch_differences",
-        kind: MetricKind::Counter,
-        help: "Number of changes since the agent began that only a full scan found.",
-        labels: HOST,
+        description: common::AGENT_WATCH_DIFFERENCES,
         collect: |figures, samples| {
             add_each(figures, samples, |host| Some(count_value(agent(host)?.watch.differences)))
         },

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use rta_shared::metrics::{MetricKind, SampleWriter, count_value, time_value, truth_value};
+use rta_shared::metrics::common::INSTANCE;
+use rta_shared::metrics::{MetricDescription, SampleWriter, common, count_value, time_value, truth_value};
 use rta_shared::overview::{Health, LocatedInstance};
 use rta_shared::probe::ProbeState;
 use rta_shared::root_cause::find_root_causes;
@@ -10,16 +11,14 @@ use rta_shared::usage::UsageTotal;
 
 use super::{MetricFamily, PlatformFigures};
 
-/// Labels of an instance.
-const INSTANCE: &[&str] = &["environment", "host", "component"];
-
 /// Families, in the order in which they are written.
 pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
-        name: "rta_instance_health",
-        kind: MetricKind::Gauge,
-        help: "1 for the health of the instance (up, degraded, unknown or down), 0 for the others.",
-        labels: &["environment", "host", "component", "health"],
+        description: MetricDescription::gauge(
+            "rta_instance_health",
+            "1 for the health of the instance (up, degraded, unknown or down), 0 for the others.",
+            &["environment", "host", "component", "health"],
+        ),
         collect: |figures, samples| {
             for_each(figures, |instance, labels| {
                 let words = Health::ALL.map(Health::word);
@@ -28,35 +27,35 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_health_changed_timestamp_seconds",
-        kind: MetricKind::Gauge,
-        help: "Time since which the health is the same, in seconds since 1970.",
-        labels: INSTANCE,
+        description: MetricDescription::gauge(
+            "rta_instance_health_changed_timestamp_seconds",
+            "Time since which the health is the same, in seconds since 1970.",
+            INSTANCE,
+        ),
         collect: |figures, samples| add_each(figures, samples, |one| one.instance.since.map(time_value)),
     },
     MetricFamily {
-        name: "rta_instance_maintenance",
-        kind: MetricKind::Gauge,
-        help: "1 if the instance or its host is in maintenance.",
-        labels: INSTANCE,
+        description: MetricDescription::gauge(
+            "rta_instance_maintenance",
+            "1 if the instance or its host is in maintenance.",
+            INSTANCE,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |one| Some(truth_value(one.instance.maintenance.is_some())))
         },
     },
     MetricFamily {
-        name: "rta_instance_stopped_on_purpose",
-        kind: MetricKind::Gauge,
-        help: "1 if a plan stopped the instance and it has not run since.",
-        labels: INSTANCE,
+        description: MetricDescription::gauge(
+            "rta_instance_stopped_on_purpose",
+            "1 if a plan stopped the instance and it has not run since.",
+            INSTANCE,
+        ),
         collect: |figures, samples| {
             add_each(figures, samples, |one| Some(truth_value(one.instance.stopped_by.is_some())))
         },
     },
     MetricFamily {
-        name: "rta_instance_processes",
-        kind: MetricKind::Gauge,
-        help: "Number of matched processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_PROCESSES,
         collect: |figures, samples| {
             add_each(figures, samples, |one| {
                 let processes = &one.instance.processes;
@@ -65,10 +64,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_start_time_seconds",
-        kind: MetricKind::Gauge,
-        help: "Start of the oldest matched process, in seconds since 1970.",
-        labels: INSTANCE,
+        description: common::INSTANCE_START_TIME_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |one| {
                 let starts = one.instance.processes.iter().filter_map(|process| process.started_at);
@@ -77,10 +73,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_restarts",
-        kind: MetricKind::Counter,
-        help: "Number of automatic starts by the agent since it began, failed ones included.",
-        labels: INSTANCE,
+        description: common::INSTANCE_RESTARTS,
         collect: |figures, samples| {
             add_each(figures, samples, |one| {
                 Some(count_value(one.instance.autostart.as_ref()?.restarts_total))
@@ -88,10 +81,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_probe_state",
-        kind: MetricKind::Gauge,
-        help: "1 for the state of the probe (pending, passing or failing), 0 for the others.",
-        labels: &["environment", "host", "component", "state"],
+        description: common::INSTANCE_PROBE_STATE,
         collect: |figures, samples| {
             for_each(figures, |instance, labels| match &instance.instance.probe {
                 Some(probe) => {
@@ -102,10 +92,7 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_probe_duration_seconds",
-        kind: MetricKind::Gauge,
-        help: "Duration of the last attempt of the probe, in seconds.",
-        labels: INSTANCE,
+        description: common::PROBE_DURATION_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |one| {
                 one.instance.probe.as_ref()?;
@@ -114,43 +101,32 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_instance_cpu_seconds",
-        kind: MetricKind::Counter,
-        help: "CPU time that the processes have used since the agent began to watch them, in seconds.",
-        labels: INSTANCE,
+        description: common::INSTANCE_CPU_SECONDS,
         collect: |figures, samples| {
             add_each(figures, samples, |one| one.host.usage.as_ref()?.cpu_seconds(&one.instance.component))
         },
     },
     MetricFamily {
-        name: "rta_instance_resident_memory_bytes",
-        kind: MetricKind::Gauge,
-        help: "Resident memory of the processes; pages that they share count for each of them.",
-        labels: INSTANCE,
+        description: common::INSTANCE_RESIDENT_MEMORY_BYTES,
         collect: |figures, samples| {
             add_each(figures, samples, |one| Some(count_value(usage_of(one)?.resident_bytes)))
         },
     },
     MetricFamily {
-        name: "rta_instance_threads",
-        kind: MetricKind::Gauge,
-        help: "Number of threads of the processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_THREADS,
         collect: |figures, samples| add_each(figures, samples, |one| Some(usage_of(one)?.threads.into())),
     },
     MetricFamily {
-        name: "rta_instance_open_files",
-        kind: MetricKind::Gauge,
-        help: "Number of open files of the processes.",
-        labels: INSTANCE,
+        description: common::INSTANCE_OPEN_FILES,
         collect: |figures, samples| add_each(figures, samples, |one| Some(usage_of(one)?.open_files?.into())),
     },
     MetricFamily {
-        name: "rta_root_cause_affected_instances",
-        kind: MetricKind::Gauge,
-        help: "Number of other instances that a root cause affects. A root cause that is a whole host has an \
+        description: MetricDescription::gauge(
+            "rta_root_cause_affected_instances",
+            "Number of other instances that a root cause affects. A root cause that is a whole host has an \
                empty component. planned is yes in maintenance, and after a stop on purpose.",
-        labels: &["environment", "host", "component", "health", "planned"],
+            &["environment", "host", "component", "health", "planned"],
+        ),
         collect: |figures, samples| {
             find_root_causes(&figures.overview).iter().try_for_each(|cause| {
                 let component = cause.instance.map_or("", |instance| instance.component.as_str());

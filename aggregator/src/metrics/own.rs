@@ -1,7 +1,7 @@
 //! Metric families of the aggregator itself.
 
 use rta_shared::impairment::ImpairedPart;
-use rta_shared::metrics::{MetricKind, count_value, time_value, truth_value};
+use rta_shared::metrics::{MetricDescription, count_value, time_value, truth_value};
 
 use crate::store::StoreErrorCounts;
 
@@ -10,38 +10,43 @@ use super::MetricFamily;
 /// Families, in the order in which they are written.
 pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
-        name: "rta_build_info",
-        kind: MetricKind::Gauge,
-        help: "1; the label version is the version of the aggregator.",
-        labels: &["version"],
+        description: MetricDescription::gauge(
+            "rta_build_info",
+            "1; the label version is the version of the aggregator.",
+            &["version"],
+        ),
         collect: |_, samples| samples.add(&[env!("CARGO_PKG_VERSION")], 1.0),
     },
     MetricFamily {
-        name: "rta_start_time_seconds",
-        kind: MetricKind::Gauge,
-        help: "Start of the aggregator, in seconds since 1970.",
-        labels: &[],
+        description: MetricDescription::gauge(
+            "rta_start_time_seconds",
+            "Start of the aggregator, in seconds since 1970.",
+            &[],
+        ),
         collect: |figures, samples| samples.add(&[], time_value(figures.started_at)),
     },
     MetricFamily {
-        name: "rta_config_info",
-        kind: MetricKind::Gauge,
-        help: "1; the label digest identifies the configuration that the aggregator uses.",
-        labels: &["digest"],
+        description: MetricDescription::gauge(
+            "rta_config_info",
+            "1; the label digest identifies the configuration that the aggregator uses.",
+            &["digest"],
+        ),
         collect: |figures, samples| samples.add(&[figures.overview.config_digest.as_str()], 1.0),
     },
     MetricFamily {
-        name: "rta_config_rejected",
-        kind: MetricKind::Gauge,
-        help: "1 if the aggregator rejected a newer configuration.",
-        labels: &[],
+        description: MetricDescription::gauge(
+            "rta_config_rejected",
+            "1 if the aggregator rejected a newer configuration.",
+            &[],
+        ),
         collect: |figures, samples| samples.add(&[], truth_value(figures.overview.config_error.is_some())),
     },
     MetricFamily {
-        name: "rta_impaired",
-        kind: MetricKind::Gauge,
-        help: "1 if this part of the aggregator is impaired, for example store: events are not recorded.",
-        labels: &["part"],
+        description: MetricDescription::gauge(
+            "rta_impaired",
+            "1 if this part of the aggregator is impaired, for example store: events are not recorded.",
+            &["part"],
+        ),
         collect: |figures, samples| {
             ImpairedPart::ALL.into_iter().try_for_each(|part| {
                 let is_impaired = figures.overview.impairments.iter().any(|one| one.part == part);
@@ -50,30 +55,33 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
         },
     },
     MetricFamily {
-        name: "rta_events",
-        kind: MetricKind::Counter,
-        help: "Number of events since the aggregator began, by kind.",
-        labels: &["kind"],
+        description: MetricDescription::counter(
+            "rta_events",
+            "Number of events since the aggregator began, by kind.",
+            &["kind"],
+        ),
         collect: |figures, samples| {
             let mut counts = figures.event_counts.iter();
             counts.try_for_each(|(kind, count)| samples.add(&[kind.word()], count_value(*count)))
         },
     },
     MetricFamily {
-        name: "rta_plans_running",
-        kind: MetricKind::Gauge,
-        help: "Number of plans that have not ended.",
-        labels: &[],
+        description: MetricDescription::gauge(
+            "rta_plans_running",
+            "Number of plans that have not ended.",
+            &[],
+        ),
         collect: |figures, samples| {
             samples.add(&[], count_value(u64::try_from(figures.running_plans).unwrap_or_default()))
         },
     },
     MetricFamily {
-        name: "rta_store_errors",
-        kind: MetricKind::Counter,
-        help: "Number of failures of the store since the aggregator began, by kind: failed writes and reads, and \
+        description: MetricDescription::counter(
+            "rta_store_errors",
+            "Number of failures of the store since the aggregator began, by kind: failed writes and reads, and \
                events and moments of the history that were lost.",
-        labels: &["kind"],
+            &["kind"],
+        ),
         collect: |figures, samples| {
             let StoreErrorCounts { write, read, lost_events, lost_samples } = figures.store_errors;
             let counts = [

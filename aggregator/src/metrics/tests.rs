@@ -169,12 +169,12 @@ fn every_family_has_a_sample_in_both_formats() {
     assert!(open.ends_with("\n# EOF\n") && !prometheus.contains("# EOF"));
     assert_eq!(samples(&open), samples(&prometheus));
     for family in families() {
-        let name = family.series_name();
+        let name = family.description.series_name();
         let sample = prometheus
             .lines()
             .find(|line| line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['{', ' '])));
         assert!(sample.is_some(), "{name} has no sample");
-        assert!(prometheus.contains(&format!("# HELP {name} {}\n", family.help)), "{name}");
+        assert!(prometheus.contains(&format!("# HELP {name} {}\n", family.description.help)), "{name}");
     }
 }
 
@@ -182,12 +182,15 @@ fn every_family_has_a_sample_in_both_formats() {
 fn names_and_help_follow_the_conventions() {
     let mut names = BTreeSet::new();
     for family in families() {
-        let name = family.name;
+        let name = family.description.name;
         assert!(names.insert(name), "{name} stands twice");
         assert!(name.starts_with("rta_") && !name.ends_with("_total"), "{name}");
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
-        assert!(family.help.ends_with('.') && !family.help.contains(['\\', '\n', '"']), "{name}");
-        assert!(!family.labels.contains(&"pid"), "{name}");
+        assert!(
+            family.description.help.ends_with('.') && !family.description.help.contains(['\\', '\n', '"']),
+            "{name}"
+        );
+        assert!(!family.description.labels.contains(&"pid"), "{name}");
     }
 }
 
@@ -213,11 +216,11 @@ fn document_has_every_series() {
     let documented = documented(&read("docs/metrics.md"));
     let real: BTreeMap<String, (String, String)> = families()
         .map(|family| {
-            let kind = match family.kind {
+            let kind = match family.description.kind {
                 MetricKind::Gauge => "gauge",
                 MetricKind::Counter => "counter",
             };
-            (family.series_name(), (kind.to_owned(), family.labels.join(", ")))
+            (family.description.series_name(), (kind.to_owned(), family.description.labels.join(", ")))
         })
         .collect();
     assert_eq!(documented, real);
@@ -231,7 +234,7 @@ fn series_names(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn rules_and_dashboard_use_series_that_exist() {
-    let real: BTreeSet<String> = families().map(MetricFamily::series_name).collect();
+    let real: BTreeSet<String> = families().map(|family| family.description.series_name()).collect();
     let dashboard: serde_json::Value =
         serde_json::from_str(&read("config/monitoring/grafana-dashboard.json")).unwrap();
     let mut expressions = Vec::new();

@@ -14,8 +14,9 @@ pub enum MetricKind {
     Counter,
 }
 
-/// Metric family, whose samples are read from figures of type `F`.
-pub struct MetricFamily<F: 'static> {
+/// Name, type, text and labels of a metric family.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDescription {
     /// Name; that of a counter without `_total`, which every format adds.
     pub name: &'static str,
     /// Type.
@@ -24,30 +25,48 @@ pub struct MetricFamily<F: 'static> {
     pub help: &'static str,
     /// Names of the labels, in the order in which [`SampleWriter::add`] takes their values.
     pub labels: &'static [&'static str],
-    /// Writes all samples.
-    pub collect: fn(&F, &mut SampleWriter<'_>) -> fmt::Result,
 }
 
-impl<F> MetricFamily<F> {
-    /// Returns the name of its series.
+impl MetricDescription {
+    /// Returns the description of a gauge.
+    pub const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
+        Self { name, kind: MetricKind::Gauge, help, labels }
+    }
+
+    /// Returns the description of a counter; `name` is without `_total`.
+    pub const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
+        Self { name, kind: MetricKind::Counter, help, labels }
+    }
+
+    /// Returns the name of the family's series.
     pub fn series_name(&self) -> String {
         match self.kind {
             MetricKind::Gauge => self.name.to_owned(),
             MetricKind::Counter => format!("{}_total", self.name),
         }
     }
+}
 
+/// Metric family, whose samples are read from figures of type `F`.
+pub struct MetricFamily<F: 'static> {
+    /// Description.
+    pub description: MetricDescription,
+    /// Writes all samples.
+    pub collect: fn(&F, &mut SampleWriter<'_>) -> fmt::Result,
+}
+
+impl<F> MetricFamily<F> {
     /// Writes the family with all its samples.
     ///
     /// # Errors
     /// Returns an error if a value cannot be written in the format.
     pub fn encode(&'static self, figures: &F, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = match self.kind {
+        let MetricDescription { name, kind, help, labels } = self.description;
+        let metric_type = match kind {
             MetricKind::Gauge => MetricType::Gauge,
             MetricKind::Counter => MetricType::Counter,
         };
-        let encoder = encoder.encode_descriptor(self.name, self.help, None, kind)?;
-        let (name, kind, labels) = (self.name, self.kind, self.labels);
+        let encoder = encoder.encode_descriptor(name, help, None, metric_type)?;
         (self.collect)(figures, &mut SampleWriter { name, kind, labels, encoder })
     }
 }

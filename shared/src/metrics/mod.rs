@@ -3,9 +3,11 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `common` | descriptions of the families that an agent and the aggregator both export |
 //! | `family` | name, type, labels and source of a metric family |
 //! | `format` | the two text formats, and the choice by the client's `Accept` header |
 
+pub mod common;
 mod family;
 mod format;
 
@@ -15,7 +17,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-pub use self::family::{MetricFamily, MetricKind, SampleWriter, count_value, time_value, truth_value};
+pub use self::family::{
+    MetricDescription, MetricFamily, MetricKind, SampleWriter, count_value, time_value, truth_value,
+};
 pub use self::format::ExpositionFormat;
 
 /// Returns these families with their samples of `figures` as text.
