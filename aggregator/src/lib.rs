@@ -56,6 +56,8 @@ pub mod operation_error;
 mod plans;
 #[cfg(test)]
 mod sample_overview;
+#[cfg(test)]
+mod sample_plan;
 mod server;
 mod state;
 mod store;

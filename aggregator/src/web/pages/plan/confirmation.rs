@@ -161,35 +161,13 @@ fn carriers<'o>(overview: &'o Overview, environment: &str, component: &str) -> V
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use rta_shared::overview::{Health, InstanceId};
-    use rta_shared::plan::{RollingRestart, Step};
+    use rta_shared::overview::Health;
+    use rta_shared::plan::RollingRestart;
     use rta_shared::report::State;
 
     use super::*;
     use crate::sample_overview::{instance, sample};
-
-    fn step(component: &str, action: ActionKind, why: &str) -> Step {
-        let instance =
-            InstanceId { environment: "DEV".into(), host: "h1".into(), component: component.into() };
-        Step {
-            instance,
-            action,
-            named: why.is_empty(),
-            after: vec![],
-            why: why.to_owned(),
-            irreversible: String::new(),
-            batch: 0,
-            gate: None,
-        }
-    }
-
-    fn stop() -> Plan {
-        let steps = vec![
-            step("raw <b>writer", ActionKind::Stop, "it needs kafka server on h1"),
-            step("kafka server", ActionKind::Stop, ""),
-        ];
-        Plan { kind: ActionKind::Stop, steps }
-    }
+    use crate::sample_plan::{step, stop};
 
     fn kafka() -> ActionSubject {
         ActionSubject::Instance(stop().steps[1].instance.clone())

@@ -180,34 +180,12 @@ fn icon(state: StepState) -> Markup {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::action::{ActionKind, Requester};
+    use rta_shared::action::Requester;
     use rta_shared::plan::{PlanEnd, PlanStart};
 
     use super::*;
     use crate::sample_overview::sample;
-
-    fn step(component: &str, action: ActionKind, why: &str) -> Step {
-        let instance =
-            InstanceId { environment: "DEV".into(), host: "h1".into(), component: component.into() };
-        Step {
-            instance,
-            action,
-            named: why.is_empty(),
-            after: vec![],
-            why: why.to_owned(),
-            irreversible: String::new(),
-            batch: 0,
-            gate: None,
-        }
-    }
-
-    fn stop() -> Plan {
-        let steps = vec![
-            step("raw <b>writer", ActionKind::Stop, "it needs kafka server on h1"),
-            step("kafka server", ActionKind::Stop, ""),
-        ];
-        Plan { kind: ActionKind::Stop, steps }
-    }
+    use crate::sample_plan::stop;
 
     fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> PlanSnapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
