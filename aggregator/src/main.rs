@@ -177,19 +177,19 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = hide_password() {
-        print_error(&error);
+        write_error(&error);
         return ExitCode::FAILURE;
     }
     logging::init(arguments.log_format, "info");
     let shutdown = CancellationToken::new();
-    if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
-        print_error(&format!("signals cannot be caught: {error}"));
+    if let Err(error) = end_on_signals(shutdown.clone(), abort_shutdown) {
+        write_error(&format!("signals cannot be caught: {error}"));
         return ExitCode::FAILURE;
     }
     let prepared = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
-            print_error(&message);
+            write_error(&message);
             return ExitCode::from(USAGE_EXIT_CODE);
         }
     };
@@ -205,21 +205,21 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            print_error(&format!("{error:#}"));
+            write_error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Writes the reason why the program ends.
-fn print_error(message: &str) {
+fn write_error(message: &str) {
     logging::write_last_message("rta-aggregator", message);
 }
 
-/// Ends the process when its orderly shutdown hangs.
+/// Ends the process after its orderly shutdown has timed out.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
-fn end_now() {
-    print_error(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
+fn abort_shutdown() {
+    write_error(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
     std::process::exit(1);
 }
 
