@@ -259,6 +259,8 @@ fn real_prometheus_sees_an_outage_and_what_never_ran() {
     prometheus.wait_for(events, |count| count >= 4.0);
     let alert = "ALERTS{alertname=\"RtaRootCauseDown\",component=\"app\"}";
     prometheus.wait_for(alert, |value| value == 1.0);
+    // It was down for longer, but it never ran, and nothing that runs needs it.
+    assert_eq!(prometheus.query("ALERTS{alertname=\"RtaRootCauseDown\",component=\"never\"}"), None);
     // The agent has its own view of it.
     prometheus.wait_for("rta_instance_state{component=\"app\",state=\"stopped\"}", |value| value == 1.0);
 

@@ -6,10 +6,10 @@ use rta_shared::metrics::common::INSTANCE;
 use rta_shared::metrics::{MetricDescription, SampleWriter, common, count_value, time_value, truth_value};
 use rta_shared::overview::{Health, LocatedInstance};
 use rta_shared::probe::ProbeState;
-use rta_shared::root_cause::find_root_causes;
 use rta_shared::usage::UsageTotal;
 
 use super::{MetricFamily, PlatformFigures};
+use crate::causes::{actual_root_causes, on_purpose};
 
 /// Families, in the order in which they are written.
 pub(super) const FAMILIES: &[MetricFamily] = &[
@@ -123,14 +123,15 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
     MetricFamily {
         description: MetricDescription::gauge(
             "rta_root_cause_affected_instances",
-            "Number of other instances that a root cause affects. A root cause that is a whole host has an \
-               empty component. planned is yes in maintenance, and after a stop on purpose.",
+            "Number of other instances that a root cause affects; what never ran and is needed by nothing that runs is \
+               none. A root cause that is a whole host has an empty component. planned is yes in maintenance, and after a stop on purpose.",
             &["environment", "host", "component", "health", "planned"],
         ),
         collect: |figures, samples| {
-            find_root_causes(&figures.overview).iter().try_for_each(|cause| {
+            actual_root_causes(&figures.overview).iter().try_for_each(|cause| {
                 let component = cause.instance.map_or("", |instance| instance.component.as_str());
-                let is_planned = cause.maintenance().is_some() || cause.planned_stop().is_some();
+                let is_planned =
+                    cause.maintenance().is_some() || cause.instance.and_then(on_purpose).is_some();
                 let planned = if is_planned { "yes" } else { "no" };
                 let (environment, host) = (cause.environment.name.as_str(), cause.host.name.as_str());
                 let labels = [environment, host, component, cause.health().word(), planned];

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use jiff::SignedDuration;
+use rta_shared::action::Requester;
 use rta_shared::autostart::Autostart;
+use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::metrics::MetricKind;
@@ -78,7 +80,7 @@ fn figures() -> PlatformFigures {
         since: Timestamp::UNIX_EPOCH,
         until: None,
         reason: String::new(),
-        by: rta_shared::action::Requester::default(),
+        by: Requester::default(),
     });
     overview.impairments = vec![Impairment::new(ImpairedPart::Store, "the disk is full")];
     PlatformFigures {
@@ -160,6 +162,32 @@ fn scrape_has_the_values_of_the_overview() {
             .any(|name| series.starts_with(name));
         assert!(is_allowed, "{series}");
     }
+}
+
+#[test]
+fn root_causes_are_those_that_notifications_tell_of() {
+    let planned = |change: fn(&mut Overview)| {
+        let mut figures = figures();
+        change(Arc::make_mut(&mut figures.overview));
+        let samples = samples(&figures.encode(ExpositionFormat::Prometheus).unwrap());
+        let name = "rta_root_cause_affected_instances{";
+        let mut of_kafka =
+            samples.into_keys().filter(|series| series.starts_with(name) && series.contains("kafka server"));
+        of_kafka.next().map(|series| series.contains("planned=\"yes\""))
+    };
+    assert_eq!(planned(|_| {}), Some(false));
+    // It was stopped on purpose, though by no plan.
+    let stopped = |overview: &mut Overview| {
+        let kind = DownKind::Stopped { by: Requester::default() };
+        overview.environments[0].hosts[0].instances[0].down_cause =
+            Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
+    };
+    assert_eq!(planned(stopped), Some(true));
+    let never_ran = |overview: &mut Overview| {
+        overview.environments[0].hosts[0].instances[0].never_ran = true;
+        overview.environments[0].hosts[1].instances.clear();
+    };
+    assert_eq!(planned(never_ran), None);
 }
 
 #[test]
