@@ -547,6 +547,7 @@ impl Operations {
             overview: self.overview(),
             event_counts: self.events.counts(),
             store_errors: self.store.error_counts(),
+            channels: self.notify.channel_statuses(),
             running_plans: self.plan_runs().iter().filter(|plan_run| plan_run.is_under_way()).count(),
             started_at: self.started_at,
         }

@@ -21,6 +21,7 @@ use rta_shared::event::EventKind;
 use rta_shared::metrics::{ExpositionFormat, encode_families};
 use rta_shared::overview::Overview;
 
+use crate::notify::ChannelStatus;
 use crate::store::StoreErrorCounts;
 
 /// Metric family of the aggregator.
@@ -39,6 +40,8 @@ pub(crate) struct PlatformFigures {
     pub(crate) running_plans: usize,
     /// Failures of the store since the aggregator began.
     pub(crate) store_errors: StoreErrorCounts,
+    /// Channels of notifications with their states.
+    pub(crate) channels: Vec<(String, ChannelStatus)>,
     /// Time at which the aggregator began.
     pub(crate) started_at: Timestamp,
 }

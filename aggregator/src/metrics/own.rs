@@ -93,4 +93,41 @@ pub(super) const FAMILIES: &[MetricFamily] = &[
             counts.into_iter().try_for_each(|(kind, count)| samples.add(&[kind], count_value(count)))
         },
     },
+    MetricFamily {
+        description: MetricDescription::counter(
+            "rta_notifications",
+            "Number of notifications since the aggregator began, by channel and outcome (delivered or given_up).",
+            &["channel", "outcome"],
+        ),
+        collect: |figures, samples| {
+            figures.channels.iter().try_for_each(|(channel, status)| {
+                samples.add(&[channel, "delivered"], count_value(status.delivered))?;
+                samples.add(&[channel, "given_up"], count_value(status.given_up))
+            })
+        },
+    },
+    MetricFamily {
+        description: MetricDescription::gauge(
+            "rta_notifications_waiting",
+            "Number of notifications that a channel has not delivered yet.",
+            &["channel"],
+        ),
+        collect: |figures, samples| {
+            figures.channels.iter().try_for_each(|(channel, status)| {
+                samples.add(&[channel], count_value(u64::try_from(status.waiting).unwrap_or_default()))
+            })
+        },
+    },
+    MetricFamily {
+        description: MetricDescription::gauge(
+            "rta_notification_channel_failing",
+            "1 if the last attempt of the channel failed.",
+            &["channel"],
+        ),
+        collect: |figures, samples| {
+            let mut channels = figures.channels.iter();
+            channels
+                .try_for_each(|(name, status)| samples.add(&[name], truth_value(status.failure.is_some())))
+        },
+    },
 ];

@@ -87,6 +87,15 @@ fn figures() -> PlatformFigures {
         overview: Arc::new(overview),
         event_counts: EventKind::ALL.into_iter().zip(0..).collect(),
         running_plans: 2,
+        channels: vec![(
+            "operators".to_owned(),
+            ChannelStatus {
+                waiting: 3,
+                delivered: 5,
+                failure: Some((seconds(1), String::new())),
+                ..ChannelStatus::default()
+            },
+        )],
         store_errors: StoreErrorCounts { write: 4, ..StoreErrorCounts::default() },
         started_at: seconds(3_000),
     }
@@ -148,6 +157,10 @@ fn scrape_has_the_values_of_the_overview() {
         ("rta_plans_running".to_owned(), 2.0),
         ("rta_store_errors_total{kind=\"write\"}".to_owned(), 4.0),
         ("rta_store_errors_total{kind=\"lost_event\"}".to_owned(), 0.0),
+        ("rta_notifications_total{channel=\"operators\",outcome=\"delivered\"}".to_owned(), 5.0),
+        ("rta_notifications_total{channel=\"operators\",outcome=\"given_up\"}".to_owned(), 0.0),
+        ("rta_notifications_waiting{channel=\"operators\"}".to_owned(), 3.0),
+        ("rta_notification_channel_failing{channel=\"operators\"}".to_owned(), 1.0),
     ];
     for (series, value) in rows {
         assert_eq!(samples.get(&series), Some(&value), "{series}");

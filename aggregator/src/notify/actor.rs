@@ -29,7 +29,7 @@ use super::deliver::deliver;
 use super::file_stamp::FileStamp;
 use super::machine::NotifyState;
 use super::message::{Message, MessageKind, Outgoing};
-use super::queue::{ChannelQueue, ChannelStatus, DeliveryOutcome, QueuedMessage, run_channel};
+use super::queue::{ChannelQueue, ChannelStatus, DeliveryOutcome, NamedQueues, QueuedMessage, run_channel};
 use super::switch::run_switch;
 use super::{SelfCheck, random_text};
 use crate::events::EventBus;
@@ -79,6 +79,8 @@ pub(crate) struct NotifierParts {
     pub(crate) heartbeat: Heartbeat,
     /// Tells whether rta itself is well, for the dead man's switch.
     pub(crate) self_check: SelfCheck,
+    /// Publishes the queues of the present channels.
+    pub(crate) queues: watch::Sender<NamedQueues>,
 }
 
 struct ChannelTask {
@@ -217,6 +219,8 @@ impl Notifier {
             let task = tokio::spawn(run);
             self.channels.push(ChannelTask { channel: channel.clone(), queue, open, task });
         }
+        let queues = self.channels.iter().map(|one| (one.channel.name.clone(), Arc::clone(&one.queue)));
+        self.parts.queues.send_replace(queues.collect());
         if let Some(switch) = self.switch.take() {
             switch.abort();
         }

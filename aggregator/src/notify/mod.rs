@@ -46,9 +46,11 @@ use crate::inventory::Inventory;
 use crate::operation_error::OperationError;
 use actor::{Notifier, NotifierParts, NotifyRequest};
 use cause::CauseNotes;
+use queue::NamedQueues;
 
 pub(crate) use actor::NotifyStatus;
 pub(crate) use dry_run::{ConfiguredHost, ConfiguredHosts, DryRunMessage};
+pub(crate) use queue::ChannelStatus;
 
 /// Returns Ok if rta itself is well.
 pub(crate) type SelfCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -67,7 +69,14 @@ pub struct NotifyOptions {
 
 /// Handle to the notifier; clones share it. Without a file there is none, and every request fails.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NotifyHandle(Option<mpsc::Sender<NotifyRequest>>);
+pub(crate) struct NotifyHandle(Option<NotifierLink>);
+
+/// Link to a running notifier.
+#[derive(Clone, Debug)]
+struct NotifierLink {
+    requests: mpsc::Sender<NotifyRequest>,
+    queues: watch::Receiver<NamedQueues>,
+}
 
 impl NotifyHandle {
     /// Starts the notifier of the file `options`.
@@ -80,6 +89,7 @@ impl NotifyHandle {
         impairments: &ImpairmentList,
     ) -> Self {
         let (sender, requests) = mpsc::channel(REQUEST_QUEUE);
+        let (queue_sender, queues) = watch::channel(NamedQueues::new());
         let store_error = events.store().watch_error();
         let all = tasks.clone();
         let self_check: SelfCheck = Arc::new(move || {
@@ -95,9 +105,16 @@ impl NotifyHandle {
             impairments: impairments.clone(),
             heartbeat: tasks.heartbeat("the notifier"),
             self_check,
+            queues: queue_sender,
         };
         tasks.spawn("the notifier", Notifier::run(parts, requests));
-        Self(Some(sender))
+        Self(Some(NotifierLink { requests: sender, queues }))
+    }
+
+    /// Returns the channels with their states, in the order of the file; without a file there are none.
+    pub(crate) fn channel_statuses(&self) -> Vec<(String, ChannelStatus)> {
+        let Some(link) = &self.0 else { return Vec::new() };
+        link.queues.borrow().iter().map(|(name, queue)| (name.clone(), queue.status())).collect()
     }
 
     /// Sends a test to a channel, and returns when it is delivered.
@@ -136,13 +153,13 @@ impl NotifyHandle {
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> NotifyRequest,
     ) -> Result<T, OperationError> {
-        let Some(sender) = &self.0 else {
+        let Some(link) = &self.0 else {
             let message = "this aggregator sends no notifications; start it with --notify FILE";
             return Err(OperationError::new(Code::FailedPrecondition, message));
         };
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
         let (answer, answered) = oneshot::channel();
-        sender.send(request(answer)).await.map_err(|_| ended())?;
+        link.requests.send(request(answer)).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())
     }
 }

@@ -29,6 +29,9 @@ pub(crate) struct QueuedMessage {
     pub(crate) message: Message,
 }
 
+/// Queues with the names of their channels, in the order of the file.
+pub(crate) type NamedQueues = Vec<(String, Arc<ChannelQueue>)>;
+
 /// Queue of a channel.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelQueue {
