@@ -34,7 +34,7 @@ pub use fake_agents::{AgentBehaviour, FakeAgents};
 pub use grpc_calls::{CallOutcome, call_method, socket_channel};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};
 pub use output_reader::OutputReader;
-pub use pki::{CertificateFiles, TestCa};
+pub use pki::{CertificateFiles, TestCa, TlsStream};
 pub use plan_client::{PlanClient, PlanRecord, describe_plan};
 pub use postgres::PostgresServer;
 pub use processes::{ChildProcesses, ForkLoad, IdleProcesses, control_group};

@@ -1,11 +1,19 @@
 //! CA created by `rta pki`, and its certificates.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use time::{Duration, OffsetDateTime};
 
 use crate::{TestConfig, run_binary};
+
+/// Connection to a server over TLS.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Folder of a CA, created by the command.
 #[derive(Clone, Debug)]
@@ -59,6 +67,30 @@ impl TestCa {
     /// Returns the path of the CA's certificate.
     pub fn ca(&self) -> PathBuf {
         self.0.join("ca.pem")
+    }
+
+    /// Connects to a server under `name` as an HTTP/1.1 client that trusts the CA, with a certificate or without.
+    ///
+    /// # Panics
+    /// Panics if a file cannot be read, or if nobody listens.
+    pub fn connect(&self, address: SocketAddr, name: &str, own: Option<&CertificateFiles>) -> TlsStream {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(self.ca()).expect("the CA has a certificate");
+        roots.add(ca).expect("the certificate of the CA is valid");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("TLS versions").with_root_certificates(roots);
+        let config = match own {
+            Some(own) => {
+                let chain = vec![CertificateDer::from_pem_file(&own.certificate).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_file(&own.key).expect("a key");
+                config.with_client_auth_cert(chain, key).expect("a key of the certificate")
+            }
+            None => config.with_no_client_auth(),
+        };
+        let name = ServerName::try_from(name.to_owned()).expect("a name of a server");
+        let connection = ClientConnection::new(Arc::new(config), name).expect("TLS settings");
+        StreamOwned::new(connection, TcpStream::connect(address).expect("a server listens"))
     }
 
     /// Creates a certificate that expired yesterday.

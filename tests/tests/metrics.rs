@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rta_tests::{ChildProcesses, OutputReader, TestCluster, TestConfig, WebClient, wait_for};
+use rta_tests::{
+    CertificateFiles, ChildProcesses, OutputReader, TestAgent, TestCa, TestCluster, TestConfig, WebClient,
+    wait_for,
+};
 use serde_json::Value;
 
 /// Returns true if Prometheus and its tool are installed.
@@ -114,6 +117,40 @@ fn listener_beyond_loopback_needs_a_certificate() {
         reported.contains("0.0.0.0:0 is beyond loopback") && reported.contains("--web-cert"),
         "{reported}"
     );
+}
+
+#[test]
+fn agents_metrics_beyond_loopback_are_for_clients_with_a_certificate() {
+    let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
+    let ca = TestCa::new(config.path("pki"));
+    let own = ca.create_host("h");
+    let mut arguments = own.flags(&ca.ca());
+    arguments.extend(["--metrics-listen".to_owned(), "0.0.0.0:0".to_owned()]);
+    let mut agent = TestAgent::start(&config, "h", &arguments);
+    let port = agent.process.address("metrics").port();
+    let metrics = |own: Option<&CertificateFiles>| {
+        let mut stream = ca.connect(SocketAddr::from(([127, 0, 0, 1], port)), "h", own);
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        // The agent may end the connection without a farewell.
+        let _ = stream.read_to_string(&mut response);
+        response
+    };
+    let refused = metrics(None);
+    assert!(refused.starts_with("HTTP/1.1 401 ") && !refused.contains("rta_instance"), "{refused}");
+    let prometheus = ca.create_user("prometheus");
+    let own_certificate = metrics(Some(&prometheus));
+    assert!(own_certificate.starts_with("HTTP/1.1 200 "), "{own_certificate}");
+    let end = "rta_agent_certificate_expiry_timestamp_seconds{environment=\"TEST\",host=\"h\"} ";
+    assert!(own_certificate.contains(end), "{own_certificate}");
+    let other = TestCa::new(config.path("other-pki")).create_user("prometheus");
+    let foreign = metrics(Some(&other));
+    assert!(!foreign.contains("rta_"), "{foreign}");
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(plain, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let mut clear = Vec::new();
+    let _ = plain.read_to_end(&mut clear);
+    assert!(!String::from_utf8_lossy(&clear).contains("rta_"));
 }
 
 #[test]

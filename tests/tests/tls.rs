@@ -3,15 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use rta_tests::{
     CertificateFiles, ServerProcess, TestAgent, TestAggregator, TestCa, TestConfig, run_binary, wait_for,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 /// Returns a host in the overview, which the page serves without TLS.
@@ -157,15 +155,8 @@ fn the_command_acts_under_the_name_of_its_certificate() {
 }
 
 /// Returns the certificate that the page presents, and the start of its response.
-fn page(address: SocketAddr, ca: &Path) -> Option<(CertificateDer<'static>, String)> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from("page").unwrap();
-    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = rustls::StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+fn page(address: SocketAddr, pki: &TestCa) -> Option<(CertificateDer<'static>, String)> {
+    let mut stream = pki.connect(address, "page", None);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut start = [0; 15];
     stream.read_exact(&mut start).ok()?;
@@ -209,11 +200,11 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     }
 
     let paged = TestAggregator::start(&config, &web.web_flags());
-    let (before, start) = page(paged.web.0, &ca).unwrap();
+    let (before, start) = page(paged.web.0, &pki).unwrap();
     assert_eq!(start, "HTTP/1.1 200 OK");
     pki.run_pki(&["host", "page", "--force"]);
     pki.files("hosts/page").replace(&web);
-    wait_for("the renewed certificate", || (page(paged.web.0, &ca)?.0 != before).then_some(()));
+    wait_for("the renewed certificate", || (page(paged.web.0, &pki)?.0 != before).then_some(()));
 }
 
 #[test]
