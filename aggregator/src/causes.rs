@@ -5,9 +5,9 @@ use rta_shared::down_cause::DownKind;
 use rta_shared::overview::{Health, HostOverview, InstanceOverview, LocatedInstance, Overview};
 use rta_shared::root_cause::{CauseId, RootCause, find_root_causes};
 
-/// State of something that is no root cause at the moment.
+/// Outcome of an earlier root cause that is none at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absence {
+pub(crate) enum CauseOutcome {
     /// It is well, or only suffers from something else.
     Over,
     /// It is not in the configuration any more.
@@ -75,21 +75,21 @@ pub(crate) fn on_purpose(instance: &InstanceOverview) -> Option<String> {
     matches!(cause.kind, DownKind::Stopped { .. }).then(|| cause.to_string())
 }
 
-/// Returns what has become of something that is no root cause.
-pub(crate) fn absence(overview: &Overview, id: &CauseId) -> Absence {
+/// Returns the outcome of an earlier root cause.
+pub(crate) fn cause_outcome(overview: &Overview, id: &CauseId) -> CauseOutcome {
     let environment = overview.environments.iter().find(|one| one.name == id.environment);
     let host = environment.and_then(|one| one.hosts.iter().find(|host| host.name == id.host));
-    let Some(host) = host else { return Absence::Removed };
+    let Some(host) = host else { return CauseOutcome::Removed };
     let is_unknown = !host.reachable || host.error.is_some();
     match &id.component {
-        None if is_unknown => Absence::Undecided,
-        None => Absence::Over,
+        None if is_unknown => CauseOutcome::Undecided,
+        None => CauseOutcome::Over,
         Some(component) => match host.instances.iter().find(|one| one.component == *component) {
-            None => Absence::Removed,
-            Some(_) if is_unknown => Absence::Undecided,
-            Some(instance) if instance.never_ran => Absence::Over,
-            Some(instance) if instance.health == Health::Down => Absence::Undecided,
-            Some(_) => Absence::Over,
+            None => CauseOutcome::Removed,
+            Some(_) if is_unknown => CauseOutcome::Undecided,
+            Some(instance) if instance.never_ran => CauseOutcome::Over,
+            Some(instance) if instance.health == Health::Down => CauseOutcome::Undecided,
+            Some(_) => CauseOutcome::Over,
         },
     }
 }

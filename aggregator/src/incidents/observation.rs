@@ -8,7 +8,7 @@ use rta_shared::overview::{Health, InstanceId, Overview};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::root_cause::{CauseId, RootCause};
 
-use crate::causes::{Absence, absence, actual_root_causes};
+use crate::causes::{CauseOutcome, actual_root_causes, cause_outcome};
 
 /// Root cause at one moment.
 #[derive(Clone, Debug)]
@@ -81,8 +81,8 @@ impl ObservedCause {
 pub(super) struct Observation {
     pub(super) at: Timestamp,
     pub(super) causes: BTreeMap<CauseId, ObservedCause>,
-    /// Those of the requested ones that are no root causes; a missing one is over.
-    pub(super) absent: HashMap<CauseId, Absence>,
+    /// Those of the requested ones that are no root causes any more; a missing one is over.
+    pub(super) outcomes: HashMap<CauseId, CauseOutcome>,
 }
 
 impl Observation {
@@ -90,8 +90,8 @@ impl Observation {
     pub(super) fn new(overview: &Overview, open: &[CauseId]) -> Self {
         let roots = actual_root_causes(overview);
         let causes: BTreeMap<_, _> = roots.iter().map(|root| (CauseId::of(root), root.into())).collect();
-        let absent = open.iter().filter(|id| !causes.contains_key(*id));
-        let absent = absent.map(|id| (id.clone(), absence(overview, id))).collect();
-        Self { at: to_microseconds(overview.generated_at), causes, absent }
+        let earlier = open.iter().filter(|id| !causes.contains_key(*id));
+        let outcomes = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
+        Self { at: to_microseconds(overview.generated_at), causes, outcomes }
     }
 }

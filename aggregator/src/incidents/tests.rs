@@ -13,7 +13,7 @@ use rta_shared::root_cause::CauseId;
 
 use super::observation::{Observation, ObservedCause};
 use super::tracker::IncidentTracker;
-use crate::causes::Absence;
+use crate::causes::CauseOutcome;
 use crate::store::StoredIncidents;
 
 fn at(second: i64) -> Timestamp {
@@ -68,8 +68,8 @@ impl World {
     }
 
     fn observe(&mut self, second: i64) {
-        let absent = self.undecided.iter().map(|id| (id.clone(), Absence::Undecided)).collect();
-        let observation = Observation { at: at(second), causes: self.causes.clone(), absent };
+        let outcomes = self.undecided.iter().map(|id| (id.clone(), CauseOutcome::Undecided)).collect();
+        let observation = Observation { at: at(second), causes: self.causes.clone(), outcomes };
         self.tracker.observe(&observation);
         self.collect(second);
     }
@@ -406,8 +406,8 @@ fn removed_component_ends_its_incident_with_a_note() {
     let mut world = World::default();
     world.set("h/kafka", down(0, &[]));
     world.observe(0);
-    let absent = HashMap::from([(place("h/kafka"), Absence::Removed)]);
-    world.tracker.observe(&Observation { at: at(5), causes: BTreeMap::new(), absent });
+    let outcomes = HashMap::from([(place("h/kafka"), CauseOutcome::Removed)]);
+    world.tracker.observe(&Observation { at: at(5), causes: BTreeMap::new(), outcomes });
     world.collect(5);
     assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(5))]);
     assert_eq!(world.incidents[&1].end_note.as_deref(), Some("it was removed from the configuration"));

@@ -19,7 +19,7 @@ use rta_shared::root_cause::CauseId;
 
 use super::observation::{Observation, ObservedCause};
 use super::plans::FollowedPlans;
-use crate::causes::Absence;
+use crate::causes::CauseOutcome;
 use crate::store::{IncidentChange, StoredIncidents};
 
 /// Time after its end within which a root cause that comes back continues its incident.
@@ -195,7 +195,8 @@ impl IncidentTracker {
         let mut is_grown = false;
         for tracked in &mut self.open {
             tracked.present.retain(|id| {
-                observation.causes.contains_key(id) || observation.absent.get(id) == Some(&Absence::Undecided)
+                observation.causes.contains_key(id)
+                    || observation.outcomes.get(id) == Some(&CauseOutcome::Undecided)
             });
             let is_changed = tracked.update_text(observation);
             let touched = tracked.touched.len();
@@ -220,7 +221,7 @@ impl IncidentTracker {
         let ended: Vec<TrackedIncident> = self.open.extract_if(.., is_over).collect();
         for mut tracked in ended {
             let causes = &tracked.incident.causes;
-            let is_removed = |id| observation.absent.get(id) == Some(&Absence::Removed);
+            let is_removed = |id| observation.outcomes.get(id) == Some(&CauseOutcome::Removed);
             tracked.incident.ended_at = Some(observation.at.max(tracked.incident.begun_at));
             tracked.incident.end_note = match &self.absence {
                 _ if causes.iter().all(is_removed) => {

@@ -10,7 +10,7 @@ use rta_shared::overview::{Health, Overview};
 use rta_shared::root_cause::{CauseId, RootCause};
 use serde::{Deserialize, Serialize};
 
-use crate::causes::{Absence, absence, actual_root_causes, on_purpose};
+use crate::causes::{CauseOutcome, actual_root_causes, cause_outcome, on_purpose};
 
 /// Maximum number of affected instances that a message names.
 pub(crate) const MAX_NAMED: usize = 20;
@@ -70,8 +70,8 @@ pub(crate) struct Cause {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CauseSnapshot {
     pub(crate) causes: BTreeMap<CauseId, Cause>,
-    /// Those of the requested ones that are no root causes; a missing one is over.
-    pub(crate) absent: HashMap<CauseId, Absence>,
+    /// Those of the requested ones that are no root causes any more; a missing one is over.
+    pub(crate) outcomes: HashMap<CauseId, CauseOutcome>,
 }
 
 impl CauseSnapshot {
@@ -85,9 +85,9 @@ impl CauseSnapshot {
         let roots = actual_root_causes(overview);
         let causes: BTreeMap<CauseId, Cause> =
             roots.iter().map(|root| to_cause(root, notes)).map(|cause| (cause.id.clone(), cause)).collect();
-        let absent = open.filter(|id| !causes.contains_key(*id));
-        let absent = absent.map(|id| (id.clone(), absence(overview, id))).collect();
-        Self { causes, absent }
+        let earlier = open.filter(|id| !causes.contains_key(*id));
+        let outcomes = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
+        Self { causes, outcomes }
     }
 }
 
@@ -193,8 +193,8 @@ mod tests {
         let open = [id("c9t21193", Some("kafka server")), id("c2t08979", None), id("gone", None)];
         let found = snapshot(&overview, &open);
         assert!(found.causes.is_empty(), "{found:?}");
-        let absent = open.each_ref().map(|id| found.absent[id]);
-        assert_eq!(absent, [Absence::Undecided, Absence::Undecided, Absence::Removed]);
+        let outcomes = open.each_ref().map(|id| found.outcomes[id]);
+        assert_eq!(outcomes, [CauseOutcome::Undecided, CauseOutcome::Undecided, CauseOutcome::Removed]);
     }
 
     #[test]
@@ -203,9 +203,9 @@ mod tests {
         let open = [id("c9t21193", Some("kafka server"))];
         kafka(&mut overview).cause =
             Some(InstanceId { environment: "DEV".into(), host: "z".into(), component: "zoo".into() });
-        assert_eq!(snapshot(&overview, &open).absent[&open[0]], Absence::Undecided);
+        assert_eq!(snapshot(&overview, &open).outcomes[&open[0]], CauseOutcome::Undecided);
         kafka(&mut overview).health = Health::Degraded;
-        assert_eq!(snapshot(&overview, &open).absent[&open[0]], Absence::Over);
+        assert_eq!(snapshot(&overview, &open).outcomes[&open[0]], CauseOutcome::Over);
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl RecordedPlaces<'_> {
             };
             (id.clone(), cause)
         });
-        CauseSnapshot { causes: causes.collect(), absent: HashMap::new() }
+        CauseSnapshot { causes: causes.collect(), outcomes: HashMap::new() }
     }
 
     /// Returns the text of the maintenance of an instance or its host.

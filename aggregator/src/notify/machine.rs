@@ -14,7 +14,7 @@ use super::cause::{Cause, CauseSnapshot, Quiet};
 use super::compose::{MessageFacts, compose};
 use super::message::{EndReason, Message, MessageKind, Outgoing};
 use super::routes::{RouteTimes, matching_channels};
-use crate::causes::Absence;
+use crate::causes::CauseOutcome;
 
 /// Maximum number of begins and ends that a channel receives of one root cause within the period of flapping.
 /// Updates and repetitions are apart.
@@ -109,8 +109,8 @@ impl NotifyState {
             tracked.limit_to(now);
             tracked.forget_before(now, within);
             let id = &tracked.cause.id;
-            let absence = snapshot.absent.get(id).copied().unwrap_or(Absence::Over);
-            match (snapshot.causes.get(id), absence) {
+            let outcome = snapshot.outcomes.get(id).copied().unwrap_or(CauseOutcome::Over);
+            match (snapshot.causes.get(id), outcome) {
                 (Some(cause), _) => match quiet_reason(config, cause) {
                     Some(reason) => tracked.silence(cause, reason, config, now, &mut out),
                     None => {
@@ -118,9 +118,9 @@ impl NotifyState {
                         tracked.tell_present(config, now, &mut out);
                     }
                 },
-                (None, Absence::Undecided) => {}
-                (None, absence) => {
-                    tracked.disappear(absence, now);
+                (None, CauseOutcome::Undecided) => {}
+                (None, outcome) => {
+                    tracked.disappear(outcome, now);
                     tracked.tell_gone(config, now, &mut out);
                 }
             }
@@ -199,11 +199,11 @@ impl TrackedCause {
             self.begins.len() >= usize::try_from(config.flapping.begins).unwrap_or(usize::MAX);
     }
 
-    fn disappear(&mut self, absence: Absence, now: Timestamp) {
+    fn disappear(&mut self, outcome: CauseOutcome, now: Timestamp) {
         if self.presence == Presence::Present {
-            let reason = match absence {
-                Absence::Removed => EndReason::Removed,
-                Absence::Over | Absence::Undecided => EndReason::Recovered,
+            let reason = match outcome {
+                CauseOutcome::Removed => EndReason::Removed,
+                CauseOutcome::Over | CauseOutcome::Undecided => EndReason::Recovered,
             };
             self.presence = Presence::Gone(reason);
             self.changed_at = now;

@@ -50,7 +50,7 @@ fn snapshot(seen: [Seen; 2]) -> CauseSnapshot {
             Seen::Quiet => cause.quiet = Some(Quiet::Maintenance(String::new())),
             Seen::Absent => continue,
             Seen::Undecided => {
-                snapshot.absent.insert(cause.id, Absence::Undecided);
+                snapshot.outcomes.insert(cause.id, CauseOutcome::Undecided);
                 continue;
             }
         }

@@ -56,11 +56,16 @@ impl Scene {
         messages.into_iter().map(|one| (one.message.kind, one.message.affected.count)).collect()
     }
 
-    fn messages(&mut self, seconds: i64, causes: &[Cause], absent: &[(CauseId, Absence)]) -> Vec<Outgoing> {
+    fn messages(
+        &mut self,
+        seconds: i64,
+        causes: &[Cause],
+        outcomes: &[(CauseId, CauseOutcome)],
+    ) -> Vec<Outgoing> {
         self.now += SignedDuration::from_secs(seconds);
         let snapshot = CauseSnapshot {
             causes: causes.iter().map(|cause| (cause.id.clone(), cause.clone())).collect(),
-            absent: absent.iter().cloned().collect(),
+            outcomes: outcomes.iter().cloned().collect(),
         };
         self.state.advance(&self.config, &snapshot, self.now)
     }
@@ -220,9 +225,9 @@ fn action_under_way_delays_the_first_message() {
 fn unknown_host_ends_nothing() {
     let mut scene = Scene::new(&format!("for = \"0s\"\nend_delay = \"0s\"\n{ALL_TO_OPS}"));
     scene.see(0, &[cause("kafka")]);
-    let absent = [(cause("kafka").id, Absence::Undecided)];
-    assert!(scene.messages(9000, &[], &absent).is_empty());
-    let messages = scene.messages(1, &[], &[(cause("kafka").id, Absence::Removed)]);
+    let outcomes = [(cause("kafka").id, CauseOutcome::Undecided)];
+    assert!(scene.messages(9000, &[], &outcomes).is_empty());
+    let messages = scene.messages(1, &[], &[(cause("kafka").id, CauseOutcome::Removed)]);
     assert_eq!(messages[0].message.end_reason, Some(EndReason::Removed));
 }
 
