@@ -312,7 +312,8 @@ fn resolve_component<'n>(
     }
     let carried: HashSet<&Name> =
         hosts.iter().flat_map(|host| index.instances_of(*host)).map(|instance| instance.component).collect();
-    let all: Vec<_> = index.components().map(|(name, aliases)| (name, callings(name, aliases))).collect();
+    let all: Vec<_> =
+        index.components().map(|(name, aliases)| (name, name_and_aliases(name, aliases))).collect();
     let there: Vec<_> = all.iter().filter(|(name, _)| carried.contains(name)).cloned().collect();
     // If no host is selected that carries any, all names are suggested.
     let known = if there.is_empty() { all } else { there };
@@ -320,7 +321,7 @@ fn resolve_component<'n>(
 }
 
 /// Returns the name and its aliases.
-fn callings<'n>(name: &'n Name, aliases: &'n [Name]) -> Vec<&'n Name> {
+fn name_and_aliases<'n>(name: &'n Name, aliases: &'n [Name]) -> Vec<&'n Name> {
     std::iter::once(name).chain(aliases).collect()
 }
 

@@ -195,7 +195,7 @@ fn evaluate_running(
     // is no certain failure.
     let worst =
         unmet.iter().rev().filter(|unmet| unmet.certain).max_by_key(|unmet| verdicts[unmet.root].health);
-    let Some(chief) = worst.or(unmet.first()) else {
+    let Some(representative) = worst.or(unmet.first()) else {
         return own;
     };
     let more = match unmet.len() {
@@ -209,9 +209,9 @@ fn evaluate_running(
         .filter(|reason| !reason.is_empty())
         .collect();
     OracleResult {
-        health: if chief.certain { Health::Degraded } else { Health::Unknown },
+        health: if representative.certain { Health::Degraded } else { Health::Unknown },
         reason: sentences.join("; "),
-        cause: Some(chief.root),
+        cause: Some(representative.root),
     }
 }
 
@@ -263,9 +263,9 @@ fn find_unmet(
     }
     // A provider in unknown health may be up, which makes the failure uncertain; it is named as the reason.
     let unknown = requirement.providers.iter().find(|at| health(at) == Health::Unknown);
-    let chief = *unknown.or(requirement.providers.first())?;
-    let provider = graph.id(chief);
-    let verdict = &verdicts[chief];
+    let representative = *unknown.or(requirement.providers.first())?;
+    let provider = graph.id(representative);
+    let verdict = &verdicts[representative];
     let sentence = match (verdict.cause, requirement.providers.len()) {
         (None, 1) => format!("{} is {}", relative_name(needing, provider), verdict.health),
         (Some(root), 1) => {
@@ -285,7 +285,11 @@ fn find_unmet(
             format!("none of {several} {} is known to be up ({each}{more})", requirement.component)
         }
     };
-    Some(UnmetRequirement { certain: unknown.is_none(), root: verdict.cause.unwrap_or(chief), sentence })
+    Some(UnmetRequirement {
+        certain: unknown.is_none(),
+        root: verdict.cause.unwrap_or(representative),
+        sentence,
+    })
 }
 
 /// Returns an instance's shortest unambiguous name as seen from another instance.

@@ -98,7 +98,7 @@ impl PlatformView {
     /// Creates the view of a platform of which nothing is known: every host has to be updated. `graph` is
     /// that of `platform`.
     pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
-        let traits: HashMap<&Name, &Component> =
+        let components: HashMap<&Name, &Component> =
             platform.components.iter().map(|component| (&component.name, component)).collect();
         let (mut hosts, mut host_of) = (Vec::new(), Vec::with_capacity(graph.len()));
         let mut environments = Vec::with_capacity(platform.environments.len());
@@ -110,7 +110,7 @@ impl PlatformView {
                 hosts.push(HostPlace { environment, at, instances, certificate_ends: None });
             }
             let instance = |name: &Name| {
-                let component = traits.get(name);
+                let component = components.get(name);
                 Snapshot::new(InstanceOverview {
                     startable: component.is_some_and(|component| component.start.is_some()),
                     has_log: component.is_some_and(|component| component.has_log()),

@@ -49,8 +49,8 @@ pub(super) struct UnmetGroup {
     /// True if certainly none of them is up.
     is_certain: bool,
     /// Provider that stands for the others: the first unknown one, or the first.
-    chief: RootHealth,
-    /// Root cause of the chief's health, if it is another instance.
+    representative: RootHealth,
+    /// Root cause of the representative's health, if it is another instance.
     cause: Option<RootHealth>,
     /// The first providers, with their health, if there are several; then the number of all.
     named: Vec<RootHealth>,
@@ -64,35 +64,40 @@ impl UnmetGroup {
         // A provider in unknown health may be up, which makes the failure uncertain; it is named as the
         // reason.
         let unknown = providers.iter().find(|at| results[**at].health == Health::Unknown);
-        let chief = unknown.or(providers.first())?;
+        let representative = unknown.or(providers.first())?;
         let named = match providers.len() {
             1 => Vec::new(),
             _ => providers.iter().take(MAX_NAMED_PROVIDERS).map(with_health).collect(),
         };
         Some(Self {
             is_certain: unknown.is_none(),
-            chief: with_health(chief),
-            cause: results[*chief].cause,
+            representative: with_health(representative),
+            cause: results[*representative].cause,
             named,
             count: providers.len(),
         })
     }
 
     fn root(&self) -> RootHealth {
-        self.cause.unwrap_or(self.chief)
+        self.cause.unwrap_or(self.representative)
     }
 
     /// Returns the sentence for an instance that needs the group.
     fn sentence(&self, graph: &DependencyGraph, needing: &InstanceId) -> String {
         let relative = |at: usize| relative_name(needing, graph.id(at));
-        let chief = self.chief;
+        let representative = self.representative;
         match (self.cause, self.count) {
-            (None, 1) => format!("{} is {}", relative(chief.at), chief.health),
+            (None, 1) => format!("{} is {}", relative(representative.at), representative.health),
             (Some(root), 1) => {
-                format!("{} is {}, which {} needs", relative(root.at), root.health, relative(chief.at))
+                format!(
+                    "{} is {}, which {} needs",
+                    relative(root.at),
+                    root.health,
+                    relative(representative.at)
+                )
             }
             (_, count) => {
-                let component = &graph.id(chief.at).component;
+                let component = &graph.id(representative.at).component;
                 let each = self.named.iter().map(|one| format!("{} {}", graph.id(one.at).host, one.health));
                 let mut each = each.collect::<Vec<_>>().join(", ");
                 if count > self.named.len() {
@@ -160,7 +165,7 @@ fn evaluate_running<'u>(
     // is no certain failure.
     let worst =
         unmet.iter().rev().filter(|unmet| unmet.is_certain).max_by_key(|unmet| unmet.root().health).copied();
-    let Some(chief) = worst.or(unmet.first().copied()) else {
+    let Some(representative) = worst.or(unmet.first().copied()) else {
         return own;
     };
     let id = graph.id(at);
@@ -173,9 +178,9 @@ fn evaluate_running<'u>(
         more => sentences.push(format!("{more} more requirements are not met")),
     }
     HealthResult {
-        health: if chief.is_certain { Health::Degraded } else { Health::Unknown },
+        health: if representative.is_certain { Health::Degraded } else { Health::Unknown },
         reason: sentences.join("; "),
-        cause: Some(chief.root()),
+        cause: Some(representative.root()),
     }
 }
 
