@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig, ProbeMethod};
 use rta_shared::name::Name;
-use rta_shared::probe::ProbeState;
+use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::ProcessId;
 use rta_shared::report::ComponentReport;
 use tokio::task::{Id, JoinSet};
@@ -83,6 +83,9 @@ impl RunRecorder {
             report.down_cause = self.history.cause(name);
         }
         report.exceeded_limits.extend(self.history.exceeded_restarts(component, Timestamp::now()));
+        if let Some(probe) = &report.probe {
+            self.history.record_probe(name, probe);
+        }
         if let Some(pattern) = searched_pattern(component)
             && report.probe.as_ref().is_some_and(|probe| probe.state == ProbeState::Passing)
         {
@@ -95,6 +98,12 @@ impl RunRecorder {
     pub(crate) fn is_line_found(&self, component: &HostComponent, oldest: ProcessId) -> bool {
         let pattern = searched_pattern(component);
         pattern.is_some_and(|pattern| self.history.is_line_found(&component.name, oldest, &pattern))
+    }
+
+    /// Returns the last result of the probe of `component` that an earlier agent had of the run whose oldest
+    /// process is `oldest`.
+    pub(crate) fn recorded_probe(&self, component: &Name, oldest: ProcessId) -> Option<ProbeReport> {
+        self.history.recorded_probe(component, oldest)
     }
 
     /// Returns the processes of `component` that matched last. They may have ended.

@@ -26,6 +26,7 @@ use crate::desired_state::DesiredStateStore;
 use crate::host::cgroup::ComponentCgroups;
 use crate::logs::LogReaders;
 use crate::metrics::{self, server::MetricsListener};
+use crate::probe::kill_leftover_probes;
 use crate::reload::{ConfigFolder, ConfigReloader};
 use crate::service::AgentGrpcService;
 use crate::state::{AgentState, AgentStateInputs, AutostartReports};
@@ -113,6 +114,8 @@ pub async fn serve(
         tasks.spawn("the handler of SIGHUP", reload_on_hangup(hangup, reloader.clone()));
         tasks.spawn("the look-up of users", reloader.clone().retry_user_lookups());
     }
+    // Off the runtime: a read of /proc may hang.
+    drop(tokio::task::spawn_blocking(kill_leftover_probes));
     let is_read_only = options.read_only;
     let boot_id = state.boot_id().to_owned();
     // Off the runtime: the disk may hang.

@@ -12,23 +12,36 @@ pub(super) struct ProbeHistory {
     report: ProbeReport,
     /// Number of consecutive failures that count.
     failures: u32,
+    /// True if the report is of before the first attempt.
+    is_carried: bool,
 }
 
 impl ProbeHistory {
     /// Creates the status before the first attempt.
     pub(super) fn new(at: Timestamp) -> Self {
         let report = ProbeReport { state: ProbeState::Pending, since: at, reason: String::new() };
-        Self { report, failures: 0 }
+        Self { report, failures: 0, is_carried: false }
+    }
+
+    /// Creates the status of a probe whose last result, of another rule or agent, stays until the first attempt
+    /// has ended. That one decides: neither grace nor further failures are waited for.
+    pub(super) fn carried(report: ProbeReport) -> Self {
+        Self { report, failures: 0, is_carried: true }
     }
 
     /// Creates the status of a probe that the start of this run has already seen pass.
     pub(super) fn passed(at: Timestamp) -> Self {
         let report = ProbeReport { state: ProbeState::Passing, since: at, reason: String::new() };
-        Self { report, failures: 0 }
+        Self { report, failures: 0, is_carried: false }
     }
 
     pub(super) fn report(&self) -> &ProbeReport {
         &self.report
+    }
+
+    /// Returns true if no attempt has ended yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.is_carried || (self.report.is_pending() && self.report.reason.is_empty())
     }
 
     /// Processes the result of an attempt that began when the component had been running for `running`.
@@ -41,8 +54,12 @@ impl ProbeHistory {
         at: Timestamp,
     ) -> bool {
         match result {
+            Err(reason) if std::mem::take(&mut self.is_carried) => {
+                self.failures = rule.failures;
+                self.fail(reason, at)
+            }
             Ok(()) => {
-                self.failures = 0;
+                (self.failures, self.is_carried) = (0, false);
                 self.enter(ProbeState::Passing, String::new(), at)
             }
             Err(reason) if running < rule.grace => self.record_uncounted(reason),
@@ -58,7 +75,7 @@ impl ProbeHistory {
 
     /// Processes a failure that does not count yet: until the probe has passed once, its reason is shown as
     /// pending.
-    fn record_uncounted(&mut self, reason: String) -> bool {
+    pub(super) fn record_uncounted(&mut self, reason: String) -> bool {
         let changed = self.report.is_pending() && self.report.reason != reason;
         if changed {
             self.report.reason = reason;
@@ -150,6 +167,31 @@ mod tests {
         for (rule, attempts, expected) in rows {
             assert_eq!(trace(&rule, attempts), expected, "{attempts} with {rule:?}");
         }
+    }
+
+    #[test]
+    fn first_attempt_decides_on_what_was_known_before() {
+        let known = |state, reason: &str| ProbeReport { state, since: at(0), reason: reason.to_owned() };
+        let (passing, failing) = (known(ProbeState::Passing, ""), known(ProbeState::Failing, "old"));
+        let rule = rule(3, 60);
+        for before in [passing.clone(), failing.clone()] {
+            let mut history = ProbeHistory::carried(before.clone());
+            assert!(history.is_unanswered() && *history.report() == before);
+            history.record(&rule, Duration::from_secs(1), Err("new".to_owned()), at(1));
+            let report = history.report();
+            assert_eq!((report.state, report.reason.as_str()), (ProbeState::Failing, "new"));
+            assert!(!history.is_unanswered());
+            let mut history = ProbeHistory::carried(before);
+            history.record(&rule, Duration::from_secs(1), Ok(()), at(1));
+            assert_eq!(history.report().state, ProbeState::Passing);
+            // From then on as always: within the grace nothing counts.
+            history.record(&rule, Duration::from_secs(2), Err("new".to_owned()), at(2));
+            assert_eq!(history.report().state, ProbeState::Passing);
+        }
+        // The time of the state stays.
+        let mut history = ProbeHistory::carried(passing);
+        assert!(!history.record(&rule, Duration::from_secs(9), Ok(()), at(9)));
+        assert_eq!(history.report().since, at(0));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! state.
 
 mod history;
+mod leftovers;
 mod once;
 mod prober;
 mod reasons;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 
@@ -20,13 +22,18 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
 use self::history::ProbeHistory;
+pub(crate) use self::leftovers::kill_leftover_probes;
 pub use self::once::probe_all;
 pub(crate) use self::prober::{Prober, format_question};
 use self::reasons::shorten;
+use self::turns::Turns;
 use crate::logs::{LogPath, NotedPosition, RunLog, note_end};
 
 /// Maximum number of queued results. A task whose result finds no room waits, and so probes less often.
 const MAX_QUEUED_RESULTS: usize = 64;
+/// Pause after the first attempt of a run, and again twice as long after each, up to the interval, until one
+/// passes: a run that has become ready does not wait for a long interval.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Probes of a host. When this is dropped their tasks end, and so do the commands that these run.
 pub(crate) struct Probes {
@@ -39,6 +46,7 @@ pub(crate) struct Probes {
     series: u64,
     /// Duration of the last attempt of each series.
     durations: watch::Sender<ProbeDurations>,
+    turns: Turns,
 }
 
 /// Duration of the last attempt of each probe.
@@ -55,6 +63,8 @@ struct ProbedComponent {
     log_end: Option<NotedPosition>,
     /// PIDs for which the start has seen the probe pass.
     passed: Vec<u32>,
+    /// Result that an earlier agent had of the run that this process represents.
+    earlier: Option<(ProcessId, ProbeReport)>,
 }
 
 /// Run of a component, from one start to the next.
@@ -98,6 +108,8 @@ struct AttemptResult {
     running: Duration,
     /// Duration of the attempt.
     took: Duration,
+    /// False for an attempt before its time, whose failure does not count.
+    is_due: bool,
     result: Result<(), String>,
 }
 
@@ -106,7 +118,15 @@ impl Probes {
     pub(crate) fn new() -> Self {
         let (results, inbox) = mpsc::channel(MAX_QUEUED_RESULTS);
         let durations = watch::Sender::new(ProbeDurations::new());
-        Self { components: HashMap::new(), tasks: JoinSet::new(), results, inbox, series: 0, durations }
+        Self {
+            components: HashMap::new(),
+            tasks: JoinSet::new(),
+            results,
+            inbox,
+            series: 0,
+            durations,
+            turns: Turns::default(),
+        }
     }
 
     /// Returns a receiver of the durations of the last attempts.
@@ -115,8 +135,9 @@ impl Probes {
     }
 
     /// Sets the components to probe. A probe whose rule is unchanged keeps its task and its state. A probe
-    /// whose rule changed begins again, with the grace counted from when the component was first seen to run.
-    /// Must be called within a runtime.
+    /// whose rule changed begins again, with the grace counted from when the component was first seen to run;
+    /// its state stays until the first attempt with the new rule has ended, since the component runs on. Must
+    /// be called within a runtime.
     pub(crate) fn configure(&mut self, components: &[HostComponent]) {
         let is_configured = |name: &Name| components.iter().any(|component| component.name == *name);
         self.components.retain(|name, _| is_configured(name));
@@ -135,11 +156,19 @@ impl Probes {
                         probed.run.iter_mut().for_each(|run| run.log_start = None);
                     }
                     probed.passed.clear();
-                    self.begin_series(&component.name);
+                    let last = self.report(&component.name);
+                    self.begin_series(&component.name, last);
                 }
                 None => drop(self.components.insert(
                     component.name.clone(),
-                    ProbedComponent { rule, run: None, log, log_end: None, passed: Vec::new() },
+                    ProbedComponent {
+                        rule,
+                        run: None,
+                        log,
+                        log_end: None,
+                        passed: Vec::new(),
+                        earlier: None,
+                    },
                 )),
             }
         }
@@ -166,7 +195,9 @@ impl Probes {
             log_start,
             series: None,
         });
-        self.begin_series(component);
+        let earlier = probed.earlier.take();
+        let earlier = earlier.filter(|(id, _)| running.is_some_and(|(running, _)| running == *id));
+        self.begin_series(component, earlier.map(|(_, report)| report));
     }
 
     /// Returns true if this process does not represent the current run of the component.
@@ -183,15 +214,24 @@ impl Probes {
         }
     }
 
-    /// Returns true if a running component has no probe result yet.
+    /// Records the result that an earlier agent had of the run that this process represents: it stays until
+    /// the first attempt has ended.
+    pub(crate) fn record_earlier(&mut self, component: &Name, id: ProcessId, report: ProbeReport) {
+        if let Some(probed) = self.components.get_mut(component) {
+            probed.earlier = Some((id, report));
+        }
+    }
+
+    /// Returns true if a running component has no probe result of its own yet.
     pub(crate) fn is_any_pending(&self) -> bool {
         let runs = self.components.values().filter_map(|probed| probed.run.as_ref());
         let mut series = runs.filter_map(|run| run.series.as_ref());
-        series.any(|series| series.history.report().is_pending() && series.history.report().reason.is_empty())
+        series.any(|series| series.history.is_unanswered())
     }
 
-    /// Begins a new series for a component, if it runs and has a rule, in place of the current one.
-    fn begin_series(&mut self, component: &Name) {
+    /// Begins a new series for a component, if it runs and has a rule, in place of the current one. `last` is
+    /// the result before the series.
+    fn begin_series(&mut self, component: &Name, last: Option<ProbeReport>) {
         self.durations.send_modify(|durations| {
             durations.remove(component);
         });
@@ -203,13 +243,18 @@ impl Probes {
             let (component, results) = (component.clone(), self.results.clone());
             let log = RunLog::new(probed.log.clone(), run.log_start.clone(), run.started_at);
             let log = log.with_found(has_passed);
-            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, log, results };
             let now = Timestamp::now();
-            ProbeSeries {
-                number: self.series,
-                history: if has_passed { ProbeHistory::passed(now) } else { ProbeHistory::new(now) },
-                task: self.tasks.spawn(attempts.run()),
-            }
+            // A line that an earlier rule found is not the line of this one.
+            let last =
+                last.filter(|last| !last.is_pending() && !matches!(rule.question, ProbeMethod::Log(_)));
+            let history = match (has_passed, last) {
+                (true, _) => ProbeHistory::passed(now),
+                (false, Some(last)) => ProbeHistory::carried(last),
+                (false, None) => ProbeHistory::new(now),
+            };
+            let (seen, turns) = (run.seen, self.turns.clone());
+            let attempts = SeriesTask { component, series: self.series, rule, seen, log, results, turns };
+            ProbeSeries { number: self.series, history, task: self.tasks.spawn(attempts.run()) }
         });
     }
 
@@ -234,7 +279,7 @@ impl Probes {
 
     /// Processes a result. Returns true if it changed the component's report.
     fn record_result(&mut self, answer: AttemptResult) -> bool {
-        let AttemptResult { component, series: number, running, took, result } = answer;
+        let AttemptResult { component, series: number, running, took, is_due, result } = answer;
         let Some(ProbedComponent { rule: Some(rule), run: Some(run), .. }) =
             self.components.get_mut(&component)
         else {
@@ -245,7 +290,10 @@ impl Probes {
             durations.insert(component.clone(), took);
         });
         let before = series.history.report().state;
-        let changed = series.history.record(rule, running, result, Timestamp::now());
+        let changed = match result {
+            Err(reason) if !is_due => series.history.record_uncounted(reason),
+            result => series.history.record(rule, running, result, Timestamp::now()),
+        };
         let ProbeReport { state, reason, .. } = series.history.report();
         match state {
             ProbeState::Failing if changed => tracing::warn!(%component, reason, "its probe fails"),
@@ -278,20 +326,31 @@ struct SeriesTask {
     seen: Instant,
     log: RunLog,
     results: mpsc::Sender<AttemptResult>,
+    turns: Turns,
 }
 
 impl SeriesTask {
     async fn run(self) {
-        let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout, self.log);
+        let Self { component, series, rule, seen, log, results, turns } = self;
+        let mut prober = Prober::new(rule.question.clone(), rule.timeout, log);
+        let (mut has_passed, mut retry, mut last_due) = (false, FIRST_RETRY, None::<Instant>);
         loop {
-            let (running, began) = (self.seen.elapsed(), Instant::now());
+            let turn = turns.take(&rule.question).await;
+            let (running, began) = (seen.elapsed(), Instant::now());
             let result = prober.run_attempt().await;
-            let (component, series, took) = (self.component.clone(), self.series, began.elapsed());
-            let answer = AttemptResult { component, series, running, took, result };
-            if self.results.send(answer).await.is_err() {
+            drop(turn);
+            let is_due = last_due.is_none_or(|last| began.duration_since(last) >= rule.interval);
+            if is_due {
+                last_due = Some(began);
+            }
+            has_passed |= result.is_ok();
+            let (component, took) = (component.clone(), began.elapsed());
+            let answer = AttemptResult { component, series, running, took, is_due, result };
+            if results.send(answer).await.is_err() {
                 return;
             }
-            sleep(self.rule.interval).await;
+            sleep(if has_passed { rule.interval } else { rule.interval.min(retry) }).await;
+            retry = retry.saturating_mul(2);
         }
     }
 }

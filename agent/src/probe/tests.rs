@@ -103,7 +103,14 @@ async fn restart_begins_new_series_and_old_results_are_ignored() {
     let durations = probes.durations();
     let mut answer = |series, result| {
         let (running, took) = (Duration::ZERO, Duration::from_millis(series));
-        probes.record_result(AttemptResult { component: name.clone(), series, running, took, result })
+        probes.record_result(AttemptResult {
+            component: name.clone(),
+            series,
+            running,
+            took,
+            is_due: true,
+            result,
+        })
     };
     assert!(!answer(current - 1, Ok(())));
     assert!(!answer(current - 1, Err("old".to_owned())));
@@ -138,8 +145,10 @@ async fn new_configuration_restarts_only_changed_probes() {
     // A repeated attempt would hang, and stay pending.
     let changed = component("changed", Some(rule(shell("echo no; exit 1"))));
     probes.configure(&[kept.clone(), changed, component("bare", Some(rule(shell("true"))))]);
-    assert_eq!(state(&probes, "changed"), Some(ProbeState::Pending));
+    // It runs on, and is not starting: what was known stays until the new rule has an answer.
+    assert_eq!(state(&probes, "changed"), Some(ProbeState::Passing));
     assert_eq!(state(&probes, "bare"), Some(ProbeState::Pending));
+    assert!(probes.is_any_pending());
     let failing = reach(&mut probes, "changed", ProbeState::Failing).await;
     assert_eq!(failing.reason, "command sh -c echo no; exit 1: exit status 1: no");
     reach(&mut probes, "bare", ProbeState::Passing).await;
@@ -152,6 +161,57 @@ async fn new_configuration_restarts_only_changed_probes() {
     assert_eq!(state(&probes, "kept"), Some(ProbeState::Passing));
     probes.configure(&[]);
     assert_eq!(state(&probes, "kept"), None);
+}
+
+#[tokio::test]
+async fn result_of_an_earlier_agent_stays_until_the_first_attempt_has_ended() {
+    let earlier =
+        |state, reason: &str| ProbeReport { state, since: Timestamp::UNIX_EPOCH, reason: reason.to_owned() };
+    for (before, script, after) in [
+        (earlier(ProbeState::Passing, ""), "exit 1", ProbeState::Failing),
+        (earlier(ProbeState::Failing, "old"), "exit 0", ProbeState::Passing),
+    ] {
+        let mut probes = Probes::new();
+        let grace = Duration::from_secs(3600);
+        let rule = ProbeRule { grace, failures: 9, ..rule(shell(script)) };
+        probes.configure(&[component("app", Some(rule))]);
+        let name = Name::from("app");
+        probes.record_earlier(&name, ID, before.clone());
+        probes.set_running(&name, Some((ID, None)));
+        assert_eq!(probes.report(&name), Some(before.clone()));
+        assert!(probes.is_any_pending());
+        reach(&mut probes, "app", after).await;
+        assert!(!probes.is_any_pending());
+        // It was the result of another run.
+        probes.record_earlier(&name, ID, before);
+        probes.set_running(&name, Some((RESTARTED, None)));
+        assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_becomes_ready_does_not_wait_for_a_long_interval() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let tcp = ProbeMethod::tcp(socket.local_addr().unwrap().to_string());
+    let mut probes = Probes::new();
+    let rule = ProbeRule { interval: Duration::from_secs(3600), failures: 2, ..rule(tcp) };
+    probes.configure(&[component("app", Some(rule))]);
+    let began = Instant::now();
+    probes.set_running(&"app".into(), Some((ID, None)));
+    let waiting = tokio::time::timeout(Duration::from_secs(100), async {
+        loop {
+            probes.changed().await;
+        }
+    });
+    assert!(waiting.await.is_err());
+    // Attempts before their time do not count as failures.
+    assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
+    let _listener = socket.listen(8).unwrap();
+    while state(&probes, "app") != Some(ProbeState::Passing) {
+        probes.changed().await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(600), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::format::{counted, rough_duration};
 use rta_shared::limit::{ExceededLimit, LimitKind};
 use rta_shared::name::Name;
+use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::sanitize::{printable, truncated};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,23 @@ struct RecordedRun {
     /// Regex that the probe searched in the log, and found in a line of this run.
     #[serde(default)]
     found_line: Option<String>,
+    /// Last result of the probe; `None` without one.
+    #[serde(default)]
+    probe: Option<RecordedProbe>,
+}
+
+/// Result of a run's probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordedProbe {
+    since: Timestamp,
+    /// Reason of the failure; `None`: it passes.
+    failure: Option<String>,
+}
+
+impl RecordedProbe {
+    fn is_same_state(&self, other: &Self) -> bool {
+        (self.since, self.failure.is_some()) == (other.since, other.failure.is_some())
+    }
 }
 
 /// Current boot of the host.
@@ -243,7 +261,32 @@ impl RunHistory {
         }
     }
 
-    /// Returns true if that was recorded for the run whose oldest process is `oldest`.
+    /// Records the result of the probe of the current run of `component`; one that is pending is none.
+    pub(crate) fn record_probe(&mut self, component: &Name, report: &ProbeReport) {
+        let failure = match report.state {
+            ProbeState::Pending => return,
+            ProbeState::Passing => None,
+            ProbeState::Failing => Some(truncated(&report.reason, MAX_REASON_LENGTH).into_owned()),
+        };
+        let probe = RecordedProbe { since: report.since, failure };
+        let run = self.records.get_mut(component).and_then(|record| record.run.as_mut());
+        // A reason that changes with each attempt is not stored each time.
+        if let Some(run) = run.filter(|run| run.probe.as_ref().is_none_or(|last| !last.is_same_state(&probe)))
+        {
+            run.probe = Some(probe);
+            self.is_changed = true;
+        }
+    }
+
+    /// Returns the result that was recorded for the run whose oldest process is `oldest`.
+    pub(crate) fn recorded_probe(&self, component: &Name, oldest: ProcessId) -> Option<ProbeReport> {
+        let run = self.records.get(component).and_then(|record| record.run.as_ref())?;
+        let probe = run.probe.as_ref().filter(|_| run.boot_id == self.boot.id && run.oldest == oldest)?;
+        let state = if probe.failure.is_some() { ProbeState::Failing } else { ProbeState::Passing };
+        Some(ProbeReport { state, since: probe.since, reason: probe.failure.clone().unwrap_or_default() })
+    }
+
+    /// Returns true if such a line was recorded for the run whose oldest process is `oldest`.
     pub(crate) fn is_line_found(&self, component: &Name, oldest: ProcessId, pattern: &str) -> bool {
         let run = self.records.get(component).and_then(|record| record.run.as_ref());
         run.is_some_and(|run| {
@@ -303,7 +346,8 @@ fn record_running(
     if record.run.as_ref().is_none_or(|run| run.oldest != oldest || run.boot_id != boot.id) {
         let started_at = processes.iter().find(|process| process.id == oldest);
         let started_at = started_at.and_then(|process| process.started_at);
-        record.run = Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at, found_line: None });
+        record.run =
+            Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at, found_line: None, probe: None });
     }
 }
 

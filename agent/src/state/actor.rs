@@ -253,10 +253,14 @@ impl AgentStateActor {
             if oldest.is_none() || (state.is_known() && !state.is_running() && !state.is_transient()) {
                 self.inputs.probes.set_running(name, None);
             } else if state.is_running() {
-                // The line that an earlier agent found may not be in the log any more.
-                let id = oldest.map(|(id, _)| id).filter(|id| self.inputs.probes.is_new_run(name, *id));
-                if let Some(id) = id.filter(|id| self.inputs.runs.is_line_found(component, *id)) {
-                    self.inputs.probes.record_passed(name, &[id.pid]);
+                let id = oldest.map(|(id, _)| id);
+                if let Some(id) = id.filter(|id| self.inputs.probes.is_new_run(name, *id)) {
+                    // The line that an earlier agent found may not be in the log any more.
+                    if self.inputs.runs.is_line_found(component, id) {
+                        self.inputs.probes.record_passed(name, &[id.pid]);
+                    } else if let Some(earlier) = self.inputs.runs.recorded_probe(name, id) {
+                        self.inputs.probes.record_earlier(name, id, earlier);
+                    }
                 }
                 self.inputs.probes.set_running(name, oldest);
             }

@@ -15,6 +15,7 @@ use tokio::signal::unix;
 
 use super::answer::check_answer;
 use crate::host::child_setup::{ChildSetup, UserAccount};
+use crate::probe::leftovers::{AGENT_VARIABLE, own_mark};
 use crate::probe::reasons::{io_reason, shorten, timeout_reason};
 
 /// Number of bytes kept from the end of the output.
@@ -94,6 +95,7 @@ impl ProbeCommand {
             .args(arguments)
             .env_clear()
             .envs(UserAccount::own().environment())
+            .envs(own_mark().map(|mark| (AGENT_VARIABLE, mark)))
             .stdin(Stdio::null())
             .stdout(input.try_clone().map_err(to_error)?)
             .stderr(input)
@@ -203,21 +205,38 @@ impl OutputTail {
         self.bytes.drain(..surplus);
     }
 
-    /// Tests the output. One of which only the end is known passes no test that something is not in it.
+    /// Tests the output, without notes of a Java launcher. One of which only the end is known passes no test
+    /// that something is not in it.
     fn check(&self, test: &AnswerTest) -> Result<(), String> {
-        check_answer(test, &self.bytes, "the output")?;
+        let lines = self.bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_launcher_note(line));
+        check_answer(test, &lines.collect::<Vec<_>>().concat(), "the output")?;
         match self.is_cut && test.without.is_some() {
             true => Err(format!("the output is longer than {} KiB", MAX_TAIL_LENGTH / 1024)),
             false => Ok(()),
         }
     }
 
-    /// Returns `: <the last line>`, or an empty text if there is none.
+    /// Returns `: <the last line>`, or an empty text if there is none. Of a stack trace of Java it is the line
+    /// with the exception.
     fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+        let mut lines = text.lines().map(str::trim);
+        let line = lines
+            .rfind(|line| !line.is_empty() && !is_stack_frame(line) && !is_launcher_note(line.as_bytes()));
         line.map(|line| format!(": {}", shorten(&redact_text(line)))).unwrap_or_default()
     }
+}
+
+/// Returns true for the line in which a Java launcher says which variables it read: no answer of the command.
+fn is_launcher_note(line: &[u8]) -> bool {
+    const NOTES: [&[u8]; 3] =
+        [b"NOTE: Picked up JDK_JAVA_OPTIONS", b"Picked up JAVA_TOOL_OPTIONS", b"Picked up _JAVA_OPTIONS"];
+    NOTES.iter().any(|note| line.starts_with(note))
+}
+
+/// Returns true for the lines of a Java stack trace below the exception: `at a.B.c(B.java:1)`, `... 8 more`.
+fn is_stack_frame(line: &str) -> bool {
+    (line.starts_with("at ") && line.ends_with(')')) || (line.starts_with("... ") && line.ends_with(" more"))
 }
 
 #[cfg(test)]
@@ -281,6 +300,10 @@ mod tests {
             ("echo fine; echo better >&2", Ok(())),
             ("exit 3", Err("exit status 3")),
             ("echo first; echo 'second ' >&2; echo; exit 1", Err("exit status 1: second")),
+            (
+                r"printf 'E: no route\n\tat a.B.c(B.java:1)\n\tat a.D.e(Native Method)\n\t... 8 more\n'; exit 2",
+                Err("exit status 2: E: no route"),
+            ),
             (r"printf '\033[31mred\377'; exit 1", Err("exit status 1: \\u{1b}[31mred\u{fffd}")),
             ("kill -9 $$", Err("ended by signal 9")),
             // The command has no input, and does not get the notify socket of the agent's service manager.
@@ -317,6 +340,9 @@ mod tests {
             ("echo UN; echo DN 2 >&2", "without = '(?m)^DN'", Err("the output has '(?m)^DN': \"DN 2\"")),
             ("true", "output = '^$'", Ok(())),
             ("true", "output = 'x'", Err("the output is empty, 'x' is right")),
+            // What a JVM says of its own variables.
+            ("echo NOTE: Picked up JDK_JAVA_OPTIONS: -Da=b >&2; echo", "output = '^\\s*$'", Ok(())),
+            ("echo Picked up JAVA_TOOL_OPTIONS: -Da=b >&2; exit 1", "output = 'x'", Err("exit status 1")),
             ("echo UN; exit 2", "output = 'UN'", Err("exit status 2: UN")),
             // The beginning is not known any more, and may have what must not be there.
             ("yes | head -c 200000", "without = 'DN'", Err("the output is longer than 64 KiB")),

@@ -140,6 +140,37 @@ fn exit_has_its_time_and_is_kept_for_the_next_agent() {
 }
 
 #[test]
+fn probe_result_is_of_its_run_only() {
+    let id = |pid| ProcessId { pid, start_ticks: u64::from(pid) };
+    let report = |state, second, reason: &str| ProbeReport {
+        state,
+        since: Timestamp::from_second(second).unwrap(),
+        reason: reason.to_owned(),
+    };
+    let mut world = HistoryFixture::new();
+    let app = "app".into();
+    world.see(&[7]);
+    world.history.record_probe(&app, &report(ProbeState::Pending, 1, "not yet"));
+    assert_eq!(world.history.recorded_probe(&app, id(7)), None);
+    let failing = report(ProbeState::Failing, 2, "refused");
+    world.history.record_probe(&app, &failing);
+    assert!(world.history.take_change());
+    // Only a change of the state is worth a write.
+    world.history.record_probe(&app, &report(ProbeState::Failing, 2, "refused again"));
+    assert!(!world.history.take_change());
+    world.next_agent("b");
+    assert_eq!(world.history.recorded_probe(&app, id(7)), Some(failing));
+    let passing = report(ProbeState::Passing, 3, "");
+    world.history.record_probe(&app, &passing);
+    assert_eq!(world.history.recorded_probe(&app, id(7)), Some(passing));
+    world.see(&[8]);
+    assert_eq!(world.history.recorded_probe(&app, id(8)), None);
+    world.history.record_probe(&app, &report(ProbeState::Passing, 4, ""));
+    world.next_agent("c");
+    assert_eq!(world.history.recorded_probe(&app, id(8)), None, "the same PID of another boot");
+}
+
+#[test]
 fn line_found_in_the_log_is_of_its_run_only() {
     let id = |pid| ProcessId { pid, start_ticks: u64::from(pid) };
     let mut world = HistoryFixture::new();
