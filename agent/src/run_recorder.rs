@@ -151,8 +151,6 @@ impl RunRecorder {
 
 /// Returns the regex that the probe of a component searches in its log, as text.
 fn searched_pattern(component: &HostComponent) -> Option<String> {
-    match &component.probe.as_ref()?.question {
-        ProbeMethod::Log(pattern) => Some(pattern.to_string()),
-        ProbeMethod::Tcp(_) | ProbeMethod::Http(_) | ProbeMethod::Command(_) => None,
-    }
+    let ProbeMethod::Log(pattern) = &component.probe.as_ref()?.question else { return None };
+    Some(pattern.to_string())
 }

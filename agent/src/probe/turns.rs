@@ -32,12 +32,10 @@ impl Turns {
     /// Waits for the turn of an attempt, which ends when the result is dropped. `None`: it needs no turn, or
     /// has waited for too long.
     pub(super) async fn take(&self, question: &ProbeMethod) -> Option<OwnedSemaphorePermit> {
-        match question {
-            ProbeMethod::Command(_) => {
-                timeout(MAX_WAIT, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()
-            }
-            ProbeMethod::Tcp(_) | ProbeMethod::Http(_) | ProbeMethod::Log(_) => None,
+        if !matches!(question, ProbeMethod::Command(_)) {
+            return None;
         }
+        timeout(MAX_WAIT, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()
     }
 }
 
