@@ -134,7 +134,7 @@ async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too()
     run_action(&mut client, Stop, "app").await.result.unwrap();
     // Variables that bash itself sets.
     let of_bash = ["PWD", "SHLVL", "_"];
-    for (name, more) in [("probe", &[][..]), ("stop", &["STAND_IN_LEASE"])] {
+    for (name, more) in [("probe", &["RTA_PROBE_AGENT"][..]), ("stop", &["STAND_IN_LEASE"])] {
         let written = wait_for(name, || std::fs::read_to_string(config.path(name)).ok());
         let written = lines(&written);
         let expected: BTreeSet<&str> = BASIC.into_iter().chain(of_bash).chain(more.iter().copied()).collect();
