@@ -368,16 +368,23 @@ impl OpenPage {
     }
 }
 
+/// Asserts that each page receives the changes.
+fn assert_all_served(pages: &mut [OpenPage]) {
+    for (number, page) in pages.iter_mut().enumerate() {
+        assert!(page.is_served(), "page {number}: {}", page.received_text);
+    }
+}
+
 #[test]
 fn a_thousand_open_pages_are_told_and_more_are_refused() {
     let cluster = start_cluster(TestConfig::new(), &[]);
     let operator = cluster.aggregator.web.session("ann");
     let before = open_files(&cluster);
     let mut open: Vec<OpenPage> = (0..OF_ONE).map(|_| OpenPage::new(&cluster, "")).collect();
-    assert!(open.iter_mut().all(OpenPage::is_served), "each receives the change");
+    assert_all_served(&mut open);
     assert_eq!(cluster.aggregator.web.get("/live").code, 503, "nobody has all of them");
     open.extend((OF_ONE..OPEN).map(|_| OpenPage::new(&cluster, &operator.cookie)));
-    assert!(open.iter_mut().all(OpenPage::is_served), "others receive the change");
+    assert_all_served(&mut open);
     for path in
         ["/live", "/live/instance?environment=TEST&host=h&component=app", "/live/graph?environment=TEST"]
     {
