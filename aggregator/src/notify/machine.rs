@@ -140,11 +140,11 @@ impl NotifyState {
 impl TrackedCause {
     fn new(cause: Cause, now: Timestamp) -> Self {
         Self {
-            cause,
             presence: Presence::Present,
             changed_at: now,
             incident_at: now,
-            begins: vec![now],
+            begins: if cause.is_acted_on { Vec::new() } else { vec![now] },
+            cause,
             is_flapping: false,
             notified: BTreeMap::new(),
             recent: BTreeMap::new(),
@@ -188,12 +188,15 @@ impl TrackedCause {
         if self.presence != Presence::Present {
             self.presence = Presence::Present;
             self.changed_at = now;
-            if self.begins.len() < MAX_BEGINS {
-                self.begins.push(now);
-            }
         } else if cause.is_acted_on && self.notified.is_empty() && !self.is_flapping {
             // Somebody is at it, and will see the result.
             self.changed_at = now;
+        }
+        // What somebody starts, stops or restarts has not failed; what is still down afterwards has.
+        let is_new = self.begins.last().is_none_or(|last| *last < self.changed_at)
+            && now.duration_since(self.changed_at) < signed(config.flapping.within);
+        if is_new && !cause.is_acted_on && self.begins.len() < MAX_BEGINS {
+            self.begins.push(self.changed_at);
         }
         self.is_flapping |=
             self.begins.len() >= usize::try_from(config.flapping.begins).unwrap_or(usize::MAX);

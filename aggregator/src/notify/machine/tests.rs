@@ -222,6 +222,27 @@ fn action_under_way_delays_the_first_message() {
 }
 
 #[test]
+fn restarts_by_people_are_no_flapping_and_hide_no_outage() {
+    let mut scene = Scene::new(&format!(
+        "for = \"10s\"\nend_delay = \"1s\"\nflapping = {{ begins = 3, within = \"10m\" }}\n{ALL_TO_OPS}"
+    ));
+    let acted_on = Cause { is_acted_on: true, ..cause("kafka") };
+    for _ in 0..9 {
+        assert!(scene.see(2, std::slice::from_ref(&acted_on)).is_empty());
+        assert!(scene.see(2, &[]).is_empty());
+    }
+    assert!(scene.see(2, &[cause("kafka")]).is_empty());
+    assert_eq!(scene.see(10, &[cause("kafka")]), [(MessageKind::Begin, 0)]);
+    // What is down after an action has failed, once.
+    assert!(scene.see(10, &[]).is_empty());
+    assert_eq!(scene.see(1, &[]), [(MessageKind::End, 0)]);
+    scene.see(1, &[acted_on]);
+    scene.see(1, &[cause("kafka")]);
+    let messages = scene.messages(10, &[cause("kafka")], &[]);
+    assert_eq!(messages[0].message.kind, MessageKind::Begin);
+}
+
+#[test]
 fn unknown_host_ends_nothing() {
     let mut scene = Scene::new(&format!("for = \"0s\"\nend_delay = \"0s\"\n{ALL_TO_OPS}"));
     scene.see(0, &[cause("kafka")]);
