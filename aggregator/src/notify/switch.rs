@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::SelfCheck;
+use super::deliver::files::read_secret;
 use super::deliver::http;
 
 /// Time limit of a request.
@@ -32,8 +33,10 @@ pub(crate) async fn run_switch(rule: DeadMansSwitch, check: SelfCheck, error: wa
 }
 
 async fn request(rule: &DeadMansSwitch) -> Result<(), String> {
-    let url = rule.url.read()?;
-    let sending = async { http::send(http::client(rule.ca.as_deref(), TIMEOUT)?.get(url)).await };
+    let sending = async {
+        let url = read_secret(&rule.url).await?;
+        http::send(http::client(rule.ca.as_deref(), TIMEOUT).await?.get(url)).await
+    };
     sending.await.map_err(|error| error.reason().to_owned())
 }
 

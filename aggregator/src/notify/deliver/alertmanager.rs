@@ -8,6 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use rta_shared::config::notify::{AlertmanagerChannel, Severity};
 use serde_json::{Map, Value, json};
 
+use super::files::read_secret;
 use super::{DeliveryError, http};
 use crate::notify::message::{Message, MessageKind};
 use crate::notify::text;
@@ -35,15 +36,16 @@ pub(super) async fn resend(channel: &AlertmanagerChannel, open: &[Message]) -> R
 }
 
 async fn post(channel: &AlertmanagerChannel, alerts: &[Value]) -> Result<(), DeliveryError> {
-    let url = channel.url.read().map_err(DeliveryError::Failed)?;
+    let url = read_secret(&channel.url).await?;
     let body = serde_json::to_vec(alerts)
         .map_err(|error| DeliveryError::Refused(format!("the alerts cannot be written as JSON: {error}")))?;
     let token = match &channel.token {
-        Some(token) => Some(format!("Bearer {}", token.read().map_err(DeliveryError::Failed)?)),
+        Some(token) => Some(format!("Bearer {}", read_secret(token).await?)),
         None => None,
     };
     let all: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
-    let request = http::client(channel.ca.as_deref(), channel.timeout)?
+    let request = http::client(channel.ca.as_deref(), channel.timeout)
+        .await?
         .post(format!("{}/api/v2/alerts", url.trim_end_matches('/')))
         .headers(http::headers(&all)?)
         .header(CONTENT_TYPE, "application/json")

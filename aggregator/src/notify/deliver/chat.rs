@@ -5,6 +5,7 @@ use rta_shared::chat_template;
 use rta_shared::config::notify::{ChatChannel, ChatStyle};
 use serde_json::Value;
 
+use super::files::read_secret;
 use super::{DeliveryError, http};
 use crate::notify::message::Message;
 use crate::notify::text;
@@ -25,9 +26,10 @@ const TEAMS: &str = r#"{"type": "message", "attachments": [{
 
 /// Posts a message.
 pub(super) async fn deliver(channel: &ChatChannel, message: &Message) -> Result<(), DeliveryError> {
-    let url = channel.url.read().map_err(DeliveryError::Failed)?;
+    let url = read_secret(&channel.url).await?;
     let key = http::headers(&[("idempotency-key", &message.key)])?;
-    let request = http::client(channel.ca.as_deref(), channel.timeout)?
+    let request = http::client(channel.ca.as_deref(), channel.timeout)
+        .await?
         .post(url)
         .headers(key)
         .header(CONTENT_TYPE, "application/json")

@@ -12,6 +12,7 @@ use rta_shared::tls::TlsFiles;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::DeliveryError;
+use super::files::read_off_runtime;
 
 /// Maximum number of bytes of an answer that are shown.
 const MAX_SHOWN: usize = 200;
@@ -21,15 +22,18 @@ const MAX_SHOWN: usize = 200;
 ///
 /// # Errors
 /// Returns an error if the CA cannot be read.
-pub(crate) fn client(ca: Option<&Path>, timeout: Duration) -> Result<Client, DeliveryError> {
+pub(crate) async fn client(ca: Option<&Path>, timeout: Duration) -> Result<Client, DeliveryError> {
     let roots = match ca {
         Some(ca) => {
             let files = TlsFiles { own: None, ca: Some(ca.to_owned()) };
-            files.read().map_err(DeliveryError::Failed)?.roots
+            let name = format!("the CA {}", ca.display());
+            read_off_runtime(name, move || files.read()).await?.roots
         }
         None => {
+            let read = || Ok(rustls_native_certs::load_native_certs().certs);
             let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
+                .add_parsable_certificates(read_off_runtime("the CAs of the system".to_owned(), read).await?);
             Arc::new(roots)
         }
     };

@@ -12,6 +12,7 @@ use rta_shared::config::notify::{MailChannel, MailTls};
 use rta_shared::sanitize::printable;
 
 use super::DeliveryError;
+use super::files::{read_off_runtime, read_secret};
 use crate::notify::message::Message;
 use crate::notify::text;
 
@@ -23,7 +24,7 @@ const MAX_WORD: usize = 45;
 /// Sends a message to all recipients.
 pub(super) async fn deliver(channel: &MailChannel, message: &Message) -> Result<(), DeliveryError> {
     let (envelope, mail) = compose(channel, message, Timestamp::now())?;
-    let transport = transport(channel)?;
+    let transport = transport(channel).await?;
     let sending = tokio::time::timeout(channel.timeout, transport.send_raw(&envelope, &mail));
     match sending.await {
         Ok(Ok(_)) => Ok(()),
@@ -107,18 +108,25 @@ fn thread_id(message: &Message) -> String {
     format!("incident.{}", message.incident.chars().map(safe).collect::<String>())
 }
 
-fn transport(channel: &MailChannel) -> Result<AsyncSmtpTransport<Tokio1Executor>, DeliveryError> {
+async fn transport(channel: &MailChannel) -> Result<AsyncSmtpTransport<Tokio1Executor>, DeliveryError> {
     let failed = |error: lettre::transport::smtp::Error| {
         DeliveryError::Failed(printable(&error.to_string()).into_owned())
     };
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&channel.server);
+    let pem = match &channel.ca {
+        Some(ca) if channel.tls != MailTls::Off => {
+            let (name, ca) = (format!("the CA {}", ca.display()), ca.clone());
+            let read =
+                move || std::fs::read(&ca).map_err(|error| format!("the CA {}: {error}", ca.display()));
+            Some(read_off_runtime(name, read).await?)
+        }
+        _ => None,
+    };
     let parameters = || -> Result<TlsParameters, DeliveryError> {
         let mut parameters = TlsParameters::builder(channel.server.clone());
-        if let Some(ca) = &channel.ca {
-            let pem = std::fs::read(ca)
-                .map_err(|error| DeliveryError::Failed(format!("the CA {}: {error}", ca.display())))?;
+        if let Some(pem) = &pem {
             parameters = parameters.certificate_store(CertificateStore::None);
-            parameters = parameters.add_root_certificate(Certificate::from_pem(&pem).map_err(failed)?);
+            parameters = parameters.add_root_certificate(Certificate::from_pem(pem).map_err(failed)?);
         }
         parameters.build_rustls().map_err(failed)
     };
@@ -129,7 +137,7 @@ fn transport(channel: &MailChannel) -> Result<AsyncSmtpTransport<Tokio1Executor>
     };
     builder = builder.tls(tls).port(channel.port.unwrap_or(port)).timeout(Some(channel.timeout));
     if let Some((user, password)) = &channel.login {
-        let password = password.read().map_err(DeliveryError::Failed)?;
+        let password = read_secret(password).await?;
         builder = builder.credentials(Credentials::new(user.clone(), password));
     }
     Ok(builder.build())

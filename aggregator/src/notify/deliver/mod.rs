@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `files` | reads of files, off the runtime |
 //! | `http` | the HTTP client |
 //! | `webhook` | webhooks, and their signature |
 //! | `alertmanager` | alerts of an Alertmanager |
@@ -12,6 +13,7 @@
 mod alertmanager;
 mod chat;
 mod command;
+pub(crate) mod files;
 pub(crate) mod http;
 mod mail;
 mod webhook;

@@ -8,6 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use rta_shared::config::notify::WebhookChannel;
 use sha2::Sha256;
 
+use super::files::read_secret;
 use super::{DeliveryError, http, to_json};
 use crate::notify::message::Message;
 
@@ -17,11 +18,11 @@ const SECRET_PREFIX: &str = "whsec_";
 /// Posts a message.
 pub(super) async fn deliver(channel: &WebhookChannel, message: &Message) -> Result<(), DeliveryError> {
     let body = to_json(message)?;
-    let url = channel.url.read().map_err(DeliveryError::Failed)?;
+    let url = read_secret(&channel.url).await?;
     let at = Timestamp::now().as_second().to_string();
     let signature = match &channel.secret {
         Some(secret) => {
-            let secret = secret.read().map_err(DeliveryError::Failed)?;
+            let secret = read_secret(secret).await?;
             Some(sign(&secret, &message.key, &at, &body)?)
         }
         None => None,
@@ -32,7 +33,8 @@ pub(super) async fn deliver(channel: &WebhookChannel, message: &Message) -> Resu
         ("webhook-timestamp", &at),
     ];
     all.extend(signature.as_deref().map(|signature| ("webhook-signature", signature)));
-    let request = http::client(channel.ca.as_deref(), channel.timeout)?
+    let request = http::client(channel.ca.as_deref(), channel.timeout)
+        .await?
         .post(url)
         .headers(http::headers(&all)?)
         .header(CONTENT_TYPE, "application/json")

@@ -37,6 +37,9 @@ pub fn load_notify_file(path: &Path) -> Result<NotifyConfig, LoadError> {
     };
     let unreadable = |error: std::io::Error| describe_error(format!("the file cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(describe_error("it is no regular file".to_owned()));
+    }
     let owner = metadata.uid();
     if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
         return Err(describe_error(format!(

@@ -31,7 +31,7 @@ impl SecretText {
     pub fn read(&self) -> Result<String, String> {
         let text = match &self.0 {
             SecretSource::Plain(text) => text.clone(),
-            SecretSource::File(path) => std::fs::read_to_string(path)
+            SecretSource::File(path) => read_regular(path)
                 .map_err(|error| format!("the secret in {} cannot be read: {error}", path.display()))?,
             SecretSource::Variable(name) => std::env::var(name)
                 .map_err(|_| format!("the environment variable {name} is not set, or is no text"))?,
@@ -40,6 +40,14 @@ impl SecretText {
             "" => Err(format!("{self} is empty")),
             text => Ok(text.to_owned()),
         }
+    }
+}
+
+/// Reads a file. A pipe, for example, whose reader would wait for a writer, is refused.
+fn read_regular(path: &Path) -> std::io::Result<String> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read_to_string(path),
+        false => Err(std::io::Error::other("it is no regular file")),
     }
 }
 
