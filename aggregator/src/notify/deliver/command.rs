@@ -7,14 +7,14 @@ use std::time::Duration;
 use rta_shared::config::notify::CommandChannel;
 use rta_shared::sanitize::printable;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::{DeliveryError, to_json};
 use crate::notify::message::Message;
 
-/// Maximum number of bytes of the output on standard error that are read.
-const MAX_OUTPUT: u64 = 16 * 1024;
+/// Number of bytes that are kept from the end of the output on standard error.
+const MAX_OUTPUT: usize = 16 * 1024;
 /// Time limit for the rest of the output of a command that has ended.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 /// Variables that a command inherits.
@@ -55,7 +55,7 @@ pub(super) async fn deliver(channel: &CommandChannel, message: &Message) -> Resu
         let read = async {
             if let Some(output) = output {
                 // A failed read leaves the exit status, which decides.
-                let _ = output.take(MAX_OUTPUT).read_to_end(&mut text).await;
+                let _ = read_last(output, &mut text).await;
             }
         };
         let talk = async { tokio::join!(write, read) };
@@ -92,6 +92,17 @@ pub(super) async fn deliver(channel: &CommandChannel, message: &Message) -> Resu
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     let last = last.map(|line| format!(": {}", printable(line))).unwrap_or_default();
     Err(DeliveryError::Failed(format!("{program} ended with {status}{last}")))
+}
+
+/// Reads to the end: a command must not fail since nobody reads. Keeps the last [`MAX_OUTPUT`] bytes in `text`.
+async fn read_last(mut output: impl AsyncRead + Unpin, text: &mut Vec<u8>) -> std::io::Result<()> {
+    loop {
+        if output.read_buf(text).await? == 0 {
+            return Ok(());
+        }
+        let surplus = text.len().saturating_sub(MAX_OUTPUT);
+        text.drain(..surplus);
+    }
 }
 
 /// Process group of a command that has not been waited for, which is killed when this is dropped.
@@ -144,6 +155,14 @@ mod tests {
     #[tokio::test]
     async fn failure_is_told_with_its_last_line() {
         let error = run("echo first >&2; echo no pager >&2; exit 3", 10).await.unwrap_err();
+        assert_eq!(error.reason(), "/bin/sh ended with exit status: 3: no pager");
+    }
+
+    #[tokio::test]
+    async fn command_that_writes_a_lot_is_read_to_the_end() {
+        let much = "head -c 1000000 /dev/zero | tr '\\0' x >&2 && echo >&2";
+        assert_eq!(run(much, 60).await, Ok(()));
+        let error = run(&format!("{much}; echo no pager >&2; exit 3"), 60).await.unwrap_err();
         assert_eq!(error.reason(), "/bin/sh ended with exit status: 3: no pager");
     }
 
