@@ -2,12 +2,13 @@
 //! is sent, and hands messages to the channels.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
+use rta_shared::config::LoadError;
 use rta_shared::config::notify::{Channel, NotifyConfig, load_notify_file};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::format::counted;
@@ -40,6 +41,10 @@ use crate::store::{EventStoreHandle, NotificationChange, OutboxRow};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Interval between two checks for a changed file.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Time limit for the file to be read, after which its disk counts as hung.
+const FILE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reason why the messages of a removed channel are given up.
+const UNCONFIGURED: &str = "the channel is not configured any more";
 /// Interval of the notifier's heartbeat.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -83,6 +88,39 @@ pub(crate) struct NotifierParts {
     pub(crate) queues: watch::Sender<NamedQueues>,
 }
 
+/// File that was read: its stamp, and its content if it has changed.
+type ReadFile = (Option<FileStamp>, Option<Result<NotifyConfig, LoadError>>);
+
+/// Read of the file, off the runtime, since its disk may hang. One at a time.
+#[derive(Default)]
+struct FileReading(Option<(Instant, JoinHandle<ReadFile>)>);
+
+impl FileReading {
+    /// Begins to read the file, if it is not of this `stamp` any more. Returns the problem if an earlier read
+    /// hangs.
+    fn begin(&mut self, path: &Path, stamp: Option<FileStamp>) -> Option<String> {
+        if let Some((begun, _)) = &self.0 {
+            let is_late = begun.elapsed() >= FILE_TIMEOUT;
+            return is_late.then(|| format!("{} cannot be read: its disk does not answer", path.display()));
+        }
+        let path = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let now = FileStamp::of(&path);
+            (now, (now != stamp).then(|| load_notify_file(&path)))
+        });
+        self.0 = Some((Instant::now(), read));
+        None
+    }
+
+    /// Waits for the read to end; for ever if there is none. `None`: it failed, and is begun again. Cancel-safe.
+    async fn ended(&mut self) -> Option<ReadFile> {
+        let Some((_, read)) = &mut self.0 else { return std::future::pending().await };
+        let read = read.await;
+        self.0 = None;
+        read.inspect_err(|error| tracing::error!(%error, "the file of notifications was not read")).ok()
+    }
+}
+
 struct ChannelTask {
     channel: Channel,
     queue: Arc<ChannelQueue>,
@@ -102,6 +140,8 @@ pub(crate) struct Notifier {
     config: Arc<NotifyConfig>,
     stamp: Option<FileStamp>,
     config_error: Option<String>,
+    /// True while a read of the file hangs.
+    is_file_late: bool,
     store: EventStoreHandle,
     state: NotifyState,
     /// Beginning of the keys of this program's messages.
@@ -128,6 +168,7 @@ impl Notifier {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (mut is_pending, mut rest_until) = (false, Instant::now());
+        let mut reading = FileReading::default();
         loop {
             tokio::select! {
                 Ok(()) = overview.changed(), if !is_pending => is_pending = true,
@@ -140,7 +181,12 @@ impl Notifier {
                 Some(outcome) = outcomes.recv() => notifier.note_outcome(outcome),
                 Some(request) = requests.recv() => notifier.answer(request),
                 Ok(()) = switch_error.changed() => notifier.show_impairment(),
-                _ = file_checks.tick() => notifier.follow_file(),
+                _ = file_checks.tick() => {
+                    if let Some(problem) = reading.begin(&notifier.parts.path, notifier.stamp) {
+                        notifier.refuse_file(problem);
+                    }
+                }
+                Some(read) = reading.ended() => notifier.follow_file(read),
                 _ = beats.tick() => notifier.parts.heartbeat.beat(),
             }
         }
@@ -158,6 +204,7 @@ impl Notifier {
             config: Arc::new(parts.config.clone()),
             stamp: FileStamp::of(&parts.path),
             config_error: None,
+            is_file_late: false,
             state,
             key_prefix: random_text(),
             last_number: stored.outbox.last().map_or(0, |row| row.number),
@@ -182,10 +229,8 @@ impl Notifier {
                 (Some(channel), Ok(message)) => {
                     channel.queue.push(QueuedMessage { number: row.number, message });
                 }
-                (None, _) => {
-                    let channel = row.channel;
-                    tracing::warn!(channel, "a message is dropped: its channel is not configured any more");
-                    removed.push(row.number);
+                (None, Ok(message)) => {
+                    self.give_up(&row.channel, &QueuedMessage { number: row.number, message }, UNCONFIGURED);
                 }
                 (_, Err(error)) => {
                     tracing::error!(%error, "a message that an earlier aggregator left cannot be read");
@@ -219,6 +264,12 @@ impl Notifier {
             let task = tokio::spawn(run);
             self.channels.push(ChannelTask { channel: channel.clone(), queue, open, task });
         }
+        for removed in before.into_values() {
+            // Kept, they would be delivered when a channel of this name is configured again, long after their time.
+            for lost in removed.queue.give_up_all() {
+                self.give_up(&removed.channel.name, &lost, UNCONFIGURED);
+            }
+        }
         let queues = self.channels.iter().map(|one| (one.channel.name.clone(), Arc::clone(&one.queue)));
         self.parts.queues.send_replace(queues.collect());
         if let Some(switch) = self.switch.take() {
@@ -231,14 +282,19 @@ impl Notifier {
         }
     }
 
-    /// Reads the file again if it has changed. An invalid one is refused and shown.
-    fn follow_file(&mut self) {
-        let stamp = FileStamp::of(&self.parts.path);
-        if stamp == self.stamp {
+    /// Applies the file that was read again. An invalid one is refused and shown.
+    fn follow_file(&mut self, (stamp, read): ReadFile) {
+        let Some(read) = read else {
+            if self.is_file_late {
+                self.is_file_late = false;
+                self.config_error = None;
+                self.show_impairment();
+            }
             return;
-        }
+        };
         self.stamp = stamp;
-        match load_notify_file(&self.parts.path) {
+        self.is_file_late = false;
+        match read {
             Ok(config) => {
                 tracing::info!(channels = config.channels.len(), "the file of notifications was loaded");
                 self.config = Arc::new(config);
@@ -254,6 +310,16 @@ impl Notifier {
             }
         }
         self.show_impairment();
+    }
+
+    /// Shows that the file cannot be read at the moment; the one before goes on.
+    fn refuse_file(&mut self, problem: String) {
+        if !self.is_file_late {
+            tracing::warn!(problem, "the file of notifications cannot be read");
+            self.is_file_late = true;
+            self.config_error = Some(problem);
+            self.show_impairment();
+        }
     }
 
     /// Takes in an overview. What follows is stored before it is sent.
@@ -392,7 +458,9 @@ impl Notifier {
                     let _ = answer.send(Err(OperationError::new(Code::NotFound, message)));
                     return;
                 };
-                self.send_test(channel, by, answer);
+                let queue = self.channels.iter().find(|one| one.channel.name == name);
+                let queue = queue.map(|one| Arc::clone(&one.queue));
+                self.send_test(channel, queue, by, answer);
             }
         }
     }
@@ -401,13 +469,19 @@ impl Notifier {
     fn send_test(
         &mut self,
         channel: Channel,
+        queue: Option<Arc<ChannelQueue>>,
         by: Requester,
         answer: oneshot::Sender<Result<(), OperationError>>,
     ) {
+        let outcomes = self.outcome_sender.clone();
         let QueuedMessage { message, .. } = self.number(compose_test(Timestamp::now(), &by));
         let events = self.parts.events.clone();
         tokio::spawn(async move {
             let outcome = deliver(&channel.kind, &message).await;
+            // It is the receiver that works again, whatever became of the message that failed.
+            if outcome.is_ok() && queue.is_some_and(|queue| queue.note_reachable()) {
+                let _ = outcomes.send(DeliveryOutcome::Changed);
+            }
             let name = &channel.name;
             let (to, text) = match &outcome {
                 Ok(()) => (MessageKind::Test.word(), format!("{name} was sent a test")),

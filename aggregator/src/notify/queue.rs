@@ -88,6 +88,19 @@ impl ChannelQueue {
         lost
     }
 
+    /// Removes all messages, which are given up.
+    pub(crate) fn give_up_all(&self) -> Vec<QueuedMessage> {
+        let mut state = self.state();
+        let lost: Vec<QueuedMessage> = state.waiting.drain(..).collect();
+        state.given_up += u64::try_from(lost.len()).unwrap_or(u64::MAX);
+        lost
+    }
+
+    /// Ends the failure: a message reached the receiver beside the queue. Returns true if there was a failure.
+    pub(crate) fn note_reachable(&self) -> bool {
+        self.set_failure(None)
+    }
+
     /// Returns the state for people.
     pub(crate) fn status(&self) -> ChannelStatus {
         let state = self.state();
