@@ -44,8 +44,9 @@ pub(crate) fn reopen_plan(
 }
 
 /// Ends an interrupted plan, once `overview` contains the state of every host. Returns the instances that it
-/// was stopping when the aggregator ended and that have stopped or still stop; earlier stops are in the
-/// record.
+/// was stopping when the aggregator ended and that have stopped or still stop, so that they can be started
+/// again; earlier stops are in the record. Of a restart it returns all that it stopped and did not start
+/// again.
 pub(crate) fn close_plan(
     plan_run: &Arc<PlanRun>,
     overview: &Overview,
@@ -56,6 +57,21 @@ pub(crate) fn close_plan(
     let known: HashMap<InstanceId, &InstanceOverview> =
         overview.instances().map(|located| (located.id(), located.instance)).collect();
     for (at, (step, (state, last_text))) in begun.plan.steps.iter().zip(steps).enumerate() {
+        let is_stop = match begun.plan.kind {
+            ActionKind::Stop => state == StepState::Interrupted,
+            // What it stopped with the instance that it restarts.
+            ActionKind::Restart => {
+                step.action == ActionKind::Stop && matches!(state, StepState::Interrupted | StepState::Done)
+            }
+            ActionKind::Start => false,
+        };
+        // The agent continues without the aggregator, and may not have finished yet.
+        let present = known.get(&step.instance).and_then(|known| known.state);
+        if is_stop && present.is_some_and(|state| state.is_known() && !state.is_started()) {
+            // The time of the stop was not observed.
+            let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
+            stopped.push((step.instance.clone(), stop));
+        }
         let what = match state {
             StepState::Interrupted => "the aggregator ended meanwhile",
             StepState::Skipped if last_text == NOT_ATTEMPTED => NOT_ATTEMPTED,
@@ -65,16 +81,6 @@ pub(crate) fn close_plan(
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = step.word(), instance, text, "step interrupted");
-            // The agent continues without the aggregator, and may not have finished yet.
-            let is_stopped = known
-                .get(&step.instance)
-                .and_then(|known| known.state)
-                .is_some_and(|state| state.is_known() && !state.is_started());
-            if begun.plan.kind == ActionKind::Stop && is_stopped {
-                // The time of the stop was not observed.
-                let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
-                stopped.push((step.instance.clone(), stop));
-            }
         }
         plan_run.end_step(at, now, state, text);
     }
@@ -177,5 +183,34 @@ mod tests {
             });
         }
         assert_eq!(close_plan(&plan_run, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
+    }
+
+    #[test]
+    fn what_an_interrupted_restart_stopped_and_did_not_start_again_is_a_planned_stop() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut begun = plan_begin(6, &[&[], &[], &[]]);
+        begun.plan.kind = ActionKind::Restart;
+        let rows = [
+            ("c2t08978", "novelty detector", ActionKind::Stop),
+            ("c9t21193", "kafka server", ActionKind::Restart),
+            ("c2t08978", "novelty detector", ActionKind::Start),
+        ];
+        for (step, (host, component, action)) in begun.plan.steps.iter_mut().zip(rows) {
+            step.action = action;
+            step.instance =
+                InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
+        }
+        let (first, by) = (begun.plan.steps[0].instance.clone(), begun.by.clone());
+        let states = vec![(StepState::Done, String::new()), (StepState::UnderWay, String::new())];
+        for (state, expected) in
+            [(State::Stopped, vec![(first, PlannedStop { plan: 6, by, at: now })]), (State::Running, vec![])]
+        {
+            let plan_run = reopen(begun.clone(), states.clone(), now);
+            let mut overview = sample();
+            for instance in overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances) {
+                instance.state = Some(state);
+            }
+            assert_eq!(close_plan(&plan_run, &overview, now), expected);
+        }
     }
 }
