@@ -6,6 +6,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTE
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rta_shared::sanitize::quoted_input;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tonic::Code;
@@ -128,6 +129,7 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
     };
     let text =
         text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()).filter(|text| !text.is_empty());
+    let text = text.map(|text| wrong_number(&text).unwrap_or(text));
     let detail = text.unwrap_or_else(|| match head.status {
         StatusCode::NOT_FOUND => format!("There is nothing at {path}."),
         StatusCode::METHOD_NOT_ALLOWED => format!("{path} does not take {method}."),
@@ -140,6 +142,13 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
     head.headers.remove(CONTENT_LENGTH);
     head.headers.extend(reported.headers);
     Response::from_parts(head, Body::new(body))
+}
+
+/// Returns the sentence for a number in a path that is none, from the text of axum; `None` for any other text.
+fn wrong_number(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("Cannot parse `")?;
+    let (written, _) = rest.split_once('`')?;
+    Some(format!("\"{}\" in the path is no number.", quoted_input(written)))
 }
 
 #[cfg(test)]
@@ -184,6 +193,13 @@ mod tests {
             let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
             assert_eq!((response.status().as_u16(), header), (status, retry_after), "{code:?}");
         }
+    }
+
+    #[test]
+    fn number_in_the_path_is_named() {
+        let text = "Invalid URL: Cannot parse `abc` to a `u64`";
+        assert_eq!(wrong_number(text).as_deref(), Some("\"abc\" in the path is no number."));
+        assert_eq!(wrong_number("The token is not known."), None);
     }
 
     #[tokio::test]

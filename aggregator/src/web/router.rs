@@ -22,6 +22,7 @@ use super::problem::convert_errors;
 use super::{api, live, metrics, pages, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
+use crate::web::api::check_query_keys;
 use crate::web::middleware::auth::authenticate;
 use crate::web::middleware::client_origin::{IpNetwork, TrustedProxies, locate_client};
 use crate::web::middleware::host_origin::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
@@ -81,6 +82,7 @@ fn protect(
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(check_query_keys))
         // Rights come from the table in rta_shared::authorization, in which each route has to stand.
         .layer(middleware::from_fn_with_state(access.clone(), authenticate))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER_TIMEOUT))

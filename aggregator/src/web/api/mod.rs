@@ -43,6 +43,7 @@ use crate::api::Operations;
 use self::limits::ApiLimits;
 
 pub(crate) use self::event_stream::StreamLimit;
+pub(super) use self::openapi::check_query_keys;
 
 /// Returns the routes of the API that belong to no page. Each also stands in the table of
 /// [`rta_shared::authorization`] and in the description.

@@ -1,10 +1,15 @@
 //! Description of the API (OpenAPI 3.1), put together from the files in `openapi/`.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use axum::extract::{MatchedPath, Request};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use rta_shared::sanitize::quoted_input;
+use rta_shared::suggestion::did_you_mean;
 use serde_json::{Map, Value};
 
 use crate::web::problem::ApiProblem;
@@ -37,6 +42,48 @@ pub(super) async fn document() -> Result<Response, ApiProblem> {
         }
         Err(error) => Err(ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, error.as_str())),
     }
+}
+
+/// Names of the query's keys of each operation below `/api`: by path, then by method in lower case.
+static QUERY_KEYS: LazyLock<HashMap<String, HashMap<String, Vec<String>>>> =
+    LazyLock::new(|| merge_parts().map(|document| query_keys(&document)).unwrap_or_default());
+
+/// Refuses a request whose query has a key that the description does not name for the operation: a misspelt
+/// filter would be no filter, and a misspelt condition none.
+pub(in crate::web) async fn check_query_keys(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let known = path
+        .and_then(|path| QUERY_KEYS.get(path)?.get(&request.method().as_str().to_ascii_lowercase()))
+        .filter(|_| request.uri().query().is_some());
+    let Some(known) = known else { return next.run(request).await };
+    let query = request.uri().query().unwrap_or_default();
+    // A query that cannot be read is refused by the handler.
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
+    let Some((unknown, _)) = pairs.into_iter().find(|(key, _)| !known.contains(key)) else {
+        return next.run(request).await;
+    };
+    let hint = did_you_mean(&unknown, known.iter().map(String::as_str));
+    let message = format!("there is no key \"{}\" for this query{hint}", quoted_input(&unknown));
+    ApiProblem::new(StatusCode::BAD_REQUEST, message).into_response()
+}
+
+fn query_keys(document: &Value) -> HashMap<String, HashMap<String, Vec<String>>> {
+    let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let key = |parameter: &Value| {
+        let reference = parameter.get("$ref").and_then(Value::as_str);
+        let parameter = match reference {
+            Some(reference) => document.pointer(reference.trim_start_matches('#'))?,
+            None => parameter,
+        };
+        (parameter["in"] == "query").then(|| parameter["name"].as_str().map(str::to_owned)).flatten()
+    };
+    let keys = |operation: &Value| {
+        operation["parameters"].as_array().into_iter().flatten().filter_map(key).collect()
+    };
+    let of_path = |methods: &Value| {
+        members(methods).into_iter().map(|(method, operation)| (method, keys(&operation))).collect()
+    };
+    members(&document["paths"]).into_iter().map(|(path, methods)| (path, of_path(&methods))).collect()
 }
 
 fn merge_parts() -> Result<Value, String> {
@@ -82,6 +129,14 @@ mod tests {
             .collect();
         assert_eq!(described, listed);
         assert_eq!(document["openapi"], "3.1.0");
+    }
+
+    #[test]
+    fn query_keys_are_those_of_the_operation() {
+        let keys = |path: &str, method: &str| QUERY_KEYS[path][method].join(" ");
+        assert_eq!(keys("/api/v1/instance", "get"), "environment host component");
+        assert_eq!(keys("/api/v1/what-if", "get"), "action environment host component all no_dependencies");
+        assert_eq!(keys("/api/v1/plans/{id}", "get"), "");
     }
 
     #[test]

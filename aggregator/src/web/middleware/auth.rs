@@ -103,7 +103,10 @@ pub(crate) async fn authenticate(
             _ => {
                 let reason = forbidden_reason(&access, &context);
                 refused(&context, &reason);
-                forbidden(&context, &reason)
+                match for_programs {
+                    true => ApiProblem::new(StatusCode::FORBIDDEN, reason).into_response(),
+                    false => forbidden(&context, &reason),
+                }
             }
         };
     }
