@@ -87,7 +87,7 @@ mod tests {
             host: host.to_owned(),
             boot_id: boot_id.to_owned(),
             config_digest: config_digest.to_owned(),
-            epoch: 0,
+            ..Default::default()
         }
     }
 

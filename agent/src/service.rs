@@ -51,8 +51,10 @@ impl AgentGrpcService {
 
     /// Admits a request of the aggregator that leads; see [`leader_epoch::admit`].
     async fn admit_leader(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
-        let epoch = target.map_or(0, |target| target.epoch);
-        leader_epoch::admit(&self.actions.desired_state, epoch, &self.actions.state.config().host).await
+        let (environment, epoch) =
+            target.map_or(("", 0), |target| (target.environment.as_str(), target.epoch));
+        let host = &self.actions.state.config().host;
+        leader_epoch::admit(&self.actions.desired_state, environment, epoch, host).await
     }
 
     /// Refuses a request if this agent is read-only.
@@ -93,10 +95,10 @@ impl AgentService for AgentGrpcService {
         &self,
         request: Request<v1::WatchReportRequest>,
     ) -> Result<Response<Self::WatchReportStream>, Status> {
-        let epoch = request.into_inner().epoch;
+        let v1::WatchReportRequest { epoch, environment } = request.into_inner();
         if epoch != 0 {
-            leader_epoch::admit(&self.actions.desired_state, epoch, &self.actions.state.config().host)
-                .await?;
+            let host = &self.actions.state.config().host;
+            leader_epoch::admit(&self.actions.desired_state, &environment, epoch, host).await?;
         }
         let mut sent: Option<Arc<Report>> = None;
         let reports = WatchStream::new(self.actions.state.reports()).filter_map(std::future::ready);

@@ -9,6 +9,7 @@ use rta_shared::action::Requester;
 use rta_shared::config::{Platform, load_folder, platform_changes};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::format::counted;
+use rta_shared::name::Name;
 use rta_shared::reload::{HostReload, PlatformReload, ReloadResult};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +35,17 @@ pub enum ConfigSource {
         /// Signal that requests a reload (SIGHUP). The agents do not reload then.
         reload_signal: Signal,
     },
+    /// One environment of the configuration of this aggregator as a whole.
+    Environment(EnvironmentSource),
+}
+
+/// One environment of the configuration of an aggregator as a whole.
+#[derive(Debug)]
+pub struct EnvironmentSource {
+    /// The whole.
+    pub(crate) inventory: watch::Receiver<Arc<Inventory>>,
+    /// Name of the environment.
+    pub(crate) environment: Name,
 }
 
 /// Requested reload.
@@ -56,6 +68,33 @@ pub(crate) struct ReloadTriggers {
     pub(crate) requests: mpsc::Receiver<Option<ReloadRequest>>,
 }
 
+/// Source of newer configurations.
+pub(crate) enum ConfigUpdates {
+    Folder(ReloadTriggers),
+    /// Configuration of the aggregator as a whole, of which one environment is used.
+    Environment(EnvironmentSource),
+}
+
+/// Returns the part of a platform that belongs to one environment.
+pub(crate) fn environment_platform(platform: &Platform, environment: &Name) -> Platform {
+    let environments = platform.environments.iter().filter(|one| one.name == *environment).cloned();
+    Platform {
+        components: platform.components.clone(),
+        roles: platform.roles.clone(),
+        environments: environments.collect(),
+        digest: platform.digest.clone(),
+    }
+}
+
+/// Origin of a reload.
+#[derive(Debug)]
+struct ReloadOrigin {
+    /// Requester; a signal has none.
+    by: Option<Requester>,
+    /// False if the reload follows one that is recorded already.
+    is_recorded: bool,
+}
+
 /// Owner of the inventory and its agent tasks.
 pub(crate) struct ConfigManager {
     pub(crate) inventory: watch::Sender<Arc<Inventory>>,
@@ -66,11 +105,14 @@ pub(crate) struct ConfigManager {
 
 impl ConfigManager {
     /// Follows the inventory and handles reloads one after the other, until `shutdown`.
-    pub(crate) async fn run(mut self, source: Option<ReloadTriggers>, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, source: Option<ConfigUpdates>, shutdown: CancellationToken) {
         let inventory = self.current_inventory();
         self.agent_tasks.follow_agents(&inventory.agents).await;
         match source {
-            Some(source) => self.handle_reloads(source, &shutdown).await,
+            Some(ConfigUpdates::Folder(source)) => self.handle_reloads(source, &shutdown).await,
+            Some(ConfigUpdates::Environment(source)) => {
+                shutdown.run_until_cancelled(self.follow_whole(source)).await;
+            }
             None => shutdown.cancelled().await,
         }
         self.agent_tasks.stop_tasks(|_| true).await;
@@ -79,14 +121,18 @@ impl ConfigManager {
     async fn handle_reloads(&mut self, source: ReloadTriggers, shutdown: &CancellationToken) {
         let ReloadTriggers { folder, reload_signal: mut asked, mut requests } = source;
         loop {
-            let request = tokio::select! {
+            let (request, is_followed) = tokio::select! {
                 () = shutdown.cancelled() => return,
-                Some(()) = asked.recv() => None,
-                Some(request) = requests.recv() => request,
+                Some(()) = asked.recv() => (None, false),
+                Some(request) = requests.recv() => {
+                    let is_followed = request.is_none();
+                    (request, is_followed)
+                }
             };
             let Some(loaded) = shutdown.run_until_cancelled(load_config(&folder)).await else { return };
             let by = request.as_ref().map(|request| request.by.clone());
-            let aggregator = self.apply_config(loaded, by).await;
+            let origin = ReloadOrigin { by, is_recorded: !is_followed };
+            let aggregator = self.apply_config(loaded, origin).await;
             let Some(request) = request else { continue };
             let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
             // The receiver may be gone.
@@ -94,12 +140,25 @@ impl ConfigManager {
         }
     }
 
+    /// Uses each newer configuration of the aggregator as a whole.
+    async fn follow_whole(&mut self, source: EnvironmentSource) {
+        let EnvironmentSource { inventory: mut whole, environment } = source;
+        // One may have been taken since the term began.
+        whole.mark_changed();
+        while whole.changed().await.is_ok() {
+            let platform = Arc::clone(&whole.borrow_and_update().platform);
+            if platform.digest != self.current_inventory().platform.digest {
+                let origin = ReloadOrigin { by: None, is_recorded: false };
+                self.apply_config(Ok(environment_platform(&platform, &environment)), origin).await;
+            }
+        }
+        // The whole ends at the shutdown alone.
+        std::future::pending::<()>().await;
+    }
+
     /// Applies the loaded configuration, or keeps the old one if it is invalid. A signal has no requester.
-    async fn apply_config(
-        &mut self,
-        loaded: Result<Platform, String>,
-        by: Option<Requester>,
-    ) -> ReloadResult {
+    async fn apply_config(&mut self, loaded: Result<Platform, String>, origin: ReloadOrigin) -> ReloadResult {
+        let ReloadOrigin { by, is_recorded } = origin;
         let old = self.current_inventory();
         let inventory = loaded.and_then(|platform| {
             old.with_platform(platform).map_err(|error| format!("an agent's address is none: {error}"))
@@ -109,7 +168,9 @@ impl ConfigManager {
                 for problem in problems.lines() {
                     tracing::warn!(problem, "new configuration rejected; the previous one stays in use");
                 }
-                self.record_reload(&old.platform.digest, "refused", refusal_text(&problems), by);
+                if is_recorded {
+                    self.record_reload(&old.platform.digest, "refused", refusal_text(&problems), by);
+                }
                 self.send_to_state(StateMessage::ConfigRefused(problems.clone())).await;
                 ReloadResult {
                     digest: old.platform.digest.clone(),
@@ -124,7 +185,9 @@ impl ConfigManager {
                 for change in &changes {
                     tracing::info!(change, "configuration changed");
                 }
-                self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes), by);
+                if is_recorded {
+                    self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes), by);
+                }
                 let inventory = Arc::new(inventory);
                 // The state actor first, since it drops updates of unknown agents; then the tasks that send
                 // updates.
@@ -228,6 +291,10 @@ mod tests {
         load_sources(&[Text { name: "x.toml".to_owned(), text }]).unwrap()
     }
 
+    fn origin() -> ReloadOrigin {
+        ReloadOrigin { by: None, is_recorded: true }
+    }
+
     fn names(overview: &Overview) -> Vec<String> {
         overview.instances().map(|located| located.id().to_string()).collect()
     }
@@ -253,14 +320,14 @@ mod tests {
             ConfigManager { inventory: publisher, agent_tasks, inbox, events: EventBus::default() };
 
         let refused =
-            config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned()), None).await;
+            config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned()), origin()).await;
         assert_eq!(refused.error, overview.borrow().config_error);
         assert!(refused.error.is_some_and(|error| error.lines().count() == 2));
         assert_eq!(refused.digest, inventory.platform.digest);
         assert_eq!(names(&overview.borrow()), ["E/a/c", "E/b/c"]);
         assert_eq!(fleets.borrow().agents.len(), 2);
 
-        let taken = config_manager.apply_config(Ok(platform(&["b", "d"])), None).await;
+        let taken = config_manager.apply_config(Ok(platform(&["b", "d"])), origin()).await;
         assert_eq!(taken.changes, ["environment \"E\": host d added", "environment \"E\": host a removed"]);
         assert_eq!(overview.borrow().config_error, None);
         assert_eq!(overview.borrow().config_digest, taken.digest);

@@ -1,6 +1,6 @@
 //! Event bus: numbers every event where it happens, hands it to the store, and broadcasts it to subscribers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
@@ -16,12 +16,21 @@ pub struct EventBus {
     feed: EventFeed,
     store: EventStoreHandle,
     audit: AuditLog,
+    /// Store of the events of no environment, of one of several aggregators, whose own store is only read.
+    unled: Arc<OnceLock<EventStoreHandle>>,
 }
 
 impl EventBus {
     /// Creates the bus whose events are recorded by `store`.
     pub fn new(store: EventStoreHandle) -> Self {
-        Self { feed: store.feed().clone(), store, audit: AuditLog::default() }
+        Self { feed: store.feed().clone(), store, audit: AuditLog::default(), unled: Arc::default() }
+    }
+
+    /// Records the events of no environment in this store from now on. Those of an environment are its
+    /// leader's.
+    pub(crate) fn record_unled_in(&self, store: EventStoreHandle) {
+        // There is one such store for each aggregator.
+        let _ = self.unled.set(store);
     }
 
     /// Returns the bus whose events are also in the audit log.
@@ -46,7 +55,10 @@ impl EventBus {
 
     /// Publishes an event. Its sequence number is assigned here, whatever number it has.
     pub(crate) fn publish(&self, event: Event) {
-        self.announce(event, |event| self.store.append_event(event));
+        self.announce(event, |event| match self.unled.get() {
+            Some(unled) if event.environment.is_none() && event.plan.is_none() => unled.append_event(event),
+            _ => self.store.append_event(event),
+        });
     }
 
     /// Publishes the beginning of a plan, and returns when the plan and its event are on disk (in memory

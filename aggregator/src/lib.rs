@@ -12,13 +12,15 @@
 //! | `certificates` | warnings about certificates that expire soon |
 //! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
 //! | `config_manager` | the configuration manager; reloads the configuration |
+//! | `environment_leads` | the environments that this aggregator leads, of several, and the way to the
+//! leaders of the others |
 //! | `events` | the event bus: numbers, records and broadcasts every event |
-//! | `forwarding` | passing on to the leader what changes something |
+//! | `forwarding` | passing on to the leader of an environment what changes something |
 //! | `graph` | the drawing of dependencies |
 //! | `grpc` | the gRPC service and its limit of calls |
 //! | `incidents` | the events of one cause as one incident |
 //! | `inventory` | the platform with its agents |
-//! | [`leadership`] | which of several aggregators leads, and the lease that decides it |
+//! | [`leadership`] | which of several aggregators leads an environment, and the leases that decide it |
 //! | `metrics` | metrics for Prometheus |
 //! | `notify` | notifications by root cause: rules, queues, channels |
 //! | [`open_files`] | the limit of open files and connections |
@@ -42,6 +44,7 @@ mod certificate_check;
 mod certificates;
 mod clock;
 mod config_manager;
+mod environment_leads;
 mod events;
 mod forwarding;
 mod graph;
@@ -68,13 +71,14 @@ pub mod web;
 
 pub use api::history::parse_length;
 pub use config_manager::ConfigSource;
+pub use environment_leads::SharedLead;
 pub use events::EventBus;
 pub use notify::NotifyOptions;
 pub use server::{ServerOptions, WebListeners, WebOptions, serve};
 pub use state::single_host::evaluate_host;
 pub use store::{
     CopiedTable, EventStore, EventStoreHandle, HeldLease, PostgresLocation, StoreLocation, StoreOptions,
-    UnfinishedPlan, copy_store, hide_password,
+    UnfinishedPlan, WriterScope, copy_store, hide_password,
 };
 pub use tls_configs::TlsConfigs;
 pub use web::IpNetwork;

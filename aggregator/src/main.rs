@@ -10,10 +10,10 @@ use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::audit::AuditLog;
 use rta_aggregator::auth::AccessControl;
-use rta_aggregator::leadership::{Leadership, LeaseKeeper, Term, serve_terms};
+use rta_aggregator::leadership::LeaseKeeper;
 use rta_aggregator::{
-    ConfigSource, EventStore, IpNetwork, NotifyOptions, ServerOptions, StoreLocation, StoreOptions,
-    TlsConfigs, WebListeners, WebOptions, hide_password, open_files,
+    ConfigSource, EventStore, IpNetwork, NotifyOptions, ServerOptions, SharedLead, StoreLocation,
+    StoreOptions, TlsConfigs, WebListeners, WebOptions, hide_password, open_files,
 };
 use rta_shared::address::{server_url, url};
 use rta_shared::config::notify::load_notify_file;
@@ -47,8 +47,8 @@ struct Arguments {
     /// Address of the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     web: SocketAddr,
-    /// Further address for metrics alone, for example 0.0.0.0:9464; the page has them at /metrics too. Certificate,
-    /// users and tokens are those of the page
+    /// Further address for metrics alone, for example 0.0.0.0:9464; the page has them at /metrics too.
+    /// Certificate, users and tokens are those of the page
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
     /// Address for the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the
@@ -67,20 +67,22 @@ struct Arguments {
     /// into the variable PGPASSWORD or the file that PGPASSFILE names
     #[arg(long, value_name = "STORE", conflicts_with = "data", env = "RTA_STORE", hide_env_values = true)]
     store: Option<String>,
-    /// Take part in the lead of several aggregators that use the same PostgreSQL (--store postgres://...). One leads,
-    /// the others follow and take over. People are shown this ADDRESS of the page or of --grpc, such as
-    /// https://HOST:8080
+    /// Take part in the lead of several aggregators that use the same PostgreSQL (--store postgres://...).
+    /// Each leads some environments, and takes over those of another one that ends. People are shown this
+    /// ADDRESS of the page or of --grpc, such as https://HOST:8080
     #[arg(long, value_name = "ADDRESS")]
     advertise: Option<String>,
-    /// Address at which the other aggregators call this one, such as https://HOST:7600 or unix:/run/rta/aggregator.sock:
-    /// they pass actions on to the leader [default: the host of --advertise, with the port of --grpc]
+    /// Address at which the other aggregators call this one, such as https://HOST:7600 or
+    /// unix:/run/rta/aggregator.sock: they pass actions on to the leaders [default: the host of --advertise,
+    /// with the port of --grpc]
     #[arg(long, value_name = "ADDRESS", requires = "advertise", value_parser = parse_grpc_address)]
     advertise_grpc: Option<String>,
-    /// Name in the certificates of aggregators, which alone may call each other on behalf of people; may be given more
-    /// than once
+    /// Name in the certificates of aggregators, which alone may call each other on behalf of people; may be
+    /// given more than once
     #[arg(long, value_name = "NAME", default_value = "aggregator")]
     aggregator_name: Vec<String>,
-    /// Lowest epoch, when this aggregator replaces others that agents know: higher than the one that agents report
+    /// Lowest epoch, when this aggregator replaces others that agents know: higher than the one that agents
+    /// report
     #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_EPOCH))]
     epoch: u64,
     /// Retention time of events, at least 1h
@@ -106,12 +108,12 @@ struct Arguments {
     /// loaded automatically
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// File of notifications: recipients, conditions and channels; see docs/notifications.md. A changed file is loaded
-    /// automatically
+    /// File of notifications: recipients, conditions and channels; see docs/notifications.md. A changed file
+    /// is loaded automatically
     #[arg(long, value_name = "FILE")]
     notify: Option<PathBuf>,
-    /// Audit log, one line of JSON for each action, sign-in, refusal, reload and maintenance: a file, which is created
-    /// with mode 0600 and opened again after rotation, or journald
+    /// Audit log, one line of JSON for each action, sign-in, refusal, reload and maintenance: a file, which
+    /// is created with mode 0600 and opened again after rotation, or journald
     #[arg(long, value_name = "FILE|journald")]
     audit_log: Option<PathBuf>,
     /// Serve a page without buttons. If another aggregator uses the store, keep events in memory
@@ -167,9 +169,6 @@ const USAGE_EXIT_CODE: u8 = 2;
 
 /// Highest epoch that can be given: many more can follow it.
 const MAX_EPOCH: u64 = 1 << 48;
-
-/// Interval between two attempts of a leader to open the record.
-const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time limit for a read that is in progress at the end.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -325,19 +324,25 @@ async fn run(
         (Some(address), StoreLocation::Postgres(location)) => {
             let bound = sockets.grpc.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
             let grpc_address = grpc_address(arguments, bound);
-            let keeper =
-                LeaseKeeper::start(location.clone(), address.clone(), grpc_address, arguments.epoch)?;
-            serve_terms(keeper, shutdown, async |term| serve(arguments, &prepared, &sockets, term).await)
-                .await
+            let environments = prepared.platform.environments.iter().map(|one| one.name.clone()).collect();
+            let keeper = LeaseKeeper::start(
+                location.clone(),
+                address.clone(),
+                grpc_address,
+                arguments.epoch,
+                environments,
+            )?;
+            let lead =
+                SharedLead { keeper: keeper.clone(), location: location.clone(), retention: arguments.keep };
+            let served = serve(arguments, prepared, sockets, Some(lead), shutdown).await;
+            keeper.end().await;
+            served
         }
-        _ => {
-            let term = Term { leadership: Leadership::alone(arguments.epoch), end: shutdown };
-            serve(arguments, &prepared, &sockets, term).await
-        }
+        _ => serve(arguments, prepared, sockets, None, shutdown).await,
     }
 }
 
-/// TCP sockets, which stay bound from one term to the next.
+/// TCP sockets.
 struct BoundSockets {
     web: std::net::TcpListener,
     metrics: Option<std::net::TcpListener>,
@@ -363,25 +368,25 @@ impl BoundSockets {
     }
 }
 
-/// Serves one term.
+/// Serves until `shutdown`. One of several aggregators has a `lead`.
 async fn serve(
     arguments: &Arguments,
-    prepared: &ServerSetup,
-    sockets: &BoundSockets,
-    term: Term,
+    prepared: ServerSetup,
+    sockets: BoundSockets,
+    lead: Option<SharedLead>,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = |socket: &std::net::TcpListener| TcpListener::from_std(socket.try_clone()?);
-    let web = listener(&sockets.web)?;
-    let metrics = sockets.metrics.as_ref().map(listener).transpose()?;
-    let tcp = sockets.grpc.as_ref().map(listener).transpose()?;
+    let web = TcpListener::from_std(sockets.web)?;
+    let metrics = sockets.metrics.map(TcpListener::from_std).transpose()?;
+    let tcp = sockets.grpc.map(TcpListener::from_std).transpose()?;
     let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
     let grpc_address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
     let socket = SocketChoice::from(arguments.socket.clone());
     let socket = socket.bind("aggregator").await.map_err(anyhow::Error::msg)?;
-    let Some(record) = open_record(arguments, &prepared.store, &term).await? else { return Ok(()) };
+    let record = open_record(arguments, prepared.store, lead.as_ref()).await?;
     // Before readiness is announced, since a signal may follow at once.
     let asked = signal(SignalKind::hangup())?;
-    let platform = newest_platform(arguments, prepared).await;
+    let platform = prepared.platform;
     tracing::info!(
         web = %web.local_addr()?,
         metrics = metrics_address.map(|address| address.to_string()),
@@ -393,72 +398,42 @@ async fn serve(
     let configuration =
         ConfigSource::Folder { platform, folder: arguments.config.clone(), reload_signal: asked };
     let page = WebOptions {
-        access: prepared.access.clone(),
+        access: prepared.access,
         names: arguments.web_name.clone(),
         proxies: arguments.trusted_proxy.clone(),
     };
-    let tls_configs = prepared.tls_configs.clone();
+    let tls_configs = prepared.tls_configs;
     let options = ServerOptions {
         page,
-        notify: prepared.notify.clone(),
-        leadership: term.leadership,
-        audit: prepared.audit.clone(),
+        notify: prepared.notify,
+        epoch: arguments.epoch,
+        shared_lead: lead,
+        audit: prepared.audit,
         aggregator_names: arguments.aggregator_name.clone(),
     };
     let grpc = Listeners { tcp: tcp.map(|listener| (listener, tls_configs.grpc.clone())), socket };
     let web = WebListeners { page: web, metrics };
-    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, term.end).await
+    rta_aggregator::serve(configuration, record, web, grpc, tls_configs, options, shutdown).await
 }
 
-/// Opens the record, that of the leader for a follower; `None` if the term ends before.
+/// Opens the record. One of several aggregators reads it as a whole, and writes that of the environments it
+/// leads apart from this.
 async fn open_record(
     arguments: &Arguments,
-    store: &StoreLocation,
-    term: &Term,
-) -> anyhow::Result<Option<EventStore>> {
-    if let (StoreLocation::Postgres(location), true) = (store, term.leadership.is_follower()) {
-        let location = location.clone();
-        return Ok(Some(tokio::task::spawn_blocking(move || EventStore::follow(location)).await?));
+    location: StoreLocation,
+    lead: Option<&SharedLead>,
+) -> anyhow::Result<EventStore> {
+    if let Some(lead) = lead {
+        let location = lead.location.clone();
+        return Ok(tokio::task::spawn_blocking(move || EventStore::follow(location)).await?);
     }
-    let lease = term.leadership.held_lease().cloned();
-    let is_leader = lease.is_some();
-    let options = StoreOptions { location: store.clone(), retention: arguments.keep, lease };
-    loop {
-        let options = options.clone();
-        let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
-        // Without the record a leader would not know of plans, maintenance and stops before its term.
-        if is_leader && !record.is_at_its_location() {
-            tracing::warn!("this aggregator leads when it can read the record");
-            if term.end.run_until_cancelled(tokio::time::sleep(OPEN_RETRY_INTERVAL)).await.is_none() {
-                return Ok(None);
-            }
-            continue;
-        }
-        if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
-            anyhow::bail!(
-                "{used}. Two aggregators would act and record apart from each other: end that one, give this one a \
-                 store of its own with --store, start both with --advertise, or this one with --read-only"
-            );
-        }
-        return Ok(Some(record));
+    let options = StoreOptions { location, retention: arguments.keep, ..StoreOptions::default() };
+    let record = tokio::task::spawn_blocking(move || EventStore::open(&options)).await?;
+    if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
+        anyhow::bail!(
+            "{used}. Two aggregators would act and record apart from each other: end that one, give this one a store of \
+             its own with --store, start both with --advertise, or this one with --read-only"
+        );
     }
-}
-
-/// Returns the configuration as it is in its folder; that of the start if it is invalid by now.
-async fn newest_platform(arguments: &Arguments, prepared: &ServerSetup) -> Platform {
-    if arguments.advertise.is_none() {
-        return prepared.platform.clone();
-    }
-    let folder = arguments.config.clone();
-    match tokio::task::spawn_blocking(move || load_folder(&folder)).await {
-        Ok(Ok(platform)) => platform,
-        Ok(Err(problems)) => {
-            tracing::warn!(%problems, "the configuration is invalid; that of the start is used");
-            prepared.platform.clone()
-        }
-        Err(error) => {
-            tracing::error!(%error, "the configuration could not be read; that of the start is used");
-            prepared.platform.clone()
-        }
-    }
+    Ok(record)
 }

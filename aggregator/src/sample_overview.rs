@@ -92,6 +92,6 @@ pub(crate) fn sample() -> Overview {
         config_error: None,
         impairments: vec![],
         aliases: vec![],
-        leader: None,
+        leaders: Vec::new(),
     }
 }

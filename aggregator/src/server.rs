@@ -1,5 +1,6 @@
 //! Both servers of the aggregator: the page, and gRPC.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,6 +8,7 @@ use rta_shared::authorization::{AGGREGATOR_METHODS, AuthorizationLayer};
 use rta_shared::connection::Listeners;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
+use rta_shared::name::Name;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
 use rta_shared::timing::{MAX_CLIENT_SILENCE, SERVER_PING_INTERVAL};
@@ -21,13 +23,14 @@ use crate::auth::AccessControl;
 use crate::certificate_check;
 use crate::certificates::OwnCertificates;
 use crate::config_manager::ConfigSource;
+use crate::environment_leads::{EnvironmentLeads, LeadCoordinator, LeadTerms, SharedLead, TermParts};
 use crate::events::EventBus;
 use crate::forwarding::LeaderClient;
 use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
-use crate::grpc::forward_layer::ForwardLayer;
 use crate::leadership::{Leadership, report_leadership};
 use crate::notify::NotifyOptions;
+use crate::plans::run::PlanChanges;
 use crate::state::actor::StateMessage;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
@@ -73,8 +76,10 @@ pub struct ServerOptions {
     pub page: WebOptions,
     /// Notifications; `None`: nobody is notified.
     pub notify: Option<NotifyOptions>,
-    /// Role of the aggregator for as long as it serves.
-    pub leadership: Leadership,
+    /// Epoch of the requests of a single aggregator.
+    pub epoch: u64,
+    /// Lead of environments, of one of several aggregators; `None`: it is the only one.
+    pub shared_lead: Option<SharedLead>,
     /// Audit log.
     pub audit: AuditLog,
     /// DNS names in the certificates of aggregators, which call each other on behalf of people.
@@ -96,10 +101,17 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ServerOptions { page, notify, leadership, audit, aggregator_names } = options;
-    let leader = LeaderClient::new(leadership.clone(), tls_configs.agents.clone(), aggregator_names.clone());
-    // The leader alone notifies.
-    let notify = notify.filter(|_| !leadership.is_follower());
+    let ServerOptions { page, notify, epoch, shared_lead, audit, aggregator_names } = options;
+    let leadership = match &shared_lead {
+        Some(lead) => Leadership::follower(&lead.keeper),
+        None => Leadership::alone(epoch),
+    };
+    let leads = shared_lead.as_ref().map(|lead| {
+        let client = LeaderClient::new(tls_configs.agents.clone(), aggregator_names.clone());
+        EnvironmentLeads::new(&lead.keeper, client)
+    });
+    // Of several aggregators the leader of an environment notifies.
+    let (notify, lead_notify) = if shared_lead.is_some() { (None, notify) } else { (notify, None) };
     let policy = |listener: &TcpListener| -> anyhow::Result<HostPolicy> {
         let address = listener.local_addr().context("a web listener has no address")?;
         Ok(HostPolicy::for_listener(address, &page.names))
@@ -111,14 +123,16 @@ pub async fn serve(
     // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
     let events = EventBus::new(record.handle()).with_audit(audit.clone());
-    events.publish_start();
+    if shared_lead.is_none() {
+        events.publish_start();
+    }
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
     access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
     let (operations, agent_tasks) = Operations::start(
         configuration,
         events.clone(),
         tls_configs.agents.as_ref(),
-        OperationOptions { notify, leadership: leadership.clone(), leader: leader.clone() },
+        OperationOptions { notify, leadership, leads: leads.clone(), plan_changes: PlanChanges::default() },
         &tasks,
         &impairments,
         &shutdown,
@@ -132,12 +146,31 @@ pub async fn serve(
     let expiry = certificate_check::check_certificates(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
     tasks.spawn("the watch over the audit log", audit.clone().report_errors(impairments.clone()));
-    let inbox = operations.inbox.clone();
-    let reported = report_leadership(leadership, impairments.clone(), async move |leader| {
-        // The state actor ends only at shutdown.
-        let _ = inbox.send(StateMessage::ReplaceLeader(leader)).await;
+    let coordinator = shared_lead.zip(leads).map(|(lead, leads)| {
+        tasks.spawn("the watch over the lead", report_leads(&operations, &leads, impairments.clone()));
+        let SharedLead { keeper, location, retention } = lead;
+        let parts = TermParts {
+            inventory: operations.watch_inventory(),
+            location,
+            retention,
+            reader: record.handle(),
+            audit: audit.clone(),
+            notify: lead_notify,
+            client_tls: tls_configs.agents.clone(),
+            plan_changes: operations.plan_changes(),
+        };
+        let (events, impairments) = (events.clone(), impairments.clone());
+        let coordinator = LeadCoordinator {
+            keeper,
+            leads,
+            parts: Arc::new(parts),
+            events,
+            impairments,
+            terms: LeadTerms::default(),
+        };
+        tasks.spawn_to_end("the owner of the terms", coordinator.run(shutdown.clone()))
     });
-    tasks.spawn("the watch over the lead", reported);
+    let is_shared = coordinator.is_some();
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
     let metrics = web.metrics.zip(metrics_hosts).map(|(listener, hosts)| {
@@ -160,7 +193,6 @@ pub async fn serve(
             crate::auth::grpc::authorize(&access, &aggregator_names, right, call)
         }))
         .layer(CallLimit::new())
-        .layer(ForwardLayer::new(leader, shutdown.clone()))
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
@@ -200,9 +232,37 @@ pub async fn serve(
     };
     drop(all_end_together);
     let followed = agent_tasks.await;
-    events.publish_shutdown();
+    let led = match coordinator {
+        Some(coordinator) => coordinator.await,
+        None => Ok(()),
+    };
+    if !is_shared {
+        events.publish_shutdown();
+    }
     record.close().await;
     audit.flush().await;
     followed.context("what follows the agents failed")?;
+    led.context("what leads environments failed")?;
     outcome
+}
+
+/// Shows which aggregators lead, and who of them is missing.
+fn report_leads(
+    operations: &Operations,
+    leads: &EnvironmentLeads,
+    impairments: ImpairmentList,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (inbox, inventory, leads) = (operations.inbox.clone(), operations.watch_inventory(), leads.clone());
+    let environments = move || -> Vec<Name> {
+        inventory.borrow().platform.environments.iter().map(|one| one.name.clone()).collect()
+    };
+    let status = leads.status();
+    let serves = move |environment: &Name| leads.running(environment).is_some();
+    report_leadership(status, impairments, environments, serves, move |leaders| {
+        let inbox = inbox.clone();
+        async move {
+            // The state actor ends only at shutdown.
+            let _ = inbox.send(StateMessage::ReplaceLeaders(leaders)).await;
+        }
+    })
 }

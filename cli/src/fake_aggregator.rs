@@ -412,6 +412,6 @@ pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
         config_error: None,
         impairments: vec![],
         aliases: vec![],
-        leader: None,
+        leaders: Vec::new(),
     }
 }

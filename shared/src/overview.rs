@@ -314,14 +314,17 @@ pub struct Overview {
     pub impairments: Vec<Impairment>,
     /// Aliases of components; components without any are omitted.
     pub aliases: Vec<ComponentAliases>,
-    /// Aggregator that leads, of several; absent if there is only one, or if nobody certainly leads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub leader: Option<LeaderOverview>,
+    /// Aggregators that lead environments, of several, in the configuration's order. Absent: there is only
+    /// one aggregator, or nobody certainly leads the environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaders: Vec<LeaderOverview>,
 }
 
-/// Aggregator that leads, of several.
+/// Aggregator that leads an environment, of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaderOverview {
+    /// Environment that it leads.
+    pub environment: Name,
     /// Address at which people reach it.
     pub address: String,
     /// Its host and process ID, such as `a, pid 12`.
@@ -664,7 +667,7 @@ mod tests {
                 "the disk is full",
                 Timestamp::UNIX_EPOCH,
             )],
-            leader: None,
+            leaders: Vec::new(),
             aliases: vec![ComponentAliases {
                 component: "processor gyroscope".into(),
                 aliases: vec!["gyro".into()],

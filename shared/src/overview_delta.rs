@@ -1,7 +1,7 @@
 //! Difference between two overviews, in proportion to what changed.
 //!
-//! [`OverviewSender`] and [`OverviewReceiver`] are the two ends of a stream: the first message is a whole overview,
-//! and each message after it a difference, unless environments or hosts were added or removed.
+//! [`OverviewSender`] and [`OverviewReceiver`] are the two ends of a stream: the first message is a whole
+//! overview, and each message after it a difference, unless environments or hosts were added or removed.
 
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ pub struct OverviewDelta {
     /// As in [`Overview`].
     pub impairments: Vec<Impairment>,
     /// As in [`Overview`].
-    pub leader: Option<LeaderOverview>,
+    pub leaders: Vec<LeaderOverview>,
     /// Environments in which something changed, in ascending order of their index.
     pub environments: Vec<EnvironmentDelta>,
 }
@@ -49,8 +49,8 @@ pub enum DeltaError {
 }
 
 impl OverviewDelta {
-    /// Returns the difference; `None` if environments, hosts or aliases differ, so that the whole overview has to be
-    /// sent. Compares only what is not the same in memory.
+    /// Returns the difference; `None` if environments, hosts or aliases differ, so that the whole overview
+    /// has to be sent. Compares only what is not the same in memory.
     pub fn between(before: &Overview, after: &Overview) -> Option<Self> {
         if before.environments.len() != after.environments.len() || before.aliases != after.aliases {
             return None;
@@ -69,7 +69,7 @@ impl OverviewDelta {
             config_digest: after.config_digest.clone(),
             config_error: after.config_error.clone(),
             impairments: after.impairments.clone(),
-            leader: after.leader.clone(),
+            leaders: after.leaders.clone(),
             environments,
         })
     }
@@ -77,13 +77,14 @@ impl OverviewDelta {
     /// Applies the difference to the overview before.
     ///
     /// # Errors
-    /// Returns [`DeltaError::OtherHosts`] if it belongs to another overview; `overview` must not be used then.
+    /// Returns [`DeltaError::OtherHosts`] if it belongs to another overview; `overview` must not be used
+    /// then.
     pub fn apply_to(self, overview: &mut Overview) -> Result<(), DeltaError> {
         overview.generated_at = self.generated_at;
         overview.config_digest = self.config_digest;
         overview.config_error = self.config_error;
         overview.impairments = self.impairments;
-        overview.leader = self.leader;
+        overview.leaders = self.leaders;
         for delta in self.environments {
             let environment = overview.environments.get_mut(delta.index).ok_or(DeltaError::OtherHosts)?;
             environment.health = delta.health;
@@ -136,7 +137,8 @@ pub struct OverviewSender {
 }
 
 impl OverviewSender {
-    /// Creates the end for a receiver that has nothing. Without `with_deltas` every message is a whole overview.
+    /// Creates the end for a receiver that has nothing. Without `with_deltas` every message is a whole
+    /// overview.
     pub fn new(with_deltas: bool) -> Self {
         Self { with_deltas, sent: None, version: 0 }
     }
@@ -161,12 +163,12 @@ pub struct OverviewReceiver {
 }
 
 impl OverviewReceiver {
-    /// Returns the overview after the message with this number. A whole overview is taken with any number, since
-    /// aggregators of earlier versions do not number their messages.
+    /// Returns the overview after the message with this number. A whole overview is taken with any number,
+    /// since aggregators of earlier versions do not number their messages.
     ///
     /// # Errors
-    /// Returns an error if a message is missing or belongs to another overview. The stream has to be opened again
-    /// then, which sends the whole overview.
+    /// Returns an error if a message is missing or belongs to another overview. The stream has to be opened
+    /// again then, which sends the whole overview.
     pub fn receive(&mut self, version: u64, update: OverviewUpdate) -> Result<Overview, DeltaError> {
         let overview = match (update, self.current.take()) {
             (OverviewUpdate::Whole(overview), _) => overview,
@@ -221,7 +223,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leader: None,
+            leaders: Vec::new(),
         }
     }
 

@@ -248,7 +248,7 @@ pub(crate) mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leader: None,
+            leaders: Vec::new(),
         }
     }
 

@@ -40,7 +40,7 @@ pub async fn connect_agent(address: SocketAddr) -> AgentClient {
 /// # Panics
 /// Panics if the agent does not report.
 pub async fn request_target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
-    let response = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.expect("the agent reports");
+    let response = client.watch_report(v1::WatchReportRequest::default()).await.expect("the agent reports");
     let mut events = response.into_inner();
     loop {
         let event = events.message().await.expect("the agent reports").expect("the reports go on").event;
@@ -51,7 +51,7 @@ pub async fn request_target(client: &mut AgentClient) -> Option<v1::RequestTarge
             ..
         })) = event
         {
-            return Some(v1::RequestTarget { host, boot_id, config_digest, epoch: 0 });
+            return Some(v1::RequestTarget { host, boot_id, config_digest, ..Default::default() });
         }
     }
 }

@@ -23,8 +23,7 @@ impl AgentReports {
     /// Panics if the agent does not report.
     pub async fn open(agent: &TestAgent) -> Self {
         let mut client = agent.client().await;
-        let stream =
-            client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.expect("the agent reports");
+        let stream = client.watch_report(v1::WatchReportRequest::default()).await.expect("the agent reports");
         Self { client, stream: stream.into_inner() }
     }
 

@@ -54,7 +54,7 @@ impl ReportStream {
     pub fn from_agent(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AgentServiceClient::connect(format!("http://{address}")).await?;
-            let mut stream = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await?.into_inner();
+            let mut stream = client.watch_report(v1::WatchReportRequest::default()).await?.into_inner();
             while let Some(message) = stream.message().await? {
                 let at = Instant::now();
                 let Some(Event::Report(report)) = message.event else { continue };

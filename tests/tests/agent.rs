@@ -59,7 +59,7 @@ async fn idle_agent_sends_one_heartbeat_for_each_look_at_the_host() {
     let site = TestConfig::one_host(|site| site.component_toml("app", "", ""));
     let (_agent, address) = site.start_agent("h");
     let mut client = connect_agent(address).await;
-    let mut events = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.unwrap().into_inner();
+    let mut events = client.watch_report(v1::WatchReportRequest::default()).await.unwrap().into_inner();
     let mut looks = Vec::new();
     while looks.len() < COUNT {
         if let Some(Event::Heartbeat(heartbeat)) = events.message().await.unwrap().unwrap().event {
@@ -226,7 +226,7 @@ async fn the_stream_tells_changes_and_beats() {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
     let (_agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let mut stream = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.unwrap().into_inner();
+    let mut stream = client.watch_report(v1::WatchReportRequest::default()).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap().event.unwrap();
     assert!(matches!(first, Event::Report(_)));
     let mut beats = 0;
@@ -272,7 +272,7 @@ async fn sigterm_ends_it_cleanly_with_a_stream_open() {
     let config = TestConfig::one_host(|config| config.component_toml("app", "", ""));
     let (mut agent, address) = config.start_agent("h");
     let mut client = connect_agent(address).await;
-    let mut stream = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.unwrap().into_inner();
+    let mut stream = client.watch_report(v1::WatchReportRequest::default()).await.unwrap().into_inner();
     stream.message().await.unwrap();
     agent.signal(Signal::TERM);
     while let Ok(Some(_)) = stream.message().await {}
@@ -414,7 +414,7 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
     let call = tokio::spawn(async move { start(&mut abandoned, "app").await });
     wait_for("the start to be under way", || (!config.processes().is_empty()).then_some(()));
     call.abort();
-    let mut stream = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.unwrap().into_inner();
+    let mut stream = client.watch_report(v1::WatchReportRequest::default()).await.unwrap().into_inner();
     loop {
         if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event
             && report.components[0].state() == v1::State::Running
@@ -433,7 +433,7 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
     let mut client = connect_agent(address).await;
     let pids = start(&mut client, "app").await.unwrap().pids;
     let sound = std::fs::read_to_string(config.folder().join("site.toml")).unwrap();
-    let mut stream = client.watch_report(v1::WatchReportRequest { epoch: 0 }).await.unwrap().into_inner();
+    let mut stream = client.watch_report(v1::WatchReportRequest::default()).await.unwrap().into_inner();
     let until = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>,
                        is_so: &dyn Fn(&v1::Report) -> bool| loop {
         if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event

@@ -1,4 +1,5 @@
-//! Several aggregators over one PostgreSQL: one leads, and another takes over when it dies or is paused.
+//! Several aggregators over one PostgreSQL: one leads an environment, and another takes over when it dies or
+//! is paused.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -40,6 +41,8 @@ impl Pair {
         let builder = builder.host("h", &["slow", "last"]);
         let builder = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]);
         let cluster = builder.start();
+        let is_first = |(leader, _): &(String, u64)| leader == FIRST;
+        wait_for("the first to lead", || read_leader(&server, &url, "test").filter(is_first));
         let other = ["--store", &url, "--advertise", SECOND];
         let pair = Self { other: TestAggregator::start(&cluster.config, &other), server, url, cluster };
         pair.wait_for_leader(FIRST, &pair.cluster.aggregator);
@@ -48,10 +51,7 @@ impl Pair {
 
     /// Returns address and epoch of the aggregator whose lease has not expired.
     fn leader(&self) -> Option<(String, u64)> {
-        let sql = "SELECT address || ' ' || epoch FROM rta_leases WHERE expires_at > clock_timestamp()";
-        let row = self.server.run_sql(&self.url, sql);
-        let (address, epoch) = row.split_once(' ')?;
-        Some((address.to_owned(), epoch.parse().unwrap()))
+        read_leader(&self.server, &self.url, "test")
     }
 
     /// Waits until the aggregator at this address leads, and serves as leader.
@@ -68,11 +68,31 @@ impl Pair {
     }
 }
 
-/// Returns true if the aggregator says that it leads.
-fn leads(aggregator: &TestAggregator) -> bool {
+/// Returns address and epoch of the aggregator whose lease of an environment has not expired.
+fn read_leader(server: &PostgresServer, url: &str, environment: &str) -> Option<(String, u64)> {
+    let sql = format!(
+        "SELECT address || ' ' || epoch FROM rta_leases \
+         WHERE environment = '{environment}' AND holder <> '' AND expires_at > clock_timestamp()"
+    );
+    if server.run_sql(url, "SELECT to_regclass('rta_leases') IS NULL").trim() == "t" {
+        return None;
+    }
+    let row = server.run_sql(url, &sql);
+    let (address, epoch) = row.split_once(' ')?;
+    Some((address.to_owned(), epoch.parse().unwrap()))
+}
+
+/// Returns the environments, and for each whether the aggregator says that it leads it itself.
+fn led_environments(aggregator: &TestAggregator) -> Vec<(String, bool)> {
     let overview = aggregator.web.get("/api/v1/overview").body;
-    serde_json::from_str(&overview)
-        .is_ok_and(|overview: serde_json::Value| overview["leader"]["here"] == true)
+    let overview: serde_json::Value = serde_json::from_str(&overview).unwrap_or_default();
+    let leaders = overview["leaders"].as_array().cloned().unwrap_or_default().into_iter();
+    leaders.map(|one| (one["environment"].as_str().unwrap().to_owned(), one["here"] == true)).collect()
+}
+
+/// Returns true if the aggregator says that it leads the first environment.
+fn leads(aggregator: &TestAggregator) -> bool {
+    led_environments(aggregator).first().is_some_and(|(_, is_here)| *is_here)
 }
 
 /// Waits until an aggregator follows the one at this address, and has read its record.
@@ -80,7 +100,7 @@ fn wait_to_follow(aggregator: &TestAggregator, address: &str) {
     wait_for("it to follow", || {
         let overview = aggregator.web.get("/api/v1/overview").body;
         let overview: serde_json::Value = serde_json::from_str(&overview).ok()?;
-        let leader = &overview["leader"];
+        let leader = &overview["leaders"][0];
         (leader["here"] == false && leader["address"] == address).then_some(())
     });
     wait_for("it to read the record", || {
@@ -359,7 +379,7 @@ fn session_is_valid_at_every_aggregator_and_after_a_change_of_the_leader() {
         let headers = [("Cookie", session.cookie.as_str())];
         let overview = follower.web.request("GET", "/api/v1/overview", &headers, "").body;
         let overview: serde_json::Value = serde_json::from_str(&overview).ok()?;
-        (overview["leader"]["here"] == true).then_some(())
+        (overview["leaders"][0]["here"] == true).then_some(())
     });
     assert!(sees(&follower, &session));
     // People stay signed in over an outage of the database, too, and sign out for good in it.
@@ -377,14 +397,19 @@ fn session_is_valid_at_every_aggregator_and_after_a_change_of_the_leader() {
 }
 
 #[test]
-fn follower_reloads_its_configuration_with_the_leader() {
+fn reload_through_one_aggregator_reaches_the_other() {
     let Some(pair) = Pair::start() else { return };
     wait_to_follow(&pair.other, FIRST);
     pair.cluster.config.write("more.toml", &pair.cluster.config.component_toml("unused", "", ""));
-    // Through the follower, too.
+    // Through the one that does not lead.
+    let before = pair.other.overview()["config_digest"].clone();
     pair.other.rta_success(&["config", "reload"]);
-    let digest = pair.cluster.aggregator.overview()["config_digest"].clone();
-    pair.other.wait_for_overview("the same configuration", |overview| overview["config_digest"] == digest);
+    let digest = pair.other.overview()["config_digest"].clone();
+    assert_ne!(digest, before);
+    let leader = &pair.cluster.aggregator;
+    leader.wait_for_overview("the same configuration", |overview| overview["config_digest"] == digest);
+    // It goes on to lead, with the new configuration.
+    leader.rta_success(&["start", "last", "--yes"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,6 +465,9 @@ fn leader_keeps_its_lead_over_an_outage_of_the_database() {
     let first = &pair.cluster.aggregator;
     pair.server.stop();
     let reported = wait_for("the lease to lapse", || warning(first));
+    assert!(reported.contains("the lease"), "{reported}");
+    let reported =
+        wait_for("the lease to lapse", || warning(first).filter(|reported| reported.contains("has expired")));
     assert!(reported.contains("the lease of this aggregator has expired: postgres://"), "{reported}");
     let plan = ["maintenance", "plan", "--every", "sat 02:00", "--for", "1h", "--host", "h"];
     for command in [&["start", "slow"][..], &plan, &["maintenance", "cancel", "1"]] {

@@ -16,6 +16,7 @@ mod conditions;
 mod control;
 mod demo;
 mod dependencies;
+mod environments;
 mod events_follow;
 mod golden;
 mod hostile;

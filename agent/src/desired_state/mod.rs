@@ -141,16 +141,26 @@ impl DesiredStateStore {
         });
     }
 
-    /// Raises the highest epoch of an aggregator that leads to `epoch`. Returns true if it was lower.
+    /// Raises the highest epoch of an aggregator that leads this environment (empty: all environments) to
+    /// `epoch`. Returns true if it was lower.
     ///
     /// # Errors
-    /// Returns the highest epoch if it is higher than `epoch`.
-    pub(crate) fn raise_leader_epoch(&self, epoch: u64) -> Result<bool, u64> {
+    /// Returns the highest epoch if it is higher than `epoch`. Whoever led all environments led this one,
+    /// too; whoever leads all of them is compared with each.
+    pub(crate) fn raise_leader_epoch(&self, environment: &str, epoch: u64) -> Result<bool, u64> {
         let (mut highest, mut is_raised) = (0, false);
         self.change(|stored| {
-            is_raised = epoch > stored.leader_epoch;
-            stored.leader_epoch = stored.leader_epoch.max(epoch);
-            highest = stored.leader_epoch;
+            let of_one = match environment.is_empty() {
+                true => stored.environment_epochs.values().copied().max(),
+                false => stored.environment_epochs.get(&Name::from(environment)).copied(),
+            };
+            highest = stored.leader_epoch.max(of_one.unwrap_or(0));
+            is_raised = epoch > highest;
+            if is_raised && environment.is_empty() {
+                stored.leader_epoch = epoch;
+            } else if is_raised {
+                stored.environment_epochs.insert(Name::from(environment), epoch);
+            }
             is_raised
         });
         if highest > epoch { Err(highest) } else { Ok(is_raised) }
@@ -285,14 +295,29 @@ mod tests {
         let (memory, task) =
             DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
         let task = tokio::spawn(task);
-        let raised = [0, 3, 3, 5].map(|epoch| memory.raise_leader_epoch(epoch));
+        let raised = [0, 3, 3, 5].map(|epoch| memory.raise_leader_epoch("ITG", epoch));
         assert_eq!(raised, [Ok(false), Ok(true), Ok(false), Ok(true)]);
-        assert_eq!([4, 0].map(|epoch| memory.raise_leader_epoch(epoch)), [Err(5); 2]);
+        assert_eq!([4, 0].map(|epoch| memory.raise_leader_epoch("itg", epoch)), [Err(5); 2]);
         memory.wait_until_written().await.unwrap();
         task.abort();
         let (next, _task) =
             DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
-        assert_eq!([4, 5].map(|epoch| next.raise_leader_epoch(epoch)), [Err(5), Ok(false)]);
+        assert_eq!([4, 5].map(|epoch| next.raise_leader_epoch("ITG", epoch)), [Err(5), Ok(false)]);
+    }
+
+    #[tokio::test]
+    async fn each_environment_has_its_own_epoch_and_a_leader_of_all_needs_the_highest() {
+        let (stored, _task) = DesiredStateStore::open(None, ImpairmentList::default());
+        assert_eq!(stored.raise_leader_epoch("ITG", 5), Ok(true));
+        assert_eq!(stored.raise_leader_epoch("DEV", 2), Ok(true));
+        assert_eq!(stored.raise_leader_epoch("ITG", 4), Err(5));
+        assert_eq!(stored.raise_leader_epoch("DEV", 2), Ok(false));
+        assert_eq!(stored.raise_leader_epoch("", 4), Err(5));
+        assert_eq!(stored.raise_leader_epoch("", 6), Ok(true));
+        assert_eq!(["ITG", "DEV"].map(|one| stored.raise_leader_epoch(one, 5)), [Err(6); 2]);
+        assert_eq!(stored.raise_leader_epoch("DEV", 6), Ok(false));
+        assert_eq!(stored.raise_leader_epoch("DEV", 7), Ok(true));
+        assert_eq!(stored.raise_leader_epoch("", 6), Err(7));
     }
 
     #[tokio::test]

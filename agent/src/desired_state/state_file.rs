@@ -31,8 +31,10 @@ pub(crate) struct StoredState {
     pub(crate) maintenance: Vec<MaintenanceWindow>,
     /// Last run or end of each component.
     pub(crate) runs: BTreeMap<Name, RunRecord>,
-    /// Highest epoch of an aggregator that leads; 0: there was only one aggregator.
+    /// Highest epoch of an aggregator that leads all environments; 0: there was only one aggregator.
     pub(crate) leader_epoch: u64,
+    /// Highest epoch of an aggregator that leads an environment.
+    pub(crate) environment_epochs: BTreeMap<Name, u64>,
 }
 
 /// Last decision of an operator on a component.
@@ -92,6 +94,8 @@ struct StateFileContent {
     runs: BTreeMap<Name, RunRecord>,
     #[serde(default)]
     leader_epoch: u64,
+    #[serde(default)]
+    environment_epochs: BTreeMap<Name, u64>,
 }
 
 /// Loads the state from the folder; empty if the file does not exist yet.
@@ -113,16 +117,15 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
         other => Err(format!("it has version {other}, and this agent knows {FORMAT_VERSION}")),
     });
     match parsed {
-        Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs, leader_epoch }) => {
-            Ok(StoredState {
-                decisions: words,
-                finished,
-                pending_starts: begun,
-                maintenance,
-                runs,
-                leader_epoch,
-            })
-        }
+        Ok(content) => Ok(StoredState {
+            decisions: content.words,
+            finished: content.finished,
+            pending_starts: content.begun,
+            maintenance: content.maintenance,
+            runs: content.runs,
+            leader_epoch: content.leader_epoch,
+            environment_epochs: content.environment_epochs,
+        }),
         Err(error) => Err(format!("{}; repair it, or move it away to start without it", to_error(&error))),
     }
 }
@@ -134,10 +137,17 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
 /// Returns an error, with a sentence, if the file cannot be written; the old one stays.
 pub(crate) fn store(folder: &Path, stored: &StoredState) -> Result<(), String> {
     let path = folder.join(FILE_NAME);
-    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs, leader_epoch } =
-        stored.clone();
-    let version = FORMAT_VERSION;
-    let content = StateFileContent { version, words, finished, begun, maintenance, runs, leader_epoch };
+    let stored = stored.clone();
+    let content = StateFileContent {
+        version: FORMAT_VERSION,
+        words: stored.decisions,
+        finished: stored.finished,
+        begun: stored.pending_starts,
+        maintenance: stored.maintenance,
+        runs: stored.runs,
+        leader_epoch: stored.leader_epoch,
+        environment_epochs: stored.environment_epochs,
+    };
     let replace = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Only one agent uses the folder, so one name is sufficient, and a crash leaves at most that file.
@@ -174,6 +184,7 @@ mod tests {
             ],
             runs: BTreeMap::from([("job".into(), RunRecord::new(Timestamp::UNIX_EPOCH))]),
             leader_epoch: 7,
+            environment_epochs: BTreeMap::from([("ITG".into(), 9)]),
         }
     }
 

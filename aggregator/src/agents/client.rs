@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 
 use crate::agent_id::AgentId;
 use crate::clock::MessageReceipt;
-use crate::leadership::Leadership;
+use crate::leadership::{LeaderEpoch, Leadership};
 use crate::operation_error::OperationError;
 
 /// Time limit for establishing a connection.
@@ -35,6 +35,7 @@ const NO_CERTIFICATE: &str =
 pub(crate) struct AgentClient {
     pub(super) id: AgentId,
     pub(super) host: Name,
+    environment: Name,
     pub(super) address: String,
     pub(super) client: AgentServiceClient<Channel>,
     last_responder: Arc<Mutex<LastResponder>>,
@@ -76,6 +77,7 @@ impl AgentClient {
         Ok(Self {
             id: AgentId::new_unique(),
             host: host.name.clone(),
+            environment: host.environment.clone(),
             address: host.agent.clone(),
             client: AgentServiceClient::new(channel),
             last_responder: Arc::default(),
@@ -98,7 +100,7 @@ impl AgentClient {
 
     /// Returns true if the configuration gives this agent to `host`.
     pub(crate) fn belongs_to(&self, host: &Host) -> bool {
-        self.host == host.name && self.address == host.agent
+        self.host == host.name && self.environment == host.environment && self.address == host.agent
     }
 
     /// Decodes a report that is received now, and checks that it is of the right host.
@@ -144,7 +146,7 @@ impl AgentClient {
             }
         };
         let host = self.host.as_str().to_owned();
-        Ok(v1::RequestTarget { host, boot_id, config_digest: String::new(), epoch: 0 })
+        Ok(v1::RequestTarget { host, boot_id, ..v1::RequestTarget::default() })
     }
 
     /// Returns the target of a request that changes something, with the epoch of this aggregator.
@@ -153,7 +155,18 @@ impl AgentClient {
     /// Returns the errors of [`Self::request_target`] and of [`Leadership::acting_epoch`].
     pub(super) fn leader_target(&self) -> Result<v1::RequestTarget, OperationError> {
         let target = self.request_target()?;
-        Ok(v1::RequestTarget { epoch: self.leadership.acting_epoch()?, ..target })
+        let LeaderEpoch { environment, epoch } = self.leadership.acting_epoch()?;
+        Ok(v1::RequestTarget { environment, epoch, ..target })
+    }
+
+    /// Returns the target of a request to reload the configuration.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::request_target`] and of [`Leadership::reload_epoch`].
+    pub(super) fn reload_target(&self) -> Result<v1::RequestTarget, OperationError> {
+        let target = self.request_target()?;
+        let LeaderEpoch { environment, epoch } = self.leadership.reload_epoch(&self.environment)?;
+        Ok(v1::RequestTarget { environment, epoch, ..target })
     }
 
     /// Describes a failed call for people.

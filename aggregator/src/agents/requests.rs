@@ -15,6 +15,7 @@ use tonic::{Code, Response, Status, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
+use crate::leadership::LeaderEpoch;
 use crate::operation_error::OperationError;
 
 impl AgentClient {
@@ -56,7 +57,8 @@ impl AgentClient {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
         self.request_target()?;
-        let target = v1::RequestTarget { epoch: self.leadership.acting_epoch()?, ..target };
+        let LeaderEpoch { environment, epoch } = self.leadership.acting_epoch()?;
+        let target = v1::RequestTarget { environment, epoch, ..target };
         let request = v1::AgentServiceActRequest {
             kind: v1::ActionKind::from(kind).into(),
             component: component.as_str().to_owned(),
@@ -201,7 +203,7 @@ impl AgentClient {
     pub(crate) async fn reload_config(&self) -> ReloadResult {
         let mut client = self.client.clone();
         let refused = |error: String| ReloadResult { error: Some(error), ..ReloadResult::default() };
-        let target = match self.leader_target() {
+        let target = match self.reload_target() {
             Ok(target) => Some(target),
             Err(error) => return refused(error.message),
         };

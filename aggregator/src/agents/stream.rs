@@ -17,6 +17,7 @@ use tonic::Code;
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
+use crate::leadership::LeaderEpoch;
 use crate::state::flapping::STABLE_AFTER;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
@@ -95,8 +96,8 @@ impl AgentClient {
             )
         };
         let mut client = self.client.clone();
-        let opening =
-            client.watch_report(v1::WatchReportRequest { epoch: self.leadership.announced_epoch() });
+        let LeaderEpoch { environment, epoch } = self.leadership.announced_epoch();
+        let opening = client.watch_report(v1::WatchReportRequest { environment, epoch });
         let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
             Err(_) => return silent(),
             Ok(Err(status)) => return self.describe_failure(&status),

@@ -6,20 +6,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
-use rta_shared::maintenance::Maintenance;
 use rta_shared::name::{Name, too_long};
 use rta_shared::proto::{to_wire_duration, v1};
 use rta_shared::sanitize::{printable, quoted_input};
 use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
 use rta_shared::suggestion::did_you_mean;
-use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::api::Operations;
-use crate::auth::ActingCaller;
 use crate::operation_error::OperationError;
-use crate::state::actor::{MaintenanceChange, StateMessage};
-use crate::state::maintenance::{explain_host_maintenance, resolve_places};
 use crate::store::{EventQuery, MAX_EVENTS};
 
 /// Default number of events in an answer.
@@ -102,7 +97,7 @@ impl MaintenanceRequest {
     }
 }
 
-fn too_short_error() -> OperationError {
+pub(super) fn too_short_error() -> OperationError {
     OperationError::new(Code::InvalidArgument, "maintenance has to last longer than nothing")
 }
 
@@ -138,8 +133,8 @@ impl Operations {
             // An incident that does not exist is a mistake.
             self.incident(id).await?;
         }
-        // Names that were removed from the configuration may still have events; a name without any is part of a
-        // name, or a mistake.
+        // Names that were removed from the configuration may still have events; a name without any is part of
+        // a name, or a mistake.
         match canonical_selector(&filter.selector, &index)? {
             Some(meant) if meant != exact => {
                 let query = build_query(&meant, filter)?;
@@ -152,66 +147,6 @@ impl Operations {
     pub(super) async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, OperationError> {
         let events = self.store.query_events(query).await;
         events.map_err(|message| OperationError::new(Code::Unavailable, message))
-    }
-
-    /// Begins or ends maintenance. Returns the affected maintenance.
-    ///
-    /// # Errors
-    /// Returns an error if a name is unknown or ambiguous, if the duration is invalid, or if no leader answers.
-    pub(crate) async fn set_maintenance(
-        &self,
-        request: MaintenanceRequest,
-        caller: ActingCaller,
-    ) -> Result<Vec<Maintenance>, OperationError> {
-        if let Some(route) = self.leader.route() {
-            caller.check_forwarded()?;
-            return self.set_maintenance_at_leader(&route, request, &caller.by).await;
-        }
-        self.leadership.acting_epoch()?;
-        self.ensure_recorded()?;
-        let platform = &self.inventory().platform;
-        let places = resolve_places(platform, &request.selector, request.all)?;
-        self.permit_hosts(&caller, "maintenance", places.iter().map(|place| &place.host))?;
-        let ActingCaller { by, .. } = caller;
-        let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
-        let off = places.clone();
-        let change = if request.on {
-            let reason = check_reason(&request.reason)?;
-            let since = Timestamp::now();
-            let until = match request.length {
-                None => None,
-                Some(length) if !length.is_zero() => Some(
-                    since
-                        .checked_add(length)
-                        .map_err(|_| invalid("maintenance cannot be as long as that".to_owned()))?,
-                ),
-                Some(_) => return Err(too_short_error()),
-            };
-            let one = |place: crate::store::HostOrInstance| Maintenance {
-                environment: place.environment,
-                host: place.host,
-                component: place.component,
-                since,
-                until,
-                reason: reason.clone(),
-                by: by.clone(),
-            };
-            MaintenanceChange::Begin(places.into_iter().map(one).collect())
-        } else {
-            MaintenanceChange::End(places, by)
-        };
-        let (answer, changed) = oneshot::channel();
-        let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
-        self.inbox.send(StateMessage::ChangeMaintenance(change, answer)).await.map_err(|_| ended())?;
-        let changed = changed.await.map_err(|_| ended())?;
-        if let (false, [], Some(message)) =
-            (request.on, changed.as_slice(), explain_host_maintenance(self.maintenance.borrow().all(), &off))
-        {
-            return Err(OperationError::new(Code::FailedPrecondition, message));
-        }
-        // The change survives a restart from now on; if it cannot be written, the overview shows that.
-        self.store.flush().await;
-        Ok(changed)
     }
 }
 

@@ -107,7 +107,7 @@ impl Operations {
         Ok(usize::try_from(answer.skipped).unwrap_or(usize::MAX))
     }
 
-    /// Has the leader begin or end maintenance. Returns the affected maintenance when it is shown here, too.
+    /// Has the leader begin or end maintenance. Returns the affected maintenance.
     ///
     /// # Errors
     /// Returns the leader's refusal, or an error if it does not answer.
@@ -122,9 +122,7 @@ impl Operations {
         let answer = answer_in_time(route, client.set_maintenance(route.request(message, by))).await?;
         let changed = answer.into_inner().changed.into_iter().map(Maintenance::try_from);
         let changed: Result<Vec<Maintenance>, _> = changed.collect();
-        let changed = changed.map_err(|error| OperationError::new(Code::Internal, error.to_string()))?;
-        self.store.flush().await;
-        Ok(changed)
+        changed.map_err(|error| OperationError::new(Code::Internal, error.to_string()))
     }
 
     /// Has the leader plan maintenance. Returns it when it is shown here, too.
@@ -147,7 +145,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns the leader's refusal, or an error if it does not answer.
-    pub(super) async fn cancel_planned_maintenance_at_leader(
+    pub(super) async fn cancel_planned_at_leader(
         &self,
         route: &LeaderRoute,
         id: u64,
@@ -173,6 +171,49 @@ impl Operations {
         // The state actor shows what the store has read.
         self.flushed_overview().await;
         Ok(planned)
+    }
+
+    /// Has another aggregator test a channel of the notifications.
+    ///
+    /// # Errors
+    /// Returns its refusal, or an error if it does not answer.
+    pub(super) async fn test_notification_at_leader(
+        &self,
+        route: &LeaderRoute,
+        channel: String,
+        by: &Requester,
+    ) -> Result<(), OperationError> {
+        let mut client = route.client();
+        let message = v1::TestNotificationRequest { channel, user: by.user.clone() };
+        answer_in_time(route, client.test_notification(route.request(message, by))).await.map(drop)
+    }
+
+    /// Asks another aggregator for the state of its notifications.
+    ///
+    /// # Errors
+    /// Returns its refusal, or an error if it does not answer.
+    pub(super) async fn notify_status_at_leader(
+        &self,
+        route: &LeaderRoute,
+        by: &Requester,
+    ) -> Result<v1::GetNotifyStatusResponse, OperationError> {
+        let mut client = route.client();
+        let call = client.get_notify_status(route.request(v1::GetNotifyStatusRequest {}, by));
+        Ok(answer_in_time(route, call).await?.into_inner())
+    }
+
+    /// Has the leader begin the plan of a request, and returns the stream of its events.
+    ///
+    /// # Errors
+    /// Returns the leader's refusal, or an error if it does not answer.
+    pub(crate) async fn stream_plan_at_leader(
+        &self,
+        route: &LeaderRoute,
+        message: v1::AggregatorServiceActRequest,
+        by: &Requester,
+    ) -> Result<tonic::Streaming<v1::AggregatorServiceActResponse>, OperationError> {
+        let mut client = route.client();
+        Ok(answer_in_time(route, client.act(route.request(message, by))).await?.into_inner())
     }
 }
 

@@ -6,7 +6,9 @@ pub(crate) mod history;
 pub(crate) mod incidents;
 pub(crate) mod instance_definition;
 mod leader_calls;
+mod leader_routes;
 pub mod logs;
+mod maintenance;
 mod notifications;
 pub(crate) mod planned_maintenance;
 pub mod refresh;
@@ -43,9 +45,12 @@ use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::audit::Refusal;
 use crate::auth::ActingCaller;
-use crate::config_manager::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
+use crate::config_manager::{
+    ConfigManager, ConfigSource, ConfigUpdates, RELOAD_QUEUE, ReloadRequest, ReloadTriggers,
+    environment_platform,
+};
+use crate::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use crate::events::EventBus;
-use crate::forwarding::LeaderClient;
 use crate::incidents::IncidentHandle;
 use crate::inventory::{ConfiguredInstance, Inventory};
 use crate::leadership::Leadership;
@@ -57,7 +62,7 @@ use crate::plans::executor::{StepFailure, run_plan};
 use crate::plans::recovery;
 use crate::plans::registry::PlanRegistry;
 use crate::plans::request::plan_request;
-use crate::plans::run::PlanRun;
+use crate::plans::run::{PlanChanges, PlanRun};
 use crate::plans::targets::request_targets;
 use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
 use crate::state::host_state::AgentUpdate;
@@ -72,14 +77,17 @@ use crate::usage::{UsageHistory, UsageSample};
 const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Configuration of the operations beside the platform's.
-#[derive(Clone, Debug, Default)]
-pub struct OperationOptions {
+#[derive(Clone, Default)]
+pub(crate) struct OperationOptions {
     /// Notifications; `None`: nobody is notified.
-    pub notify: Option<NotifyOptions>,
+    pub(crate) notify: Option<NotifyOptions>,
     /// Role of the aggregator among several.
-    pub leadership: Leadership,
-    /// Client of the aggregator that leads.
-    pub(crate) leader: LeaderClient,
+    pub(crate) leadership: Leadership,
+    /// Environments that are led here and elsewhere, of one of several aggregators; `None`: these operations
+    /// lead.
+    pub(crate) leads: Option<EnvironmentLeads>,
+    /// Notifier of changes of the plans.
+    pub(crate) plan_changes: PlanChanges,
 }
 
 /// Handle to the running aggregator; clones share it.
@@ -101,8 +109,8 @@ pub struct Operations {
     plan_registry: Arc<PlanRegistry>,
     /// Role of this aggregator among several.
     pub(crate) leadership: Leadership,
-    /// Client of the aggregator that leads, if this one follows.
-    leader: LeaderClient,
+    /// Environments that are led here and elsewhere; `None`: these operations lead.
+    leads: Option<EnvironmentLeads>,
     /// Tasks of the plans under way.
     plan_tasks: TaskTracker,
     /// Tasks of the aggregator itself.
@@ -155,7 +163,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if an agent's address is invalid, which a validated configuration excludes.
-    pub fn start(
+    pub(crate) fn start(
         configuration: ConfigSource,
         events: EventBus,
         client_tls: Option<&ClientTls>,
@@ -164,12 +172,18 @@ impl Operations {
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let OperationOptions { notify, leadership, leader } = options;
+        let OperationOptions { notify, leadership, leads, plan_changes } = options;
         let (platform, source, reloads) = match configuration {
             ConfigSource::Fixed(platform) => (platform, None, None),
+            ConfigSource::Environment(source) => {
+                let whole = Arc::clone(&source.inventory.borrow().platform);
+                let platform = environment_platform(&whole, &source.environment);
+                (platform, Some(ConfigUpdates::Environment(source)), None)
+            }
             ConfigSource::Folder { platform, folder, reload_signal: asked } => {
                 let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
-                (platform, Some(ReloadTriggers { folder, reload_signal: asked, requests }), Some(reloads))
+                let triggers = ReloadTriggers { folder, reload_signal: asked, requests };
+                (platform, Some(ConfigUpdates::Folder(triggers)), Some(reloads))
             }
         };
         // Before the first event that an incident may list.
@@ -214,9 +228,9 @@ impl Operations {
             events,
             timeline_cache: Arc::default(),
             usage_history: usage,
-            plan_registry: Arc::default(),
+            plan_registry: Arc::new(PlanRegistry::with_changes(plan_changes)),
             leadership,
-            leader,
+            leads,
             plan_tasks: TaskTracker::new(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
@@ -276,6 +290,16 @@ impl Operations {
     /// Returns the platform and its agents; an operation uses the same ones from its beginning to its end.
     pub(crate) fn inventory(&self) -> Arc<Inventory> {
         Arc::clone(&self.inventory.borrow())
+    }
+
+    /// Returns a receiver of the platform and its agents.
+    pub(crate) fn watch_inventory(&self) -> watch::Receiver<Arc<Inventory>> {
+        self.inventory.clone()
+    }
+
+    /// Returns the notifier of changes of the plans.
+    pub(crate) fn plan_changes(&self) -> PlanChanges {
+        self.plan_registry.changes().clone()
     }
 
     /// Returns the current overview.
@@ -367,10 +391,27 @@ impl Operations {
         options: ExecutionOptions,
         caller: ActingCaller,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
-        if let Some(route) = self.leader.route() {
-            caller.check_forwarded()?;
-            return self.begin_plan_at_leader(&route, kind, request, options, &caller.by).await;
+        match self.plan_leader(kind, request, &caller).await? {
+            EnvironmentLeader::Here(operations) => {
+                operations.begin_plan_here(kind, request, options, caller).await
+            }
+            EnvironmentLeader::There(route) => {
+                self.begin_plan_at_leader(&route, kind, request, options, &caller.by).await
+            }
         }
+    }
+
+    /// Begins the plan for a request, as the leader.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Operations::begin_plan`].
+    pub(crate) async fn begin_plan_here(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+        options: ExecutionOptions,
+        caller: ActingCaller,
+    ) -> Result<Arc<PlanRun>, BeginPlanError> {
         self.leadership.acting_epoch()?;
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
         let hosts = plan.steps.iter().map(|step| &step.instance.host);
@@ -385,7 +426,10 @@ impl Operations {
             let message = "the aggregator is shutting down";
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
-        let id = self.store.next_plan_id();
+        let id = self.store.reserve_plan_id().await.map_err(|why| {
+            let message = format!("nothing was done, since another aggregator would not know of it: {why}");
+            OperationError::new(Code::Unavailable, message)
+        })?;
         let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
         let changes = self.plan_registry.changes().clone();
         let plan_run = Arc::new(PlanRun::new(begun, self.events.clone(), changes));
@@ -530,7 +574,8 @@ impl Operations {
     /// # Errors
     /// Returns an error if there is no such plan.
     pub(crate) fn plan_run(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
-        self.plan_registry.find(plan).ok_or_else(|| {
+        let found = self.live_plan(plan).or_else(|| self.plan_registry.find(plan));
+        found.ok_or_else(|| {
             let message = format!("plan {plan} is not known; it may have ended long ago; see rta events");
             OperationError::new(Code::NotFound, message)
         })
@@ -538,7 +583,20 @@ impl Operations {
 
     /// Returns the plans that are under way or ended recently, the newest first.
     pub(crate) fn plan_runs(&self) -> Vec<Arc<PlanRun>> {
-        self.plan_registry.all()
+        let mut all = self.plan_registry.all();
+        if let Some(leads) = &self.leads {
+            // Those that are carried out here are up to date, and may not be in the record yet.
+            for (_, operations) in leads.all_running() {
+                for live in operations.plan_registry.all() {
+                    match all.iter_mut().find(|known| known.begun().id == live.begun().id) {
+                        Some(known) => *known = live,
+                        None => all.push(live),
+                    }
+                }
+            }
+            all.sort_by_key(|plan_run| std::cmp::Reverse(plan_run.begun().id));
+        }
+        all
     }
 
     /// Returns everything that metrics are made of.
@@ -597,10 +655,13 @@ impl Operations {
     /// # Errors
     /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
     pub(crate) async fn cancel_plan(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
-        if let Some(route) = self.leader.route() {
-            caller.check_forwarded()?;
-            return self.cancel_plan_at_leader(&route, plan, &caller.by).await;
+        match self.leader_of_plan(plan, &caller).await? {
+            EnvironmentLeader::Here(operations) => operations.cancel_plan_here(plan, caller),
+            EnvironmentLeader::There(route) => self.cancel_plan_at_leader(&route, plan, &caller.by).await,
         }
+    }
+
+    fn cancel_plan_here(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         self.leadership.acting_epoch()?;
         let plan_run = self.plan_run(plan)?;
         let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
@@ -639,7 +700,9 @@ impl Operations {
     /// # Errors
     /// Returns an error if the configuration has no folder, or if this aggregator does not lead.
     pub(crate) async fn reload_config(&self, caller: ActingCaller) -> Result<PlatformReload, OperationError> {
-        self.leadership.acting_epoch()?;
+        if self.leads.is_none() {
+            self.leadership.acting_epoch()?;
+        }
         self.permit_everywhere(&caller, "a reload of the configuration")?;
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
@@ -709,7 +772,7 @@ impl Operations {
             usage_history: UsageHistory::default(),
             plan_registry: Arc::default(),
             leadership: Leadership::default(),
-            leader: LeaderClient::default(),
+            leads: None,
             plan_tasks: TaskTracker::new(),
             tasks: OwnedTasks::new(CancellationToken::new()),
             shutdown: CancellationToken::new(),

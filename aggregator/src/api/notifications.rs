@@ -7,6 +7,7 @@ use tonic::Code;
 
 use crate::api::Operations;
 use crate::auth::ActingCaller;
+use crate::environment_leads::EnvironmentLeads;
 use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus};
 use crate::operation_error::OperationError;
 use crate::store::{EventQuery, MAX_EVENTS};
@@ -27,14 +28,38 @@ impl Operations {
         caller: ActingCaller,
     ) -> Result<(), OperationError> {
         self.permit_everywhere(&caller, "a test of a notification channel")?;
-        self.notify.send_test(channel, caller.by).await
+        if let Some(acting) = self.acting_operations().first() {
+            return acting.notify.send_test(channel, caller.by).await;
+        }
+        match self.leads.as_ref().map(EnvironmentLeads::all_routes).unwrap_or_default().first() {
+            Some(route) if !caller.is_forwarded => {
+                self.test_notification_at_leader(route, channel, &caller.by).await
+            }
+            _ => Err(nobody_notifies()),
+        }
     }
 
     /// Returns the state of the notifications.
     ///
     /// # Errors
     /// Returns an error if this aggregator sends none.
-    pub(crate) async fn notify_status(&self) -> Result<v1::GetNotifyStatusResponse, OperationError> {
+    pub(crate) async fn notify_status(
+        &self,
+        caller: &ActingCaller,
+    ) -> Result<v1::GetNotifyStatusResponse, OperationError> {
+        let mut all = Vec::new();
+        for acting in self.acting_operations() {
+            all.push(acting.own_notify_status().await?);
+        }
+        if let Some(leads) = self.leads.as_ref().filter(|_| !caller.is_forwarded) {
+            for route in leads.all_routes() {
+                all.push(self.notify_status_at_leader(&route, &caller.by).await?);
+            }
+        }
+        all.into_iter().reduce(merge_status).ok_or_else(nobody_notifies)
+    }
+
+    async fn own_notify_status(&self) -> Result<v1::GetNotifyStatusResponse, OperationError> {
         let NotifyStatus { channels, open, config_error, switch_error } = self.notify.status().await?;
         let channels = channels.into_iter().map(|(name, kind, status)| v1::NotifyChannelStatus {
             name,
@@ -57,7 +82,8 @@ impl Operations {
     /// Returns the notifications that the recorded past would have made.
     ///
     /// # Errors
-    /// Returns an error if this aggregator sends none, if the time is invalid, or if the event store cannot be read.
+    /// Returns an error if this aggregator sends none, if the time is invalid, or if the event store cannot
+    /// be read.
     pub(crate) async fn dry_run_notifications(
         &self,
         request: v1::DryRunNotificationsRequest,
@@ -86,7 +112,10 @@ impl Operations {
         // The store answers with the newest first.
         events.reverse();
         let replayed = events.len();
-        let messages = self.notify.dry_run(self.configured_hosts(), events).await?;
+        // Each leader has the same file.
+        let acting = self.acting_operations();
+        let acting = acting.first().ok_or_else(nobody_notifies)?;
+        let messages = acting.notify.dry_run(self.configured_hosts(), events).await?;
         Ok(v1::DryRunNotificationsResponse {
             messages: messages.into_iter().map(to_wire).collect(),
             events: count(replayed),
@@ -114,6 +143,47 @@ impl Operations {
         }
         hosts
     }
+}
+
+fn nobody_notifies() -> OperationError {
+    let message =
+        "this aggregator leads no environment at the moment, and notifies nobody; ask one that does";
+    OperationError::new(Code::Unavailable, message)
+}
+
+/// Adds up the states of the notifications of two environments: their channels are those of the same file.
+fn merge_status(
+    mut one: v1::GetNotifyStatusResponse,
+    other: v1::GetNotifyStatusResponse,
+) -> v1::GetNotifyStatusResponse {
+    for channel in other.channels {
+        let Some(known) = one.channels.iter_mut().find(|known| known.name == channel.name) else {
+            one.channels.push(channel);
+            continue;
+        };
+        known.waiting += channel.waiting;
+        known.delivered += channel.delivered;
+        known.given_up += channel.given_up;
+        let at = |channel: &v1::NotifyChannelStatus| {
+            channel.last_delivered_at.as_ref().map(|time| (time.seconds, time.nanos))
+        };
+        if at(known) < at(&channel) {
+            known.last_delivered_at = channel.last_delivered_at;
+        }
+        if known.failure.is_empty() {
+            known.failing_since = channel.failing_since;
+            known.failure = channel.failure;
+        }
+    }
+    one.open += other.open;
+    for (known, found) in
+        [(&mut one.config_error, other.config_error), (&mut one.switch_error, other.switch_error)]
+    {
+        if known.is_empty() {
+            *known = found;
+        }
+    }
+    one
 }
 
 fn to_wire(DryRunMessage { channel, message }: DryRunMessage) -> v1::DryRunNotification {

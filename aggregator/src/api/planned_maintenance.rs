@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rta_shared::action::Requester;
-use rta_shared::name::too_long;
+use rta_shared::name::{Name, too_long};
 use rta_shared::planned_maintenance::{PlannedMaintenance, Recurrence, UpcomingMaintenance};
 use rta_shared::proto::v1::plan_maintenance_request::Begins;
 use rta_shared::proto::{to_wire_duration, v1};
@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::api::Operations;
 use crate::api::history::check_reason;
 use crate::auth::ActingCaller;
+use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::{OperationError, not_found};
 use crate::state::actor::{PlannedMaintenanceChange, StateMessage};
 use crate::state::maintenance::resolve_places;
@@ -98,10 +99,37 @@ impl Operations {
         request: PlanMaintenanceRequest,
         caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
-        if let Some(route) = self.leader.route() {
-            caller.check_forwarded()?;
-            return self.plan_maintenance_at_leader(&route, request, &caller.by).await;
+        if self.leads.is_none() {
+            return self.plan_maintenance_here(request, caller).await;
         }
+        let places = resolve_places(&self.inventory().platform, &request.selector, request.all)?;
+        let environment = places.first().map(|place| place.environment.clone());
+        let environment = environment.filter(|one| places.iter().all(|place| place.environment == *one));
+        let Some(environment) = environment else {
+            return Err(invalid(
+                "this maintenance is of several environments, and each is led by itself; plan it per environment, with \
+                 --env",
+            ));
+        };
+        let selector = Selector { environment: environment.as_str().to_owned(), ..request.selector.split()? };
+        let request = PlanMaintenanceRequest { selector, ..request };
+        match self.environment_leader(&environment, &caller).await? {
+            EnvironmentLeader::Here(operations) => {
+                let planned = operations.plan_maintenance_here(request, caller).await?;
+                self.store.flush().await;
+                Ok(planned)
+            }
+            EnvironmentLeader::There(route) => {
+                self.plan_maintenance_at_leader(&route, request, &caller.by).await
+            }
+        }
+    }
+
+    async fn plan_maintenance_here(
+        &self,
+        request: PlanMaintenanceRequest,
+        caller: ActingCaller,
+    ) -> Result<UpcomingMaintenance, OperationError> {
         self.leadership.acting_epoch()?;
         self.ensure_recorded()?;
         if self.planned_maintenance.borrow().all().len() >= MAX_PLANS {
@@ -109,6 +137,9 @@ impl Operations {
             return Err(OperationError::new(Code::ResourceExhausted, message));
         }
         let planned = self.validate_plan(request, caller)?;
+        let id = self.store.reserve_planned_maintenance_id().await;
+        let id = id.map_err(|why| OperationError::new(Code::Unavailable, why))?;
+        let planned = PlannedMaintenance { id, ..planned };
         let changed = self.change_planned(PlannedMaintenanceChange::Add(Box::new(planned))).await?;
         changed.ok_or_else(|| OperationError::new(Code::Internal, "the plan was not added"))
     }
@@ -124,10 +155,33 @@ impl Operations {
         id: u64,
         caller: ActingCaller,
     ) -> Result<UpcomingMaintenance, OperationError> {
-        if let Some(route) = self.leader.route() {
-            caller.check_forwarded()?;
-            return self.cancel_planned_maintenance_at_leader(&route, id, &caller.by).await;
+        let Some(leads) = &self.leads else { return self.cancel_planned_here(id, caller).await };
+        let environment = {
+            let planned = self.planned_maintenance.borrow();
+            let known = planned.all().iter().find(|planned| planned.id == id);
+            known.map(|planned| Name::from(planned.environment.as_str()))
+        };
+        // What names no environment any more is known to some leader, and what is not known to none.
+        let running = leads.all_running();
+        let environment = environment.filter(|name| !name.as_str().is_empty());
+        let Some(environment) = environment.or_else(|| running.first().map(|(name, _)| name.clone())) else {
+            return Err(not_planned(id));
+        };
+        match self.environment_leader(&environment, &caller).await? {
+            EnvironmentLeader::Here(operations) => {
+                let cancelled = operations.cancel_planned_here(id, caller).await?;
+                self.store.flush().await;
+                Ok(cancelled)
+            }
+            EnvironmentLeader::There(route) => self.cancel_planned_at_leader(&route, id, &caller.by).await,
         }
+    }
+
+    async fn cancel_planned_here(
+        &self,
+        id: u64,
+        caller: ActingCaller,
+    ) -> Result<UpcomingMaintenance, OperationError> {
         self.leadership.acting_epoch()?;
         self.ensure_recorded()?;
         if let Some(planned) = self.planned_maintenance.borrow().all().iter().find(|planned| planned.id == id)
@@ -146,9 +200,7 @@ impl Operations {
         }
         let by = caller.by;
         let cancelled = self.change_planned(PlannedMaintenanceChange::Cancel(id, by)).await?;
-        cancelled.ok_or_else(|| {
-            not_found(format!("there is no planned maintenance {id}; see rta maintenance list"))
-        })
+        cancelled.ok_or_else(|| not_planned(id))
     }
 
     fn validate_plan(
@@ -231,6 +283,10 @@ pub(crate) fn own_time_zone() -> String {
     let zone = TimeZone::try_system().ok();
     let name = zone.as_ref().filter(|zone| !zone.is_unknown()).and_then(TimeZone::iana_name);
     name.unwrap_or("UTC").to_owned()
+}
+
+fn not_planned(id: u64) -> OperationError {
+    not_found(format!("there is no planned maintenance {id}; see rta maintenance list"))
 }
 
 fn invalid(message: impl Into<String>) -> OperationError {

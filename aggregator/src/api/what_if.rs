@@ -55,7 +55,7 @@ fn answer(
         config_error: live.config_error.clone(),
         impairments: live.impairments.clone(),
         aliases: ComponentAliases::list(&input.platform),
-        leader: None,
+        leaders: Vec::new(),
     };
     let present = overview(before);
     let (clause, plan, notes) = match assumption {

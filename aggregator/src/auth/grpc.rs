@@ -14,7 +14,6 @@ use crate::auth::{
     AccessControl, ActScope, ActingCaller, Principal, TokenError, UserRole, bearer_token, new_requester,
 };
 use crate::forwarding::{InvalidRequester, read_requester};
-use crate::operation_error::OperationError;
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
 const NO_CERTIFICATE: &str =
@@ -29,6 +28,8 @@ pub(crate) struct AuthenticatedCaller {
     address: String,
     /// Where they may act.
     scope: ActScope,
+    /// True if another aggregator calls on their behalf.
+    is_forwarded: bool,
 }
 
 /// Accepts a call whose caller has the right to it, and puts the [`AuthenticatedCaller`] into its extensions.
@@ -122,7 +123,9 @@ fn identify_forwarded(
     };
     let by = by.map_err(|error| Status::invalid_argument(error.to_string()))?;
     let name = (!by.user.is_empty()).then_some(by.user);
-    Ok((kind, AuthenticatedCaller { name, address: by.address, scope: ActScope::default() }))
+    let caller =
+        AuthenticatedCaller { name, address: by.address, scope: ActScope::default(), is_forwarded: true };
+    Ok((kind, caller))
 }
 
 fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
@@ -131,7 +134,7 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
     if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
         return Ok((
             CallerKind::OtherLocalUser,
-            AuthenticatedCaller { name: Some(user.to_string()), address, scope: ActScope::default() },
+            AuthenticatedCaller::new(Some(user.to_string()), address, ActScope::default()),
         ));
     }
     if let Some(header) = call.headers().get("authorization") {
@@ -139,7 +142,7 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
         let Principal { name, role, scope } = token
             .and_then(|token| access.principal_of_token(token))
             .map_err(|error| Status::unauthenticated(format!("the {error}")))?;
-        return Ok((role.into(), AuthenticatedCaller { name: Some(name), address, scope }));
+        return Ok((role.into(), AuthenticatedCaller::new(Some(name), address, scope)));
     }
     let (kind, name) = match peer {
         Some(ConnectedPeer::Local(user)) => {
@@ -163,7 +166,7 @@ fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, A
         }
         Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
     };
-    Ok((kind, AuthenticatedCaller { name, address, scope: ActScope::default() }))
+    Ok((kind, AuthenticatedCaller::new(name, address, ActScope::default())))
 }
 
 /// Returns the address of a call; empty if it is not known.
@@ -194,6 +197,11 @@ fn refusal(kind: CallerKind, caller: &AuthenticatedCaller, call: &Request<()>) -
 }
 
 impl AuthenticatedCaller {
+    /// Creates a caller who calls themselves.
+    fn new(name: Option<String>, address: String, scope: ActScope) -> Self {
+        Self { name, address, scope, is_forwarded: false }
+    }
+
     /// Returns the caller from a call's extensions.
     ///
     /// # Errors
@@ -202,24 +210,13 @@ impl AuthenticatedCaller {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
-    /// Returns the requester as far as it is proved, to be named to the leader; without a proof its name is
-    /// empty.
-    ///
-    /// # Errors
-    /// Returns `PERMISSION_DENIED` if the caller has a scope, which the leader could not check.
-    pub(crate) fn proved_requester(self) -> Result<Requester, OperationError> {
-        let by = Requester { user: self.name.unwrap_or_default(), address: self.address };
-        let caller = ActingCaller { by, scope: self.scope };
-        caller.check_forwarded()?;
-        Ok(caller.by)
-    }
-
     /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name
-    /// that the client `told`.
+    /// that the client claims.
     pub(crate) fn acting(self, claimed_name: &str) -> ActingCaller {
         ActingCaller {
             by: new_requester(self.name.as_deref().unwrap_or(claimed_name), self.address),
             scope: self.scope,
+            is_forwarded: self.is_forwarded,
         }
     }
 }

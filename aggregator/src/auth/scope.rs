@@ -22,6 +22,8 @@ pub(crate) struct ActScope {
 pub(crate) struct ActingCaller {
     pub(crate) by: Requester,
     pub(crate) scope: ActScope,
+    /// True if another aggregator asks on behalf of the requester.
+    pub(crate) is_forwarded: bool,
 }
 
 /// Maximum length of a requester's name, in characters.
@@ -141,6 +143,7 @@ mod tests {
         "#;
         let platform = load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap();
         let caller = |environments: &[&str], roles: &[&str]| ActingCaller {
+            is_forwarded: false,
             by: Requester { user: "job".to_owned(), address: String::new() },
             scope: ActScope {
                 environments: environments.iter().map(|name| Name::from(*name)).collect(),

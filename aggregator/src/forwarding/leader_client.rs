@@ -1,5 +1,6 @@
-//! Connections of an aggregator that follows with the leader.
+//! Connections with the aggregators that lead.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -16,29 +17,28 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 
 use super::on_behalf_of::write_requester;
-use crate::leadership::Leadership;
 use crate::operation_error::OperationError;
 
 /// Time limit for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum size of an answer: plans of thousands of steps are large.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// Maximum number of connections that are kept.
+const MAX_CHANNELS: usize = 100;
 const NO_CERTIFICATE: &str =
     "it is asked over TLS, and this rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
-/// Client of the aggregator that leads; clones share its connection. Without a leader elsewhere it leads
-/// nowhere.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LeaderClient(Option<Arc<ClientState>>);
+/// Client of the other aggregators; clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderClient(Arc<ClientState>);
 
 #[derive(Debug)]
 struct ClientState {
-    leadership: Leadership,
     tls: Option<ClientTls>,
-    /// Names that the leader's certificate may have beside that of its address.
+    /// Names that a leader's certificate may have beside that of its address.
     names: Vec<String>,
-    /// Address of the leader, and the channel to it.
-    channel: Mutex<Option<(String, Channel)>>,
+    /// Channels, by the addresses of the leaders.
+    channels: Mutex<HashMap<String, Channel>>,
 }
 
 /// Leader to which calls are passed on.
@@ -50,23 +50,25 @@ pub(crate) struct LeaderRoute {
 }
 
 impl LeaderClient {
-    /// Creates the client of an aggregator with this role. The leader at an https:// address is called with
-    /// `tls`, and has to prove that it is the host of its address, or one of `names`.
-    pub(crate) fn new(leadership: Leadership, tls: Option<ClientTls>, names: Vec<String>) -> Self {
-        Self(Some(Arc::new(ClientState { leadership, tls, names, channel: Mutex::default() })))
+    /// Creates the client. A leader at an https:// address is called with `tls`, and has to prove that it is
+    /// the host of its address, or one of `names`.
+    pub(crate) fn new(tls: Option<ClientTls>, names: Vec<String>) -> Self {
+        Self(Arc::new(ClientState { tls, names, channels: Mutex::default() }))
     }
 
-    /// Returns the leader to which calls that change something are passed on; `None` if this aggregator
-    /// leads, or if no leader is known that can be called.
-    pub(crate) fn route(&self) -> Option<LeaderRoute> {
-        let state = self.0.as_ref()?;
-        let (address, leader) = state.leadership.leader_to_call()?;
-        let mut current = state.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = match current.as_ref().filter(|(of, _)| *of == address) {
-            Some((_, channel)) => channel.clone(),
+    /// Returns the way to the aggregator at this address; `leader` is its name for people. `None`: the
+    /// address is invalid.
+    pub(crate) fn route(&self, address: &str, leader: String) -> Option<LeaderRoute> {
+        let mut channels = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match channels.get(address) {
+            Some(channel) => channel.clone(),
             None => {
-                let channel = new_channel(&address, state.tls.as_ref(), &state.names)?;
-                current.insert((address, channel)).1.clone()
+                let channel = new_channel(address, self.0.tls.as_ref(), &self.0.names)?;
+                if channels.len() >= MAX_CHANNELS {
+                    channels.clear();
+                }
+                channels.insert(address.to_owned(), channel.clone());
+                channel
             }
         };
         Some(LeaderRoute { leader, channel })
@@ -74,9 +76,9 @@ impl LeaderClient {
 }
 
 impl LeaderRoute {
-    /// Returns the channel for whole calls.
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// Returns the leader, as people read it.
+    pub(crate) fn leader(&self) -> &str {
+        &self.leader
     }
 
     /// Returns the client for single calls.

@@ -1,8 +1,8 @@
 //! gRPC service of the aggregator.
 
 pub(crate) mod call_limit;
-pub(crate) mod forward_layer;
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::api::incidents::IncidentFilter;
 use crate::api::logs::LogChunk;
 use crate::api::refresh::RefreshResult;
 use crate::auth::grpc::AuthenticatedCaller;
+use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::OperationError;
 use crate::plans::run::PlanRun;
 use crate::store::LiveEvent;
@@ -104,15 +105,33 @@ impl AggregatorService for AggregatorGrpc {
         request: Request<v1::AggregatorServiceActRequest>,
     ) -> Result<Response<Self::ActStream>, Status> {
         let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
-        let v1::AggregatorServiceActRequest { kind, selection, options } = request.into_inner();
+        let message = request.into_inner();
+        let v1::AggregatorServiceActRequest { kind, selection, options } = message.clone();
         let kind = requested_action_kind(kind)?;
         let (options, user) = options.unwrap_or_default().parts();
         let by = caller.acting(&user);
         let selection = selection.unwrap_or_default().try_into()?;
-        let plan_run =
-            self.operations.begin_plan(kind, &selection, options, by).await.map_err(OperationError::from)?;
-        let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };
-        Ok(Response::new(self.stream_plan(plan_run, message)))
+        match self.operations.plan_leader(kind, &selection, &by).await? {
+            EnvironmentLeader::Here(operations) => {
+                let plan_run = operations.begin_plan_here(kind, &selection, options, by).await;
+                let plan_run = plan_run.map_err(OperationError::from)?;
+                let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };
+                let events = self.stream_plan(plan_run, message);
+                // Another aggregator may lead the environment before the plan has ended.
+                Ok(Response::new(Box::pin(events.take_until(operations.shutdown_token().cancelled_owned()))))
+            }
+            EnvironmentLeader::There(route) => {
+                let events = self.operations.stream_plan_at_leader(&route, message, &by.by).await?;
+                // A leader that is lost ends the stream: the command asks again, and gets the rest from the
+                // record.
+                let is_lost =
+                    |event: &Result<_, Status>| event.as_ref().is_err_and(|status| status.source().is_some());
+                let events = events.take_while(move |event| std::future::ready(!is_lost(event)));
+                let events =
+                    events.map(move |event| event.map_err(|status| route.describe_failure(&status).into()));
+                Ok(Response::new(Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))))
+            }
+        }
     }
 
     type WatchPlanStream = MessageStream<v1::WatchPlanResponse>;
@@ -271,9 +290,12 @@ impl AggregatorService for AggregatorGrpc {
 
     async fn get_notify_status(
         &self,
-        _: Request<v1::GetNotifyStatusRequest>,
+        request: Request<v1::GetNotifyStatusRequest>,
     ) -> Result<Response<v1::GetNotifyStatusResponse>, Status> {
-        Ok(Response::new(self.operations.notify_status().await?))
+        // Everybody may look.
+        let caller = AuthenticatedCaller::from_extensions(request.extensions()).ok();
+        let caller = caller.map(|caller| caller.acting("")).unwrap_or_default();
+        Ok(Response::new(self.operations.notify_status(&caller).await?))
     }
 
     async fn dry_run_notifications(

@@ -1,36 +1,35 @@
-//! Leadership of several aggregators over one PostgreSQL: one leads, and the others follow and take over.
+//! Leadership of several aggregators over one PostgreSQL: each environment is led by one of them.
 //!
-//! The leader holds a lease in the database. It alone acts, records and sends agents what they are to know. A
-//! follower follows the agents and shows the same overview and record; what changes something is passed on to the
-//! leader.
-//! Each change of the leader increases the epoch, and agents refuse requests of a lower one.
+//! The leader of an environment holds its lease in the database. It alone acts there, records what happens
+//! there and sends agents what they are to know. All aggregators follow all agents, and show the same
+//! overview and record; what changes something is passed on to the leader of the environment. Each change of
+//! a leader increases the epoch of the environment, and agents refuse requests of a lower one.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `lease` | the state machine of the lease |
-//! | `keeper` | the thread that keeps the lease |
-//! | `terms` | serving as follower and leader by turns |
-//! | `warning` | the impairment of an aggregator that does not lead |
+//! | `lease` | what is known of the leases |
+//! | `division` | the division of the environments among the aggregators |
+//! | `keeper` | the thread that keeps the leases |
+//! | `warning` | who leads, and the impairment that nobody does |
 
+mod division;
 mod keeper;
 mod lease;
-mod terms;
 mod warning;
 
 pub use keeper::LeaseKeeper;
-pub use terms::{Term, serve_terms};
+pub(crate) use lease::LeaseStatus;
 pub(crate) use warning::report_leadership;
 
-use rta_shared::overview::LeaderOverview;
+use rta_shared::name::Name;
 use tokio::sync::watch;
 use tonic::Code;
 
 use crate::operation_error::OperationError;
 use crate::store::{HeldLease, Leader};
 use keeper::uptime;
-use lease::LeaseStatus;
 
-/// Role of this aggregator for as long as it serves; clones share the lease.
+/// Role of an aggregator, or of the part of it that leads one environment; clones share the lease.
 #[derive(Clone, Debug)]
 pub struct Leadership(Role);
 
@@ -38,10 +37,18 @@ pub struct Leadership(Role);
 enum Role {
     /// The only aggregator, whose requests have this epoch.
     Alone { epoch: u64 },
-    /// Leader with this lease.
+    /// Leader of an environment with this lease.
     Leader { lease: HeldLease, status: watch::Receiver<LeaseStatus> },
-    /// Follower.
+    /// One of several aggregators, which does nothing itself.
     Follower { status: watch::Receiver<LeaseStatus> },
+}
+
+/// Epoch of a leader in its environment, as requests to agents have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeaderEpoch {
+    /// Environment; empty: all of them.
+    pub(crate) environment: String,
+    pub(crate) epoch: u64,
 }
 
 impl Default for Leadership {
@@ -52,138 +59,134 @@ impl Default for Leadership {
 }
 
 impl Leadership {
-    /// Creates the role of a single aggregator. Its epoch is 0, or higher than that of the aggregators that it
-    /// replaces.
+    /// Creates the role of a single aggregator. Its epoch is 0, or higher than that of the aggregators that
+    /// it replaces.
     pub fn alone(epoch: u64) -> Self {
         Self(Role::Alone { epoch })
     }
 
-    /// Creates the role that `status` shows now.
-    fn of_status(status: watch::Receiver<LeaseStatus>) -> Self {
-        let lease = status.borrow().own.as_ref().map(|own| HeldLease::of(&own.leader));
-        Self(match lease {
-            Some(lease) => Role::Leader { lease, status },
-            None => Role::Follower { status },
-        })
+    /// Creates the role of one of several aggregators, which passes everything on to the leaders.
+    pub fn follower(keeper: &LeaseKeeper) -> Self {
+        Self(Role::Follower { status: keeper.status() })
+    }
+
+    /// Creates the role of the leader with this lease.
+    pub(crate) fn of_lease(lease: HeldLease, status: watch::Receiver<LeaseStatus>) -> Self {
+        Self(Role::Leader { lease, status })
     }
 
     /// Returns the lease under which a leader writes to the database.
-    pub fn held_lease(&self) -> Option<&HeldLease> {
+    pub(crate) fn held_lease(&self) -> Option<&HeldLease> {
         match &self.0 {
             Role::Leader { lease, .. } => Some(lease),
             Role::Alone { .. } | Role::Follower { .. } => None,
         }
     }
 
-    /// Returns the epoch of a leader.
-    fn epoch(&self) -> Option<u64> {
-        self.held_lease().map(|lease| lease.epoch)
-    }
-
-    /// Returns true if this aggregator follows another one.
-    pub fn is_follower(&self) -> bool {
+    /// Returns true if this is one of several aggregators, and no leader.
+    pub(crate) fn is_follower(&self) -> bool {
         matches!(self.0, Role::Follower { .. })
     }
 
-    /// Returns the epoch of requests that change something, if this aggregator may send them now. To be called right
+    /// Returns the epoch of requests that change something, if they may be sent now. To be called right
     /// before each request.
     ///
     /// # Errors
-    /// Returns FAILED_PRECONDITION if another aggregator leads, and UNAVAILABLE if the lease has expired or nobody
-    /// leads.
-    pub(crate) fn acting_epoch(&self) -> Result<u64, OperationError> {
+    /// Returns FAILED_PRECONDITION if another aggregator leads, and UNAVAILABLE if the lease has expired.
+    pub(crate) fn acting_epoch(&self) -> Result<LeaderEpoch, OperationError> {
         match &self.0 {
-            Role::Alone { epoch } => Ok(*epoch),
-            Role::Leader { lease, status } if status.borrow().is_valid(lease.epoch, uptime()) => {
-                Ok(lease.epoch)
+            Role::Alone { epoch } => Ok(LeaderEpoch { environment: String::new(), epoch: *epoch }),
+            Role::Leader { lease, status }
+                if status.borrow().is_valid(&lease.environment, lease.epoch, uptime()) =>
+            {
+                let environment = lease.environment.as_str().to_owned();
+                Ok(LeaderEpoch { environment, epoch: lease.epoch })
             }
-            Role::Leader { status, .. } | Role::Follower { status } => {
-                let status = status.borrow();
-                let code = match &status.other {
-                    Some(_) if status.failure.is_none() => Code::FailedPrecondition,
-                    _ => Code::Unavailable,
-                };
-                Err(OperationError::new(code, not_leading(&status)))
+            Role::Leader { lease, status } => Err(no_leader_here(&status.borrow(), &lease.environment)),
+            Role::Follower { .. } => {
+                let message = "nothing was done: the leader of the environment does it, and was not asked";
+                Err(OperationError::new(Code::FailedPrecondition, message))
             }
         }
     }
 
-    /// Returns the address at which a follower calls the leader, and the leader as people read it; `None`: there is
-    /// nobody to call.
-    pub(crate) fn leader_to_call(&self) -> Option<(String, String)> {
-        let Role::Follower { status } = &self.0 else { return None };
+    /// Returns the epoch with which the agents of an environment are asked to reload their configuration. Any
+    /// of several aggregators does that, with the epoch of the leader.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::acting_epoch`], and UNAVAILABLE if nobody is known to lead.
+    pub(crate) fn reload_epoch(&self, environment: &Name) -> Result<LeaderEpoch, OperationError> {
+        let Role::Follower { status } = &self.0 else { return self.acting_epoch() };
         let status = status.borrow();
-        // Also while the database fails: the leader knows whether it still leads.
-        let leader = status.other.as_ref().filter(|leader| !leader.holder.grpc_address.is_empty())?;
-        Some((leader.holder.grpc_address.clone(), leader.to_string()))
+        let leader = status.leader(environment).ok_or_else(|| no_leader_here(&status, environment))?;
+        Ok(LeaderEpoch { environment: environment.as_str().to_owned(), epoch: leader.epoch })
     }
 
-    /// Returns the aggregator that leads, for people; `None`: there is only one, or nobody certainly leads.
-    fn leader_overview(&self) -> Option<LeaderOverview> {
-        let overview = |leader: &Leader, is_here| LeaderOverview {
-            address: leader.holder.address.clone(),
-            process: leader.process(),
-            epoch: leader.epoch,
-            since: leader.since,
-            is_here,
-        };
-        match &self.0 {
-            Role::Alone { .. } => None,
-            Role::Leader { lease, status } => {
-                let status = status.borrow();
-                let own = status.own.as_ref().filter(|_| status.is_valid(lease.epoch, uptime()))?;
-                Some(overview(&own.leader, true))
-            }
-            Role::Follower { status } => {
-                let status = status.borrow();
-                let leader = status.other.as_ref().filter(|_| status.failure.is_none())?;
-                Some(overview(leader, false))
-            }
-        }
-    }
-
-    /// Returns the epoch that agents learn when this aggregator begins to follow them; 0 if it may not lead.
-    pub(crate) fn announced_epoch(&self) -> u64 {
-        self.acting_epoch().unwrap_or(0)
+    /// Returns the epoch that agents learn when they are first asked for reports; 0 if this is no leader.
+    pub(crate) fn announced_epoch(&self) -> LeaderEpoch {
+        self.acting_epoch().unwrap_or_default()
     }
 }
 
-/// Returns the sentence that refuses an action of an aggregator that does not lead.
-fn not_leading(status: &LeaseStatus) -> String {
-    match (status, &status.other) {
-        (LeaseStatus { failure: Some(reason), .. }, _) => format!(
-            "nothing was done: this aggregator does not know whether it leads, since the database with the lease does not \
-             answer ({reason}); try again when it does"
+/// Returns the error for an action in an environment that this aggregator does not certainly lead.
+pub(crate) fn no_leader_here(status: &LeaseStatus, environment: &Name) -> OperationError {
+    match (&status.failure, status.others.get(environment)) {
+        (Some(reason), _) => OperationError::new(
+            Code::Unavailable,
+            format!(
+                "nothing was done: this aggregator does not know whether it leads {environment}, since the database with \
+                 the leases does not answer ({reason}); try again when it does"
+            ),
         ),
-        (LeaseStatus { own: None, .. }, Some(leader)) => {
-            format!("nothing was done: the aggregator at {leader} leads; ask that one")
-        }
-        _ => "nothing was done: no aggregator leads at the moment; try again in some seconds".to_owned(),
+        (None, Some(leader)) => OperationError::new(
+            Code::FailedPrecondition,
+            format!("nothing was done: the aggregator at {leader} leads {environment}; ask that one"),
+        ),
+        (None, None) => OperationError::new(
+            Code::Unavailable,
+            format!(
+                "nothing was done: no aggregator leads {environment} at the moment; try again in some seconds"
+            ),
+        ),
     }
+}
+
+/// Returns the leader of an environment and whether its lease is valid here; `None`: nobody certainly leads.
+fn certain_leader<'s>(status: &'s LeaseStatus, environment: &Name) -> Option<(&'s Leader, bool)> {
+    if let Some(own) = status.own.get(environment) {
+        return status.is_valid(environment, own.epoch, uptime()).then_some((own, true));
+    }
+    let other = status.others.get(environment).filter(|_| status.failure.is_none())?;
+    Some((other, false))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use jiff::Timestamp;
 
     use super::*;
     use crate::store::LeaseHolder;
-    use lease::OwnLease;
 
-    fn leader(epoch: u64) -> Leader {
+    fn leaders(epoch: u64) -> BTreeMap<Name, Leader> {
         let name = "rta-aggregator db-host pid 42 #00ab".to_owned();
         let holder = LeaseHolder {
             name,
             address: "https://a:8080".to_owned(),
             grpc_address: "https://a:7600".to_owned(),
         };
-        Leader { holder, epoch, since: Timestamp::UNIX_EPOCH }
+        BTreeMap::from([(Name::from("ITG"), Leader { holder, epoch, since: Timestamp::UNIX_EPOCH })])
     }
 
     fn own(epoch: u64, valid_until: Duration) -> LeaseStatus {
-        LeaseStatus { own: Some(OwnLease { leader: leader(epoch), valid_until }), ..LeaseStatus::default() }
+        LeaseStatus { own: leaders(epoch), valid_until, ..LeaseStatus::default() }
+    }
+
+    fn leader_of(status: watch::Receiver<LeaseStatus>) -> Leadership {
+        let lease = HeldLease { environment: Name::from("ITG"), holder: "a".to_owned(), epoch: 3 };
+        Leadership::of_lease(lease, status)
     }
 
     fn refusal(leadership: &Leadership) -> (Code, String) {
@@ -194,46 +197,45 @@ mod tests {
     #[test]
     fn leader_acts_while_its_lease_is_valid() {
         let (publisher, status) = watch::channel(own(3, uptime() + Duration::from_secs(60)));
-        let leadership = Leadership::of_status(status);
-        assert_eq!((leadership.acting_epoch(), leadership.announced_epoch()), (Ok(3), 3));
+        let leadership = leader_of(status);
+        let epoch = LeaderEpoch { environment: "ITG".to_owned(), epoch: 3 };
+        assert_eq!((leadership.acting_epoch(), leadership.announced_epoch()), (Ok(epoch.clone()), epoch));
         // It was paused, and the lease has expired meanwhile.
         publisher.send_replace(own(3, uptime()));
         assert_eq!(refusal(&leadership).0, Code::Unavailable);
-        assert_eq!(leadership.announced_epoch(), 0);
+        assert_eq!(leadership.announced_epoch(), LeaderEpoch::default());
         // Another lease of this aggregator is not the one that the plan began with.
         publisher.send_replace(own(5, uptime() + Duration::from_secs(60)));
         assert_eq!(refusal(&leadership).0, Code::Unavailable);
-        publisher.send_replace(LeaseStatus { other: Some(leader(6)), ..LeaseStatus::default() });
+        publisher.send_replace(LeaseStatus { others: leaders(6), ..LeaseStatus::default() });
         let (code, message) = refusal(&leadership);
         assert_eq!(code, Code::FailedPrecondition);
-        assert!(message.contains("the aggregator at https://a:8080 (db-host, pid 42) leads"), "{message}");
+        assert!(
+            message.contains("the aggregator at https://a:8080 (db-host, pid 42) leads ITG"),
+            "{message}"
+        );
     }
 
     #[test]
-    fn follower_says_who_leads_or_that_nobody_does() {
+    fn follower_does_nothing_itself_and_reloads_with_the_epoch_of_the_leader() {
         let (publisher, status) = watch::channel(LeaseStatus::default());
-        let leadership = Leadership::of_status(status);
+        let leadership = Leadership(Role::Follower { status });
+        let itg = Name::from("ITG");
         assert!(leadership.is_follower() && leadership.held_lease().is_none());
-        assert!(refusal(&leadership).1.contains("no aggregator leads"));
-        publisher
-            .send_replace(LeaseStatus { failure: Some("db: lost".to_owned()), ..LeaseStatus::default() });
-        let (code, message) = refusal(&leadership);
-        assert!(code == Code::Unavailable && message.contains("does not answer (db: lost)"), "{message}");
-        assert_eq!((leadership.leader_to_call(), leadership.leader_overview()), (None, None));
-        publisher.send_replace(LeaseStatus { other: Some(leader(6)), ..LeaseStatus::default() });
-        let called = ("https://a:7600".to_owned(), "https://a:8080 (db-host, pid 42)".to_owned());
-        assert_eq!(leadership.leader_to_call(), Some(called.clone()));
-        let shown = leadership.leader_overview().unwrap();
-        assert_eq!((shown.process.as_str(), shown.epoch, shown.is_here), ("db-host, pid 42", 6, false));
-        // Who leads now is not known, and the last one may still do.
+        assert!(leadership.acting_epoch().is_err());
+        assert!(leadership.reload_epoch(&itg).unwrap_err().message.contains("no aggregator leads ITG"));
         let failure = Some("db: lost".to_owned());
-        publisher.send_replace(LeaseStatus { other: Some(leader(6)), failure, own: None });
-        assert_eq!((leadership.leader_to_call(), leadership.leader_overview()), (Some(called), None));
+        publisher.send_replace(LeaseStatus { failure, ..LeaseStatus::default() });
+        let message = leadership.reload_epoch(&itg).unwrap_err().message;
+        assert!(message.contains("does not answer (db: lost)"), "{message}");
+        publisher.send_replace(LeaseStatus { others: leaders(6), ..LeaseStatus::default() });
+        assert_eq!(leadership.reload_epoch(&itg).map(|leader| leader.epoch), Ok(6));
+        assert_eq!(leadership.announced_epoch(), LeaderEpoch::default());
     }
 
     #[test]
     fn single_aggregator_has_the_epoch_that_it_was_given() {
-        assert_eq!(Leadership::default().acting_epoch(), Ok(0));
-        assert_eq!(Leadership::alone(8).acting_epoch(), Ok(8));
+        let epoch = |leadership: Leadership| leadership.acting_epoch().map(|leader| leader.epoch);
+        assert_eq!((epoch(Leadership::default()), epoch(Leadership::alone(8))), (Ok(0), Ok(8)));
     }
 }

@@ -16,6 +16,11 @@ pub(crate) struct PlanRegistry {
 }
 
 impl PlanRegistry {
+    /// Creates a registry whose changes are those of another one, too.
+    pub(crate) fn with_changes(changes: PlanChanges) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
     /// Returns the notifier for changes of the plans in this registry.
     pub(crate) fn changes(&self) -> &PlanChanges {
         &self.changes

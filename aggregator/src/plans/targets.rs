@@ -23,6 +23,7 @@ pub(crate) fn request_targets(plan: &Plan, overview: &Overview) -> Vec<RequestTa
             config_digest: agent.map(|agent| agent.config_digest.clone()).unwrap_or_default(),
             // The client of the agent sets it when the step begins.
             epoch: 0,
+            environment: String::new(),
         }
     };
     plan.steps.iter().map(|step| target(&step.instance.host)).collect()
@@ -58,7 +59,7 @@ mod tests {
             host: host.to_owned(),
             boot_id: boot_id.to_owned(),
             config_digest: config_digest.to_owned(),
-            epoch: 0,
+            ..RequestTarget::default()
         };
         let expected = [target("c2t08978", "", ""), target("c9t21193", "b", "def"), target("gone", "", "")];
         assert_eq!(request_targets(&plan, &overview), expected);

@@ -65,8 +65,8 @@ pub(crate) enum StateMessage {
     ConfigRefused(String),
     /// Replaces the impairments of one part of the aggregator.
     ReplaceImpairments(ImpairedPart, Vec<Impairment>),
-    /// Replaces the aggregator that leads, of several.
-    ReplaceLeader(Option<LeaderOverview>),
+    /// Replaces the aggregators that lead, of several.
+    ReplaceLeaders(Vec<LeaderOverview>),
     /// Begins or ends maintenance. Answered with the affected maintenance when the overview shows it.
     ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Adds or cancels planned maintenance. Answered with it; `None` if nothing planned has the ID.
@@ -143,13 +143,18 @@ pub(crate) fn create_state_actor(
         TransitionTracker::new(store.known_values(), store.health_changes())
             .with_earlier_runs(store.earlier_runs()),
     );
+    let mut planned = PlannedMaintenances::new(store.planned_maintenance());
+    if store.is_shared_writer() {
+        // What names no environment may be of another one.
+        planned.adopt_plans(state.platform());
+    }
     let mut state_actor = StateActor {
         aliases: ComponentAliases::list(state.platform()),
         state,
         config_error: None,
-        leader: None,
+        leaders: Vec::new(),
         maintenance_sender: watch::Sender::default(),
-        planned: PlannedMaintenances::new(store.planned_maintenance()),
+        planned,
         next_begin: None,
         planned_problem: None,
         planned_sender: watch::Sender::default(),
@@ -190,7 +195,7 @@ struct StateActor {
     aliases: Vec<ComponentAliases>,
     config_error: Option<String>,
     /// Aggregator that leads, of several.
-    leader: Option<LeaderOverview>,
+    leaders: Vec<LeaderOverview>,
     maintenance_sender: watch::Sender<MaintenanceSnapshot>,
     planned: PlannedMaintenances,
     /// Begin of the next planned window.
@@ -227,7 +232,7 @@ impl StateActor {
             config_error: self.config_error.clone(),
             impairments: self.collect_impairments(now),
             aliases: self.aliases.clone(),
-            leader: self.leader.clone(),
+            leaders: self.leaders.clone(),
         };
         (overview, changes)
     }
@@ -431,8 +436,8 @@ impl StateActor {
                                 self.config_error = Some(problems);
                                 pending.changed = true;
                             }
-                            StateMessage::ReplaceLeader(leader) => {
-                                self.leader = leader;
+                            StateMessage::ReplaceLeaders(leaders) => {
+                                self.leaders = leaders;
                                 pending.changed = true;
                             }
                             StateMessage::ReplaceImpairments(part, impairments) => {
@@ -538,7 +543,10 @@ impl StateActor {
         let ViewChanges { ended_stops, transitions, .. } = changes;
         ended_stops.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
         let Transitions { changes, events, first_values, samples } = transitions;
-        changes.iter().for_each(StateChange::log);
+        // The operations of the whole log them, too.
+        if !self.store.is_shared_writer() {
+            changes.iter().for_each(StateChange::log);
+        }
         events.into_iter().for_each(|event| self.events.publish(event));
         self.store.record_known_values(first_values);
         self.store.record_samples(at, samples);

@@ -50,10 +50,25 @@ impl PlannedMaintenances {
         self.last_id
     }
 
-    /// Adds a plan under a new ID, and returns it.
+    /// Adds the environment of a platform that has one to the plans that name none, and removes those that
+    /// are of another one.
+    pub(crate) fn adopt_plans(&mut self, platform: &Platform) {
+        let [environment] = platform.environments.as_slice() else { return };
+        self.all.retain_mut(|planned| {
+            if !planned.environment.is_empty() {
+                return true;
+            }
+            let is_known = resolve_places(platform, &planned.selector(), planned.all).is_ok();
+            planned.environment = environment.name.as_str().to_owned();
+            is_known
+        });
+    }
+
+    /// Adds a plan under its ID, or under a new one if that is 0, and returns it.
     pub(crate) fn add(&mut self, planned: PlannedMaintenance) -> PlannedMaintenance {
-        self.last_id += 1;
-        let planned = PlannedMaintenance { id: self.last_id, ..planned };
+        let id = if planned.id == 0 { self.last_id + 1 } else { planned.id };
+        self.last_id = self.last_id.max(id);
+        let planned = PlannedMaintenance { id, ..planned };
         self.all.push(planned.clone());
         planned
     }
@@ -362,6 +377,6 @@ mod tests {
         assert_eq!((once.id, planned.cancel(7)), (1, None));
         assert_eq!(planned.take_due(&platform(), &[], at("2026-12-05T02:00:00Z")).begin.len(), 2);
         assert!(planned.all().is_empty());
-        assert_eq!(planned.add(once).id, 2);
+        assert_eq!(planned.add(PlannedMaintenance { id: 0, ..once }).id, 2);
     }
 }

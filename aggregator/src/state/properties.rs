@@ -177,7 +177,7 @@ fn overview_of(
         config_error: None,
         impairments: vec![],
         aliases: vec![],
-        leader: None,
+        leaders: Vec::new(),
     }
 }
 

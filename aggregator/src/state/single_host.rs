@@ -44,6 +44,6 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
         config_error: None,
         impairments: vec![],
         aliases: ComponentAliases::list(platform),
-        leader: None,
+        leaders: Vec::new(),
     }
 }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::StoreLocation;
 use super::backend::{Backend, OpenFailure};
 use super::sql::{SqlSession, SqlValue, StoreError};
+use super::{StoreLocation, WriterScope};
 
 /// Column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +76,8 @@ const TABLES: [(&str, &[Column]); 19] = [
             Text("address"),
         ],
     ),
-    ("notify_state", &[Integer("one"), Text("state")]),
-    ("notify_outbox", &[Integer("number"), Text("channel"), Text("message")]),
+    ("notify_state", &[Text("environment"), Text("state")]),
+    ("notify_outbox", &[Text("environment"), Integer("number"), Text("channel"), Text("message")]),
     ("planned_maintenance", &[Integer("id"), Text("planned")]),
     ("incidents", &[Integer("id"), Integer("begun"), Integer("ended"), Text("detail")]),
     ("incident_keys", &[Text("kind"), Text("value"), Integer("incident")]),
@@ -129,7 +129,7 @@ pub fn copy_store(
         }
     }
     let open = |location: &StoreLocation| -> Result<Box<dyn Backend>, String> {
-        let mut backend = location.backend(None);
+        let mut backend = location.backend(&WriterScope::Whole);
         backend.open(now).map_err(|failure| match failure {
             OpenFailure::UsedByAnother(why) => format!("{why}; end it first"),
             OpenFailure::Unusable(why) => why,

@@ -24,8 +24,18 @@ struct FeedState {
     last_id: Mutex<u64>,
     live: broadcast::Sender<Arc<Event>>,
     counts: EventCounts,
-    /// True if the events are those of another aggregator's record.
-    repeats_record: bool,
+    mode: FeedMode,
+}
+
+/// Who numbers the events of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FeedMode {
+    /// The feed itself.
+    Numbering,
+    /// The database, when it has written them. They are broadcast after that.
+    NumberedWhenWritten,
+    /// Nobody here: they are those of other aggregators' record.
+    Record,
 }
 
 /// Receiver of the events after a certain one.
@@ -48,44 +58,52 @@ pub(crate) enum LiveEvent {
 
 impl Default for EventFeed {
     fn default() -> Self {
-        Self::new(false)
+        Self::new(FeedMode::Numbering)
     }
 }
 
 impl EventFeed {
-    fn new(repeats_record: bool) -> Self {
+    fn new(mode: FeedMode) -> Self {
         Self(Arc::new(FeedState {
             last_id: Mutex::new(0),
             live: broadcast::Sender::new(MAX_LAG),
             counts: EventCounts::default(),
-            repeats_record,
+            mode,
         }))
     }
 
-    /// Creates the feed of another aggregator's record. Announced events are dropped: the leader announces its own.
+    /// Creates the feed of another aggregator's record. Announced events are dropped: the leader announces
+    /// its own.
     pub(super) fn of_record() -> Self {
-        Self::new(true)
+        Self::new(FeedMode::Record)
     }
 
-    /// Broadcasts an event of another aggregator's record.
-    pub(super) fn repeat(&self, event: Event) {
+    /// Creates the feed of one of several writers. Announced events are broadcast when they are written.
+    pub(super) fn of_shared_writer() -> Self {
+        Self::new(FeedMode::NumberedWhenWritten)
+    }
+
+    /// Broadcasts an event that is written.
+    pub(super) fn repeat(&self, event: Arc<Event>) {
         let mut last_id = self.lock();
         *last_id = event.id.max(*last_id);
         self.0.counts.count(event.kind);
         // There may be no subscriber at this moment.
-        let _ = self.0.live.send(Arc::new(event));
+        let _ = self.0.live.send(event);
     }
 
-    /// Assigns the next sequence number to an event, hands it to `record`, and broadcasts it.
+    /// Assigns the next sequence number to an event, hands it to `record`, and broadcasts it. Of several
+    /// writers the event has no number yet, and is broadcast when it is written.
     pub(crate) fn announce<T>(&self, event: Event, record: impl FnOnce(&Arc<Event>) -> T) -> T {
-        if self.0.repeats_record {
+        // Subscribers receive what the store will return later.
+        let at = Timestamp::from_microsecond(event.at.as_microsecond()).unwrap_or(event.at);
+        let event = Event { id: 0, at, text: truncate_text(&event.text), ..event };
+        if self.0.mode != FeedMode::Numbering {
             return record(&Arc::new(event));
         }
         let mut last_id = self.lock();
         *last_id += 1;
-        // Subscribers receive what the store will return later.
-        let at = Timestamp::from_microsecond(event.at.as_microsecond()).unwrap_or(event.at);
-        let event = Arc::new(Event { id: *last_id, at, text: truncate_text(&event.text), ..event });
+        let event = Arc::new(Event { id: *last_id, ..event });
         let recorded = record(&event);
         self.0.counts.count(event.kind);
         // There may be no subscriber at this moment.

@@ -13,6 +13,10 @@ use super::sql::{SqlSession, StoreError};
 /// dropped first, as the events themselves are.
 const MAX_PENDING_EVENTS: usize = 10_000;
 
+/// First ID of an incident that has no number yet. The incidents of several writers are numbered when they
+/// are written.
+pub(super) const FIRST_UNNUMBERED: u64 = 1 << 62;
+
 /// Change of the incidents, written as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IncidentChange {
@@ -38,6 +42,8 @@ pub(crate) struct PendingIncidents {
     /// Events to write, with their incidents: the incident's ID, then the event's.
     events: BTreeSet<(u64, u64)>,
     last_id: u64,
+    /// Numbers of the incidents that had none, by their IDs until then.
+    numbers: BTreeMap<u64, u64>,
 }
 
 impl From<&StoredIncidents> for PendingIncidents {
@@ -92,6 +98,21 @@ impl PendingIncidents {
         self.changed.extend(self.known.keys());
     }
 
+    /// Returns the IDs of the incidents to write that have no number yet.
+    pub(crate) fn unnumbered(&self) -> Vec<u64> {
+        let unnumbered = self.changed.iter().filter(|id| **id > FIRST_UNNUMBERED);
+        unnumbered.filter(|id| !self.numbers.contains_key(id)).copied().collect()
+    }
+
+    /// Sets the number of an incident that had none.
+    pub(crate) fn set_number(&mut self, id: u64, number: u64) {
+        self.numbers.insert(id, number);
+    }
+
+    fn number(&self, id: u64) -> u64 {
+        self.numbers.get(&id).copied().unwrap_or(id)
+    }
+
     /// Returns true if there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.events.is_empty()
@@ -103,10 +124,14 @@ impl PendingIncidents {
             return Ok(());
         }
         for incident in self.changed.iter().filter_map(|id| self.known.get(id)) {
-            incidents::write_incident(session, incident)?;
+            let numbered = Incident { id: self.number(incident.id), ..incident.clone() };
+            incidents::write_incident(session, &numbered)?;
         }
         for (incident, event) in &self.events {
-            incidents::write_event_reference(session, *incident, *event)?;
+            incidents::write_event_reference(session, self.number(*incident), *event)?;
+        }
+        if self.last_id > FIRST_UNNUMBERED {
+            return Ok(());
         }
         write_number(session, StoredNumber::Incident, i64::try_from(self.last_id).unwrap_or(i64::MAX))
     }

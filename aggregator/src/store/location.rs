@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::backend::Backend;
-use super::postgres::lease::HeldLease;
 use super::postgres::{PostgresBackend, PostgresLocation, redact_url};
+use super::scope::WriterScope;
 use super::sqlite::SqliteBackend;
 
 /// Location of the event store's database. Shown without a password.
@@ -35,12 +35,12 @@ impl StoreLocation {
         }
     }
 
-    /// Creates the backend, which is not open yet. Of several aggregators only the one with `lease` opens it.
-    pub(super) fn backend(&self, lease: Option<&HeldLease>) -> Box<dyn Backend> {
+    /// Creates the backend, which is not open yet, for a writer of this scope.
+    pub(super) fn backend(&self, scope: &WriterScope) -> Box<dyn Backend> {
         match self {
             Self::Memory => Box::new(SqliteBackend::in_memory()),
             Self::Folder(path) => Box::new(SqliteBackend::in_folder(path.clone())),
-            Self::Postgres(location) => Box::new(PostgresBackend::new(location.clone(), lease.cloned())),
+            Self::Postgres(location) => Box::new(PostgresBackend::new(location.clone(), scope.clone())),
         }
     }
 }

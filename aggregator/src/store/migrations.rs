@@ -9,7 +9,7 @@ pub(crate) struct Migration {
 }
 
 /// Steps in their order; the first creates the schema.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration { sqlite: SQLITE_1, postgres: "" },
     Migration { sqlite: SQLITE_2, postgres: "" },
     Migration { sqlite: SQLITE_3, postgres: "" },
@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
     Migration { sqlite: SQLITE_6, postgres: POSTGRES_6 },
     Migration { sqlite: SQLITE_7, postgres: POSTGRES_7 },
     Migration { sqlite: SQLITE_8, postgres: POSTGRES_8 },
+    Migration { sqlite: SQLITE_9, postgres: POSTGRES_9 },
 ];
 
 /// Version of the schema that this program writes.
@@ -362,4 +363,33 @@ CREATE TABLE request_keys (
     size BIGINT NOT NULL,
     status BIGINT, headers TEXT, body TEXT
 );
+";
+
+/// A notifier for each environment that is led apart from the others; the empty one is that of all
+/// environments.
+const SQLITE_9: &str = "
+CREATE TABLE environment_notify_state (environment TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO environment_notify_state (environment, state) SELECT '', state FROM notify_state;
+DROP TABLE notify_state;
+ALTER TABLE environment_notify_state RENAME TO notify_state;
+CREATE TABLE environment_notify_outbox (
+    environment TEXT NOT NULL, number INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    message TEXT NOT NULL, -- JSON
+    PRIMARY KEY (environment, number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO environment_notify_outbox (environment, number, channel, message)
+    SELECT '', number, channel, message FROM notify_outbox;
+DROP TABLE notify_outbox;
+ALTER TABLE environment_notify_outbox RENAME TO notify_outbox;
+";
+
+/// The same as [`SQLITE_9`].
+const POSTGRES_9: &str = "
+ALTER TABLE notify_state ADD COLUMN environment TEXT COLLATE \"C\" NOT NULL DEFAULT '';
+ALTER TABLE notify_state DROP COLUMN one;
+ALTER TABLE notify_state ADD PRIMARY KEY (environment);
+ALTER TABLE notify_outbox ADD COLUMN environment TEXT COLLATE \"C\" NOT NULL DEFAULT '';
+ALTER TABLE notify_outbox DROP CONSTRAINT notify_outbox_pkey;
+ALTER TABLE notify_outbox ADD PRIMARY KEY (environment, number);
 ";

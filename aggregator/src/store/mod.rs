@@ -15,7 +15,8 @@
 //! | `sql` | values, rows and the session that runs a statement |
 //! | `rows` | reads and writes of rows |
 //! | `query` | queries for events and timelines |
-//! | `error_counters` | numbers of failures, and of events and samples that are lost because the queue is full |
+//! | `error_counters` | numbers of failures, and of events and samples that are lost because the queue is
+//! full |
 //! | `event_counts` | the number of events of each kind |
 //! | `event_feed` | the sequence numbers of events, and their live feed |
 //! | `incidents` | pending and recovered incidents |
@@ -24,7 +25,8 @@
 //! | `samples` | pending samples and recording gaps of the timelines |
 //! | `pending_writes` | the pending writes |
 //! | `writer` | the thread |
-//! | `reader` | the thread of an aggregator that follows, which reads the record of the leader |
+//! | `reader` | the thread that reads the record of all aggregators over one database |
+//! | `scope` | the part of a database that one of several writers records |
 
 mod backend;
 mod copy;
@@ -42,6 +44,7 @@ mod reader;
 mod request_keys;
 mod rows;
 mod samples;
+mod scope;
 mod sql;
 mod sqlite;
 #[cfg(test)]
@@ -70,19 +73,23 @@ use tokio::sync::{oneshot, watch};
 pub use copy::{CopiedTable, copy_store};
 pub(crate) use error_counters::{StoreErrorCounters, StoreErrorCounts};
 pub(crate) use event_feed::{EventFeed, EventSubscription, LiveEvent};
+use incidents::FIRST_UNNUMBERED;
 pub(crate) use incidents::IncidentChange;
 pub use location::StoreLocation;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
 pub use postgres::lease::HeldLease;
-pub(crate) use postgres::lease::{Leader, LeaseHolder, LeaseSession};
+#[cfg(test)]
+pub(crate) use postgres::lease::LeaseCandidate;
+pub(crate) use postgres::lease::{CurrentLease, Leader, LeaseHolder, LeaseSession, LeaseTable};
 pub(crate) use postgres::shared_sessions::{SessionTable, SharedSession};
 pub use postgres::{PostgresLocation, hide_password};
 pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, StoredIncidents, TimelineRows};
 use reader::RecordReader;
 pub(crate) use request_keys::{KeyedRequest, RequestAnswer, RequestRecord};
 pub(crate) use rows::plans::RecordedPlan;
+pub use scope::WriterScope;
 pub(crate) use sql::StoreError;
-use writer::{StoreCommand, StoreWriter};
+use writer::{ReservedNumber, StoreCommand, StoreWriter};
 
 use crate::timeline::TimelineState;
 
@@ -102,14 +109,21 @@ pub struct StoreOptions {
     pub location: StoreLocation,
     /// Retention time of events.
     pub retention: SignedDuration,
-    /// Lease of this aggregator; `None`: it is the only one that uses the database.
-    pub lease: Option<HeldLease>,
+    /// Part of the database that is recorded.
+    pub scope: WriterScope,
+    /// Record that shows what is written, of several aggregators over one database.
+    pub reader: Option<EventStoreHandle>,
 }
 
 impl Default for StoreOptions {
     /// Keeps events in memory, for 90 days.
     fn default() -> Self {
-        Self { location: StoreLocation::Memory, retention: SignedDuration::from_hours(90 * 24), lease: None }
+        Self {
+            location: StoreLocation::Memory,
+            retention: SignedDuration::from_hours(90 * 24),
+            scope: WriterScope::Whole,
+            reader: None,
+        }
     }
 }
 
@@ -120,6 +134,14 @@ pub(crate) struct HostOrInstance {
     pub(crate) host: Name,
     /// `None`: the host.
     pub(crate) component: Option<Name>,
+}
+
+impl HostOrInstance {
+    /// Returns the instance; `None`: it is a host.
+    fn instance(&self) -> Option<InstanceId> {
+        let component = self.component.clone()?;
+        Some(InstanceId { environment: self.environment.clone(), host: self.host.clone(), component })
+    }
 }
 
 impl fmt::Display for HostOrInstance {
@@ -170,7 +192,11 @@ impl EventStore {
     pub fn open(options: &StoreOptions) -> Self {
         let (error, _) = watch::channel(None);
         let (sender, commands) = channel();
-        let (writer, recovered) = StoreWriter::open(options, error.clone(), Timestamp::now());
+        let (writer, mut recovered) = StoreWriter::open(options, error.clone(), Timestamp::now());
+        let is_shared = options.scope.is_shared();
+        if is_shared {
+            recovered.incidents.last_id = FIRST_UNNUMBERED;
+        }
         let used_by_another = writer.used_by_another.clone();
         let is_at_its_location = writer.permanent_error.is_none();
         let store = EventStoreHandle(Arc::new(HandleState {
@@ -183,6 +209,7 @@ impl EventStore {
             reserved: AtomicU64::new(recovered.last_plan),
             samples_recorded: Arc::default(),
             shared_record: None,
+            is_shared_writer: is_shared,
             unfinished: recovered.unfinished,
             maintenance: recovered.maintenance,
             maintained_hosts: recovered.maintained_hosts,
@@ -194,7 +221,9 @@ impl EventStore {
             notifications: recovered.notifications,
             incidents: recovered.incidents,
         }));
-        store.reserve_plan_ids(recovered.last_plan);
+        if !is_shared {
+            store.reserve_plan_ids(recovered.last_plan);
+        }
         let end = ThreadEndGuard(store.0.error.clone());
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
             let _end = end;
@@ -222,6 +251,7 @@ impl EventStore {
             reserved: AtomicU64::new(0),
             samples_recorded: Arc::clone(&reader.change_count),
             shared_record: Some(shared_record),
+            is_shared_writer: false,
             // The leader goes on with its plans.
             unfinished: Vec::new(),
             maintenance: recovered.maintenance,
@@ -303,6 +333,8 @@ struct HandleState {
     samples_recorded: Arc<AtomicU64>,
     /// Record of the leader; `None`: this aggregator records.
     shared_record: Option<watch::Receiver<Arc<SharedRecord>>>,
+    /// True for one of several writers.
+    is_shared_writer: bool,
     unfinished: Vec<UnfinishedPlan>,
     maintenance: Vec<Maintenance>,
     maintained_hosts: HashSet<Name>,
@@ -341,6 +373,50 @@ impl EventStoreHandle {
             // The known value is kept even if the event is lost.
             self.record_known_values(known_value_of(event).into_iter().collect());
         }
+    }
+
+    /// Returns true if this is one of several writers of a database.
+    pub(crate) fn is_shared_writer(&self) -> bool {
+        self.0.is_shared_writer
+    }
+
+    /// Returns a plan ID that was never used before, not even by another aggregator with the same database.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database has to reserve it, and does not.
+    pub(crate) async fn reserve_plan_id(&self) -> Result<u64, String> {
+        match self.0.is_shared_writer {
+            true => self.reserve_number(ReservedNumber::Plan).await,
+            false => Ok(self.next_plan_id()),
+        }
+    }
+
+    /// Returns an ID of planned maintenance that was never used before; 0 unless several aggregators write,
+    /// when the owner of the planned maintenance assigns it.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database has to reserve it, and does not.
+    pub(crate) async fn reserve_planned_maintenance_id(&self) -> Result<u64, String> {
+        match self.0.is_shared_writer {
+            true => self.reserve_number(ReservedNumber::PlannedMaintenance).await,
+            false => Ok(0),
+        }
+    }
+
+    async fn reserve_number(&self, number: ReservedNumber) -> Result<u64, String> {
+        let (answer, answered) = oneshot::channel();
+        self.send_command(StoreCommand::ReserveNumber(number, answer));
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(Ok(reserved)) => reserved,
+            Ok(Err(_)) => Err("the record has ended".to_owned()),
+            Err(_) => Err(format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Has the thread read what was written since, of a record that is only read.
+    pub(crate) fn read_on(&self) {
+        let (done, _) = oneshot::channel();
+        self.send_command(StoreCommand::Flush(done));
     }
 
     /// Returns a plan ID that was never used before, not even by an earlier aggregator with the same
@@ -684,6 +760,7 @@ impl Default for EventStoreHandle {
             reserved: AtomicU64::new(0),
             samples_recorded: Arc::default(),
             shared_record: None,
+            is_shared_writer: false,
             unfinished: Vec::new(),
             maintenance: Vec::new(),
             maintained_hosts: HashSet::new(),

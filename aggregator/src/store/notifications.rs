@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rta_shared::name::Name;
+
 use super::sql::{SqlSession, StoreError, values};
 
 /// Message that is not delivered yet.
@@ -37,6 +39,8 @@ pub(crate) struct NotificationChange {
 /// Notifications with the changes that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct PendingNotifications {
+    /// Environment of the notifier, as it is compared; empty: it is that of all environments.
+    environment: String,
     state: Option<String>,
     is_state_dirty: bool,
     outbox: BTreeMap<u64, OutboxRow>,
@@ -51,6 +55,11 @@ impl From<&StoredNotifications> for PendingNotifications {
 }
 
 impl PendingNotifications {
+    /// Returns the notifications of the notifier of this environment.
+    pub(crate) fn of_environment(self, environment: Option<&Name>) -> Self {
+        Self { environment: environment_key(environment).to_owned(), ..self }
+    }
+
     /// Adds a change.
     pub(crate) fn apply(&mut self, change: NotificationChange) {
         let NotificationChange { state, added, removed } = change;
@@ -83,19 +92,23 @@ impl PendingNotifications {
     pub(crate) fn write_all(&self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
         if let Some(state) = self.state.as_ref().filter(|_| self.is_state_dirty) {
             session.execute(
-                "INSERT INTO notify_state (one, state) VALUES (1, ?1) \
-                 ON CONFLICT (one) DO UPDATE SET state = excluded.state",
-                values![state],
+                "INSERT INTO notify_state (environment, state) VALUES (?1, ?2) \
+                 ON CONFLICT (environment) DO UPDATE SET state = excluded.state",
+                values![&self.environment, state],
             )?;
         }
         for number in &self.changed {
             match self.outbox.get(number) {
                 Some(row) => session.execute(
-                    "INSERT INTO notify_outbox (number, channel, message) VALUES (?1, ?2, ?3) ON CONFLICT (number) \
+                    "INSERT INTO notify_outbox (environment, number, channel, message) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (environment, number) \
                      DO UPDATE SET channel = excluded.channel, message = excluded.message",
-                    values![row.number, &row.channel, &row.message],
+                    values![&self.environment, row.number, &row.channel, &row.message],
                 )?,
-                None => session.execute("DELETE FROM notify_outbox WHERE number = ?1", values![*number])?,
+                None => session.execute(
+                    "DELETE FROM notify_outbox WHERE environment = ?1 AND number = ?2",
+                    values![&self.environment, *number],
+                )?,
             };
         }
         Ok(())
@@ -108,12 +121,29 @@ impl PendingNotifications {
     }
 }
 
-/// Reads what an earlier aggregator left.
-pub(crate) fn read_notifications(session: &mut dyn SqlSession) -> Result<StoredNotifications, StoreError> {
-    let state = session.query_first("SELECT state FROM notify_state", &[], |row| row.text(0))?;
+fn environment_key(environment: Option<&Name>) -> &str {
+    environment.map_or("", Name::folded)
+}
+
+/// Takes the undelivered messages of the notifier of all environments over to that of this one, if it has
+/// none.
+pub(crate) fn adopt_outbox(session: &mut dyn SqlSession, environment: &Name) -> Result<(), StoreError> {
+    let sql = "UPDATE notify_outbox SET environment = ?1 WHERE environment = '' \
+               AND NOT EXISTS (SELECT 1 FROM notify_outbox AS own WHERE own.environment = ?1)";
+    session.execute(sql, values![environment.folded()]).map(drop)
+}
+
+/// Reads what an earlier aggregator left, of the notifier of an environment or of that of all.
+pub(crate) fn read_notifications(
+    session: &mut dyn SqlSession,
+    environment: Option<&Name>,
+) -> Result<StoredNotifications, StoreError> {
+    let environment = environment_key(environment);
+    let sql = "SELECT state FROM notify_state WHERE environment = ?1";
+    let state = session.query_first(sql, values![environment], |row| row.text(0))?;
     let outbox = session.query_all(
-        "SELECT number, channel, message FROM notify_outbox ORDER BY number",
-        &[],
+        "SELECT number, channel, message FROM notify_outbox WHERE environment = ?1 ORDER BY number",
+        values![environment],
         |row| Ok(OutboxRow { number: row.number(0)?, channel: row.text(1)?, message: row.text(2)? }),
     )?;
     Ok(StoredNotifications { state, outbox })

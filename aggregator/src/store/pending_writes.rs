@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_maintenance::PlannedMaintenance;
@@ -13,6 +14,7 @@ use rta_shared::planned_stop::PlannedStop;
 
 use super::incidents::PendingIncidents;
 use super::notifications::PendingNotifications;
+use super::scope::WriterScope;
 use super::{HostOrInstance, UnfinishedPlan, known_value_of};
 use crate::store::rows::{RecoveredState, RowCache, StoredNumber, events, plans, state, write_number};
 use crate::store::samples::PendingSamples;
@@ -43,6 +45,10 @@ pub(crate) struct PendingWrites {
     pub(crate) samples: PendingSamples,
     pub(crate) notifications: PendingNotifications,
     pub(crate) incidents: PendingIncidents,
+    /// Environment of the maintenance and the notifications, of one of several writers.
+    environment: Option<Name>,
+    /// IDs of the planned maintenance in the database that this writer knows, of several.
+    written_planned: Option<BTreeSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +76,10 @@ struct PendingPlan {
 
 impl PendingWrites {
     /// Adds the state that an earlier aggregator left, which is already written.
-    pub(crate) fn with_recovered(self, recovered: &RecoveredState) -> Self {
+    pub(crate) fn with_recovered(self, recovered: &RecoveredState, scope: &WriterScope) -> Self {
+        // What names no environment may be of another one.
+        let planned = recovered.planned_maintenance.iter().filter(|planned| !planned.environment.is_empty());
+        let planned = planned.map(|planned| planned.id);
         let plans = recovered.unfinished.iter().map(|UnfinishedPlan { begun, states }| {
             let (begun, states) = (begun.clone(), states.clone());
             (begun.id, PendingPlan { begun, states, is_new: false, changed: BTreeSet::new(), end: None })
@@ -84,8 +93,11 @@ impl PendingWrites {
             },
             known: recovered.known_values.clone(),
             planned_stops: recovered.planned_stops.clone(),
-            notifications: (&recovered.notifications).into(),
+            notifications: PendingNotifications::from(&recovered.notifications)
+                .of_environment(scope.environment()),
             incidents: (&recovered.incidents).into(),
+            environment: scope.environment().cloned(),
+            written_planned: scope.is_shared().then(|| planned.collect()),
             ..self
         }
     }
@@ -172,6 +184,21 @@ impl PendingWrites {
         self.last_event = DirtyValue::to(last_event);
     }
 
+    /// Returns the pending events, the oldest first, under the IDs that the last attempt to write gave them.
+    pub(crate) fn numbered_events(&self) -> Vec<Arc<Event>> {
+        self.events.iter().cloned().collect()
+    }
+
+    /// Sets the IDs of the first pending events. They are kept after an attempt that failed, since it may
+    /// have been committed all the same.
+    pub(crate) fn set_event_ids(&mut self, ids: &[u64]) {
+        for (event, id) in self.events.iter_mut().zip(ids) {
+            if event.id != *id {
+                *event = Arc::new(Event { id: *id, ..event.as_ref().clone() });
+            }
+        }
+    }
+
     /// Returns the event ID up to which all are reserved.
     pub(crate) fn reserved_event_id(&self) -> u64 {
         self.last_event.value
@@ -197,15 +224,15 @@ impl PendingWrites {
         self.events.iter().rev().map(Arc::as_ref)
     }
 
-    /// Writes everything within the caller's transaction. Returns the highest ID of the events.
+    /// Writes everything within the caller's transaction. Adds the ID of each event to `ids`.
     pub(crate) fn write_all(
         &self,
         session: &mut dyn SqlSession,
         cache: &mut RowCache,
-    ) -> Result<u64, StoreError> {
-        let mut last_event = 0;
+        ids: &mut Vec<u64>,
+    ) -> Result<(), StoreError> {
         for event in &self.events {
-            last_event = events::write_event(session, cache, event)?.max(last_event);
+            ids.push(events::write_event(session, cache, event)?);
         }
         for (id, open) in &self.plans {
             if open.is_new {
@@ -221,12 +248,14 @@ impl PendingWrites {
             }
         }
         if self.maintenance.is_dirty {
-            state::write_maintenance(session, &self.maintenance.value)?;
+            state::write_maintenance(session, &self.maintenance.value, self.environment.as_ref())?;
         }
         if self.planned_maintenance.is_dirty {
             let (all, last_id) = &self.planned_maintenance.value;
-            state::write_planned_maintenance(session, all)?;
-            write_number(session, StoredNumber::PlannedMaintenance, to_number(*last_id))?;
+            state::write_planned_maintenance(session, all, self.written_planned.as_ref())?;
+            if self.written_planned.is_none() {
+                write_number(session, StoredNumber::PlannedMaintenance, to_number(*last_id))?;
+            }
         }
         for place in &self.changed_places {
             if let Some(known) = self.known.get(place) {
@@ -244,8 +273,7 @@ impl PendingWrites {
         }
         self.samples.write_all(session, cache)?;
         self.notifications.write_all(session)?;
-        self.incidents.write_all(session)?;
-        Ok(last_event)
+        self.incidents.write_all(session)
     }
 
     /// Removes everything after a successful write.
@@ -260,6 +288,9 @@ impl PendingWrites {
         self.changed_stops.clear();
         self.maintenance.is_dirty = false;
         self.planned_maintenance.is_dirty = false;
+        if let Some(known) = &mut self.written_planned {
+            *known = self.planned_maintenance.value.0.iter().map(|planned| planned.id).collect();
+        }
         self.last_plan.is_dirty = false;
         self.last_event.is_dirty = false;
         self.samples.clear_written();

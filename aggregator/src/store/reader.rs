@@ -1,9 +1,10 @@
-//! Thread that reads the record of another aggregator, which leads and writes it.
+//! Thread that reads the record of all aggregators, of which each writes that of the environments that it
+//! leads.
 //!
-//! It asks for the time of the leader's last transaction, which each transaction writes, some times a second,
-//! and reads on when that has changed. `LISTEN` would save these queries, of one row by its key, and need a
-//! connection that nothing between here and the server may share, and a notification in each of the leader's
-//! transactions.
+//! It asks for the number of the last transaction, which each transaction writes, some times a second and
+//! whenever this aggregator has written itself, and reads on when that has changed. `LISTEN` would save these
+//! queries, of one row by its key, and need a connection that nothing between here and the server may share,
+//! and a notification in each of the leaders' transactions.
 //!
 //! All that it reads at once is of one moment, and its session cannot write. Keys of requests, which every
 //! aggregator writes, have a session of their own.
@@ -92,7 +93,7 @@ impl RecordReader {
         };
         reader.poll();
         let recovered = match &mut reader.session {
-            Some(session) => read_recovered_state(session.session(), Timestamp::now()),
+            Some(session) => read_recovered_state(session.session(), Timestamp::now(), None),
             None => Ok(RecoveredState::default()),
         };
         let recovered = recovered.unwrap_or_else(|error| {
@@ -155,6 +156,7 @@ impl RecordReader {
             StoreCommand::ChangeNotifications(_, answer) => {
                 answer.into_iter().for_each(|answer| drop(answer.send(Err(READ_ONLY.to_owned()))));
             }
+            StoreCommand::ReserveNumber(_, answer) => drop(answer.send(Err(READ_ONLY.to_owned()))),
             StoreCommand::Flush(done) => {
                 self.poll();
                 let _ = done.send(());
@@ -295,7 +297,7 @@ impl RecordReader {
             }
             is_changed
         });
-        new_events.into_iter().for_each(|event| self.feed.repeat(event));
+        new_events.into_iter().for_each(|event| self.feed.repeat(Arc::new(event)));
         self.change_count.fetch_add(1, Ordering::Relaxed);
         self.stamp = Some(stamp);
         Ok(())

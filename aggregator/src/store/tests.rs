@@ -19,6 +19,7 @@ mod database;
 mod every_backend;
 mod noted;
 mod postgres;
+mod several_writers;
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -39,13 +40,18 @@ fn open(data: Option<&Path>) -> TestStore {
 
 /// Opens a store that keeps one day.
 fn open_at(location: StoreLocation, seconds: i64) -> TestStore {
-    open_with(location, None, seconds)
+    open_with(location, WriterScope::Whole, seconds)
 }
 
-/// Opens a store that keeps one day, as the aggregator with this lease.
-fn open_with(location: StoreLocation, lease: Option<HeldLease>, seconds: i64) -> TestStore {
+/// Opens a store that keeps one day, as the writer of this scope.
+fn open_with(location: StoreLocation, scope: WriterScope, seconds: i64) -> TestStore {
     let (reported, error) = watch::channel(None);
-    let options = StoreOptions { location, retention: SignedDuration::from_hours(24), lease };
+    let options = StoreOptions {
+        location,
+        retention: SignedDuration::from_hours(24),
+        scope,
+        ..StoreOptions::default()
+    };
     let (writer, recovered) = StoreWriter::open(&options, reported, at(seconds));
     TestStore { writer, recovered, error }
 }
@@ -257,7 +263,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 8"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 9"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -361,6 +367,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         reserved: AtomicU64::new(1000),
         samples_recorded: Arc::default(),
         shared_record: None,
+        is_shared_writer: false,
         unfinished: vec![],
         maintenance: vec![],
         maintained_hosts: HashSet::new(),

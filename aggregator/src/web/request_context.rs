@@ -50,7 +50,7 @@ impl RequestContext {
     /// Returns the caller who acts, with the requester that is recorded for what the user does.
     pub(crate) fn acting(&self) -> ActingCaller {
         let by = new_requester(self.name.as_deref().unwrap_or(ANONYMOUS_USER), self.address.clone());
-        ActingCaller { by, scope: self.scope.clone() }
+        ActingCaller { by, scope: self.scope.clone(), is_forwarded: false }
     }
 
     /// Returns the name or the address, to count open pages by user.

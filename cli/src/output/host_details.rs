@@ -256,7 +256,7 @@ mod tests {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leader: None,
+            leaders: Vec::new(),
         }
     }
 

@@ -88,7 +88,7 @@ mod tests {
                 config_error: None,
                 impairments: vec![],
                 aliases: vec![],
-                leader: None,
+                leaders: Vec::new(),
             },
         }
     }

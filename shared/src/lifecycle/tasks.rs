@@ -160,6 +160,12 @@ impl OwnedTasks {
         Ok(())
     }
 
+    /// Checks whether each heartbeat has beaten since the last check. To be called each second for tasks that
+    /// are not those of the whole program, which [`Self::watch`] checks.
+    pub fn check_heartbeats(&self) {
+        self.step();
+    }
+
     /// Checks whether each heartbeat has beaten since the last step.
     fn step(&self) {
         let mut heartbeats = self.heartbeats();

@@ -227,6 +227,7 @@ impl From<&LeaderOverview> for v1::Leader {
             epoch: leader.epoch,
             since: Some(to_wire_time(leader.since)),
             is_here: leader.is_here,
+            environment: leader.environment.as_str().to_owned(),
         }
     }
 }
@@ -235,10 +236,15 @@ impl TryFrom<v1::Leader> for LeaderOverview {
     type Error = ProtocolError;
 
     fn try_from(leader: v1::Leader) -> Result<Self, ProtocolError> {
-        let v1::Leader { address, process, epoch, since, is_here } = leader;
+        let v1::Leader { address, process, epoch, since, is_here, environment } = leader;
         let since = from_wire_time(since.ok_or(ProtocolError::Missing("since"))?)?;
-        Ok(Self { address, process, epoch, since, is_here })
+        Ok(Self { environment: environment.into(), address, process, epoch, since, is_here })
     }
+}
+
+/// Converts the leaders of an overview.
+pub(super) fn leaders_from_wire(leaders: Vec<v1::Leader>) -> Result<Vec<LeaderOverview>, ProtocolError> {
+    leaders.into_iter().map(LeaderOverview::try_from).collect()
 }
 
 impl From<&Overview> for v1::Overview {
@@ -258,7 +264,7 @@ impl From<&Overview> for v1::Overview {
             config_error: overview.config_error.clone().unwrap_or_default(),
             impairments: overview.impairments.iter().map(Into::into).collect(),
             aliases: overview.aliases.iter().map(Into::into).collect(),
-            leader: overview.leader.as_ref().map(Into::into),
+            leaders: overview.leaders.iter().map(Into::into).collect(),
         }
     }
 }
@@ -285,7 +291,7 @@ impl TryFrom<v1::Overview> for Overview {
             config_error: optional(overview.config_error),
             impairments: impairments_from_wire(overview.impairments)?,
             aliases: overview.aliases.into_iter().map(Into::into).collect(),
-            leader: overview.leader.map(LeaderOverview::try_from).transpose()?,
+            leaders: leaders_from_wire(overview.leaders)?,
         })
     }
 }
@@ -374,13 +380,14 @@ pub(super) mod tests {
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
             impairments: vec![Impairment::new(ImpairedPart::Store, "full")],
-            leader: Some(LeaderOverview {
+            leaders: vec![LeaderOverview {
+                environment: "DEV".into(),
                 address: "https://a:8080".to_owned(),
                 process: "a, pid 12".to_owned(),
                 epoch: 3,
                 since: Timestamp::UNIX_EPOCH,
                 is_here: true,
-            }),
+            }],
             aliases: vec![ComponentAliases {
                 component: "kafka server".into(),
                 aliases: vec!["broker".into()],

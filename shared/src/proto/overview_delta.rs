@@ -1,9 +1,9 @@
 //! Conversions of the messages of a stream of overviews.
 
 use super::impairment::impairments_from_wire;
-use super::overview::health_from_wire;
+use super::overview::{health_from_wire, leaders_from_wire};
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
-use crate::overview::{HostOverview, LeaderOverview, Overview};
+use crate::overview::{HostOverview, Overview};
 use crate::overview_delta::{EnvironmentDelta, OverviewDelta, OverviewUpdate};
 use crate::snapshot::Snapshot;
 
@@ -59,7 +59,7 @@ impl From<&OverviewDelta> for v1::OverviewDelta {
             config_digest: delta.config_digest.clone(),
             config_error: delta.config_error.clone().unwrap_or_default(),
             impairments: delta.impairments.iter().map(Into::into).collect(),
-            leader: delta.leader.as_ref().map(Into::into),
+            leaders: delta.leaders.iter().map(Into::into).collect(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl TryFrom<v1::OverviewDelta> for OverviewDelta {
             config_digest: delta.config_digest,
             config_error: optional(delta.config_error),
             impairments: impairments_from_wire(delta.impairments)?,
-            leader: delta.leader.map(LeaderOverview::try_from).transpose()?,
+            leaders: leaders_from_wire(delta.leaders)?,
         })
     }
 }

@@ -79,7 +79,8 @@ impl Aggregators {
     /// Returns the position of the aggregator whose lease is valid.
     pub(crate) fn leader(&self) -> Option<usize> {
         let (server, _, local) = self.database.as_ref().filter(|_| self.is_database_up)?;
-        let sql = "SELECT address FROM rta_leases WHERE expires_at > clock_timestamp()";
+        let sql =
+            "SELECT address FROM rta_leases WHERE holder <> '' AND expires_at > clock_timestamp() LIMIT 1";
         let address = server.run_sql(local, sql);
         (0..self.states.len()).find(|at| address == advertised(*at))
     }

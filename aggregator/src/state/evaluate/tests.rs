@@ -107,7 +107,7 @@ impl EvaluationFixture {
             config_error: None,
             impairments: vec![],
             aliases: vec![],
-            leader: None,
+            leaders: Vec::new(),
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;

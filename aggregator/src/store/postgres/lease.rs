@@ -1,26 +1,30 @@
-//! Lease by which one of several aggregators leads. Its row outlives the leader, so that the epoch never
-//! decreases. The server's clock alone decides when it expires.
+//! Leases by which aggregators lead environments, one for each. Its row outlives a leader, so that the epoch
+//! never decreases. The server's clock alone decides when it expires.
 
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::name::Name;
 
 use super::PostgresSession;
 use super::session_name::{holder_process, new_session_name};
 use super::{PostgresLocation, SETTINGS};
 use crate::store::sql::{SqlSession, StoreError, values};
 
-/// Key of the lease of the whole platform; a lease of a single environment would have that one's name.
+/// Key of the lease of all environments together, by which earlier versions led.
 const EVERY_ENVIRONMENT: &str = "*";
-/// Time limit for one statement about the lease; much less than its length.
+/// Time limit for one statement about the leases; much less than their length.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Table of the leases. It is not part of the versioned schema, because an aggregator reads it before it
-/// leads.
-const TABLE: &str = "\
-CREATE TABLE IF NOT EXISTS rta_leases (\
-environment TEXT PRIMARY KEY, holder TEXT NOT NULL, address TEXT NOT NULL, epoch BIGINT NOT NULL, \
-since BIGINT NOT NULL, expires_at TIMESTAMPTZ NOT NULL, grpc_address TEXT NOT NULL)";
+/// Tables of the leases, and of the aggregators that take part. They are not part of the versioned schema,
+/// because an aggregator reads them before it leads.
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS rta_leases (\
+     environment TEXT PRIMARY KEY, holder TEXT NOT NULL, address TEXT NOT NULL, epoch BIGINT NOT NULL, \
+     since BIGINT NOT NULL, expires_at TIMESTAMPTZ NOT NULL, grpc_address TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rta_aggregators (\
+     holder TEXT PRIMARY KEY, environments TEXT NOT NULL, expires_at TIMESTAMPTZ NOT NULL)",
+];
 
 /// Aggregator as it takes part in the leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,37 +67,56 @@ impl fmt::Display for Leader {
     }
 }
 
-/// Lease that this aggregator holds or held.
+/// Lease of an environment that this aggregator holds or held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldLease {
+    pub(crate) environment: Name,
     pub(crate) holder: String,
     pub(crate) epoch: u64,
 }
 
 impl HeldLease {
-    /// Creates the lease of this aggregator that leads.
-    pub(crate) fn of(leader: &Leader) -> Self {
-        Self { holder: leader.holder.name.clone(), epoch: leader.epoch }
-    }
-
     /// Returns true if nobody has taken the lease over since, even if it has expired.
-    pub(super) fn is_held(&self, session: &mut dyn SqlSession) -> Result<bool, StoreError> {
+    pub(in crate::store) fn is_held(&self, session: &mut dyn SqlSession) -> Result<bool, StoreError> {
         let held = session.query_first(
             "SELECT 1::bigint FROM rta_leases WHERE environment = ?1 AND holder = ?2 AND epoch = ?3",
-            values![EVERY_ENVIRONMENT, &self.holder, self.epoch],
+            values![self.environment.folded(), &self.holder, self.epoch],
             |row| row.integer(0),
         )?;
         Ok(held.is_some())
     }
 }
 
-/// Connection for statements about the lease, apart from that of the writer: a slow write must not cost the
+/// Aggregator that takes part at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseCandidate {
+    /// Name of its process.
+    pub(crate) name: String,
+    /// Environments of its configuration, which it leads if nobody else does.
+    pub(crate) environments: Vec<Name>,
+}
+
+/// Lease that somebody holds at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CurrentLease {
+    pub(crate) environment: Name,
+    pub(crate) leader: Leader,
+}
+
+/// Leases and candidates of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeaseTable {
+    pub(crate) leases: Vec<CurrentLease>,
+    pub(crate) candidates: Vec<LeaseCandidate>,
+}
+
+/// Connection for statements about the leases, apart from those of the writers: a slow write must not cost a
 /// lease.
 #[derive(Debug)]
 pub(crate) struct LeaseSession(PostgresSession);
 
 impl LeaseSession {
-    /// Connects to the server, and creates the table if it is missing.
+    /// Connects to the server, and creates the tables if they are missing.
     ///
     /// # Errors
     /// Returns an error if the server cannot be reached or refuses.
@@ -101,75 +124,118 @@ impl LeaseSession {
         let session = PostgresSession::connect(location, &holder.name)?;
         let mut session = session.with_statement_timeout(STATEMENT_TIMEOUT);
         session.execute_batch(SETTINGS)?;
-        session.execute_batch(TABLE)?;
+        for table in TABLES {
+            session.execute_batch(table)?;
+        }
         Ok(Self(session))
     }
 
-    /// Takes the lease for this time if nobody holds it. Returns the new epoch, which is higher than any
-    /// before and at least `lowest_epoch`; `None` if another aggregator holds the lease.
+    /// Takes the lease of an environment for this time if nobody holds it. Returns the new epoch, which is
+    /// higher than any before and at least `lowest_epoch`; `None` if another aggregator holds the lease, or
+    /// all of them.
     pub(crate) fn acquire(
         &mut self,
         holder: &LeaseHolder,
+        environment: &Name,
         lowest_epoch: u64,
         length: Duration,
     ) -> Result<Option<u64>, StoreError> {
         let session: &mut dyn SqlSession = &mut self.0;
         session.query_first(
             "INSERT INTO rta_leases (environment, holder, address, epoch, since, expires_at, grpc_address) \
-             VALUES (?1, ?2, ?3, ?4::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
-             clock_timestamp() + ?5::bigint * interval '1 millisecond', ?6) \
+             SELECT ?1, ?2, ?3, GREATEST(?4::bigint, (SELECT epoch + 1 FROM rta_leases WHERE environment = ?7)), \
+             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
+             clock_timestamp() + ?5::bigint * interval '1 millisecond', ?6 WHERE NOT EXISTS \
+             (SELECT 1 FROM rta_leases WHERE environment = ?7 AND expires_at > clock_timestamp()) \
              ON CONFLICT (environment) DO UPDATE SET holder = excluded.holder, address = excluded.address, \
              epoch = GREATEST(rta_leases.epoch + 1, excluded.epoch), since = excluded.since, \
-             expires_at = excluded.expires_at, grpc_address = excluded.grpc_address WHERE rta_leases.expires_at <= clock_timestamp() RETURNING epoch",
+             expires_at = excluded.expires_at, grpc_address = excluded.grpc_address \
+             WHERE rta_leases.expires_at <= clock_timestamp() RETURNING epoch",
             values![
-                EVERY_ENVIRONMENT,
+                environment.folded(),
                 &holder.name,
                 &holder.address,
                 lowest_epoch.max(1),
                 millis(length),
                 &holder.grpc_address,
+                EVERY_ENVIRONMENT,
             ],
             |row| row.number(0),
         )
     }
 
-    /// Extends the lease of this epoch by this time from now. Returns false if another aggregator has taken
-    /// it. An expired lease that nobody has taken is extended too.
+    /// Records that this aggregator takes part, and extends all its leases by this time from now. Expired
+    /// ones that nobody has taken are extended too.
     pub(crate) fn renew(
         &mut self,
         holder: &LeaseHolder,
-        epoch: u64,
+        environments: &[Name],
         length: Duration,
-    ) -> Result<bool, StoreError> {
-        let renewed = self.0.execute(
-            "UPDATE rta_leases SET expires_at = clock_timestamp() + ?4::bigint * interval '1 millisecond' \
-             WHERE environment = ?1 AND holder = ?2 AND epoch = ?3",
-            values![EVERY_ENVIRONMENT, &holder.name, epoch, millis(length)],
+    ) -> Result<(), StoreError> {
+        let names: Vec<&str> = environments.iter().map(Name::as_str).collect();
+        let names = serde_json::to_string(&names).map_err(|error| StoreError::other(error.to_string()))?;
+        self.0.execute(
+            "INSERT INTO rta_aggregators (holder, environments, expires_at) \
+             VALUES (?1, ?2, clock_timestamp() + ?3::bigint * interval '1 millisecond') ON CONFLICT (holder) \
+             DO UPDATE SET environments = excluded.environments, expires_at = excluded.expires_at",
+            values![&holder.name, &names, millis(length)],
         )?;
-        Ok(renewed == 1)
+        self.0.execute(
+            "UPDATE rta_leases SET expires_at = clock_timestamp() + ?2::bigint * interval '1 millisecond' \
+             WHERE holder = ?1",
+            values![&holder.name, millis(length)],
+        )?;
+        self.0.execute(
+            "DELETE FROM rta_aggregators WHERE expires_at < clock_timestamp() - interval '1 hour'",
+            &[],
+        )?;
+        Ok(())
     }
 
     /// Ends the lease of this epoch, so that another aggregator takes it at once.
-    pub(crate) fn release(&mut self, holder: &LeaseHolder, epoch: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE rta_leases SET expires_at = clock_timestamp() \
+    pub(crate) fn release(
+        &mut self,
+        holder: &LeaseHolder,
+        environment: &Name,
+        epoch: u64,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE rta_leases SET holder = '', expires_at = clock_timestamp() \
                    WHERE environment = ?1 AND holder = ?2 AND epoch = ?3";
-        self.0.execute(sql, values![EVERY_ENVIRONMENT, &holder.name, epoch]).map(drop)
+        self.0.execute(sql, values![environment.folded(), &holder.name, epoch]).map(drop)
     }
 
-    /// Returns the aggregator that leads or led last.
-    pub(crate) fn read_leader(&mut self) -> Result<Option<Leader>, StoreError> {
+    /// Ends all leases of this aggregator, which takes part no more.
+    pub(crate) fn leave(&mut self, holder: &LeaseHolder) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM rta_aggregators WHERE holder = ?1", values![&holder.name])?;
+        let sql = "UPDATE rta_leases SET holder = '', expires_at = clock_timestamp() WHERE holder = ?1";
+        self.0.execute(sql, values![&holder.name]).map(drop)
+    }
+
+    /// Returns the leases that have not expired, and the aggregators that take part.
+    pub(crate) fn read(&mut self) -> Result<LeaseTable, StoreError> {
         let session: &mut dyn SqlSession = &mut self.0;
-        session.query_first(
-            "SELECT holder, address, epoch, since, grpc_address \
-             FROM rta_leases WHERE environment = ?1",
+        let leases = session.query_all(
+            "SELECT environment, holder, address, epoch, since, grpc_address FROM rta_leases \
+             WHERE expires_at > clock_timestamp() AND environment <> ?1",
             values![EVERY_ENVIRONMENT],
             |row| {
                 let holder =
-                    LeaseHolder { name: row.text(0)?, address: row.text(1)?, grpc_address: row.text(4)? };
-                let leader = Leader { holder, epoch: row.number(2)?, since: row.time(3)? };
-                Ok(leader)
+                    LeaseHolder { name: row.text(1)?, address: row.text(2)?, grpc_address: row.text(5)? };
+                let leader = Leader { holder, epoch: row.number(3)?, since: row.time(4)? };
+                Ok(CurrentLease { environment: row.name(0)?, leader })
             },
-        )
+        )?;
+        let candidates = session.query_all(
+            "SELECT holder, environments FROM rta_aggregators WHERE expires_at > clock_timestamp()",
+            &[],
+            |row| {
+                let names: Vec<String> =
+                    serde_json::from_str(&row.text(1)?).map_err(|_| StoreError::invalid_value(1))?;
+                let environments = names.into_iter().map(Name::from).collect();
+                Ok(LeaseCandidate { name: row.text(0)?, environments })
+            },
+        )?;
+        Ok(LeaseTable { leases, candidates })
     }
 }
 

@@ -1,15 +1,14 @@
-//! Lock that lets one aggregator write to a database. It belongs to the session: the server releases it when
-//! the connection ends, and every write needs that session.
+//! Lock that lets one aggregator write to a database, or several that take turns. It belongs to the session:
+//! the server releases it when the connection ends, and every write needs that session.
 //!
-//! Of several aggregators the one with the lease takes the lock: it ends the session of an earlier leader,
-//! which may be paused and would hold the lock for long. An earlier leader that wakes up finds its session
-//! ended, and gets the lock no more. So all writes of one leader precede those of the next.
+//! An aggregator without others has it for itself. Several share it, and each writes the environments that it
+//! leads, as [`WriterScope`] says.
 
 use std::time::Duration;
 
-use super::lease::HeldLease;
 use super::session_name::holder_process;
 use crate::store::backend::OpenFailure;
+use crate::store::scope::WriterScope;
 use crate::store::sql::{SqlSession, StoreError, values};
 
 /// First half of the lock's number, "rta1"; the second half stands for the schema.
@@ -18,28 +17,32 @@ const LOCK_CLASS: i64 = 0x7274_6131;
 const ATTEMPTS: usize = 20;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes the lock. A session of this aggregator that the server has not given up yet is ended; with a lease,
-/// also that of any other.
+/// Takes the lock. A session of this writer that the server has not given up yet is ended.
 pub(super) fn take_lock(
     session: &mut dyn SqlSession,
     own_name: &str,
-    lease: Option<&HeldLease>,
+    scope: &WriterScope,
     shown: &str,
 ) -> Result<(), OpenFailure> {
     let describe_error = |error: StoreError| OpenFailure::Unusable(format!("{shown}: {error}"));
+    if scope.is_shared() {
+        end_earlier_sessions(session, own_name).map_err(describe_error)?;
+    }
     let mut other = None;
     for _ in 0..ATTEMPTS {
-        let is_locked = try_lock(session).map_err(describe_error)?;
-        // Also after the lock is taken: a later leader then has to end this session first.
-        let is_leader = lease.map_or(Ok(true), |lease| lease.is_held(session)).map_err(describe_error)?;
-        if !is_leader {
-            return Err(OpenFailure::UsedByAnother(format!("{shown}: another rta-aggregator leads")));
+        let is_locked = try_lock(session, scope.is_shared()).map_err(describe_error)?;
+        if let Some(lease) = scope.lease()
+            && !lease.is_held(session).map_err(describe_error)?
+        {
+            let environment = &lease.environment;
+            let reason = format!("{shown}: another rta-aggregator leads {environment}");
+            return Err(OpenFailure::UsedByAnother(reason));
         }
         if is_locked {
             return Ok(());
         }
         match read_holder(session).map_err(describe_error)? {
-            Some((pid, name)) if name == own_name || lease.is_some() => {
+            Some((pid, name)) if name == own_name => {
                 session
                     .query("SELECT pg_terminate_backend(?1)::int", values![pid], &mut |_| Ok(true))
                     .map_err(describe_error)?;
@@ -56,16 +59,25 @@ pub(super) fn take_lock(
     })
 }
 
+/// Ends the earlier sessions of this writer: one may be in the middle of a transaction, for which the others
+/// wait.
+fn end_earlier_sessions(session: &mut dyn SqlSession, own_name: &str) -> Result<(), StoreError> {
+    session.query(
+        "SELECT pg_terminate_backend(pid)::int FROM pg_stat_activity \
+         WHERE application_name = ?1 AND pid <> pg_backend_pid() AND datname = current_database()",
+        values![own_name],
+        &mut |_| Ok(true),
+    )
+}
+
 fn holder_sentence(name: &str, shown: &str) -> String {
     format!("{shown}: another rta-aggregator ({}) records there", holder_process(name))
 }
 
-fn try_lock(session: &mut dyn SqlSession) -> Result<bool, StoreError> {
-    let taken = session.query_first(
-        "SELECT pg_try_advisory_lock(?1::int, hashtext(current_schema()))::int",
-        values![LOCK_CLASS],
-        |row| row.integer(0),
-    )?;
+fn try_lock(session: &mut dyn SqlSession, is_shared: bool) -> Result<bool, StoreError> {
+    let function = if is_shared { "pg_try_advisory_lock_shared" } else { "pg_try_advisory_lock" };
+    let sql = format!("SELECT {function}(?1::int, hashtext(current_schema()))::int");
+    let taken = session.query_first(&sql, values![LOCK_CLASS], |row| row.integer(0))?;
     Ok(taken == Some(1))
 }
 

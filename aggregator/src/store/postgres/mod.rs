@@ -9,8 +9,8 @@
 //! | `redact` | addresses without their password |
 //! | `tls` | TLS to the server |
 //! | `session` | the connection, its statements and rows |
-//! | `lock` | the lock that lets one aggregator write |
-//! | `lease` | the lease by which one of several aggregators leads |
+//! | `lock` | the lock that lets one aggregator write, or several |
+//! | `lease` | the leases by which aggregators lead environments |
 //! | `record_session` | the session that reads the record of a leader |
 //! | `request_session` | the session of an aggregator that follows, which writes keys of requests |
 //! | `session_name` | the names of sessions, which others see |
@@ -41,11 +41,12 @@ mod tls;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lease::HeldLease;
 use session_name::new_session_name;
 
 use super::backend::{Backend, Durability, OpenFailure};
+use super::notifications::adopt_outbox;
 use super::rows::{self, RecoveredState};
+use super::scope::WriterScope;
 use super::sql::{FailureKind, SqlSession, StoreError};
 
 #[cfg(not(feature = "postgres"))]
@@ -79,14 +80,18 @@ const SETTINGS: &str = "\
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
 SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
 
+/// Settings of a session beside which others write: a process that is paused in the middle of a transaction
+/// must not keep them from writing for longer than that.
+const SHARED_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '3s'";
+
 /// Database on a server.
 #[derive(Debug)]
 pub(super) struct PostgresBackend {
     location: PostgresLocation,
     /// Name of this aggregator's sessions.
     name: String,
-    /// Lease under which this aggregator writes; `None`: it is the only one.
-    lease: Option<HeldLease>,
+    /// Part of the database that this writer records.
+    scope: WriterScope,
     /// `None` after a failure: the connection has to be made again.
     session: Option<PostgresSession>,
     /// Time of the last answer of the server.
@@ -95,8 +100,8 @@ pub(super) struct PostgresBackend {
 
 impl PostgresBackend {
     /// Creates a backend for the database at this address.
-    pub(super) fn new(location: PostgresLocation, lease: Option<HeldLease>) -> Self {
-        Self { location, name: new_session_name(), lease, session: None, checked_at: Instant::now() }
+    pub(super) fn new(location: PostgresLocation, scope: WriterScope) -> Self {
+        Self { location, name: new_session_name(), scope, session: None, checked_at: Instant::now() }
     }
 
     fn unusable(&self, error: &StoreError) -> OpenFailure {
@@ -111,10 +116,24 @@ impl Backend for PostgresBackend {
             PostgresSession::connect(&self.location, &self.name).map_err(|error| self.unusable(&error))?;
         session.execute_batch(SETTINGS).map_err(|error| self.unusable(&error))?;
         let shown = self.location.to_string();
-        lock::take_lock(&mut session, &self.name, self.lease.as_ref(), &shown)?;
+        if self.scope.is_shared() {
+            session.execute_batch(SHARED_SETTINGS).map_err(|error| self.unusable(&error))?;
+        }
+        lock::take_lock(&mut session, &self.name, &self.scope, &shown)?;
         let mut read = || {
             schema::migrate(&mut session)?;
-            rows::read_recovered_state(&mut session, now)
+            let environment = self.scope.environment();
+            let session: &mut dyn SqlSession = &mut session;
+            session.in_transaction(|session| {
+                if self.scope.is_shared() {
+                    // What the earlier leader wrote precedes this, and it writes no more after it.
+                    self.scope.take_turn(session)?;
+                }
+                if let Some(environment) = environment {
+                    adopt_outbox(session, environment)?;
+                }
+                rows::read_recovered_state(session, now, environment)
+            })
         };
         let recovered = read().map_err(|error| self.unusable(&error))?;
         self.session = Some(session);

@@ -6,7 +6,8 @@ use super::PostgresSession;
 use super::session_name::new_session_name;
 use super::{PostgresLocation, SETTINGS};
 use crate::store::migrations::VERSION;
-use crate::store::sql::{SqlSession, StoreError};
+use crate::store::scope::TURNS;
+use crate::store::sql::{SqlSession, StoreError, values};
 
 /// Time limit for one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,11 +15,11 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_SETTINGS: &str =
     "SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'";
 
-/// Moment of a record. It changes with each transaction of the leader.
+/// Moment of a record. It changes with each transaction of a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct RecordStamp {
-    /// Time of the last transaction by the clock of its leader, in microseconds; 0: there was none.
-    last_write: i64,
+    /// Number of the last transaction; 0: there was none.
+    last_turn: i64,
     /// Highest epoch.
     pub(in crate::store) epoch: i64,
 }
@@ -61,10 +62,10 @@ impl RecordSession {
     /// Returns an error if the server does not answer, or if the leader's program writes another version.
     pub(in crate::store) fn read_stamp(&mut self) -> Result<RecordStamp, StoreError> {
         let read = self.session().query_first(
-            "SELECT version::bigint, coalesce((SELECT value FROM numbers WHERE name = 'alive'), 0), \
+            "SELECT version::bigint, coalesce((SELECT value FROM numbers WHERE name = ?1), 0), \
              coalesce((SELECT max(epoch) FROM rta_leases), 0) FROM rta_schema",
-            &[],
-            |row| Ok((row.number(0)?, RecordStamp { last_write: row.integer(1)?, epoch: row.integer(2)? })),
+            values![TURNS],
+            |row| Ok((row.number(0)?, RecordStamp { last_turn: row.integer(1)?, epoch: row.integer(2)? })),
         )?;
         match read {
             Some((version, stamp)) if usize::try_from(version) == Ok(VERSION) => Ok(stamp),

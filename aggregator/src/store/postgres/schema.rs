@@ -3,12 +3,18 @@
 use crate::store::migrations::{MIGRATIONS, VERSION};
 use crate::store::sql::{SqlSession, StoreError, values};
 
+/// First half of the number of the lock that lets one aggregator at a time change the tables, "rta2".
+const MIGRATION_LOCK: i64 = 0x7274_6132;
+
 /// Brings the database to the newest version; creates the tables if there are none.
 ///
 /// # Errors
 /// Returns an error if the database belongs to a newer program, or if a step fails.
 pub(super) fn migrate(session: &mut dyn SqlSession) -> Result<(), StoreError> {
     session.in_transaction(|session| {
+        // Several aggregators may begin at the same time.
+        let sql = "SELECT pg_advisory_xact_lock(?1::int, hashtext(current_schema()))::text";
+        session.query(sql, values![MIGRATION_LOCK], &mut |_| Ok(true))?;
         session.execute_batch(
             "CREATE TABLE IF NOT EXISTS rta_schema (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)",
         )?;

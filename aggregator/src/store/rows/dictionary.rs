@@ -1,5 +1,5 @@
-//! Names, words and texts that rows refer to by number. The one writer knows all names and words, and the texts
-//! that it wrote last.
+//! Names, words and texts that rows refer to by number. The writer knows all names and words, and the texts
+//! that it wrote last. One of several writers reads what the others have added before it writes.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use rta_shared::overview::InstanceId;
 use super::truncate_text;
 use crate::store::sql::{SqlSession, StoreError, values};
 
-/// Age up to which a written text is used for further events. Retention keeps a text for this much longer than
-/// events.
+/// Age up to which a written text is used for further events. Retention keeps a text for this much longer
+/// than events.
 const TEXT_REUSE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Maximum number of texts that are remembered, some 10 MB.
 const MAX_TEXTS: usize = 50_000;
@@ -64,6 +64,12 @@ impl Dictionary {
         Ok(read)
     }
 
+    /// Reads the number of the last text.
+    pub(super) fn read_last_text(&mut self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
+        self.last_text = super::read_greatest(session, "texts")?.max(self.last_text);
+        Ok(())
+    }
+
     /// Reads all places. Retention deletes those that no row refers to.
     pub(crate) fn read_places(&mut self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
         self.places.clear();
@@ -76,8 +82,8 @@ impl Dictionary {
         })
     }
 
-    /// Reads the names, words and places that the one writer has added since; a place that retention deleted stays.
-    /// Names that are spelt in another way since stay as they are.
+    /// Reads the names, words and places that other writers have added since; a place that retention deleted
+    /// stays. Names that are spelt in another way since stay as they are.
     pub(crate) fn read_new(&mut self, session: &mut dyn SqlSession) -> Result<(), StoreError> {
         let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
         let (names, words) = (count(self.names.len()), count(self.words.len()));

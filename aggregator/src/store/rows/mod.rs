@@ -19,6 +19,7 @@ pub(super) mod state;
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use rta_shared::incident::Incident;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
@@ -29,6 +30,7 @@ use dictionary::Dictionary;
 
 use super::notifications::{StoredNotifications, read_notifications};
 use super::query::StoredIncidents;
+use super::scope::activity_name;
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
 
@@ -71,6 +73,8 @@ pub(crate) struct RowCache {
     pub(crate) last_event: u64,
     last_sample: i64,
     pub(crate) dictionary: Dictionary,
+    /// Number of the last turn of this writer, of several.
+    last_turn: i64,
 }
 
 impl RowCache {
@@ -80,7 +84,22 @@ impl RowCache {
             last_event: read_greatest(session, "events")?.unsigned_abs(),
             last_sample: read_greatest(session, "marks")?,
             dictionary: Dictionary::read(session, is_in_memory)?,
+            last_turn: 0,
         })
+    }
+
+    /// Reads what other writers have added, if one wrote since the last turn of this one. To be called in the
+    /// turn with this number.
+    pub(crate) fn catch_up(&mut self, session: &mut dyn SqlSession, turn: i64) -> Result<(), StoreError> {
+        if turn != self.last_turn.saturating_add(1) {
+            let reserved = read_number(session, StoredNumber::Event)?.unwrap_or(0);
+            self.last_event = read_greatest(session, "events")?.max(reserved).unsigned_abs();
+            self.last_sample = read_greatest(session, "marks")?;
+            self.dictionary.read_new(session)?;
+            self.dictionary.read_last_text(session)?;
+        }
+        self.last_turn = turn;
+        Ok(())
     }
 }
 
@@ -100,7 +119,7 @@ pub(crate) enum StoredNumber {
 }
 
 impl StoredNumber {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Event => "event",
@@ -111,18 +130,27 @@ impl StoredNumber {
     }
 }
 
-/// Reads the state left by an earlier aggregator.
+/// Reads the state left by an earlier aggregator, of an environment or of all.
 pub(crate) fn read_recovered_state(
     session: &mut dyn SqlSession,
     now: Timestamp,
+    environment: Option<&Name>,
 ) -> Result<RecoveredState, StoreError> {
     let last_plan = read_number(session, StoredNumber::Plan)?.unwrap_or(0);
     let last_event = read_number(session, StoredNumber::Event)?.unwrap_or(0);
     let from = now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN);
-    let last_active = read_number(session, StoredNumber::LastActive)?;
+    let last_active = match environment {
+        Some(environment) => read_named_number(session, &activity_name(environment))?,
+        None => None,
+    };
+    // An environment that was never led apart from the others was led with them.
+    let last_active = match last_active {
+        Some(at) => Some(at),
+        None => read_number(session, StoredNumber::LastActive)?,
+    };
     let last_planned = read_number(session, StoredNumber::PlannedMaintenance)?.unwrap_or(0);
     let last_active = last_active.and_then(|at| Timestamp::from_microsecond(at).ok());
-    Ok(RecoveredState {
+    let all = RecoveredState {
         unfinished: plans::read_unfinished(session)?,
         maintenance: state::read_maintenance(session)?,
         maintained_hosts: events::read_maintained_hosts(session)?,
@@ -134,12 +162,38 @@ pub(crate) fn read_recovered_state(
         planned_stops: state::read_planned_stops(session)?,
         health_changes: events::read_health_changes(session, from)?,
         earlier_runs: samples::read_runs(session)?,
-        notifications: read_notifications(session)?,
+        notifications: read_notifications(session, environment)?,
         incidents: incidents::read_stored(session, now, last_active)?,
         last_plan: last_plan.max(read_greatest(session, "plans")?).unsigned_abs(),
         last_event: last_event.max(read_greatest(session, "events")?).unsigned_abs(),
         last_active,
+    };
+    Ok(match environment {
+        Some(environment) => all.of_environment(environment),
+        None => all,
     })
+}
+
+impl RecoveredState {
+    /// Returns the part that belongs to this environment.
+    fn of_environment(mut self, environment: &Name) -> Self {
+        self.unfinished.retain(|plan| {
+            plan.begun.plan.steps.iter().any(|step| step.instance.environment == *environment)
+        });
+        self.maintenance.retain(|one| one.environment == *environment);
+        // One without an environment is of before, when one aggregator led all of them.
+        self.planned_maintenance.retain(|one| {
+            let of = Name::from(one.environment.as_str());
+            one.environment.is_empty() || of == *environment
+        });
+        self.known_values.retain(|place, _| place.environment == *environment);
+        self.planned_stops.retain(|id, _| id.environment == *environment);
+        self.health_changes.retain(|id, _| id.environment == *environment);
+        let is_first =
+            |one: &Incident| one.environments().first().is_none_or(|first| **first == *environment);
+        self.incidents.incidents.retain(is_first);
+        self
+    }
 }
 
 /// Returns the highest ID in a table; 0 if it is empty.
@@ -154,16 +208,41 @@ pub(crate) fn write_number(
     number: StoredNumber,
     value: i64,
 ) -> Result<(), StoreError> {
+    write_named_number(session, number.name(), value)
+}
+
+/// Writes a number under this name.
+pub(crate) fn write_named_number(
+    session: &mut dyn SqlSession,
+    name: &str,
+    value: i64,
+) -> Result<(), StoreError> {
     session.queue(
         "INSERT INTO numbers (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        values![number.name(), value],
+        values![name, value],
     )
 }
 
+/// Reserves the next number of a table for one of several writers, at once and for ever.
+pub(crate) fn reserve_number(
+    session: &mut dyn SqlSession,
+    number: StoredNumber,
+    table: &str,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "INSERT INTO numbers (name, value) VALUES (?1, (SELECT coalesce(max(id), 0) + 1 FROM {table})) \
+         ON CONFLICT (name) DO UPDATE SET value = numbers.value + 1 RETURNING value"
+    );
+    let reserved = session.query_first(&sql, values![number.name()], |row| row.number(0))?;
+    reserved.ok_or_else(|| StoreError::other("no number was reserved"))
+}
+
 fn read_number(session: &mut dyn SqlSession, number: StoredNumber) -> Result<Option<i64>, StoreError> {
-    session.query_first("SELECT value FROM numbers WHERE name = ?1", values![number.name()], |row| {
-        row.integer(0)
-    })
+    read_named_number(session, number.name())
+}
+
+fn read_named_number(session: &mut dyn SqlSession, name: &str) -> Result<Option<i64>, StoreError> {
+    session.query_first("SELECT value FROM numbers WHERE name = ?1", values![name], |row| row.integer(0))
 }
 
 /// Cuts a text to [`MAX_TEXT_BYTES`].

@@ -136,12 +136,14 @@ pub(crate) fn sample_cutoff(
 }
 
 /// Deletes up to `most` samples older than `cutoff`, except the last one of each instance, which holds its
-/// state at that time, unless a gap ended that state. Returns true if there may be more.
+/// state at that time, unless a gap ended that state. Places that no row refers to stay if other writers may
+/// know them (`is_shared`). Returns true if there may be more.
 pub(crate) fn delete_samples(
     session: &mut dyn SqlSession,
     dictionary: &mut Dictionary,
     cutoff: Timestamp,
     most: u64,
+    is_shared: bool,
 ) -> Result<bool, StoreError> {
     // No row has the number 0.
     let not_recorded = dictionary.find_word(TimelineState::NotRecorded.word()).unwrap_or(0);
@@ -155,6 +157,9 @@ pub(crate) fn delete_samples(
     if !is_more {
         // Older samples may remain, and the gaps say that those are no longer valid.
         session.execute("DELETE FROM gaps WHERE until < ?1", values![cutoff])?;
+        if is_shared {
+            return Ok(false);
+        }
         session.execute(
             "DELETE FROM places WHERE NOT EXISTS (SELECT 1 FROM marks WHERE place = places.id) \
              AND NOT EXISTS (SELECT 1 FROM events WHERE place = places.id)",

@@ -1,6 +1,6 @@
 //! Maintenance, active and planned, known values and planned stops.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
@@ -13,9 +13,17 @@ use rta_shared::planned_stop::PlannedStop;
 use crate::store::HostOrInstance;
 use crate::store::sql::{SqlSession, StoreError, values};
 
-/// Replaces the recorded maintenance.
-pub(crate) fn write_maintenance(session: &mut dyn SqlSession, all: &[Maintenance]) -> Result<(), StoreError> {
-    session.queue("DELETE FROM maintenance", &[])?;
+/// Replaces the recorded maintenance, of an environment or of all.
+pub(crate) fn write_maintenance(
+    session: &mut dyn SqlSession,
+    all: &[Maintenance],
+    environment: Option<&Name>,
+) -> Result<(), StoreError> {
+    match environment {
+        Some(environment) => session
+            .queue("DELETE FROM maintenance WHERE lower(environment) = ?1", values![environment.folded()])?,
+        None => session.queue("DELETE FROM maintenance", &[])?,
+    }
     for one in all {
         session.queue(
             "INSERT INTO maintenance (environment, host, component, since, until, reason, \"user\", address) \
@@ -56,17 +64,26 @@ pub(crate) fn read_maintenance(session: &mut dyn SqlSession) -> Result<Vec<Maint
     )
 }
 
-/// Replaces the planned maintenance.
+/// Replaces the planned maintenance; of several writers, only that which this one has `known`, by its IDs.
 pub(crate) fn write_planned_maintenance(
     session: &mut dyn SqlSession,
     all: &[PlannedMaintenance],
+    known: Option<&BTreeSet<u64>>,
 ) -> Result<(), StoreError> {
-    session.queue("DELETE FROM planned_maintenance", &[])?;
+    match known {
+        Some(known) => {
+            for id in known {
+                session.queue("DELETE FROM planned_maintenance WHERE id = ?1", values![*id])?;
+            }
+        }
+        None => session.queue("DELETE FROM planned_maintenance", &[])?,
+    }
     for planned in all {
         let json = serde_json::to_string(planned)
             .map_err(|error| StoreError::other(format!("planned maintenance cannot be written: {error}")))?;
         session.queue(
-            "INSERT INTO planned_maintenance (id, planned) VALUES (?1, ?2)",
+            "INSERT INTO planned_maintenance (id, planned) VALUES (?1, ?2) \
+             ON CONFLICT (id) DO UPDATE SET planned = excluded.planned",
             values![planned.id, &json],
         )?;
     }

@@ -67,7 +67,7 @@ impl SqliteBackend {
         }
         let open = || -> Result<(Connection, RecoveredState), OpenError> {
             let mut database = file::open_in_memory()?;
-            let recovered = rows::read_recovered_state(&mut database, now)?;
+            let recovered = rows::read_recovered_state(&mut database, now, None)?;
             Ok((database, recovered))
         };
         let (database, recovered) = open()
@@ -84,7 +84,7 @@ impl SqliteBackend {
         let describe_error = |why: String| format!("{}: {why}", path.display());
         let open = || -> Result<(Connection, RecoveredState), OpenError> {
             let mut database = file::open_database(&path, check)?;
-            let recovered = rows::read_recovered_state(&mut database, now)?;
+            let recovered = rows::read_recovered_state(&mut database, now, None)?;
             Ok((database, recovered))
         };
         let opened = match self.corruption.take() {

@@ -81,65 +81,6 @@ fn ended_session_is_replaced_and_keeps_its_lock() {
     assert!(second.writer.used_by_another.is_some(), "{:?}", second.error());
 }
 
-/// Length of the leases of tests.
-const LENGTH: Duration = Duration::from_secs(3600);
-
-#[test]
-fn lease_is_held_by_one_and_its_epoch_increases() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let location = PostgresLocation::parse(&server.create_database()).unwrap();
-    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned(), String::new()));
-    let [mut a, mut b] = holders.each_ref().map(|holder| LeaseSession::connect(&location, holder).unwrap());
-    let [first, second] = &holders;
-    assert_eq!(a.read_leader(), Ok(None));
-    assert_eq!(a.acquire(first, 0, LENGTH), Ok(Some(1)));
-    assert_eq!((b.acquire(second, 0, LENGTH), b.renew(second, 1, LENGTH)), (Ok(None), Ok(false)));
-    // An expired lease that nobody has taken is renewed.
-    a.release(first, 1).unwrap();
-    assert_eq!((a.renew(first, 1, LENGTH), b.acquire(second, 0, LENGTH)), (Ok(true), Ok(None)));
-    a.release(first, 1).unwrap();
-    assert_eq!((b.acquire(second, 0, LENGTH), a.renew(first, 1, LENGTH)), (Ok(Some(2)), Ok(false)));
-    // The release of an earlier epoch changes nothing.
-    a.release(first, 1).unwrap();
-    assert_eq!(a.acquire(first, 0, LENGTH), Ok(None));
-    let leader = a.read_leader().unwrap().unwrap();
-    assert_eq!((&leader.holder, leader.epoch), (second, 2));
-    b.release(second, 2).unwrap();
-    assert_eq!(a.acquire(first, 9, LENGTH), Ok(Some(9)));
-    a.release(first, 9).unwrap();
-    assert_eq!(b.acquire(second, 4, LENGTH), Ok(Some(10)));
-}
-
-#[test]
-fn earlier_leader_writes_nothing_after_the_next_one_has_opened_the_record() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let url = server.create_database();
-    let place = PostgresLocation::parse(&url).unwrap();
-    let holders = ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned(), String::new()));
-    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
-    let mut lead = |holder: &LeaseHolder| {
-        let epoch = session.acquire(holder, 0, LENGTH).unwrap().unwrap();
-        session.release(holder, epoch).unwrap();
-        HeldLease { holder: holder.name.clone(), epoch }
-    };
-    let mut first = open_with(location(&url), Some(lead(&holders[0])), 100);
-    first.append(101, "before");
-    let mut second = open_with(location(&url), Some(lead(&holders[1])), 200);
-    assert_eq!((second.error(), &second.writer.used_by_another), (None, &None));
-    // It does not know yet that another one leads.
-    for seconds in 201..204 {
-        first.append(seconds, "after");
-    }
-    let error = first.error().unwrap();
-    assert!(error.contains("another rta-aggregator leads"), "{error}");
-    second.append(205, "by the second");
-    let texts = second.texts();
-    assert!(second.error().is_none() && !texts.contains(&"after".to_owned()), "{texts:?}");
-    for text in ["before", "by the second"] {
-        assert_eq!(texts.iter().filter(|found| *found == text).count(), 1, "{texts:?}");
-    }
-}
-
 #[test]
 fn database_that_cannot_be_reached_is_told_without_the_password() {
     let url = "postgres://rta:s3cret@127.0.0.1:1/rta";

@@ -25,14 +25,15 @@ use tokio::sync::{oneshot, watch};
 use super::incidents::IncidentChange;
 use super::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
 use super::{
-    EventFeed, HostOrInstance, KeyedRequest, NotificationChange, RequestAnswer, RequestRecord,
-    aggregator_event,
+    EventFeed, EventStoreHandle, HostOrInstance, KeyedRequest, NotificationChange, RequestAnswer,
+    RequestRecord, aggregator_event,
 };
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::error_counters::StoreErrorCounters;
 use crate::store::pending_writes::PendingWrites;
-use crate::store::rows::{RowCache, StoredNumber, write_number};
-use crate::store::sql::StoreError;
+use crate::store::rows::{RowCache, StoredNumber, reserve_number, write_number};
+use crate::store::scope::WriterScope;
+use crate::store::sql::{SqlSession, StoreError};
 use crate::timeline::{RecordingGap, TimelineState};
 
 /// Maximum number of commands that are written at once.
@@ -67,6 +68,8 @@ pub(crate) enum StoreCommand {
     AddSamples(Timestamp, Vec<(InstanceId, TimelineState)>),
     /// Reserves plan IDs up to this one.
     ReservePlanIds(u64),
+    /// Reserves the next number of this kind, for one of several writers.
+    ReserveNumber(ReservedNumber, oneshot::Sender<Result<u64, String>>),
     QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
     QueryIncidents(Box<IncidentQuery>, oneshot::Sender<Result<Vec<IncidentDetails>, String>>),
     QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
@@ -78,6 +81,26 @@ pub(crate) enum StoreCommand {
     Flush(oneshot::Sender<()>),
     /// Ends the thread; the number is the last plan ID in use.
     Close(u64),
+}
+
+/// Kind of the numbers that several writers reserve one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReservedNumber {
+    Plan,
+    PlannedMaintenance,
+    Incident,
+}
+
+impl ReservedNumber {
+    /// Reserves the next one.
+    fn reserve(self, session: &mut dyn SqlSession) -> Result<u64, StoreError> {
+        let (number, table) = match self {
+            Self::Plan => (StoredNumber::Plan, "plans"),
+            Self::PlannedMaintenance => (StoredNumber::PlannedMaintenance, "planned_maintenance"),
+            Self::Incident => (StoredNumber::Incident, "incidents"),
+        };
+        reserve_number(session, number, table)
+    }
 }
 
 /// Current write failure.
@@ -94,6 +117,10 @@ struct WriteFailure {
 #[derive(Debug)]
 pub(crate) struct StoreWriter {
     backend: Box<dyn Backend>,
+    /// Part of the database that this writer records.
+    scope: WriterScope,
+    /// Handle of the reader that reads on after each write; `None`: there is none.
+    reader: Option<EventStoreHandle>,
     cache: RowCache,
     /// True after a failed transaction, until the cache is read again.
     is_cache_stale: bool,
@@ -160,8 +187,10 @@ impl StoreWriter {
                 }
                 match command {
                     StoreCommand::Close(last_plan) => {
-                        self.pending.reserve_plan_ids(last_plan);
-                        self.pending.reserve_event_ids(self.feed.last_id());
+                        if !self.scope.is_shared() {
+                            self.pending.reserve_plan_ids(last_plan);
+                            self.pending.reserve_event_ids(self.feed.last_id());
+                        }
                         is_closed = true;
                         break;
                     }
@@ -170,6 +199,7 @@ impl StoreWriter {
                     | StoreCommand::QueryTimeline(..)
                     | StoreCommand::BeginRequest(..)
                     | StoreCommand::EndRequest(..)
+                    | StoreCommand::ReserveNumber(..)
                     | StoreCommand::Flush(_) => waiting.push(command),
                     command => self.apply_command(command),
                 }
@@ -197,6 +227,9 @@ impl StoreWriter {
                     }
                     StoreCommand::EndRequest(key, given, answer) => {
                         drop(answer.send(self.end_request(&key, given.as_deref(), Timestamp::now())))
+                    }
+                    StoreCommand::ReserveNumber(number, answer) => {
+                        drop(answer.send(self.reserve_number(number)));
                     }
                     StoreCommand::Flush(done) => drop(done.send(())),
                     _ => {}
@@ -259,6 +292,7 @@ impl StoreWriter {
             | StoreCommand::QueryTimeline(..)
             | StoreCommand::BeginRequest(..)
             | StoreCommand::EndRequest(..)
+            | StoreCommand::ReserveNumber(..)
             | StoreCommand::Flush(_)
             | StoreCommand::Close(_) => {}
         }
@@ -275,6 +309,10 @@ impl StoreWriter {
 
     /// Reserves more event IDs if most of the reserved ones are in use.
     fn reserve_event_ids(&mut self) {
+        // Several writers number events when they write them.
+        if self.scope.is_shared() {
+            return;
+        }
         let last_id = self.feed.last_id();
         if last_id + RESERVED_EVENT_IDS / 2 > self.pending.reserved_event_id() {
             self.pending.reserve_event_ids(last_id + RESERVED_EVENT_IDS);
@@ -341,6 +379,10 @@ impl StoreWriter {
             Ok(last_event) => {
                 // Higher than those in use only if the database assigned it.
                 self.feed.continue_after(last_event);
+                if self.scope.is_shared() {
+                    self.pending.numbered_events().into_iter().for_each(|event| self.feed.repeat(event));
+                    self.reader.iter().for_each(EventStoreHandle::read_on);
+                }
                 self.pending.clear_written();
                 self.activity_at = Instant::now() + ACTIVITY_INTERVAL;
                 Ok(())
@@ -360,18 +402,43 @@ impl StoreWriter {
     /// Writes everything pending in one transaction. Returns the highest ID of the events.
     fn write_transaction(&mut self, durability: Durability, now: Timestamp) -> Result<u64, StoreError> {
         self.backend.set_durability(durability)?;
-        let (pending, cache) = (&self.pending, &mut self.cache);
+        let (pending, cache, scope) = (&mut self.pending, &mut self.cache, &self.scope);
         let Some(session) = self.backend.session() else {
             return Err(StoreError::other("it is not open"));
         };
+        if scope.is_shared() {
+            for id in pending.incidents.unnumbered() {
+                pending.incidents.set_number(id, ReservedNumber::Incident.reserve(session)?);
+            }
+        }
+        let mut ids = Vec::new();
         let written = session.in_transaction(|session| {
-            let last_event = pending.write_all(session, cache)?;
-            write_number(session, StoredNumber::LastActive, now.as_microsecond())?;
-            Ok(last_event)
+            if scope.is_shared() {
+                let turn = scope.take_turn(session)?;
+                cache.catch_up(session, turn)?;
+            }
+            pending.write_all(session, cache, &mut ids)?;
+            if scope.is_shared() && !ids.is_empty() {
+                let last = i64::try_from(cache.last_event).unwrap_or(i64::MAX);
+                write_number(session, StoredNumber::Event, last)?;
+            }
+            scope.write_activity(session, now.as_microsecond())?;
+            write_number(session, StoredNumber::LastActive, now.as_microsecond())
         });
+        if scope.is_shared() {
+            pending.set_event_ids(&ids);
+        }
         // What a failed transaction added is not in the database.
         self.is_cache_stale = written.is_err();
-        written
+        written.map(|()| ids.into_iter().max().unwrap_or(0))
+    }
+
+    fn reserve_number(&mut self, number: ReservedNumber) -> Result<u64, String> {
+        let Some(session) = self.backend.session() else {
+            let why = self.failure.as_ref().map(|failure| failure.reason.clone());
+            return Err(why.unwrap_or_else(|| "the database is not open".to_owned()));
+        };
+        number.reserve(session).map_err(|error| self.note_read_failure(&error, Timestamp::now()))
     }
 
     /// Reads what the writer remembers of the open database.

@@ -10,9 +10,10 @@ use super::StoreWriter;
 use crate::store::backend::OpenFailure;
 use crate::store::pending_writes::PendingWrites;
 use crate::store::rows::{RecoveredState, RowCache};
+use crate::store::scope::WriterScope;
 use crate::store::sqlite::SqliteBackend;
-use crate::store::{EventFeed, StoreOptions};
-use crate::timeline::RecordingGap;
+use crate::store::{EventFeed, HostOrInstance, StoreOptions};
+use crate::timeline::{RecordingGap, TimelineState};
 
 impl StoreWriter {
     /// Opens the database, or one in memory if that fails, and returns the state that an earlier aggregator
@@ -23,12 +24,17 @@ impl StoreWriter {
         now: Timestamp,
     ) -> (Self, RecoveredState) {
         let mut writer = Self {
-            backend: options.location.backend(options.lease.as_ref()),
+            backend: options.location.backend(&options.scope),
+            scope: options.scope.clone(),
+            reader: options.reader.clone(),
             cache: RowCache::default(),
             is_cache_stale: false,
             used_by_another: None,
             pending: PendingWrites::default(),
-            feed: EventFeed::default(),
+            feed: match options.scope.is_shared() {
+                true => EventFeed::of_shared_writer(),
+                false => EventFeed::default(),
+            },
             retention: options.retention,
             failure: None,
             permanent_error: None,
@@ -46,9 +52,18 @@ impl StoreWriter {
             writer.note_failure(why, now);
         }
         writer.feed.continue_after(recovered.last_event);
-        writer.pending = std::mem::take(&mut writer.pending).with_recovered(&recovered);
-        if let Some(since) = recovered.last_active {
-            writer.pending.samples.add_gap(RecordingGap { since, until: now });
+        writer.pending = std::mem::take(&mut writer.pending).with_recovered(&recovered, &writer.scope);
+        match (recovered.last_active, &writer.scope) {
+            (Some(since), WriterScope::Whole) => {
+                writer.pending.samples.add_gap(RecordingGap { since, until: now });
+            }
+            // The others recorded their environments meanwhile.
+            (Some(since), WriterScope::Environment(_)) => {
+                let instances = recovered.known_values.keys().filter_map(HostOrInstance::instance);
+                let unknown = instances.map(|id| (id, TimelineState::NotRecorded));
+                writer.pending.samples.add(since, unknown.collect());
+            }
+            (Some(_), WriterScope::Unled) | (None, _) => {}
         }
         writer.record_notes(now);
         writer.publish_error();

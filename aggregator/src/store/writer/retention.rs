@@ -28,6 +28,11 @@ impl StoreWriter {
         if self.retention_at > Instant::now() && !is_crowded {
             return;
         }
+        // Of several writers of an aggregator one is enough.
+        if self.scope.environment().is_some() {
+            self.retention_at = Instant::now() + RETENTION_INTERVAL;
+            return;
+        }
         self.events_since_retention = 0;
         let is_more = self.failure.is_none() && self.delete_batch(now);
         self.retention_at = Instant::now() + if is_more { Duration::ZERO } else { RETENTION_INTERVAL };
@@ -37,9 +42,16 @@ impl StoreWriter {
     pub(in crate::store) fn delete_batch(&mut self, now: Timestamp) -> bool {
         let by_age = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
         let is_in_memory = self.backend.is_in_memory();
-        let dictionary = &mut self.cache.dictionary;
+        let (cache, scope) = (&mut self.cache, &self.scope);
         let Some(session) = self.backend.session() else { return false };
-        let deleted = session.in_transaction(|session| delete_old(session, dictionary, by_age, is_in_memory));
+        let deleted = session.in_transaction(|session| {
+            if scope.is_shared() {
+                let turn = scope.take_turn(session)?;
+                cache.catch_up(session, turn)?;
+            }
+            delete_old(session, &mut cache.dictionary, by_age, is_in_memory, scope.is_shared())
+        });
+        self.is_cache_stale |= deleted.is_err();
         let deleted = deleted.and_then(|is_more| self.backend.release_space().map(|()| is_more));
         deleted.unwrap_or_else(|error| {
             let why = self.note_read_failure(&error, now);
@@ -56,6 +68,7 @@ fn delete_old(
     dictionary: &mut Dictionary,
     by_age: Timestamp,
     is_in_memory: bool,
+    is_shared: bool,
 ) -> Result<bool, StoreError> {
     let (by_events, by_samples) = match is_in_memory {
         false => (None, None),
@@ -69,6 +82,6 @@ fn delete_old(
     plans::delete_ended(session, cutoff(by_events))?;
     incidents::delete_ended(session, cutoff(by_events))?;
     let is_more_samples =
-        samples::delete_samples(session, dictionary, cutoff(by_samples), MAX_DELETED_SAMPLES)?;
+        samples::delete_samples(session, dictionary, cutoff(by_samples), MAX_DELETED_SAMPLES, is_shared)?;
     Ok(is_more_events || is_more_samples)
 }

@@ -854,9 +854,13 @@ pub struct RequestTarget {
     pub config_digest: ::prost::alloc::string::String,
     /// Epoch of the aggregator that asks: it increases whenever another of several aggregators takes the lead. 0: there is
     /// one aggregator only. Checked for Act, SetMaintenance, SetPrerequisites and ReloadConfig: the agent remembers the
-    /// highest one, over restarts, and rejects a lower one with FAILED_PRECONDITION, 0 included.
+    /// highest one of each environment, over restarts, and rejects a lower one with FAILED_PRECONDITION, 0 included.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
+    /// Environment that the aggregator leads with this epoch. Empty: it leads all of them, and its epoch is compared with
+    /// the highest one of any environment.
+    #[prost(string, tag = "5")]
+    pub environment: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetReportRequest {}
@@ -865,12 +869,15 @@ pub struct GetReportResponse {
     #[prost(message, optional, tag = "1")]
     pub report: ::core::option::Option<Report>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchReportRequest {
     /// Epoch of the aggregator that leads, as in RequestTarget: the agent rejects earlier leaders from now on. 0 for an
     /// aggregator that does not lead, which may follow any agent.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
+    /// Environment of this epoch, as in RequestTarget.
+    #[prost(string, tag = "2")]
+    pub environment: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchReportResponse {
@@ -2356,11 +2363,12 @@ pub struct Overview {
     /// are omitted.
     #[prost(message, repeated, tag = "8")]
     pub aliases: ::prost::alloc::vec::Vec<ComponentAliases>,
-    /// Aggregator that leads, of several; absent if there is only one, or if nobody certainly leads.
-    #[prost(message, optional, tag = "9")]
-    pub leader: ::core::option::Option<Leader>,
+    /// Aggregators that lead environments, of several, in the configuration's order. Absent: there is only one aggregator,
+    /// or nobody certainly leads the environment.
+    #[prost(message, repeated, tag = "10")]
+    pub leaders: ::prost::alloc::vec::Vec<Leader>,
 }
-/// Aggregator that leads, of several.
+/// Aggregator that leads an environment, of several.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Leader {
     /// Address at which people reach it.
@@ -2377,6 +2385,9 @@ pub struct Leader {
     /// True if it made this overview itself.
     #[prost(bool, tag = "5")]
     pub is_here: bool,
+    /// Environment that it leads.
+    #[prost(string, tag = "6")]
+    pub environment: ::prost::alloc::string::String,
 }
 /// Aliases of a component.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2402,8 +2413,8 @@ pub struct OverviewDelta {
     pub config_error: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "5")]
     pub impairments: ::prost::alloc::vec::Vec<Impairment>,
-    #[prost(message, optional, tag = "6")]
-    pub leader: ::core::option::Option<Leader>,
+    #[prost(message, repeated, tag = "7")]
+    pub leaders: ::prost::alloc::vec::Vec<Leader>,
 }
 /// What changed in one environment.
 #[derive(Clone, PartialEq, ::prost::Message)]

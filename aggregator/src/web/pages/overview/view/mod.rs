@@ -76,28 +76,58 @@ pub(crate) fn parts(
         PageLayout::Results => parts.extend(results::results(selected, &shown)),
     }
     parts.push(HtmlNode::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
-    if let Some(leader) = &overview.leader {
-        parts.push(HtmlNode::leaf("lead", &led_by(leader)));
+    if !overview.leaders.is_empty() {
+        parts.push(HtmlNode::leaf("lead", &led_by(&overview.leaders)));
     }
     HtmlNode::group("page", GroupTag::Division, "page", parts)
 }
 
-/// Renders which aggregator leads.
-fn led_by(leader: &LeaderOverview) -> Markup {
+/// Maximum number of environments whose names are shown beside their leader.
+const NAMED_ENVIRONMENTS: usize = 10;
+
+/// Renders which aggregators lead which environments.
+fn led_by(leaders: &[LeaderOverview]) -> Markup {
+    let mut groups: Vec<(&LeaderOverview, Vec<&str>)> = Vec::new();
+    for leader in leaders {
+        let environment = leader.environment.as_str();
+        match groups
+            .iter_mut()
+            .find(|(one, _)| one.process == leader.process && one.address == leader.address)
+        {
+            Some((_, environments)) => environments.push(environment),
+            None => groups.push((leader, vec![environment])),
+        }
+    }
+    let is_one = groups.len() == 1;
+    html! {
+        div #lead {
+            @for (leader, environments) in &groups {
+                p .note { (led_by_one(leader, environments, is_one)) }
+            }
+        }
+    }
+}
+
+/// Renders an aggregator with the environments that it leads; `is_one`: it leads all of them.
+fn led_by_one(leader: &LeaderOverview, environments: &[&str], is_one: bool) -> Markup {
     let LeaderOverview { address, process, is_here, .. } = leader;
     let is_link = ["http://", "https://"].iter().any(|scheme| address.starts_with(scheme));
+    let shown = environments.iter().take(NAMED_ENVIRONMENTS).copied().collect::<Vec<_>>().join(", ");
+    let more = environments.len().saturating_sub(NAMED_ENVIRONMENTS);
     html! {
-        p #lead.note {
-            "Led by "
-            @match (*is_here, is_link) {
-                (true, _) => { "this aggregator, " (text(address)) }
-                (false, true) => { a href=(address) { (text(address)) } }
-                (false, false) => { (text(address)) }
-            }
-            " (" (text(process)) ")"
-            @if !is_here { ", to which starts and stops are passed on" }
-            "."
+        @if is_one { "Led by " } @else {
+            (text(&shown))
+            @if more > 0 { " and " (more) " more" }
+            ": led by "
         }
+        @match (*is_here, is_link) {
+            (true, _) => { "this aggregator, " (text(address)) }
+            (false, true) => { a href=(address) { (text(address)) } }
+            (false, false) => { (text(address)) }
+        }
+        " (" (text(process)) ")"
+        @if !is_here { ", to which starts and stops are passed on" }
+        "."
     }
 }
 
