@@ -1,6 +1,6 @@
 //! Event bus: numbers every event where it happens, hands it to the store, and broadcasts it to subscribers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
@@ -16,21 +16,48 @@ pub struct EventBus {
     feed: EventFeed,
     store: EventStoreHandle,
     audit: AuditLog,
-    /// Store of the events of no environment, of one of several aggregators, whose own store is only read.
-    unled: Arc<OnceLock<EventStoreHandle>>,
+    /// Record of the events of no environment, of one of several aggregators, whose own store is only read.
+    unled: Arc<Mutex<UnledRecord>>,
+}
+
+/// Maximum number of events that wait for the record of no environment; later ones are lost.
+const MAX_WAITING: usize = 1000;
+
+/// Record of the events of no environment.
+#[derive(Debug)]
+enum UnledRecord {
+    /// It is not open yet; these events wait for it.
+    Opening(Vec<Arc<Event>>),
+    Open(EventStoreHandle),
+}
+
+impl UnledRecord {
+    fn append_event(&mut self, event: &Arc<Event>) {
+        match self {
+            Self::Open(store) => store.append_event(event),
+            Self::Opening(waiting) if waiting.len() < MAX_WAITING => waiting.push(Arc::clone(event)),
+            Self::Opening(_) => {
+                tracing::error!(text = event.text, "an event is lost, since the record cannot be opened");
+            }
+        }
+    }
 }
 
 impl EventBus {
     /// Creates the bus whose events are recorded by `store`.
     pub fn new(store: EventStoreHandle) -> Self {
-        Self { feed: store.feed().clone(), store, audit: AuditLog::default(), unled: Arc::default() }
+        let unled = Arc::new(Mutex::new(UnledRecord::Opening(Vec::new())));
+        Self { feed: store.feed().clone(), store, audit: AuditLog::default(), unled }
     }
 
-    /// Records the events of no environment in this store from now on. Those of an environment are its
-    /// leader's.
+    /// Records the events of no environment in this store, with those that waited for it. Those of an
+    /// environment are its leader's.
     pub(crate) fn record_unled_in(&self, store: EventStoreHandle) {
-        // There is one such store for each aggregator.
-        let _ = self.unled.set(store);
+        let mut unled = self.unled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let UnledRecord::Opening(waiting) = &*unled {
+            waiting.iter().for_each(|event| store.append_event(event));
+        }
+        *unled = UnledRecord::Open(store);
     }
 
     /// Returns the bus whose events are also in the audit log.
@@ -55,9 +82,12 @@ impl EventBus {
 
     /// Publishes an event. Its sequence number is assigned here, whatever number it has.
     pub(crate) fn publish(&self, event: Event) {
-        self.announce(event, |event| match self.unled.get() {
-            Some(unled) if event.environment.is_none() && event.plan.is_none() => unled.append_event(event),
-            _ => self.store.append_event(event),
+        self.announce(event, |event| {
+            let is_unled = event.environment.is_none() && event.plan.is_none();
+            match self.store.is_shared_record() && is_unled {
+                true => self.unled.lock().unwrap_or_else(PoisonError::into_inner).append_event(event),
+                false => self.store.append_event(event),
+            }
         });
     }
 
@@ -126,11 +156,14 @@ impl Default for EventBus {
 #[cfg(test)]
 mod tests {
     use rta_shared::plan::StepState;
+    use rta_tests::PostgresServer;
 
     use super::*;
     use crate::plans::plan_events::PlanEvents;
     use crate::plans::run::tests::plan_begin;
-    use crate::store::{EventQuery, EventStore, LiveEvent, StoreLocation, StoreOptions};
+    use crate::store::{
+        EventQuery, EventStore, LiveEvent, PostgresLocation, StoreLocation, StoreOptions, WriterScope,
+    };
 
     fn event(text: &str) -> Event {
         Event::new(Timestamp::now(), EventKind::Aggregator, text.to_owned())
@@ -173,6 +206,33 @@ mod tests {
         assert_eq!(recorded(&record.handle(), query).await, all);
         assert!(all.is_sorted_by(|(one, _), (next, _)| one + 1 == *next));
         record.close().await;
+    }
+
+    #[test]
+    fn event_of_no_environment_waits_for_its_record() {
+        let Some(server) = PostgresServer::shared() else { return };
+        let location = PostgresLocation::parse(&server.create_database()).unwrap();
+        let read = EventStore::follow(location.clone());
+        let bus = EventBus::new(read.handle());
+        bus.publish(event("before"));
+        let options = StoreOptions {
+            location: StoreLocation::Postgres(location),
+            scope: WriterScope::Unled,
+            ..StoreOptions::default()
+        };
+        let unled = EventStore::open(&options);
+        bus.record_unled_in(unled.handle());
+        bus.publish(event("after"));
+        // This one is for the leader of the environment to record.
+        bus.publish(Event { environment: Some("ITG".into()), ..event("elsewhere") });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            unled.handle().flush().await;
+            let texts = recorded(&unled.handle(), EventQuery::default()).await;
+            assert_eq!(texts, [(1, "before".to_owned()), (2, "after".to_owned())]);
+            read.close().await;
+            unled.close().await;
+        });
     }
 
     #[tokio::test]

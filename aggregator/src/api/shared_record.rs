@@ -1,44 +1,41 @@
-//! What an aggregator that follows shows of the leader's record: plans, maintenance and planned stops.
+//! What one of several aggregators shows of the record of all: plans, maintenance and planned stops.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::event::EventKind;
 use tokio::sync::watch;
 
 use super::Operations;
 use crate::plans::run::PlanRun;
 use crate::state::actor::StateMessage;
-use crate::store::{LiveEvent, SharedRecord};
+use crate::store::{RecordedReload, SharedRecord};
 
 impl Operations {
-    /// Shows the leader's record and each change of it, and reloads the own configuration folder after the leader has
-    /// reloaded its own.
+    /// Shows the record of the leaders and each change of it, and reloads the own configuration folder after
+    /// another aggregator has reloaded its own.
     pub(super) async fn follow_record(self, mut record: watch::Receiver<Arc<SharedRecord>>) -> Infallible {
-        let mut events = self.events.subscribe();
+        let mut followed = None;
         loop {
             let shared = Arc::clone(&record.borrow_and_update());
             self.follow_plans(&shared);
+            if let Some(reload) = shared.last_reload.as_ref().filter(|reload| followed != Some(reload.event))
+            {
+                followed = Some(reload.event);
+                self.follow_reload(reload).await;
+            }
             // The state actor ends only at shutdown.
             let _ = self.inbox.send(StateMessage::FollowRecord(shared)).await;
-            let changed = loop {
-                tokio::select! {
-                    changed = record.changed() => break changed,
-                    Some(event) = events.next() => self.follow_reload(&event).await,
-                }
-            };
-            if changed.is_err() {
+            if record.changed().await.is_err() {
                 // The thread that reads it has ended, which the overview shows.
                 return std::future::pending().await;
             }
         }
     }
 
-    async fn follow_reload(&self, event: &LiveEvent) {
-        let LiveEvent::Event(event) = event else { return };
-        let is_other = event.to.as_ref() != Some(&self.inventory().platform.digest);
-        if let (EventKind::Config, true, Some(reloads)) = (event.kind, is_other, &self.reloads) {
+    async fn follow_reload(&self, reload: &RecordedReload) {
+        let is_other = reload.outcome != self.inventory().platform.digest;
+        if let (true, Some(reloads)) = (is_other, &self.reloads) {
             // The configuration manager ends only at shutdown.
             let _ = reloads.send(None).await;
         }

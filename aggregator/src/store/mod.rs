@@ -174,6 +174,17 @@ pub(crate) struct SharedRecord {
     pub(crate) planned_stops: HashMap<InstanceId, PlannedStop>,
     /// Plans under way and the last ones, by their IDs.
     pub(crate) plans: Vec<Arc<RecordedPlan>>,
+    /// Last reload of the configuration.
+    pub(crate) last_reload: Option<RecordedReload>,
+}
+
+/// Reload of the configuration by one of several aggregators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordedReload {
+    /// ID of its event.
+    pub(crate) event: u64,
+    /// Digest of the configuration that was taken, or `refused`.
+    pub(crate) outcome: String,
 }
 
 /// Open record with its thread. Its owner closes it.

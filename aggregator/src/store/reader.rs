@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rta_shared::event::Event;
+use rta_shared::event::{Event, EventKind};
 use rta_shared::incident::IncidentDetails;
 use tokio::sync::watch;
 
@@ -29,7 +29,7 @@ use super::rows::plans::{RecordedPlan, read_recent_plans};
 use super::rows::{RecoveredState, events, incidents, read_recovered_state, samples, state};
 use super::sql::{SqlSession, StoreError};
 use super::writer::StoreCommand;
-use super::{EventFeed, PostgresLocation, SharedRecord, StoreErrorCounters};
+use super::{EventFeed, PostgresLocation, RecordedReload, SharedRecord, StoreErrorCounters};
 
 /// Interval between two checks for a change: with the leader's own delay, people see a change within a
 /// second.
@@ -284,6 +284,7 @@ impl RecordReader {
                 planned_maintenance: state::read_planned_maintenance(session)?,
                 planned_stops: state::read_planned_stops(session)?,
                 plans: plans.values().cloned().collect(),
+                last_reload: read_last_reload(session, dictionary)?,
             };
             Ok((new_events, (plans, read)))
         })?;
@@ -325,6 +326,17 @@ impl RecordReader {
             is_news
         });
     }
+}
+
+/// Returns the last reload of the configuration. It may precede the first read: an aggregator that could not
+/// read the record then follows it all the same.
+fn read_last_reload(
+    session: &mut dyn SqlSession,
+    dictionary: &Dictionary,
+) -> Result<Option<RecordedReload>, StoreError> {
+    let query = EventQuery { kinds: vec![EventKind::Config], limit: 1, ..EventQuery::default() };
+    let last = events::read_events(session, dictionary, &query, 0)?.pop();
+    Ok(last.and_then(|event| Some(RecordedReload { event: event.id, outcome: event.to? })))
 }
 
 /// Returns the events after an ID, the oldest first; the newest [`MAX_EVENTS`] if they are more.

@@ -184,6 +184,28 @@ fn leaders_of_two_environments_write_one_record_in_order() {
 }
 
 #[test]
+fn reload_before_the_first_read_is_known() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.create_database();
+    let place = PostgresLocation::parse(&url).unwrap();
+    let [holder, _] = holders();
+    drop(LeaseSession::connect(&place, &holder).unwrap());
+    let mut unled = open_with(location(&url), WriterScope::Unled, 100);
+    let reload = |to: &str| {
+        let event = Event::new(at(101), EventKind::Config, "a new configuration was taken".to_owned());
+        Arc::new(Event { to: Some(to.to_owned()), ..event })
+    };
+    unled.apply(StoreCommand::AppendEvent(reload("abc")));
+    unled.apply(StoreCommand::AppendEvent(reload("def")));
+    unled.append(102, "later");
+    let reader = EventStore::follow(place);
+    let shared = reader.handle().shared_record().unwrap().borrow().clone();
+    assert_eq!(shared.last_reload, Some(RecordedReload { event: 2, outcome: "def".to_owned() }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(reader.close());
+}
+
+#[test]
 fn state_of_an_environment_is_kept_apart_from_that_of_the_others() {
     let Some(server) = PostgresServer::shared() else { return };
     let url = server.create_database();
