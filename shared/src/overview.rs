@@ -338,6 +338,23 @@ pub struct LeaderOverview {
     pub is_here: bool,
 }
 
+impl LeaderOverview {
+    /// Returns each aggregator once, with the environments that it leads.
+    pub fn group_environments<'l>(
+        leaders: impl IntoIterator<Item = &'l Self>,
+    ) -> Vec<(&'l Self, Vec<&'l Name>)> {
+        let mut groups: Vec<(&Self, Vec<&Name>)> = Vec::new();
+        for leader in leaders {
+            let is_same = |one: &Self| one.process == leader.process && one.address == leader.address;
+            match groups.iter_mut().find(|(one, _)| is_same(one)) {
+                Some((_, environments)) => environments.push(&leader.environment),
+                None => groups.push((leader, vec![&leader.environment])),
+            }
+        }
+        groups
+    }
+}
+
 /// Aliases of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ComponentAliases {

@@ -10,6 +10,7 @@ pub(crate) mod incidents;
 pub(crate) mod instance_notes;
 pub(crate) mod instance_table;
 pub(crate) mod json;
+mod leaders;
 pub(crate) mod maintenance;
 pub(crate) mod plan;
 pub(crate) mod reload;

@@ -12,6 +12,7 @@ use rta_shared::sanitize::{printable, truncated};
 
 use super::OutputStyle;
 use super::instance_table::instance_table;
+use super::leaders::leaders_line;
 use super::summary::{cause_line, start_again_lines, summary};
 use super::warnings::warnings;
 use crate::terminal;
@@ -61,13 +62,17 @@ fn width(style: OutputStyle) -> usize {
 /// Formats a screen of lines that are at most `width` bytes long.
 fn one_screen(overview: &Overview, width: usize, now: Timestamp) -> String {
     let mut lines = environment_lines(overview);
+    let leaders = leaders_line(overview, MAX_NAMES);
+    // Their line takes the place of a problem.
+    let max_problems = MAX_PROBLEMS - leaders.iter().count();
+    lines.extend(leaders);
     let causes = find_root_causes(overview);
     // What was stopped on purpose is counted above, and no problem.
     let groups = group_root_causes(causes.iter().filter(|cause| cause.planned_stop().is_none()));
     if !groups.is_empty() {
         lines.extend([String::new(), "What is wrong:".to_owned()]);
-        lines.extend(groups.iter().take(MAX_PROBLEMS).map(|group| format!("  {}", group_line(group, now))));
-        if let more @ 1.. = groups.len().saturating_sub(MAX_PROBLEMS) {
+        lines.extend(groups.iter().take(max_problems).map(|group| format!("  {}", group_line(group, now))));
+        if let more @ 1.. = groups.len().saturating_sub(max_problems) {
             lines.push(format!("  and {}", counted(more, "more problem")));
         }
     }
@@ -155,7 +160,7 @@ fn hint(counts: HealthCounts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::overview::{HostOverview, InstanceOverview};
+    use rta_shared::overview::{HostOverview, InstanceOverview, LeaderOverview};
     use rta_shared::snapshot::Snapshot;
 
     use super::*;
@@ -198,15 +203,31 @@ mod tests {
         overview
     }
 
+    /// Returns aggregators of which each leads every third environment.
+    fn leaders(overview: &Overview) -> Vec<LeaderOverview> {
+        let leader = |(at, environment): (usize, &Snapshot<EnvironmentOverview>)| LeaderOverview {
+            environment: environment.name.clone(),
+            address: format!("https://aggregator-{}.example:8080", at % 3),
+            process: format!("aggregator-{}, pid 12", at % 3),
+            epoch: 1,
+            since: Timestamp::UNIX_EPOCH,
+            is_here: false,
+        };
+        overview.environments.iter().enumerate().map(leader).collect()
+    }
+
     #[test]
     fn status_of_any_platform_fits_a_screen() {
         for (environments, hosts) in [(1, 1_000), (100, 10), (1_000, 1)] {
             for (health, bad_each) in
                 [(Health::Up, 1), (Health::Down, 3), (Health::Down, 1), (Health::Unknown, 1)]
             {
-                let shown = platform(environments, hosts, health, bad_each);
+                let mut shown = platform(environments, hosts, health, bad_each);
+                let alone = status_text(&shown, PIPE, Timestamp::UNIX_EPOCH);
+                shown.leaders = leaders(&shown);
                 let text = status_text(&shown, PIPE, Timestamp::UNIX_EPOCH);
-                assert!(text.lines().count() <= 23, "{text}");
+                assert!(!alone.contains("Led: ") && text.contains("Led: "), "{text}");
+                assert!(text.lines().count() <= 23 && alone.lines().count() <= 23, "{text}");
                 assert!(text.lines().all(|line| line.len() <= MAX_LINE), "{text}");
                 assert!(text.contains("More: rta list") || health == Health::Up, "{text}");
             }

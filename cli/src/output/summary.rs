@@ -9,6 +9,7 @@ use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::root_cause::{RootCause, affected_sentence, counts_sentence, find_root_causes};
 use rta_shared::sanitize::printable;
 
+use super::leaders::leaders_line;
 use super::warnings::warnings;
 
 /// Formats the summary of `overview` for the moment `now`.
@@ -29,6 +30,7 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
             let _ = writeln!(text, "  {}", cause_line(trouble, now, usize::MAX));
         }
     }
+    text.extend(leaders_line(overview, usize::MAX).map(|line| line + "\n"));
     text.extend(start_again_lines(overview).into_iter().map(|line| line + "\n"));
     text.extend(warnings(overview).into_iter().map(|line| line + "\n"));
     text

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::format::counted;
+use rta_shared::format::{counted, joined_first};
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, HealthCounts, LeaderOverview, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
@@ -85,39 +85,27 @@ pub(crate) fn parts(
 /// Maximum number of environments whose names are shown beside their leader.
 const NAMED_ENVIRONMENTS: usize = 10;
 
-/// Renders which aggregators lead which environments.
+/// Renders in one line which aggregators lead which environments.
 fn led_by(leaders: &[LeaderOverview]) -> Markup {
-    let mut groups: Vec<(&LeaderOverview, Vec<&str>)> = Vec::new();
-    for leader in leaders {
-        let environment = leader.environment.as_str();
-        match groups
-            .iter_mut()
-            .find(|(one, _)| one.process == leader.process && one.address == leader.address)
-        {
-            Some((_, environments)) => environments.push(environment),
-            None => groups.push((leader, vec![environment])),
-        }
-    }
+    let groups = LeaderOverview::group_environments(leaders);
     let is_one = groups.len() == 1;
     html! {
-        div #lead {
-            @for (leader, environments) in &groups {
-                p .note { (led_by_one(leader, environments, is_one)) }
+        p #lead.note {
+            @for (at, (leader, environments)) in groups.iter().enumerate() {
+                @if at > 0 { " " }
+                (led_by_one(leader, environments, is_one))
             }
         }
     }
 }
 
 /// Renders an aggregator with the environments that it leads; `is_one`: it leads all of them.
-fn led_by_one(leader: &LeaderOverview, environments: &[&str], is_one: bool) -> Markup {
+fn led_by_one(leader: &LeaderOverview, environments: &[&Name], is_one: bool) -> Markup {
     let LeaderOverview { address, process, is_here, .. } = leader;
     let is_link = ["http://", "https://"].iter().any(|scheme| address.starts_with(scheme));
-    let shown = environments.iter().take(NAMED_ENVIRONMENTS).copied().collect::<Vec<_>>().join(", ");
-    let more = environments.len().saturating_sub(NAMED_ENVIRONMENTS);
     html! {
         @if is_one { "Led by " } @else {
-            (text(&shown))
-            @if more > 0 { " and " (more) " more" }
+            (text(&joined_first(NAMED_ENVIRONMENTS, environments, ", ")))
             ": led by "
         }
         @match (*is_here, is_link) {
