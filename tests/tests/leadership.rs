@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use rta_shared::proto::v1;
@@ -32,19 +33,23 @@ struct Pair {
 impl Pair {
     /// Returns `None` if PostgreSQL is not installed.
     fn start() -> Option<Self> {
+        Self::start_with(TestConfig::new(), &[])
+    }
+
+    /// Starts both with further arguments. Returns `None` if PostgreSQL is not installed.
+    fn start_with(config: TestConfig, arguments: &[&str]) -> Option<Self> {
         let server = PostgresServer::start()?;
         let url = server.create_database();
-        let config = TestConfig::new();
+        let of_both = |address| [&["--store", &url, "--advertise", address][..], arguments].concat();
         let slow = config.scripted_component_toml("slow", SLOW_START, "");
         let last = config.component_toml("last", "\"slow\"", "");
         let builder = TestCluster::builder(config).components(&slow).components(&last);
         let builder = builder.host("h", &["slow", "last"]);
-        let builder = builder.aggregator_arguments(["--store", &url, "--advertise", FIRST]);
-        let cluster = builder.start();
+        let cluster = builder.aggregator_arguments(of_both(FIRST)).start();
         let is_first = |(leader, _): &(String, u64)| leader == FIRST;
         wait_for("the first to lead", || read_leader(&server, &url, "test").filter(is_first));
-        let other = ["--store", &url, "--advertise", SECOND];
-        let pair = Self { other: TestAggregator::start(&cluster.config, &other), server, url, cluster };
+        let other = TestAggregator::start(&cluster.config, &of_both(SECOND));
+        let pair = Self { other, server, url, cluster };
         pair.wait_for_leader(FIRST, &pair.cluster.aggregator);
         Some(pair)
     }
@@ -457,6 +462,21 @@ impl Pair {
         assert_eq!(self.leader(), Some((SECOND.to_owned(), 2)));
         usize::from(answer.status.success())
     }
+}
+
+#[test]
+fn past_is_replayed_as_notifications_through_any_aggregator() {
+    let config = TestConfig::new();
+    let file = config.path("notify.toml");
+    let rules = "for = \"1s\"\n[[route]]\nchannels = [\"ops\"]\n\
+                 [[channel]]\nname = \"ops\"\n[channel.command]\nrun = [\"/bin/true\"]\n";
+    std::fs::write(&file, rules).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let Some(pair) = Pair::start_with(config, &["--notify", file.to_str().unwrap()]) else { return };
+    wait_to_follow(&pair.other, FIRST);
+    let replayed = pair.cluster.aggregator.rta_success(&["notify", "dry-run", "--since", "1d"]);
+    assert_eq!(pair.other.rta_success(&["notify", "dry-run", "--since", "1d"]), replayed);
+    assert!(pair.other.rta_success(&["notify", "status"]).contains("ops"));
 }
 
 #[test]

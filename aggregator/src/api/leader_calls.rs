@@ -202,6 +202,21 @@ impl Operations {
         Ok(answer_in_time(route, call).await?.into_inner())
     }
 
+    /// Has another aggregator replay the recorded past as notifications.
+    ///
+    /// # Errors
+    /// Returns its refusal, or an error if it does not answer.
+    pub(super) async fn dry_run_at_leader(
+        &self,
+        route: &LeaderRoute,
+        request: v1::DryRunNotificationsRequest,
+        by: &Requester,
+    ) -> Result<v1::DryRunNotificationsResponse, OperationError> {
+        let mut client = route.client();
+        let call = client.dry_run_notifications(route.request(request, by));
+        Ok(answer_in_time(route, call).await?.into_inner())
+    }
+
     /// Has the leader begin the plan of a request, and returns the stream of its events.
     ///
     /// # Errors

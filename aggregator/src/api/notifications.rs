@@ -82,12 +82,24 @@ impl Operations {
     /// Returns the notifications that the recorded past would have made.
     ///
     /// # Errors
-    /// Returns an error if this aggregator sends none, if the time is invalid, or if the event store cannot
-    /// be read.
+    /// Returns an error if no aggregator sends any, if the time is invalid, or if the event store cannot be
+    /// read.
     pub(crate) async fn dry_run_notifications(
         &self,
         request: v1::DryRunNotificationsRequest,
+        caller: &ActingCaller,
     ) -> Result<v1::DryRunNotificationsResponse, OperationError> {
+        // Each leader has the same file, and reads the same record.
+        let acting = self.acting_operations();
+        let Some(acting) = acting.first() else {
+            let routes = self.leads.as_ref().map(EnvironmentLeads::all_routes).unwrap_or_default();
+            return match routes.first() {
+                Some(route) if !caller.is_forwarded => {
+                    self.dry_run_at_leader(route, request, &caller.by).await
+                }
+                _ => Err(nobody_notifies()),
+            };
+        };
         let since = request.since.map(from_wire_time).transpose();
         let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
         let week_ago = || Timestamp::now().checked_sub(DRY_RUN_PERIOD).unwrap_or(Timestamp::MIN);
@@ -112,9 +124,6 @@ impl Operations {
         // The store answers with the newest first.
         events.reverse();
         let replayed = events.len();
-        // Each leader has the same file.
-        let acting = self.acting_operations();
-        let acting = acting.first().ok_or_else(nobody_notifies)?;
         let messages = acting.notify.dry_run(self.configured_hosts(), events).await?;
         Ok(v1::DryRunNotificationsResponse {
             messages: messages.into_iter().map(to_wire).collect(),

@@ -22,6 +22,7 @@ use crate::api::history::{EventFilter, MaintenanceRequest};
 use crate::api::incidents::IncidentFilter;
 use crate::api::logs::LogChunk;
 use crate::api::refresh::RefreshResult;
+use crate::auth::ActingCaller;
 use crate::auth::grpc::AuthenticatedCaller;
 use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::OperationError;
@@ -292,9 +293,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::GetNotifyStatusRequest>,
     ) -> Result<Response<v1::GetNotifyStatusResponse>, Status> {
-        // Everybody may look.
-        let caller = AuthenticatedCaller::from_extensions(request.extensions()).ok();
-        let caller = caller.map(|caller| caller.acting("")).unwrap_or_default();
+        let caller = reading_caller(&request);
         Ok(Response::new(self.operations.notify_status(&caller).await?))
     }
 
@@ -302,7 +301,8 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::DryRunNotificationsRequest>,
     ) -> Result<Response<v1::DryRunNotificationsResponse>, Status> {
-        Ok(Response::new(self.operations.dry_run_notifications(request.into_inner()).await?))
+        let caller = reading_caller(&request);
+        Ok(Response::new(self.operations.dry_run_notifications(request.into_inner(), &caller).await?))
     }
 
     async fn explain(
@@ -317,6 +317,12 @@ impl AggregatorService for AggregatorGrpc {
             parts: parts.into_iter().map(Into::into).collect(),
         }))
     }
+}
+
+/// Returns the caller of what everybody may read.
+fn reading_caller<T>(request: &Request<T>) -> ActingCaller {
+    let caller = AuthenticatedCaller::from_extensions(request.extensions()).ok();
+    caller.map(|caller| caller.acting("")).unwrap_or_default()
 }
 
 impl From<OperationError> for Status {
