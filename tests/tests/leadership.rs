@@ -465,6 +465,22 @@ impl Pair {
 }
 
 #[test]
+fn plan_is_refused_while_the_database_hangs() {
+    let Some(pair) = Pair::start() else { return };
+    pair.server.pause();
+    let refused = pair.cluster.aggregator.rta_output(&["start", "last", "--yes"]);
+    pair.server.resume();
+    assert!(refused.contains("nothing was done") && !refused.contains("begun"), "{refused}");
+    wait_for("somebody to lead", || pair.leader());
+    pair.other.wait_for_overview("the leader", |overview| overview["leaders"][0].is_object());
+    assert_eq!(pair.starts(), 0);
+    wait_for("a start to be possible again", || {
+        pair.other.rta(&["start", "slow"]).status.success().then_some(())
+    });
+    assert_eq!(pair.starts(), 1);
+}
+
+#[test]
 fn past_is_replayed_as_notifications_through_any_aggregator() {
     let config = TestConfig::new();
     let file = config.path("notify.toml");

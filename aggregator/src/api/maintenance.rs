@@ -103,7 +103,7 @@ impl Operations {
             return Err(OperationError::new(Code::FailedPrecondition, message));
         }
         // The change survives a restart from now on; if it cannot be written, the overview shows that.
-        self.store.flush().await;
+        self.confirm_change().await?;
         Ok(changed)
     }
 }

@@ -11,6 +11,7 @@ pub mod logs;
 mod maintenance;
 mod notifications;
 pub(crate) mod planned_maintenance;
+mod recording;
 pub mod refresh;
 mod shared_record;
 mod timelines;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
+use self::recording::unrecorded_error;
 use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::audit::Refusal;
@@ -257,7 +259,8 @@ impl Operations {
         let now = Timestamp::now();
         let reopened = self.store.unfinished_plans().into_iter().map(|plan| {
             let changes = self.plan_registry.changes().clone();
-            let plan_run = Arc::new(recovery::reopen_plan(plan, self.events.clone(), changes, now));
+            let plan_run = recovery::reopen_plan(plan, self.events.clone(), changes, now);
+            let plan_run = Arc::new(plan_run.carried_out_until(self.shutdown.clone()));
             self.plan_registry.add(Arc::clone(&plan_run));
             plan_run
         });
@@ -426,13 +429,11 @@ impl Operations {
             let message = "the aggregator is shutting down";
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
-        let id = self.store.reserve_plan_id().await.map_err(|why| {
-            let message = format!("nothing was done, since another aggregator would not know of it: {why}");
-            OperationError::new(Code::Unavailable, message)
-        })?;
+        let id = self.store.reserve_plan_id().await.map_err(|why| unrecorded_error(&why))?;
         let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
         let changes = self.plan_registry.changes().clone();
-        let plan_run = Arc::new(PlanRun::new(begun, self.events.clone(), changes));
+        let plan_run = PlanRun::new(begun, self.events.clone(), changes);
+        let plan_run = Arc::new(plan_run.carried_out_until(self.shutdown.clone()));
         if !self.plan_registry.add(Arc::clone(&plan_run)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
@@ -445,35 +446,33 @@ impl Operations {
             carrying_out.await;
         });
         // The task drops the sender only if it panics, which ends the aggregator.
-        let _ = is_recorded.await;
+        is_recorded.await.unwrap_or(Ok(()))?;
         Ok(plan_run)
     }
 
-    /// Records a plan, signals `recorded` when that has succeeded or failed, and executes the plan.
+    /// Records a plan, signals `recorded` when that has succeeded or failed, and executes the plan, unless it
+    /// had to be recorded and was not.
     async fn execute_plan(
         self,
         plan_run: Arc<PlanRun>,
         targets: Vec<RequestTarget>,
         options: ExecutionOptions,
-        recorded: oneshot::Sender<()>,
+        recorded: oneshot::Sender<Result<(), OperationError>>,
     ) {
         let begun = plan_run.begun();
         let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
         tracing::info!(plan, %action, steps, %by, "plan begins");
-        if let Some(Err(why)) = self.shutdown.run_until_cancelled(plan_run.publish_begin()).await {
-            tracing::error!(plan, why, "plan not recorded before its first step");
-            plan_run.note_unrecorded(why);
-            if let Err(error) = self.ensure_recorded() {
-                for step in 0..steps {
-                    plan_run.end_step(step, Timestamp::now(), StepState::Skipped, error.message.clone());
-                }
-                plan_run.end_plan(Timestamp::now());
-                let _ = recorded.send(());
-                return;
+        if let Err(error) = self.record_begin(&plan_run).await {
+            // Whoever asked is refused. If it is recorded later all the same, it is with this end.
+            for step in 0..steps {
+                plan_run.end_step(step, Timestamp::now(), StepState::Skipped, error.message.clone());
             }
+            plan_run.end_plan(Timestamp::now());
+            let _ = recorded.send(Err(error));
+            return;
         }
         // The caller may have disconnected.
-        let _ = recorded.send(());
+        let _ = recorded.send(Ok(()));
         let perform = {
             let (operations, plan_run) = (self.clone(), Arc::clone(&plan_run));
             move |at, step| {
@@ -492,11 +491,7 @@ impl Operations {
         step: Step,
         target: RequestTarget,
     ) -> Result<String, StepFailure> {
-        // The attempt is on disk first, so that a later aggregator knows of it.
-        if !plan_run.is_store_slow() && !self.store.flush().await {
-            plan_run.note_slow_store();
-        }
-        if let Err(error) = self.ensure_recorded() {
+        if let Err(error) = self.record_attempt(&plan_run).await {
             return Err(StepFailure { reason: error.message, unreachable: false });
         }
         if let Some(gate) = &step.gate {
@@ -552,21 +547,6 @@ impl Operations {
         }
         self.flushed_overview().await;
         outcome
-    }
-
-    /// Returns an error if this is the leader of several aggregators and what it does is not recorded:
-    /// another one that takes over would know nothing of it. A single aggregator records it later.
-    pub(crate) fn ensure_recorded(&self) -> Result<(), OperationError> {
-        if self.leadership.held_lease().is_none() {
-            return Ok(());
-        }
-        match self.store.watch_error().borrow().as_ref() {
-            None => Ok(()),
-            Some(why) => Err(OperationError::new(
-                Code::Unavailable,
-                format!("nothing was done, since another aggregator would not know of it: {why}"),
-            )),
-        }
     }
 
     /// Returns a plan that is under way or ended recently.
@@ -656,13 +636,14 @@ impl Operations {
     /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
     pub(crate) async fn cancel_plan(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         match self.leader_of_plan(plan, &caller).await? {
-            EnvironmentLeader::Here(operations) => operations.cancel_plan_here(plan, caller),
+            EnvironmentLeader::Here(operations) => operations.cancel_plan_here(plan, caller).await,
             EnvironmentLeader::There(route) => self.cancel_plan_at_leader(&route, plan, &caller.by).await,
         }
     }
 
-    fn cancel_plan_here(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
+    async fn cancel_plan_here(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         self.leadership.acting_epoch()?;
+        self.ensure_recorded()?;
         let plan_run = self.plan_run(plan)?;
         let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
         self.permit_hosts(&caller, "cancel", hosts)?;
@@ -676,6 +657,7 @@ impl Operations {
         let text = format!("cancelled: {} will not begin", counted(skipped, "step"));
         let event = Event::new(Timestamp::now(), EventKind::Plan, text);
         self.events.publish(Event { plan: Some(plan), by: Some(caller.by), ..event });
+        self.confirm_change().await?;
         Ok(skipped)
     }
 

@@ -261,7 +261,7 @@ impl Operations {
         self.inbox.send(message).await.map_err(|_| ended())?;
         let changed = changed.await.map_err(|_| ended())?;
         // It survives a restart from now on; if it cannot be written, the overview shows that.
-        self.store.flush().await;
+        self.confirm_change().await?;
         Ok(changed)
     }
 }

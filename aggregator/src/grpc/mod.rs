@@ -117,9 +117,7 @@ impl AggregatorService for AggregatorGrpc {
                 let plan_run = operations.begin_plan_here(kind, &selection, options, by).await;
                 let plan_run = plan_run.map_err(OperationError::from)?;
                 let message = |event| v1::AggregatorServiceActResponse { event: Some(event) };
-                let events = self.stream_plan(plan_run, message);
-                // Another aggregator may lead the environment before the plan has ended.
-                Ok(Response::new(Box::pin(events.take_until(operations.shutdown_token().cancelled_owned()))))
+                Ok(Response::new(self.stream_plan(plan_run, message)))
             }
             EnvironmentLeader::There(route) => {
                 let events = self.operations.stream_plan_at_leader(&route, message, &by.by).await?;

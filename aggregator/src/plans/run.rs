@@ -37,6 +37,9 @@ pub(crate) struct PlanRun {
     event_count: watch::Sender<usize>,
     changes: PlanChanges,
     cancelled: CancellationToken,
+    /// Token that is cancelled when this aggregator does not carry out the plan any more, whether it has ended
+    /// or not.
+    carried_out_until: CancellationToken,
     is_store_slow: AtomicBool,
 }
 
@@ -106,8 +109,16 @@ impl PlanRun {
             event_count: watch::Sender::new(1),
             changes,
             cancelled: CancellationToken::new(),
+            carried_out_until: CancellationToken::new(),
             is_store_slow: AtomicBool::new(false),
         }
+    }
+
+    /// Returns the same run, whose streams end with `end`: another aggregator may lead the environment before
+    /// the plan has ended.
+    #[must_use]
+    pub(crate) fn carried_out_until(self, end: CancellationToken) -> Self {
+        Self { carried_out_until: end, ..self }
     }
 
     pub(crate) fn begun(&self) -> &PlanStart {
@@ -259,7 +270,8 @@ impl PlanRun {
         })
     }
 
-    /// Returns a stream of all events from the beginning to the end, future ones included.
+    /// Returns a stream of all events from the beginning to the end, future ones included, for as long as the
+    /// plan is carried out here.
     pub(crate) fn stream_events(self: Arc<Self>) -> impl Stream<Item = PlanEvent> + Send + use<> {
         let length = self.event_count.subscribe();
         futures::stream::unfold((self, length, 0), async |(plan_run, mut length, next)| {
@@ -270,9 +282,13 @@ impl PlanRun {
                     plan_run.with_log(|log| (log.events.get(next).cloned(), log.end.is_some()));
                 match event {
                     Some(event) => return Some((event, (plan_run, length, next + 1))),
-                    None if is_over => return None,
-                    // The stream owns the plan run, and with it the sender.
-                    None => length.changed().await.ok()?,
+                    None if is_over || plan_run.carried_out_until.is_cancelled() => return None,
+                    None => match plan_run.carried_out_until.run_until_cancelled(length.changed()).await {
+                        // The stream owns the plan run, and with it the sender.
+                        Some(changed) => changed.ok()?,
+                        // The last events are streamed, too.
+                        None => continue,
+                    },
                 }
             }
         })
@@ -397,6 +413,19 @@ pub(crate) mod tests {
             plan_run.snapshot().steps,
             [(StepState::Done, "started".to_owned()), (StepState::Skipped, "not attempted".to_owned())]
         );
+    }
+
+    #[tokio::test]
+    async fn stream_ends_when_the_plan_is_not_carried_out_any_more() {
+        let end = CancellationToken::new();
+        let plan_run = Arc::new(plan_run(plan_begin(7, &[&[]])).carried_out_until(end.clone()));
+        let stream = tokio::spawn(Arc::clone(&plan_run).stream_events().collect::<Vec<_>>());
+        tokio::task::yield_now().await;
+        assert!(plan_run.begin_step(0, NOW));
+        end.cancel();
+        assert_eq!(stream.await.unwrap().len(), 2);
+        // What was known is shown to later ones, too.
+        assert_eq!(Arc::clone(&plan_run).stream_events().collect::<Vec<_>>().await.len(), 2);
     }
 
     #[test]

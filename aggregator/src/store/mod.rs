@@ -420,7 +420,7 @@ impl EventStoreHandle {
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
             Ok(Ok(reserved)) => reserved,
             Ok(Err(_)) => Err("the record has ended".to_owned()),
-            Err(_) => Err(format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Err(_) => Err(no_answer_in_time()),
         }
     }
 
@@ -707,9 +707,14 @@ impl DurableWrite {
         match tokio::time::timeout(ANSWER_TIMEOUT, self.0).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
-            Err(_) => Err(format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Err(_) => Err(no_answer_in_time()),
         }
     }
+}
+
+/// Returns the sentence for a database that hangs.
+pub(crate) fn no_answer_in_time() -> String {
+    format!("the database did not answer within {} s", ANSWER_TIMEOUT.as_secs())
 }
 
 /// Returns the sentence for a thread that has ended.
