@@ -30,7 +30,6 @@ use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
 use crate::leadership::{Leadership, report_leadership};
 use crate::notify::NotifyOptions;
-use crate::plans::run::PlanChanges;
 use crate::state::actor::StateMessage;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
@@ -132,7 +131,7 @@ pub async fn serve(
         configuration,
         events.clone(),
         tls_configs.agents.as_ref(),
-        OperationOptions { notify, leadership, leads: leads.clone(), plan_changes: PlanChanges::default() },
+        OperationOptions { notify, leadership, leads: leads.clone(), ..OperationOptions::default() },
         &tasks,
         &impairments,
         &shutdown,
@@ -151,6 +150,7 @@ pub async fn serve(
         let SharedLead { keeper, location, retention } = lead;
         let parts = TermParts {
             inventory: operations.watch_inventory(),
+            whole: operations.whole_platform(),
             location,
             retention,
             reader: record.handle(),

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -93,6 +93,29 @@ impl TwoEnvironments {
         }
     }
 
+    /// Starts, stops and starts everything by plans of both environments, which the other aggregator leads.
+    fn act_in_both_environments(&self) {
+        self.other.rta_success(&["start", "--all", "--yes"]);
+        assert_eq!(self.cluster.config.processes().len(), 2);
+        self.other.rta_success(&["stop", "--all", "--yes"]);
+        assert_eq!(self.cluster.config.processes().len(), 0);
+        let plan = self.other.events("kind=plan&limit=1")[0]["plan"].as_u64().unwrap();
+        // Each environment's leader has recorded what was stopped there.
+        let is_stopped = |environment: &serde_json::Value| {
+            environment["hosts"][0]["instances"][0]["stopped_by"]["plan"] == plan
+        };
+        self.other.wait_for_overview("both to be stopped on purpose", |overview| {
+            overview["environments"].as_array().unwrap().iter().all(is_stopped)
+        });
+        self.other.rta_success(&["start", "--stopped-by", &plan.to_string(), "--yes"]);
+        assert_eq!(self.cluster.config.processes().len(), 2);
+        let steps = self.other.events("kind=step&limit=100");
+        for environment in ENVIRONMENTS {
+            let done = steps.iter().filter(|step| step["environment"] == environment && step["to"] == "done");
+            assert!(done.count() >= 3, "{steps:?}");
+        }
+    }
+
     /// Waits until the aggregator at this address serves as the leader of both environments.
     fn wait_to_lead_both(aggregator: &TestAggregator) {
         for environment in ENVIRONMENTS {
@@ -149,7 +172,11 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
         aggregator.rta_success(&["maintenance", "on", "--all", "--reason", "both"]);
         aggregator.rta_success(&["maintenance", "off", "--all"]);
         let refused = aggregator.rta_output(&["start", "--all", "--yes"]);
-        assert!(refused.contains("of several environments, and each is led by itself"), "{refused}");
+        assert!(
+            refused.contains("different aggregators lead the environments of this start (")
+                && refused.contains("); act on one environment at a time, with --env"),
+            "{refused}"
+        );
         for text in ["ITG is led by", "DEV is led by", FIRST, SECOND] {
             assert!(refused.contains(text), "{refused}");
         }
@@ -175,9 +202,26 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
         });
     }
 
-    // The page names the leaders.
+    // The page and the command name the leaders.
     let page = both.cluster.aggregator.web.get("/").body;
-    assert!(page.contains("ITG: led by") || page.contains("DEV: led by"), "{page}");
+    assert!(page.contains("ITG: led by") && page.contains("DEV: led by"), "{page}");
+    let led = both.leaders().into_iter().map(|(environment, (address, _))| (environment, address));
+    let led: Vec<(String, String)> = led.collect();
+    for (address, aggregator) in both.aggregators() {
+        let status = aggregator.rta_output(&["status"]);
+        let line = status.lines().find(|line| line.starts_with("Led: ")).unwrap();
+        for (environment, leader) in &led {
+            let here = if leader == address { " (this aggregator)" } else { "" };
+            assert!(line.contains(&format!("{environment} by {leader}{here}")), "{line}");
+        }
+        let status: serde_json::Value =
+            serde_json::from_str(&aggregator.rta_output(&["status", "--json"])).unwrap();
+        let leaders = status["leaders"].as_array().unwrap().iter();
+        let shown: BTreeSet<(&str, &str)> = leaders
+            .map(|one| (one["environment"].as_str().unwrap(), one["address"].as_str().unwrap()))
+            .collect();
+        assert_eq!(shown, led.iter().map(|(name, leader)| (name.as_str(), leader.as_str())).collect());
+    }
 
     let before = both.leaders();
     both.cluster.aggregator.stop(Signal::KILL);
@@ -190,8 +234,7 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
         let is_same = led_by == SECOND;
         assert!(leads == SECOND && (now > epoch) != is_same, "{before:?}, {after:?}");
     }
-    both.other.rta_success(&["start", "one", "--env", "ITG", "--yes"]);
-    both.other.rta_success(&["start", "two", "--env", "DEV", "--yes"]);
+    both.act_in_both_environments();
 
     // Whoever comes back is given an environment, and nothing is stopped or started by that.
     both.cluster.aggregator.start_again();

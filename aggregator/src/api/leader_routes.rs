@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rta_shared::action::ActionKind;
 use rta_shared::name::Name;
-use rta_shared::plan::ActionRequest;
+use rta_shared::plan::{ActionRequest, Plan};
 use tonic::Code;
 
 use super::Operations;
 use crate::auth::ActingCaller;
-use crate::environment_leads::EnvironmentLeader;
+use crate::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use crate::operation_error::OperationError;
 use crate::plans::selection::{retain_stopped_by, select_instances};
 
@@ -42,7 +42,7 @@ impl Operations {
     ///
     /// # Errors
     /// Returns the errors of [`Self::environment_leader`], and an error if the request names nothing, or
-    /// instances of several environments: each is acted on by itself.
+    /// instances of several environments that different aggregators lead.
     pub(crate) async fn plan_leader(
         &self,
         kind: ActionKind,
@@ -53,16 +53,88 @@ impl Operations {
         let environments = self.named_environments(request).await?;
         match environments.as_slice() {
             [environment] => self.environment_leader(environment, caller).await,
-            several => {
-                let led: Vec<String> =
-                    several.iter().map(|environment| leads.describe_leader(environment)).collect();
-                let message = format!(
-                    "nothing was done: this {kind} is of several environments, and each is led by itself ({}); act per \
-                     environment, with --env",
-                    led.join("; ")
-                );
-                Err(OperationError::new(Code::FailedPrecondition, message))
+            several => self.common_leader(leads, kind, several, caller).await,
+        }
+    }
+
+    /// Returns the aggregator that leads all these environments.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::environment_leader`], and an error if different aggregators lead them.
+    async fn common_leader(
+        &self,
+        leads: &EnvironmentLeads,
+        kind: ActionKind,
+        environments: &[Name],
+        caller: &ActingCaller,
+    ) -> Result<EnvironmentLeader, OperationError> {
+        let mut leaders = Vec::new();
+        for environment in environments {
+            leaders.push(self.environment_leader(environment, caller).await?);
+        }
+        let is_common = leaders.windows(2).all(|two| match two {
+            [EnvironmentLeader::Here(_), EnvironmentLeader::Here(_)] => true,
+            [EnvironmentLeader::There(one), EnvironmentLeader::There(next)] => one.leader() == next.leader(),
+            _ => false,
+        });
+        if !is_common {
+            let led: Vec<String> =
+                environments.iter().map(|environment| leads.describe_leader(environment)).collect();
+            let message = format!(
+                "nothing was done: different aggregators lead the environments of this {kind} ({}); act on one \
+                 environment at a time, with --env",
+                led.join("; ")
+            );
+            return Err(OperationError::new(Code::FailedPrecondition, message));
+        }
+        Ok(match leaders.into_iter().next() {
+            Some(EnvironmentLeader::There(route)) => EnvironmentLeader::There(route),
+            Some(EnvironmentLeader::Here(_)) | None => EnvironmentLeader::Here(Box::new(self.clone())),
+        })
+    }
+
+    /// Returns the operations that carry out a plan: these, or of several aggregators those that act in all
+    /// environments of the plan, and record it as one of the environment of its first step.
+    ///
+    /// # Errors
+    /// Returns an error if an environment of the plan is not certainly led here.
+    pub(super) fn plan_operations(&self, plan: &Plan) -> Result<Self, OperationError> {
+        if self.leads.is_none() {
+            self.leadership.acting_epoch()?;
+            return Ok(self.clone());
+        }
+        let mut acting: Vec<(&Name, Self)> = Vec::new();
+        for environment in plan.steps.iter().map(|step| &step.instance.environment) {
+            if acting.iter().all(|(known, _)| *known != environment) {
+                let operations = self.operations_in(environment)?;
+                operations.leadership.acting_epoch()?;
+                acting.push((environment, operations));
             }
+        }
+        let (_, first) = acting.into_iter().next().ok_or_else(|| {
+            OperationError::new(Code::FailedPrecondition, "nothing was done: the plan has no steps")
+        })?;
+        Ok(Self {
+            events: first.events,
+            store: first.store,
+            plan_registry: first.plan_registry,
+            leadership: first.leadership,
+            plan_tasks: first.plan_tasks,
+            tasks: first.tasks,
+            shutdown: first.shutdown,
+            ..self.clone()
+        })
+    }
+
+    /// Returns the operations that carry out steps in an environment: these, unless they are of several
+    /// environments.
+    ///
+    /// # Errors
+    /// Returns an error if the environment is not led here any more.
+    pub(super) fn operations_in(&self, environment: &Name) -> Result<Self, OperationError> {
+        match &self.leads {
+            None => Ok(self.clone()),
+            Some(leads) => leads.running(environment).ok_or_else(|| leads.explain_unled(environment)),
         }
     }
 
@@ -91,7 +163,7 @@ impl Operations {
         })
     }
 
-    /// Returns the leader of the environment of a plan.
+    /// Returns the leader of the environment of a plan: of several, that of its first step.
     ///
     /// # Errors
     /// Returns the errors of [`Self::environment_leader`], and an error if the plan is not known.

@@ -88,8 +88,16 @@ pub(crate) struct OperationOptions {
     /// Environments that are led here and elsewhere, of one of several aggregators; `None`: these operations
     /// lead.
     pub(crate) leads: Option<EnvironmentLeads>,
+    /// Whole platform, of which these operations lead a part; `None`: they lead all of it.
+    pub(crate) whole: Option<WholePlatform>,
     /// Notifier of changes of the plans.
     pub(crate) plan_changes: PlanChanges,
+}
+
+/// View of the whole platform, for those who lead a part of it.
+#[derive(Clone, Debug)]
+pub(crate) struct WholePlatform {
+    pub(crate) overview: watch::Receiver<Arc<Overview>>,
 }
 
 /// Handle to the running aggregator; clones share it.
@@ -174,7 +182,7 @@ impl Operations {
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let OperationOptions { notify, leadership, leads, plan_changes } = options;
+        let OperationOptions { notify, leadership, leads, whole, plan_changes } = options;
         let (platform, source, reloads) = match configuration {
             ConfigSource::Fixed(platform) => (platform, None, None),
             ConfigSource::Environment(source) => {
@@ -199,6 +207,7 @@ impl Operations {
             tasks.heartbeat("the owner of the platform's state"),
         );
         let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage } = published;
+        let whole = whole.unwrap_or_else(|| WholePlatform { overview: overview.clone() });
         let notices = AgentNotices { maintenance: maintenance.clone(), prerequisites };
         let (publisher, inventory) = watch::channel(inventory);
         let config_manager = ConfigManager {
@@ -239,7 +248,7 @@ impl Operations {
             started_at: Timestamp::now(),
         };
         let unfinished = operations.reopen_unfinished_plans();
-        let plans = operations.clone().end_unfinished_plans(unfinished);
+        let plans = operations.clone().end_unfinished_plans(unfinished, whole.overview);
         let followed = {
             let (operations, shutdown) = (operations.clone(), shutdown.clone());
             async move {
@@ -267,16 +276,23 @@ impl Operations {
         reopened.collect()
     }
 
-    /// Ends the plans that an earlier aggregator left unfinished, once every host has reported; then, at
-    /// shutdown, waits for the plans under way.
-    async fn end_unfinished_plans(self, unfinished: Vec<Arc<PlanRun>>) {
+    /// Ends the plans that an earlier aggregator left unfinished, once every host of `whole_overview` has
+    /// reported; then, at shutdown, waits for the plans under way.
+    async fn end_unfinished_plans(
+        self,
+        unfinished: Vec<Arc<PlanRun>>,
+        whole_overview: watch::Receiver<Arc<Overview>>,
+    ) {
         if !unfinished.is_empty()
-            && self.shutdown.run_until_cancelled(self.wait_until_ready()).await.is_some()
+            && let Some(overview) = self.shutdown.run_until_cancelled(ready_overview(whole_overview)).await
         {
             for plan_run in unfinished {
-                for (id, stop) in recovery::close_plan(&plan_run, &self.overview(), Timestamp::now()) {
-                    // The state actor ends only at shutdown.
-                    let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+                for (id, stop) in recovery::close_plan(&plan_run, &overview, Timestamp::now()) {
+                    // The stops of other environments are recorded by their own leaders.
+                    if self.inventory().find_instance(&id).is_ok() {
+                        // The state actor ends only at shutdown.
+                        let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+                    }
                 }
             }
         }
@@ -298,6 +314,11 @@ impl Operations {
     /// Returns a receiver of the platform and its agents.
     pub(crate) fn watch_inventory(&self) -> watch::Receiver<Arc<Inventory>> {
         self.inventory.clone()
+    }
+
+    /// Returns the view of the platform, for those who lead a part of it.
+    pub(crate) fn whole_platform(&self) -> WholePlatform {
+        WholePlatform { overview: self.overview.clone() }
     }
 
     /// Returns the notifier of changes of the plans.
@@ -330,8 +351,7 @@ impl Operations {
 
     /// Returns when every host has been heard of, or is known not to answer.
     async fn wait_until_ready(&self) {
-        // The state actor ends only at shutdown.
-        let _ = self.overview.clone().wait_for(|overview| is_ready(overview)).await;
+        ready_overview(self.watch_overview()).await;
     }
 
     /// Makes an agent scan now. Returns true if it did.
@@ -415,8 +435,8 @@ impl Operations {
         options: ExecutionOptions,
         caller: ActingCaller,
     ) -> Result<Arc<PlanRun>, BeginPlanError> {
-        self.leadership.acting_epoch()?;
         let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
+        let acting = self.plan_operations(&plan)?;
         let hosts = plan.steps.iter().map(|step| &step.instance.host);
         self.permit_hosts(&caller, kind.word(), hosts)?;
         let ActingCaller { by, .. } = caller;
@@ -425,23 +445,24 @@ impl Operations {
             let sentence = confirmation::confirmation_sentence(&plan, request, &unconfirmed);
             return Err(BeginPlanError::Unconfirmed { plan, sentence });
         }
-        if self.shutdown.is_cancelled() {
+        if acting.shutdown.is_cancelled() {
             let message = "the aggregator is shutting down";
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
-        let id = self.store.reserve_plan_id().await.map_err(|why| unrecorded_error(&why))?;
+        let id = acting.store.reserve_plan_id().await.map_err(|why| unrecorded_error(&why))?;
         let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
-        let changes = self.plan_registry.changes().clone();
-        let plan_run = PlanRun::new(begun, self.events.clone(), changes);
-        let plan_run = Arc::new(plan_run.carried_out_until(self.shutdown.clone()));
-        if !self.plan_registry.add(Arc::clone(&plan_run)) {
+        let changes = acting.plan_registry.changes().clone();
+        let plan_run = PlanRun::new(begun, acting.events.clone(), changes);
+        let plan_run = Arc::new(plan_run.carried_out_until(acting.shutdown.clone()));
+        if !acting.plan_registry.add(Arc::clone(&plan_run)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
         }
         let (recorded, is_recorded) = oneshot::channel();
-        let guard = self.tasks.guard("a plan").may_end();
-        let carrying_out = self.clone().execute_plan(Arc::clone(&plan_run), targets, options, recorded);
-        self.plan_tasks.spawn(async move {
+        let guard = acting.tasks.guard("a plan").may_end();
+        let plan_tasks = acting.plan_tasks.clone();
+        let carrying_out = acting.execute_plan(Arc::clone(&plan_run), targets, options, recorded);
+        plan_tasks.spawn(async move {
             let _guard = guard;
             carrying_out.await;
         });
@@ -501,7 +522,11 @@ impl Operations {
             let progress = ActionProgress { text: printable_lines(&progress.text), ..progress };
             plan_run.add_progress(at, Timestamp::now(), progress);
         };
-        let outcome = self.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
+        let failure = |error: OperationError| StepFailure { reason: error.message, unreachable: false };
+        let acting = self.operations_in(&step.instance.environment).map_err(failure)?;
+        acting.ensure_recorded().map_err(failure)?;
+        let outcome =
+            acting.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
         outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
             unreachable: error.code == Code::Unavailable,
             reason: error.message,
@@ -636,17 +661,25 @@ impl Operations {
     /// Returns an error if there is no such plan, if it has ended, or if no leader answers.
     pub(crate) async fn cancel_plan(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         match self.leader_of_plan(plan, &caller).await? {
-            EnvironmentLeader::Here(operations) => operations.cancel_plan_here(plan, caller).await,
+            EnvironmentLeader::Here(operations) => {
+                let plan_run = operations.plan_run(plan)?;
+                // It may have steps in other environments, too, which this aggregator as a whole knows.
+                let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
+                self.permit_hosts(&caller, "cancel", hosts)?;
+                operations.cancel_plan_here(&plan_run, caller).await
+            }
             EnvironmentLeader::There(route) => self.cancel_plan_at_leader(&route, plan, &caller.by).await,
         }
     }
 
-    async fn cancel_plan_here(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
+    async fn cancel_plan_here(
+        &self,
+        plan_run: &PlanRun,
+        caller: ActingCaller,
+    ) -> Result<usize, OperationError> {
         self.leadership.acting_epoch()?;
         self.ensure_recorded()?;
-        let plan_run = self.plan_run(plan)?;
-        let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
-        self.permit_hosts(&caller, "cancel", hosts)?;
+        let plan = plan_run.begun().id;
         let skipped = plan_run.cancel().ok_or_else(|| {
             OperationError::new(
                 Code::FailedPrecondition,
@@ -720,6 +753,13 @@ async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
             None
         }
     }
+}
+
+/// Returns the first overview in which every host has been heard of, or is known not to answer.
+async fn ready_overview(mut overviews: watch::Receiver<Arc<Overview>>) -> Arc<Overview> {
+    // The state actor ends only at shutdown; the last overview is all that there is then.
+    let ready = overviews.wait_for(|overview| is_ready(overview)).await.map(|ready| Arc::clone(&ready));
+    ready.unwrap_or_else(|_| Arc::clone(&overviews.borrow()))
 }
 
 fn is_ready(overview: &Overview) -> bool {

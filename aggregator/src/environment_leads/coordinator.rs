@@ -145,8 +145,10 @@ impl LeadCoordinator {
             let Some(term) = self.terms.running.get_mut(environment).filter(|term| !term.is_given) else {
                 continue;
             };
-            let Some(operations) = self.leads.running(environment) else { continue };
-            if left > 0 && operations.plan_runs().iter().all(|plan_run| !plan_run.is_under_way()) {
+            if self.leads.running(environment).is_none() {
+                continue;
+            }
+            if left > 0 && !self.leads.has_plan_under_way(environment) {
                 tracing::info!(%environment, "another aggregator leads fewer environments and is to have this one");
                 term.is_given = true;
                 term.end.cancel();

@@ -139,6 +139,21 @@ impl EnvironmentLeads {
         routes
     }
 
+    /// Returns true if a plan under way here has a step in this environment.
+    fn has_plan_under_way(&self, environment: &Name) -> bool {
+        self.all_running().iter().any(|(_, operations)| {
+            operations.plan_runs().iter().any(|plan_run| {
+                let mut steps = plan_run.begun().plan.steps.iter();
+                plan_run.is_under_way() && steps.any(|step| step.instance.environment == *environment)
+            })
+        })
+    }
+
+    /// Returns the error for an action in an environment that is not led here.
+    pub(crate) fn explain_unled(&self, environment: &Name) -> OperationError {
+        no_leader_here(&self.0.status.borrow(), environment)
+    }
+
     /// Returns the aggregator that leads an environment, for people.
     pub(crate) fn describe_leader(&self, environment: &Name) -> String {
         let status = self.0.status.borrow();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::EnvironmentLeads;
-use crate::api::{OperationOptions, Operations};
+use crate::api::{OperationOptions, Operations, WholePlatform};
 use crate::audit::AuditLog;
 use crate::config_manager::{ConfigSource, EnvironmentSource};
 use crate::events::EventBus;
@@ -31,6 +31,7 @@ const HEARTBEAT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// What all terms of this aggregator have in common.
 pub(crate) struct TermParts {
     pub(crate) inventory: watch::Receiver<Arc<Inventory>>,
+    pub(crate) whole: WholePlatform,
     pub(crate) location: PostgresLocation,
     pub(crate) retention: SignedDuration,
     /// Record that shows what is written.
@@ -84,6 +85,7 @@ pub(super) async fn lead_environment(
         notify: parts.notify.clone(),
         leadership: Leadership::of_lease(lease, leads.status()),
         leads: None,
+        whole: Some(parts.whole.clone()),
         plan_changes: parts.plan_changes.clone(),
     };
     let configuration = ConfigSource::Environment(EnvironmentSource {

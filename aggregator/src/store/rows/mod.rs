@@ -177,8 +177,10 @@ pub(crate) fn read_recovered_state(
 impl RecoveredState {
     /// Returns the part that belongs to this environment.
     fn of_environment(mut self, environment: &Name) -> Self {
+        // One of several environments belongs to that of its first step.
         self.unfinished.retain(|plan| {
-            plan.begun.plan.steps.iter().any(|step| step.instance.environment == *environment)
+            let first = plan.begun.plan.steps.first();
+            first.is_some_and(|step| step.instance.environment == *environment)
         });
         self.maintenance.retain(|one| one.environment == *environment);
         // One without an environment is of before, when one aggregator led all of them.
