@@ -1,12 +1,13 @@
 //! Configuration manager: reads the configuration on request, and replaces the inventory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::action::Requester;
-use rta_shared::config::{Platform, load_folder, platform_changes};
+use rta_shared::config::{DependencyPlace, Platform, load_folder, platform_changes};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::format::counted;
 use rta_shared::name::Name;
@@ -75,15 +76,25 @@ pub(crate) enum ConfigUpdates {
     Environment(EnvironmentSource),
 }
 
-/// Returns the part of a platform that belongs to one environment.
+/// Returns the part of a platform that belongs to one environment. What its instances need of hosts of other
+/// environments is left out: those are led apart from it.
 pub(crate) fn environment_platform(platform: &Platform, environment: &Name) -> Platform {
     let environments = platform.environments.iter().filter(|one| one.name == *environment).cloned();
-    Platform {
+    let mut part = Platform {
         components: platform.components.clone(),
         roles: platform.roles.clone(),
         environments: environments.collect(),
         digest: platform.digest.clone(),
+    };
+    let hosts: HashSet<&Name> =
+        part.environments.iter().flat_map(|one| &one.hosts).map(|host| &host.name).collect();
+    for component in &mut part.components {
+        component.depends_on.retain(|dependency| match &dependency.place {
+            DependencyPlace::Host(host) => hosts.contains(host),
+            DependencyPlace::Nearest | DependencyPlace::Same | DependencyPlace::Any => true,
+        });
     }
+    part
 }
 
 /// Origin of a reload.
@@ -297,6 +308,32 @@ mod tests {
 
     fn names(overview: &Overview) -> Vec<String> {
         overview.instances().map(|located| located.id().to_string()).collect()
+    }
+
+    #[test]
+    fn part_of_an_environment_needs_its_own_hosts_alone() {
+        let text = "
+            component = [
+                { name = 'zoo', criteria = [{ regex = 'zoo' }] },
+                { name = 'kafka', criteria = [{ regex = 'kafka' }], depends_on = [
+                    { component = 'zoo', host = 'other' }, { component = 'zoo', host = 'any' },
+                ] },
+            ]
+            [[environment]]
+            name = 'ITG'
+            host = [{ name = 'own', components = ['zoo', 'kafka'] }]
+            [[environment]]
+            name = 'DEV'
+            host = [{ name = 'other', components = ['zoo'] }]";
+        let whole = load_sources(&[Text { name: "x.toml".to_owned(), text: text.to_owned() }]).unwrap();
+        let needs = |platform: &Platform| {
+            let kafka = platform.components.iter().find(|component| component.name == *"kafka");
+            kafka.unwrap().depends_on.iter().map(|one| one.place.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(needs(&whole), [DependencyPlace::Host("other".into()), DependencyPlace::Any]);
+        let part = environment_platform(&whole, &Name::from("itg"));
+        assert_eq!(part.hosts().map(|host| host.name.to_string()).collect::<Vec<_>>(), ["own"]);
+        assert_eq!((needs(&part), part.digest), (vec![DependencyPlace::Any], whole.digest));
     }
 
     #[tokio::test]

@@ -70,6 +70,7 @@ use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
 use crate::state::planned_maintenance::PlannedMaintenances;
+use crate::state::prerequisites::PrerequisitesByHost;
 use crate::store::EventStoreHandle;
 use crate::timeline::cache::TimelineCache;
 use crate::usage::{UsageHistory, UsageSample};
@@ -98,6 +99,8 @@ pub(crate) struct OperationOptions {
 #[derive(Clone, Debug)]
 pub(crate) struct WholePlatform {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
+    /// Readiness of what instances need on other hosts.
+    pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
 }
 
 /// Handle to the running aggregator; clones share it.
@@ -106,6 +109,7 @@ pub struct Operations {
     inventory: watch::Receiver<Arc<Inventory>>,
     pub(crate) inbox: StateInbox,
     overview: watch::Receiver<Arc<Overview>>,
+    prerequisites: watch::Receiver<PrerequisitesByHost>,
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
     pub(crate) planned_maintenance: watch::Receiver<PlannedMaintenances>,
     /// `None` if the configuration has no folder.
@@ -207,8 +211,13 @@ impl Operations {
             tasks.heartbeat("the owner of the platform's state"),
         );
         let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage } = published;
-        let whole = whole.unwrap_or_else(|| WholePlatform { overview: overview.clone() });
-        let notices = AgentNotices { maintenance: maintenance.clone(), prerequisites };
+        let whole = whole.unwrap_or_else(|| WholePlatform {
+            overview: overview.clone(),
+            prerequisites: prerequisites.clone(),
+        });
+        // An instance may need one of another environment.
+        let notices =
+            AgentNotices { maintenance: maintenance.clone(), prerequisites: whole.prerequisites.clone() };
         let (publisher, inventory) = watch::channel(inventory);
         let config_manager = ConfigManager {
             inventory: publisher,
@@ -232,6 +241,7 @@ impl Operations {
             inventory,
             inbox,
             overview,
+            prerequisites,
             maintenance,
             planned_maintenance,
             reloads,
@@ -318,7 +328,7 @@ impl Operations {
 
     /// Returns the view of the platform, for those who lead a part of it.
     pub(crate) fn whole_platform(&self) -> WholePlatform {
-        WholePlatform { overview: self.overview.clone() }
+        WholePlatform { overview: self.overview.clone(), prerequisites: self.prerequisites.clone() }
     }
 
     /// Returns the notifier of changes of the plans.
@@ -785,6 +795,7 @@ impl Operations {
             inventory,
             inbox,
             overview,
+            prerequisites: watch::Sender::default().subscribe(),
             maintenance: watch::Sender::default().subscribe(),
             planned_maintenance: watch::Sender::default().subscribe(),
             reloads: None,
