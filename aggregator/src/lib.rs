@@ -12,8 +12,6 @@
 //! | `certificates` | warnings about certificates that expire soon |
 //! | `clock` | the aggregator's clock, and the skew of the hosts' clocks |
 //! | `config_manager` | the configuration manager; reloads the configuration |
-//! | `environment_leads` | the environments that this aggregator leads, of several, and the way to the
-//! leaders of the others |
 //! | `events` | the event bus: numbers, records and broadcasts every event |
 //! | `forwarding` | passing on to the leader of an environment what changes something |
 //! | `graph` | the drawing of dependencies |
@@ -44,7 +42,6 @@ mod certificate_check;
 mod certificates;
 mod clock;
 mod config_manager;
-mod environment_leads;
 mod events;
 mod forwarding;
 mod graph;
@@ -69,9 +66,9 @@ mod tls_configs;
 mod usage;
 pub mod web;
 
+pub use api::environment_leads::SharedLead;
 pub use api::history::parse_length;
 pub use config_manager::ConfigSource;
-pub use environment_leads::SharedLead;
 pub use events::EventBus;
 pub use notify::NotifyOptions;
 pub use server::{ServerOptions, WebListeners, WebOptions, serve};

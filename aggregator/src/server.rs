@@ -17,13 +17,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::api::environment_leads::{EnvironmentLeads, LeadCoordinator, LeadTerms, SharedLead, TermParts};
 use crate::api::{OperationOptions, Operations};
 use crate::audit::AuditLog;
 use crate::auth::AccessControl;
 use crate::certificate_check;
 use crate::certificates::OwnCertificates;
 use crate::config_manager::ConfigSource;
-use crate::environment_leads::{EnvironmentLeads, LeadCoordinator, LeadTerms, SharedLead, TermParts};
 use crate::events::EventBus;
 use crate::forwarding::LeaderClient;
 use crate::grpc::AggregatorGrpc;

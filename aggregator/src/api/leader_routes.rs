@@ -8,8 +8,8 @@ use rta_shared::plan::{ActionRequest, Plan};
 use tonic::Code;
 
 use super::Operations;
+use crate::api::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use crate::auth::ActingCaller;
-use crate::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use crate::operation_error::OperationError;
 use crate::plans::selection::{retain_stopped_by, select_instances};
 

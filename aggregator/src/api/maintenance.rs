@@ -9,8 +9,8 @@ use tonic::Code;
 
 use super::Operations;
 use super::history::{MaintenanceRequest, check_reason, too_short_error};
+use crate::api::environment_leads::EnvironmentLeader;
 use crate::auth::ActingCaller;
-use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::OperationError;
 use crate::state::actor::{MaintenanceChange, StateMessage};
 use crate::state::maintenance::{explain_host_maintenance, resolve_places};

@@ -1,5 +1,6 @@
 //! Operations that the page and the gRPC service offer.
 
+pub(crate) mod environment_leads;
 pub(crate) mod event_watch;
 mod gates;
 pub(crate) mod history;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
+use self::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use self::recording::unrecorded_error;
 use crate::agents::tasks::AgentTasks;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
@@ -51,7 +53,6 @@ use crate::config_manager::{
     ConfigManager, ConfigSource, ConfigUpdates, RELOAD_QUEUE, ReloadRequest, ReloadTriggers,
     environment_platform,
 };
-use crate::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use crate::events::EventBus;
 use crate::incidents::IncidentHandle;
 use crate::inventory::{ConfiguredInstance, Inventory};

@@ -6,8 +6,8 @@ use rta_shared::proto::{from_wire_time, to_wire_time, v1};
 use tonic::Code;
 
 use crate::api::Operations;
+use crate::api::environment_leads::EnvironmentLeads;
 use crate::auth::ActingCaller;
-use crate::environment_leads::EnvironmentLeads;
 use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus};
 use crate::operation_error::OperationError;
 use crate::store::{EventQuery, MAX_EVENTS};

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::api::Operations;
+use crate::api::environment_leads::EnvironmentLeader;
 use crate::api::history::check_reason;
 use crate::auth::ActingCaller;
-use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::{OperationError, not_found};
 use crate::state::actor::{PlannedMaintenanceChange, StateMessage};
 use crate::state::maintenance::resolve_places;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::api::Operations;
+use crate::api::environment_leads::EnvironmentLeader;
 use crate::api::event_watch::EventWatchRequest;
 use crate::api::history::{EventFilter, MaintenanceRequest};
 use crate::api::incidents::IncidentFilter;
@@ -24,7 +25,6 @@ use crate::api::logs::LogChunk;
 use crate::api::refresh::RefreshResult;
 use crate::auth::ActingCaller;
 use crate::auth::grpc::AuthenticatedCaller;
-use crate::environment_leads::EnvironmentLeader;
 use crate::operation_error::OperationError;
 use crate::plans::run::PlanRun;
 use crate::store::LiveEvent;

@@ -77,7 +77,6 @@ use incidents::FIRST_UNNUMBERED;
 pub(crate) use incidents::IncidentChange;
 pub use location::StoreLocation;
 pub(crate) use notifications::{NotificationChange, OutboxRow, StoredNotifications};
-pub use postgres::lease::HeldLease;
 #[cfg(test)]
 pub(crate) use postgres::lease::LeaseCandidate;
 pub(crate) use postgres::lease::{CurrentLease, Leader, LeaseHolder, LeaseSession, LeaseTable};
@@ -87,7 +86,7 @@ pub(crate) use query::{EventQuery, IncidentQuery, MAX_EVENTS, StoredIncidents, T
 use reader::RecordReader;
 pub(crate) use request_keys::{KeyedRequest, RequestAnswer, RequestRecord};
 pub(crate) use rows::plans::RecordedPlan;
-pub use scope::WriterScope;
+pub use scope::{HeldLease, WriterScope};
 pub(crate) use sql::StoreError;
 use writer::{ReservedNumber, StoreCommand, StoreWriter};
 

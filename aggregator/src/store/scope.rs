@@ -3,14 +3,33 @@
 
 use rta_shared::name::Name;
 
-use super::postgres::lease::HeldLease;
-use super::rows::{StoredNumber, write_named_number};
+use super::rows::{activity_name, write_named_number};
 use super::sql::{SqlSession, StoreError, values};
 
 /// Name of the number of transactions by which all writers wrote. Each transaction begins with an increase of
 /// it: the lock of its row makes the order of the commits that of the numbers, so that events become visible
 /// in the order of their IDs, and each writer then knows whether another one wrote since.
 pub(super) const TURNS: &str = "writes";
+
+/// Lease of an environment that this aggregator holds or held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLease {
+    pub(crate) environment: Name,
+    pub(crate) holder: String,
+    pub(crate) epoch: u64,
+}
+
+impl HeldLease {
+    /// Returns true if nobody has taken the lease over since, even if it has expired.
+    pub(super) fn is_held(&self, session: &mut dyn SqlSession) -> Result<bool, StoreError> {
+        let held = session.query_first(
+            "SELECT 1::bigint FROM rta_leases WHERE environment = ?1 AND holder = ?2 AND epoch = ?3",
+            values![self.environment.folded(), &self.holder, self.epoch],
+            |row| row.integer(0),
+        )?;
+        Ok(held.is_some())
+    }
+}
 
 /// Part of a database that a writer records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,9 +98,4 @@ impl WriterScope {
             None => Ok(()),
         }
     }
-}
-
-/// Returns the name of the number that has the last time at which an aggregator led an environment.
-pub(super) fn activity_name(environment: &Name) -> String {
-    format!("{} in {}", StoredNumber::LastActive.name(), environment.folded())
 }

@@ -67,26 +67,6 @@ impl fmt::Display for Leader {
     }
 }
 
-/// Lease of an environment that this aggregator holds or held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldLease {
-    pub(crate) environment: Name,
-    pub(crate) holder: String,
-    pub(crate) epoch: u64,
-}
-
-impl HeldLease {
-    /// Returns true if nobody has taken the lease over since, even if it has expired.
-    pub(in crate::store) fn is_held(&self, session: &mut dyn SqlSession) -> Result<bool, StoreError> {
-        let held = session.query_first(
-            "SELECT 1::bigint FROM rta_leases WHERE environment = ?1 AND holder = ?2 AND epoch = ?3",
-            values![self.environment.folded(), &self.holder, self.epoch],
-            |row| row.integer(0),
-        )?;
-        Ok(held.is_some())
-    }
-}
-
 /// Aggregator that takes part at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseCandidate {

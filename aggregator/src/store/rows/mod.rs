@@ -30,7 +30,6 @@ use dictionary::Dictionary;
 
 use super::notifications::{StoredNotifications, read_notifications};
 use super::query::StoredIncidents;
-use super::scope::activity_name;
 use super::sql::{SqlSession, StoreError, values};
 use super::{HostOrInstance, UnfinishedPlan};
 
@@ -119,7 +118,7 @@ pub(crate) enum StoredNumber {
 }
 
 impl StoredNumber {
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Event => "event",
@@ -128,6 +127,11 @@ impl StoredNumber {
             Self::PlannedMaintenance => "planned maintenance",
         }
     }
+}
+
+/// Returns the name of the number that has the last time at which an aggregator led an environment.
+pub(crate) fn activity_name(environment: &Name) -> String {
+    format!("{} in {}", StoredNumber::LastActive.name(), environment.folded())
 }
 
 /// Reads the state left by an earlier aggregator, of an environment or of all.
