@@ -146,6 +146,19 @@ impl Dictionary {
         })
     }
 
+    /// Returns the instance with its names spelt as in the database; names that are not there stay as they are.
+    pub(crate) fn spell_instance(&self, instance: InstanceId) -> InstanceId {
+        let spell = |name: Name| {
+            let spelt = self.find_name(&name).and_then(|id| self.shown_names.get(&id));
+            spelt.cloned().unwrap_or(name)
+        };
+        InstanceId {
+            environment: spell(instance.environment),
+            host: spell(instance.host),
+            component: spell(instance.component),
+        }
+    }
+
     /// Returns the share of all places that fit, where 0 fits any name.
     pub(super) fn share_of_places(&self, wanted: Place) -> f64 {
         let fits = |wanted: i64, found: i64| wanted == 0 || wanted == found;

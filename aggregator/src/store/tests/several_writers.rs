@@ -184,6 +184,33 @@ fn leaders_of_two_environments_write_one_record_in_order() {
 }
 
 #[test]
+fn next_leader_keeps_the_spelling_of_names() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let url = server.create_database();
+    let place = PostgresLocation::parse(&url).unwrap();
+    let holders = holders();
+    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
+    let mut first = open_with(location(&url), lead(&mut session, &holders[0], "ITG"), 100);
+    let down = Event {
+        environment: Some("ITG".into()),
+        host: Some("H1".into()),
+        component: Some("App".into()),
+        to: Some("down".to_owned()),
+        ..Event::new(at(101), EventKind::Health, "App is down".to_owned())
+    };
+    first.apply(StoreCommand::AppendEvent(Arc::new(down)));
+    first.writer.write_pending(at(101));
+    server.run_sql(&url, "UPDATE rta_leases SET expires_at = now()");
+    let mut second = open_with(location(&url), lead(&mut session, &holders[1], "ITG"), 200);
+    second.writer.write_pending(at(201));
+    assert_eq!((first.error(), second.error()), (None, None));
+    let samples = server.run_sql(&url, "SELECT count(*) FROM marks");
+    assert_ne!(samples, "0", "the time until it took over is not recorded");
+    let names = server.run_sql(&url, "SELECT string_agg(name, ' ' ORDER BY name COLLATE \"C\") FROM names");
+    assert_eq!(names, "App H1 ITG");
+}
+
+#[test]
 fn reload_before_the_first_read_is_known() {
     let Some(server) = PostgresServer::shared() else { return };
     let url = server.create_database();

@@ -60,8 +60,11 @@ impl StoreWriter {
             // The others recorded their environments meanwhile.
             (Some(since), WriterScope::Environment(_)) => {
                 let instances = recovered.known_values.keys().filter_map(HostOrInstance::instance);
-                let unknown = instances.map(|id| (id, TimelineState::NotRecorded));
-                writer.pending.samples.add(since, unknown.collect());
+                // The known values are kept by folded names, which are not to be shown.
+                let dictionary = &writer.cache.dictionary;
+                let unknown =
+                    instances.map(|id| (dictionary.spell_instance(id), TimelineState::NotRecorded)).collect();
+                writer.pending.samples.add(since, unknown);
             }
             (Some(_), WriterScope::Unled) | (None, _) => {}
         }
