@@ -112,7 +112,9 @@ impl Operators {
     }
 }
 
-/// Returns true if the command has written that a plan began, or a line about a step.
+/// Returns true if the command has written that a plan began, or a line about a step. Notes about steps precede
+/// the request.
 fn has_begun(output: &str) -> bool {
-    output.lines().any(|line| line.starts_with("CHAOS/") || line.contains(" begun: "))
+    let mut lines = output.lines().filter(|line| !line.contains(": note: "));
+    lines.any(|line| line.starts_with("CHAOS/") || line.contains(" begun: "))
 }
