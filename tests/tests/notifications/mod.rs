@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use rta_shared::proto::v1::State;
 use rta_tests::{FakeAgents, TestCluster, TestConfig, wait_for};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use sink::CountingSink;
 
@@ -219,12 +220,16 @@ fn maintenance_is_silent_and_a_changed_file_is_loaded() {
     aggregator.wait_for_health("component 0", "down");
     platform.agents.set_state(0, 1, State::Stopped);
     // Its own failure is told, although what it needs is in maintenance.
-    let own = sink.wait_for_deliveries(2).remove(1);
-    assert_eq!(own.body["cause"]["component"], "component 1");
+    // On a busy machine a host may be lost for a moment, which is told, too.
+    let begins = |count: usize| {
+        wait_for(&format!("{count} components to be told as down"), || {
+            let all = sink.deliveries().into_iter().map(|one| one.body);
+            let told = all.filter(|body| body["kind"] == "begin" && !body["cause"]["component"].is_null());
+            let told: Vec<Value> = told.map(|body| body["cause"]["component"].clone()).collect();
+            (told.len() >= count).then_some(told)
+        })
+    };
+    assert_eq!(begins(1), ["component 1"]);
     aggregator.rta_success(&["maintenance", "off", "component 0"]);
-    let all = sink.wait_for_deliveries(3);
-    assert_eq!(
-        (&all[2].body["kind"], &all[2].body["cause"]["component"]),
-        (&"begin".into(), &"component 0".into())
-    );
+    assert_eq!(begins(2), ["component 1", "component 0"]);
 }
