@@ -172,6 +172,12 @@ impl LeaseWorker {
         if is_changed {
             table = session.read()?;
         }
+        // The table has lower-case names; people are shown those of the configuration.
+        for lease in &mut table.leases {
+            if let Some(known) = self.environments.iter().find(|known| **known == lease.environment) {
+                lease.environment = known.clone();
+            }
+        }
         let surplus = LeaseDivision::new(own, &table).surplus();
         Ok(LeaseStatus::after_answer(&table, own, sent_at, surplus))
     }
