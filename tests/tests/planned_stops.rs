@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 /// Starts one host with `base`, `middle`, which depends on it, `top`, which depends on `middle`, and `apart`;
-/// all of them run. `middle` stops once its gate is open.
+/// all of them run. `middle` stops once its gate is open; `base` does not start if it is broken.
 fn start_cluster() -> TestCluster {
     let config = TestConfig::new();
     let gated = format!(
@@ -21,8 +21,12 @@ fn start_cluster() -> TestCluster {
         gate = config.path("gate").display(),
         folder = config.folder().display(),
     );
+    let base = format!(
+        "test ! -e {} || exit 3\nexec $stand_in --token=base-$token",
+        config.path("broken").display()
+    );
     let components = [
-        config.component_toml("base", "", ""),
+        config.scripted_component_toml("base", &base, ""),
         config.component_toml("middle", "\"base\"", &gated),
         config.component_toml("top", "\"middle\"", ""),
         config.component_toml("apart", "", ""),
@@ -48,8 +52,13 @@ fn open_gate(cluster: &TestCluster) {
 
 /// Starts stopping `base`, and returns once `middle` has been asked to stop.
 fn begin_to_stop(cluster: &TestCluster) -> Child {
+    begin(cluster, "stop")
+}
+
+/// Begins a stop or a restart of `base`, and returns once `middle` has been asked to stop.
+fn begin(cluster: &TestCluster, action: &str) -> Child {
     let child = Command::new(binary("rta"))
-        .args(["--aggregator", &cluster.aggregator.grpc.to_string(), "stop", "base", "--yes"])
+        .args(["--aggregator", &cluster.aggregator.grpc.to_string(), action, "base", "--yes"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -200,4 +209,31 @@ fn what_ended_by_itself_before_its_step_was_not_stopped_by_the_plan() {
     assert_eq!(base["cause"], Value::Null);
     let check = cluster.aggregator.rta(&["check"]);
     assert_eq!(check.status.code(), Some(2), "{check:?}");
+}
+
+#[test]
+fn restart_that_is_cut_off_or_fails_marks_what_it_had_stopped() {
+    let mut cluster = start_cluster();
+    let mut child = begin(&cluster, "restart");
+    cluster.aggregator.stop(Signal::KILL);
+    open_gate(&cluster);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cluster.aggregator.start_again();
+    cluster.aggregator.wait_until_ready();
+    wait_until_seen(&cluster.aggregator, "middle", "stopped");
+    let marked = |aggregator: &TestAggregator| {
+        wait_for("what it stopped to be marked", || {
+            Some(stopped_instances(aggregator)).filter(|stopped| names(stopped) == ["middle", "top"])
+        })
+    };
+    let plan = marked(&cluster.aggregator)["top"]["plan"].to_string();
+    cluster.aggregator.rta_success(&["start", "--stopped-by", &plan, "--yes"]);
+    assert_eq!(names(&stopped_instances(&cluster.aggregator)), [] as [&str; 0]);
+
+    // What is restarted does not come up again.
+    std::fs::write(cluster.config.path("broken"), "").unwrap();
+    let failed = cluster.aggregator.rta(&["restart", "base", "--yes"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    marked(&cluster.aggregator);
 }

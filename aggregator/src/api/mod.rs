@@ -512,7 +512,13 @@ impl Operations {
                 operations.clone().perform_step(Arc::clone(&plan_run), at, step, target)
             }
         };
-        run_plan(plan_run, options, perform, self.shutdown.clone()).await;
+        run_plan(Arc::clone(&plan_run), options, perform, self.shutdown.clone()).await;
+        // A restart that failed or was cancelled leaves stopped what it did not come to start again.
+        for (id, stop) in recovery::find_planned_stops(&plan_run.snapshot(), &self.overview()) {
+            if let Ok(acting) = self.operations_in(&id.environment) {
+                let _ = acting.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+            }
+        }
     }
 
     /// Performs one step of a plan.

@@ -1,10 +1,11 @@
 //! Recovery of plans that an earlier aggregator began and did not end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::action::ActionKind;
+use rta_shared::down_cause::DownKind;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 use rta_shared::planned_stop::PlannedStop;
@@ -43,35 +44,58 @@ pub(crate) fn reopen_plan(
     plan_run
 }
 
-/// Ends an interrupted plan, once `overview` contains the state of every host. Returns the instances that it
-/// was stopping when the aggregator ended and that have stopped or still stop, so that they can be started
-/// again; earlier stops are in the record. Of a restart it returns all that it stopped and did not start
-/// again.
+/// Returns the instances that a plan has stopped on purpose and that have stopped or still stop, so that they
+/// can be started again. Of a stop these are the interrupted steps, because the others are recorded one by one;
+/// of a restart, all that it stopped and did not start again.
+pub(crate) fn find_planned_stops(
+    snapshot: &PlanSnapshot,
+    overview: &Overview,
+) -> Vec<(InstanceId, PlannedStop)> {
+    let PlanSnapshot { begun, steps, .. } = snapshot;
+    let is_stop = |action: ActionKind, state: StepState| match begun.plan.kind {
+        ActionKind::Stop => state == StepState::Interrupted,
+        // What it stopped with the instance that it restarts.
+        ActionKind::Restart => {
+            action == ActionKind::Stop && matches!(state, StepState::Interrupted | StepState::Done)
+        }
+        ActionKind::Start => false,
+    };
+    let steps = begun.plan.steps.iter().zip(steps);
+    let candidates: HashSet<&InstanceId> = steps
+        .filter(|(step, (state, _))| is_stop(step.action, *state))
+        .map(|(step, _)| &step.instance)
+        .collect();
+    let instances = overview.instances().map(|located| (located.id(), located.instance));
+    // The agent continues without the aggregator, and may not have finished yet.
+    let is_down = |instance: &InstanceOverview| {
+        instance.state.is_some_and(|state| state.is_known() && !state.is_started())
+    };
+    let stopped = instances.filter(|(id, instance)| candidates.contains(id) && is_down(instance));
+    stopped
+        .map(|(id, instance)| {
+            let cause = instance.down_cause.as_ref();
+            let at =
+                cause.filter(|cause| matches!(cause.kind, DownKind::Stopped { .. })).map(|cause| cause.at);
+            // If the time of the stop was not observed, that of the plan has to do.
+            let at = at.filter(|at| *at >= begun.at).unwrap_or(begun.at);
+            (id, PlannedStop { plan: begun.id, by: begun.by.clone(), at })
+        })
+        .collect()
+}
+
+/// Ends an interrupted plan, once `overview` contains the state of every host. Returns what
+/// [`find_planned_stops`] finds.
 pub(crate) fn close_plan(
     plan_run: &Arc<PlanRun>,
     overview: &Overview,
     now: Timestamp,
 ) -> Vec<(InstanceId, PlannedStop)> {
-    let mut stopped = Vec::new();
-    let PlanSnapshot { begun, steps, .. } = plan_run.snapshot();
+    let snapshot = plan_run.snapshot();
+    let stopped = find_planned_stops(&snapshot, overview);
+    let PlanSnapshot { begun, steps, .. } = snapshot;
     let known: HashMap<InstanceId, &InstanceOverview> =
         overview.instances().map(|located| (located.id(), located.instance)).collect();
     for (at, (step, (state, last_text))) in begun.plan.steps.iter().zip(steps).enumerate() {
-        let is_stop = match begun.plan.kind {
-            ActionKind::Stop => state == StepState::Interrupted,
-            // What it stopped with the instance that it restarts.
-            ActionKind::Restart => {
-                step.action == ActionKind::Stop && matches!(state, StepState::Interrupted | StepState::Done)
-            }
-            ActionKind::Start => false,
-        };
-        // The agent continues without the aggregator, and may not have finished yet.
-        let present = known.get(&step.instance).and_then(|known| known.state);
-        if is_stop && present.is_some_and(|state| state.is_known() && !state.is_started()) {
-            // The time of the stop was not observed.
-            let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
-            stopped.push((step.instance.clone(), stop));
-        }
         let what = match state {
             StepState::Interrupted => "the aggregator ended meanwhile",
             StepState::Skipped if last_text == NOT_ATTEMPTED => NOT_ATTEMPTED,
@@ -100,6 +124,7 @@ fn state_sentence(instance: Option<&InstanceOverview>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::down_cause::DownCause;
     use rta_shared::plan::PlanStart;
     use rta_shared::report::State;
 
@@ -183,6 +208,29 @@ mod tests {
             });
         }
         assert_eq!(close_plan(&plan_run, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
+    }
+
+    #[test]
+    fn time_of_a_planned_stop_is_that_of_the_stop() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let mut begun = plan_begin(3, &[&[]]);
+        (begun.plan.kind, begun.at) = (ActionKind::Stop, second(100));
+        begun.plan.steps[0].instance = InstanceId {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: "kafka server".into(),
+        };
+        let steps = vec![(StepState::Interrupted, String::new())];
+        let snapshot = PlanSnapshot { begun: begun.clone(), steps, end: None };
+        for (observed, expected) in [(140, 140), (7, 100)] {
+            let mut overview = sample();
+            let kafka = &mut overview.environments[0].hosts[0].instances[0];
+            kafka.state = Some(State::Stopped);
+            let kind = DownKind::Stopped { by: begun.by.clone() };
+            kafka.down_cause = Some(DownCause { at: second(observed), kind, last_log_line: None });
+            let found = find_planned_stops(&snapshot, &overview);
+            assert_eq!(found.iter().map(|(_, stop)| stop.at).collect::<Vec<_>>(), [second(expected)]);
+        }
     }
 
     #[test]
