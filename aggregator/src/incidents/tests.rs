@@ -316,6 +316,27 @@ fn lost_host_and_what_is_not_up_after_its_return_are_one_incident() {
 }
 
 #[test]
+fn what_fails_after_a_host_is_back_is_an_incident_of_its_own() {
+    let mut world = World::default();
+    world.set("h", ObservedCause { since: None, ..cause(Health::Unknown, 0, &[]) });
+    world.observe(5);
+    world.clear("h");
+    world.observe(60);
+    world.set("h/reader", down(72, &[]));
+    world.observe(72);
+    assert_eq!(world.spans(), [(IncidentKind::Host, 5, Some(60)), (IncidentKind::Failure, 72, None)]);
+    // The time counts from the return, however often the incident was opened again.
+    world.set("h/kafka", down(61, &[]));
+    world.observe(80);
+    assert_eq!(world.spans()[0], (IncidentKind::Host, 5, None));
+    world.clear("h/kafka");
+    world.observe(85);
+    world.set("h/kafka", down(61, &[]));
+    world.observe(100);
+    assert_eq!(world.incidents.len(), 3, "its time counts from the return");
+}
+
+#[test]
 fn restarted_aggregator_continues_open_incidents_and_closes_what_is_over() {
     let mut world = World::default();
     world.set("h/kafka", down(0, &["s/detector"]));

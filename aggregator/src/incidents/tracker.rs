@@ -14,6 +14,7 @@ use rta_shared::action::Requester;
 use rta_shared::event::Event;
 use rta_shared::format::joined_first;
 use rta_shared::incident::{Incident, IncidentKind, MAX_NAMED_INSTANCES};
+use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
 use rta_shared::root_cause::CauseId;
 
@@ -24,8 +25,11 @@ use crate::store::{IncidentChange, StoredIncidents};
 
 /// Time after its end within which a root cause that comes back continues its incident.
 pub(super) const COMES_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(10);
-/// Time after a host's return within which what is not up on it belongs to the incident of its loss.
+/// Time after a host's return within which what is not up on it is found.
 const HOST_AFTERMATH: SignedDuration = SignedDuration::from_secs(30);
+/// Time after a host's return within which its agent reports what is not up on it. What goes down later has
+/// failed by itself.
+const RETURN_SETTLES: SignedDuration = SignedDuration::from_secs(5);
 /// Time after the loss of a host within which the loss of another one in the same environment has the same
 /// cause. Their agents fall silent at the same moment, and count as lost some seconds later.
 const SAME_LOSS: SignedDuration = SignedDuration::from_secs(5);
@@ -71,6 +75,8 @@ pub(super) struct TrackedIncident {
     health: Health,
     /// True once a root cause of it was seen by this aggregator.
     is_confirmed: bool,
+    /// Times at which lost hosts came back.
+    returns: HashMap<Name, Timestamp>,
 }
 
 impl TrackedIncident {
@@ -78,7 +84,39 @@ impl TrackedIncident {
         let affected = incident.affected_instances.iter().cloned().map(CauseId::from);
         let touched = incident.causes.iter().cloned().chain(affected).collect();
         let present = incident.causes.iter().filter(|_| incident.is_open()).cloned().collect();
-        Self { present, affected: HashSet::new(), touched, health, is_confirmed, incident }
+        Self {
+            present,
+            affected: HashSet::new(),
+            touched,
+            health,
+            is_confirmed,
+            returns: HashMap::new(),
+            incident,
+        }
+    }
+
+    /// Returns true if a root cause on a host that came back from its loss belongs to the loss.
+    fn is_aftermath(&self, host: &CauseId, cause: &ObservedCause, now: Timestamp) -> bool {
+        let Some(back) = self.returns.get(&host.host).copied().or(self.incident.ended_at) else {
+            return false;
+        };
+        self.incident.causes.contains(host)
+            && now.duration_since(back) <= HOST_AFTERMATH
+            && cause.since.is_none_or(|since| since.duration_since(back) <= RETURN_SETTLES)
+    }
+
+    /// Removes the root causes that are over.
+    fn drop_ended(&mut self, observation: &Observation) {
+        let at = observation.at;
+        let returns = &mut self.returns;
+        self.present.retain(|id| {
+            let is_present = observation.causes.contains_key(id)
+                || observation.outcomes.get(id) == Some(&CauseOutcome::Undecided);
+            if !is_present && id.component.is_none() {
+                returns.insert(id.host.clone(), at);
+            }
+            is_present
+        });
     }
 
     /// Returns the plan that caused it.
@@ -194,10 +232,7 @@ impl IncidentTracker {
         }
         let mut is_grown = false;
         for tracked in &mut self.open {
-            tracked.present.retain(|id| {
-                observation.causes.contains_key(id)
-                    || observation.outcomes.get(id) == Some(&CauseOutcome::Undecided)
-            });
+            tracked.drop_ended(observation);
             let is_changed = tracked.update_text(observation);
             let touched = tracked.touched.len();
             if tracked.update_affected(observation) || is_changed {
@@ -280,9 +315,7 @@ impl IncidentTracker {
         if let Some(at) = self.open.iter().rposition(explains) {
             return Some(at);
         }
-        let is_host_back = |tracked: &TrackedIncident| {
-            tracked.incident.causes.contains(&host) && tracked.ended_within(HOST_AFTERMATH, now)
-        };
+        let is_host_back = |tracked: &TrackedIncident| tracked.is_aftermath(&host, cause, now);
         if id.component.is_some()
             && let Some(at) = self.recent.iter().rposition(is_host_back)
         {
