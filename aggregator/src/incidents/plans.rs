@@ -11,6 +11,9 @@ use rta_shared::root_cause::CauseId;
 /// Time after the end of a step within which a root cause at its place is the step's: the overview may show
 /// it later than the event.
 const STEP_EFFECT: SignedDuration = SignedDuration::from_secs(10);
+/// Time after the end of a step within which a change of health is still its effect. What goes down later, after
+/// a restart for example, has failed by itself.
+const CHANGE_DELAY: SignedDuration = SignedDuration::from_secs(2);
 /// Time for which a plan is remembered after its end.
 const PLAN_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
@@ -82,11 +85,15 @@ impl FollowedPlans {
         self.0.get(&id).is_some_and(|plan| plan.ended_at.is_none())
     }
 
-    /// Returns the newest plan whose stop or restart explains that something at `place` is not up at `at`.
-    pub(super) fn stopping(&self, place: &CauseId, at: Timestamp) -> Option<u64> {
+    /// Returns the newest plan whose stop or restart explains that something at `place` is not up at `at`, and
+    /// has not been `since` then; `None`: not known.
+    pub(super) fn stopping(&self, place: &CauseId, since: Option<Timestamp>, at: Timestamp) -> Option<u64> {
+        let is_effect = |end: Timestamp| {
+            at.duration_since(end) <= STEP_EFFECT
+                && since.is_none_or(|since| since.duration_since(end) <= CHANGE_DELAY)
+        };
         let acts = |plan: &FollowedPlan| {
-            let end = plan.steps.get(place).filter(|_| plan.stops());
-            end.is_some_and(|end| end.is_none_or(|end| at.duration_since(end) <= STEP_EFFECT))
+            plan.steps.get(place).filter(|_| plan.stops()).is_some_and(|end| end.is_none_or(is_effect))
         };
         self.0.iter().filter(|(_, plan)| acts(plan)).map(|(id, _)| *id).max()
     }

@@ -243,6 +243,23 @@ fn restart_by_a_plan_stays_open_until_the_plan_has_ended() {
 }
 
 #[test]
+fn what_fails_after_its_restart_is_no_effect_of_the_plan() {
+    let mut world = World::default();
+    let ann = Some((3, "ann"));
+    world.event(10, EventKind::Plan, "h/kafka", "under way", ann, "restart of kafka on h: 1 step");
+    world.event(10, EventKind::Step, "h/kafka", "under way", ann, "restart begins");
+    world.set("h/kafka", down(11, &[]));
+    world.observe(11);
+    world.clear("h/kafka");
+    world.event(20, EventKind::Step, "h/kafka", "done", ann, "restart done");
+    world.event(20, EventKind::Plan, "h/kafka", "done", ann, "restart of kafka on h: 1 step done");
+    world.observe(20);
+    world.set("h/kafka", down(24, &[]));
+    world.observe(24);
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(20)), (IncidentKind::Failure, 24, None)]);
+}
+
+#[test]
 fn plan_whose_end_was_missed_keeps_no_incident_open() {
     let mut world = World::default();
     let ann = Some((3, "ann"));

@@ -273,7 +273,8 @@ impl IncidentTracker {
 
     /// Adds a root cause to the incident to which it belongs, or begins one.
     fn add_cause(&mut self, id: &CauseId, cause: &ObservedCause, now: Timestamp) {
-        let stopping = cause.stop.as_ref().map(|stop| stop.plan).or_else(|| self.plans.stopping(id, now));
+        let stopping =
+            cause.stop.as_ref().map(|stop| stop.plan).or_else(|| self.plans.stopping(id, cause.since, now));
         let at = match stopping {
             Some(plan) => self.of_plan(plan, now),
             None => self.explaining(id, cause, now),
