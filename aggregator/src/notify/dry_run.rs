@@ -12,6 +12,7 @@ use rta_shared::config::notify::{Channel, ChannelKind, CommandChannel, NotifyCon
 use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
 use rta_shared::overview::Health;
+use rta_shared::plan::StepState;
 use rta_shared::root_cause::CauseId;
 
 use super::cause::{Affected, Cause, CauseSnapshot, MAX_NAMED, Quiet};
@@ -37,7 +38,12 @@ pub(crate) fn replay(
     until: Timestamp,
 ) -> Vec<DryRunMessage> {
     let config = with_nobody(config);
-    let mut places = RecordedPlaces { hosts, places: BTreeMap::new(), maintained: HashMap::new() };
+    let mut places = RecordedPlaces {
+        hosts,
+        places: BTreeMap::new(),
+        maintained: HashMap::new(),
+        acted_on: HashSet::new(),
+    };
     let mut state = NotifyState::default();
     let mut messages = Vec::new();
     let mut now = events.first().map_or(until, |event| event.at);
@@ -102,6 +108,8 @@ struct RecordedPlaces<'h> {
     hosts: &'h ConfiguredHosts,
     places: BTreeMap<CauseId, RecordedPlace>,
     maintained: HashMap<CauseId, String>,
+    /// Instances on which a step of a plan is under way.
+    acted_on: HashSet<CauseId>,
 }
 
 #[derive(Debug)]
@@ -124,6 +132,8 @@ impl RecordedPlaces<'_> {
         match event.kind {
             EventKind::Maintenance if to == "on" => drop(self.maintained.insert(id, event.text.clone())),
             EventKind::Maintenance => drop(self.maintained.remove(&id)),
+            EventKind::Step if to == StepState::UnderWay.word() => drop(self.acted_on.insert(id)),
+            EventKind::Step => drop(self.acted_on.remove(&id)),
             EventKind::Host => {
                 let health = if to == "reachable" { Health::Up } else { Health::Unknown };
                 self.set(id, health, event);
@@ -186,7 +196,7 @@ impl RecordedPlaces<'_> {
                 affected: affected.get(id).cloned().unwrap_or_default(),
                 components: if id.component.is_none() { host.components } else { Vec::new() },
                 quiet,
-                is_acted_on: false,
+                is_acted_on: self.acted_on.contains(id),
             };
             (id.clone(), cause)
         });
@@ -277,6 +287,25 @@ mod tests {
             health(600, "zoo", "down", ": stopped by ann (plan 3)"),
         ];
         assert_eq!(notified("[[route]]\nchannels = [\"ops\"]", &events), []);
+    }
+
+    #[test]
+    fn restart_by_a_plan_is_silent_in_the_past_too() {
+        let step = |second, to| event(second, EventKind::Step, Some("kafka"), to, "");
+        let events = [
+            step(100, "under way"),
+            health(101, "kafka", "down", ": it is stopping"),
+            health(190, "kafka", "up", ""),
+            step(191, "done"),
+            step(300, "under way"),
+            health(301, "kafka", "down", ": it is stopping"),
+            step(400, "failed"),
+        ];
+        let notified = notified("[[route]]\nchannels = [\"ops\"]", &events);
+        let times: Vec<i64> = notified.iter().map(|(at, _, _)| *at).collect();
+        // What is still down thirty seconds after the step has failed.
+        assert_eq!(times.len(), 1);
+        assert!((400..=430).contains(&times[0]), "{times:?}");
     }
 
     #[test]
