@@ -38,6 +38,11 @@ const NO_CREDENTIALS: &str = "Sign in, or give a token: Authorization: Bearer TO
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Returns true for a path whose answers programs read, scripts of the pages included.
+pub(crate) fn is_for_programs(path: &str) -> bool {
+    [API_PATH, "/live", "/metrics"].iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// Adds the [`RequestContext`] to a request, and refuses requests without the needed right. Routes that are
 /// not in the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
 pub(crate) async fn authenticate(
@@ -48,7 +53,7 @@ pub(crate) async fn authenticate(
     let path = request.uri().path().to_owned();
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
     let theme = Theme::from_headers(request.headers());
-    let for_programs = [API_PATH, "/live", "/metrics"].iter().any(|prefix| path.starts_with(prefix));
+    let for_programs = is_for_programs(&path);
     let client = request.extensions().get().copied().unwrap_or(ClientOrigin::UNKNOWN);
     let address = if client == ClientOrigin::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut context = RequestContext { theme, address, ..RequestContext::anonymous(&here) };

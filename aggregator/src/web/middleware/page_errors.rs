@@ -1,0 +1,72 @@
+//! Pages for addresses that a page cannot read.
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use rta_shared::sanitize::printable;
+
+use crate::web::middleware::auth::is_for_programs;
+use crate::web::parts::layout;
+use crate::web::request_context::RequestContext;
+
+/// Maximum size of the text of a refusal, in bytes.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// Shows as a page why an address is refused, such as `/plan?id=x`; a handler never sees such a request, and the
+/// text of the framework is bare. Answers for programs stay.
+pub(crate) async fn show_page_errors(context: RequestContext, request: Request, next: Next) -> Response {
+    let for_programs = is_for_programs(request.uri().path());
+    let response = next.run(request).await;
+    let is_text =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if for_programs || response.status() != StatusCode::BAD_REQUEST || !is_text {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), MAX_TEXT_BYTES).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let reason = text.split_once("query string: ").map_or(&*text, |(_, reason)| reason);
+    let message = format!("The page cannot read its address: {}.", printable(reason.trim()));
+    (StatusCode::BAD_REQUEST, layout::message(&context, "There is no such page", &message)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Query;
+    use axum::routing::get;
+    use serde::Deserialize;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Id {
+        id: u64,
+    }
+
+    #[tokio::test]
+    async fn wrong_address_is_a_page_for_people_and_text_for_programs() {
+        let show = async |Query(query): Query<Id>| query.id.to_string();
+        let router = Router::new()
+            .route("/plan", get(show))
+            .route("/live/plan", get(show))
+            .layer(axum::middleware::from_fn(show_page_errors));
+        for (address, code, expected) in [
+            ("/plan?id=7", 200, "7"),
+            ("/plan?id=zz", 400, "The page cannot read its address: id: invalid digit found in string."),
+            ("/plan?id=%3Cb%3E", 400, "<!DOCTYPE html>"),
+            ("/live/plan?id=zz", 400, "Failed to deserialize query string: id"),
+        ] {
+            let request = Request::get(address).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), code, "{address}");
+            let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(expected) && !body.contains("<b>zz"), "{address}: {body}");
+        }
+    }
+}
