@@ -1,14 +1,13 @@
 //! Operations on notifications.
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::event::EventKind;
 use rta_shared::proto::{from_wire_time, to_wire_time, v1};
 use tonic::Code;
 
 use crate::api::Operations;
-use crate::api::environment_leads::EnvironmentLeads;
+use crate::api::environment_leads::EnvironmentLeader;
 use crate::auth::ActingCaller;
-use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus};
+use crate::notify::{ConfiguredHost, ConfiguredHosts, DryRunMessage, NotifyStatus, REPLAYED_KINDS};
 use crate::operation_error::OperationError;
 use crate::store::{EventQuery, MAX_EVENTS};
 
@@ -28,15 +27,26 @@ impl Operations {
         caller: ActingCaller,
     ) -> Result<(), OperationError> {
         self.permit_everywhere(&caller, "a test of a notification channel")?;
-        if let Some(acting) = self.acting_operations().first() {
-            return acting.notify.send_test(channel, caller.by).await;
-        }
-        match self.leads.as_ref().map(EnvironmentLeads::all_routes).unwrap_or_default().first() {
-            Some(route) if !caller.is_forwarded => {
-                self.test_notification_at_leader(route, channel, &caller.by).await
+        match self.any_notifier(&caller)? {
+            EnvironmentLeader::Here(acting) => acting.notify.send_test(channel, caller.by).await,
+            EnvironmentLeader::There(route) => {
+                self.test_notification_at_leader(&route, channel, &caller.by).await
             }
-            _ => Err(nobody_notifies()),
         }
+    }
+
+    /// Returns an aggregator that notifies, this one if it does. Each leader has the same file, and reads the
+    /// same record.
+    ///
+    /// # Errors
+    /// Returns an error if none is known.
+    fn any_notifier(&self, caller: &ActingCaller) -> Result<EnvironmentLeader, OperationError> {
+        if let Some(acting) = self.acting_operations().into_iter().next() {
+            return Ok(EnvironmentLeader::Here(Box::new(acting)));
+        }
+        let leads = self.leads.as_ref().filter(|_| !caller.is_forwarded);
+        let route = leads.and_then(|leads| leads.all_routes().into_iter().next());
+        route.map(EnvironmentLeader::There).ok_or_else(nobody_notifies)
     }
 
     /// Returns the state of the notifications.
@@ -89,23 +99,18 @@ impl Operations {
         request: v1::DryRunNotificationsRequest,
         caller: &ActingCaller,
     ) -> Result<v1::DryRunNotificationsResponse, OperationError> {
-        // Each leader has the same file, and reads the same record.
-        let acting = self.acting_operations();
-        let Some(acting) = acting.first() else {
-            let routes = self.leads.as_ref().map(EnvironmentLeads::all_routes).unwrap_or_default();
-            return match routes.first() {
-                Some(route) if !caller.is_forwarded => {
-                    self.dry_run_at_leader(route, request, &caller.by).await
-                }
-                _ => Err(nobody_notifies()),
-            };
+        let acting = match self.any_notifier(caller)? {
+            EnvironmentLeader::Here(acting) => acting,
+            EnvironmentLeader::There(route) => {
+                return self.dry_run_at_leader(&route, request, &caller.by).await;
+            }
         };
         let since = request.since.map(from_wire_time).transpose();
         let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
         let week_ago = || Timestamp::now().checked_sub(DRY_RUN_PERIOD).unwrap_or(Timestamp::MIN);
         let mut query = EventQuery {
             since: Some(since.unwrap_or_else(week_ago)),
-            kinds: vec![EventKind::Health, EventKind::Host, EventKind::Maintenance],
+            kinds: REPLAYED_KINDS.to_vec(),
             limit: MAX_EVENTS,
             ..EventQuery::default()
         };

@@ -19,6 +19,10 @@ use super::cause::{Affected, Cause, CauseSnapshot, MAX_NAMED, Quiet};
 use super::machine::NotifyState;
 use super::message::{Message, Outgoing};
 
+/// Kinds of the events that [`replay`] looks at.
+pub(crate) const REPLAYED_KINDS: [EventKind; 4] =
+    [EventKind::Health, EventKind::Host, EventKind::Maintenance, EventKind::Step];
+
 /// Channel of those root causes of which nobody would be told.
 const NOBODY: &str = "";
 
@@ -246,6 +250,7 @@ mod tests {
     }
 
     fn notified(config_text: &str, events: &[Event]) -> Vec<(i64, String, String)> {
+        assert!(events.iter().all(|event| REPLAYED_KINDS.contains(&event.kind)), "others are not read");
         let host = ConfiguredHost { role: Some("broker".into()), ..ConfiguredHost::default() };
         let hosts = HashMap::from([(("DEV".into(), "h".into()), host)]);
         replay(&config(config_text), &hosts, events, Timestamp::from_second(900).unwrap())

@@ -49,7 +49,7 @@ use cause::CauseNotes;
 use queue::NamedQueues;
 
 pub(crate) use actor::NotifyStatus;
-pub(crate) use dry_run::{ConfiguredHost, ConfiguredHosts, DryRunMessage};
+pub(crate) use dry_run::{ConfiguredHost, ConfiguredHosts, DryRunMessage, REPLAYED_KINDS};
 pub(crate) use queue::ChannelStatus;
 
 /// Returns Ok if rta itself is well.
