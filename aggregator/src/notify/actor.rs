@@ -140,8 +140,8 @@ pub(crate) struct Notifier {
     config: Arc<NotifyConfig>,
     stamp: Option<FileStamp>,
     config_error: Option<String>,
-    /// True while a read of the file hangs.
-    is_file_late: bool,
+    /// Problem of a read of the file that hangs.
+    read_problem: Option<String>,
     store: EventStoreHandle,
     state: NotifyState,
     /// Beginning of the keys of this program's messages.
@@ -204,7 +204,7 @@ impl Notifier {
             config: Arc::new(parts.config.clone()),
             stamp: FileStamp::of(&parts.path),
             config_error: None,
-            is_file_late: false,
+            read_problem: None,
             state,
             key_prefix: random_text(),
             last_number: stored.outbox.last().map_or(0, |row| row.number),
@@ -284,16 +284,14 @@ impl Notifier {
 
     /// Applies the file that was read again. An invalid one is refused and shown.
     fn follow_file(&mut self, (stamp, read): ReadFile) {
+        let was_late = self.read_problem.take().is_some();
         let Some(read) = read else {
-            if self.is_file_late {
-                self.is_file_late = false;
-                self.config_error = None;
+            if was_late {
                 self.show_impairment();
             }
             return;
         };
         self.stamp = stamp;
-        self.is_file_late = false;
         match read {
             Ok(config) => {
                 tracing::info!(channels = config.channels.len(), "the file of notifications was loaded");
@@ -314,10 +312,9 @@ impl Notifier {
 
     /// Shows that the file cannot be read at the moment; the one before goes on.
     fn refuse_file(&mut self, problem: String) {
-        if !self.is_file_late {
+        if self.read_problem.is_none() {
             tracing::warn!(problem, "the file of notifications cannot be read");
-            self.is_file_late = true;
-            self.config_error = Some(problem);
+            self.read_problem = Some(problem);
             self.show_impairment();
         }
     }
@@ -406,10 +403,15 @@ impl Notifier {
         });
     }
 
+    /// Returns the problem because of which an older file may be in use.
+    fn file_problem(&self) -> Option<&String> {
+        self.read_problem.as_ref().or(self.config_error.as_ref())
+    }
+
     /// Shows what keeps somebody from being told.
     fn show_impairment(&self) {
         let mut parts = Vec::new();
-        if let Some(problems) = &self.config_error {
+        if let Some(problems) = self.file_problem() {
             let first = problems.lines().next().unwrap_or_default();
             parts.push(format!("the aggregator refused a new file of notifications: {first}"));
         }
@@ -444,7 +446,7 @@ impl Notifier {
                 let status = NotifyStatus {
                     channels: self.channel_statuses(),
                     open: self.state.open_count(),
-                    config_error: self.config_error.clone(),
+                    config_error: self.file_problem().cloned(),
                     switch_error: self.switch_error.borrow().clone(),
                 };
                 drop(answer.send(status));
