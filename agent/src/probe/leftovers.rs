@@ -3,6 +3,8 @@
 //! Each command has a variable in its environment, which its children inherit, that names the agent. The
 //! next agent kills those whose agent is gone.
 
+use std::sync::LazyLock;
+
 use rta_shared::process::ProcessId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -11,8 +13,10 @@ use crate::host::procfs::{ListedProcess, ProcFs, ProcessDir};
 /// Variable in the environment of a probe's command: PID, start, session and PID namespace of its agent.
 pub(super) const AGENT_VARIABLE: &str = "RTA_PROBE_AGENT";
 
-/// Returns the value of [`AGENT_VARIABLE`] for this agent; `None` if /proc cannot be read.
-pub(super) fn own_mark() -> Option<String> {
+/// Value of [`AGENT_VARIABLE`] for this agent; `None` if /proc could not be read.
+pub(super) static OWN_MARK: LazyLock<Option<String>> = LazyLock::new(own_mark);
+
+fn own_mark() -> Option<String> {
     let proc = ProcFs::open().ok()?;
     let pid = std::process::id();
     let stat = proc.process(pid).and_then(|own| own.stat()).ok()?;

@@ -15,7 +15,7 @@ use tokio::signal::unix;
 
 use super::answer::check_answer;
 use crate::host::child_setup::{ChildSetup, UserAccount};
-use crate::probe::leftovers::{AGENT_VARIABLE, own_mark};
+use crate::probe::leftovers::{AGENT_VARIABLE, OWN_MARK};
 use crate::probe::reasons::{io_reason, shorten, timeout_reason};
 
 /// Number of bytes kept from the end of the output.
@@ -95,7 +95,7 @@ impl ProbeCommand {
             .args(arguments)
             .env_clear()
             .envs(UserAccount::own().environment())
-            .envs(own_mark().map(|mark| (AGENT_VARIABLE, mark)))
+            .envs(OWN_MARK.as_ref().map(|mark| (AGENT_VARIABLE, mark)))
             .stdin(Stdio::null())
             .stdout(input.try_clone().map_err(to_error)?)
             .stderr(input)
