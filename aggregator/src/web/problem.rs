@@ -3,7 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rta_shared::sanitize::quoted_input;
@@ -121,14 +121,10 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    let is_text =
-        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
-    let text = match is_text {
-        true => to_bytes(body, MAX_TEXT_BYTES).await.ok(),
+    let text = match is_plain_text(&head.headers) {
+        true => read_text(body).await,
         false => None,
     };
-    let text =
-        text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()).filter(|text| !text.is_empty());
     let text = text.map(|text| wrong_number(&text).unwrap_or(text));
     let detail = text.unwrap_or_else(|| match head.status {
         StatusCode::NOT_FOUND => format!("There is nothing at {path}."),
@@ -142,6 +138,18 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
     head.headers.remove(CONTENT_LENGTH);
     head.headers.extend(reported.headers);
     Response::from_parts(head, Body::new(body))
+}
+
+/// Returns true for an answer that is a bare text, such as those of the framework.
+pub(super) fn is_plain_text(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"))
+}
+
+/// Reads the text of an answer; `None` if it is empty or too long.
+pub(super) async fn read_text(body: Body) -> Option<String> {
+    let text = to_bytes(body, MAX_TEXT_BYTES).await.ok()?;
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }
 
 /// Returns the sentence for a number in a path that is none, from the text of axum; `None` for any other text.

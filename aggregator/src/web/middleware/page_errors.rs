@@ -1,41 +1,35 @@
 //! Pages for addresses that a page cannot read.
 
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use rta_shared::sanitize::printable;
 
 use crate::web::middleware::auth::is_for_programs;
 use crate::web::parts::layout;
+use crate::web::problem::{is_plain_text, read_text};
 use crate::web::request_context::RequestContext;
-
-/// Maximum size of the text of a refusal, in bytes.
-const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// Shows as a page why an address is refused, such as `/plan?id=x`; a handler never sees such a request, and the
 /// text of the framework is bare. Answers for programs stay.
 pub(crate) async fn show_page_errors(context: RequestContext, request: Request, next: Next) -> Response {
     let for_programs = is_for_programs(request.uri().path());
     let response = next.run(request).await;
-    let is_text =
-        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
-    if for_programs || response.status() != StatusCode::BAD_REQUEST || !is_text {
+    let is_bad_request = response.status() == StatusCode::BAD_REQUEST;
+    if for_programs || !is_bad_request || !is_plain_text(response.headers()) {
         return response;
     }
-    let text = to_bytes(response.into_body(), MAX_TEXT_BYTES).await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let reason = text.split_once("query string: ").map_or(&*text, |(_, reason)| reason);
-    let message = format!("The page cannot read its address: {}.", printable(reason.trim()));
+    let text = read_text(response.into_body()).await.unwrap_or_default();
+    let reason = text.split_once("query string: ").map_or(text.as_str(), |(_, reason)| reason);
+    let message = format!("The page cannot read its address: {}.", printable(reason));
     (StatusCode::BAD_REQUEST, layout::message(&context, "There is no such page", &message)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::Body;
+    use axum::body::{Body, to_bytes};
     use axum::extract::Query;
     use axum::routing::get;
     use serde::Deserialize;
