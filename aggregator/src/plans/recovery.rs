@@ -65,6 +65,9 @@ pub(crate) fn find_planned_stops(
         .filter(|(step, (state, _))| is_stop(step.action, *state))
         .map(|(step, _)| &step.instance)
         .collect();
+    if candidates.is_empty() {
+        return Vec::new();
+    }
     let instances = overview.instances().map(|located| (located.id(), located.instance));
     // The agent continues without the aggregator, and may not have finished yet.
     let is_down = |instance: &InstanceOverview| {
