@@ -242,8 +242,9 @@ fn restart_by_a_plan_stays_open_until_the_plan_has_ended() {
     assert_eq!((world.incidents[&1].begins, world.events[&1].len()), (1, 6));
 }
 
-#[test]
-fn what_fails_after_its_restart_is_no_effect_of_the_plan() {
+/// Returns a world in which ann restarts kafka: it went down at second 11, and is up again, which nothing has
+/// observed yet.
+fn world_with_restart() -> World {
     let mut world = World::default();
     let ann = Some((3, "ann"));
     world.event(10, EventKind::Plan, "h/kafka", "under way", ann, "restart of kafka on h: 1 step");
@@ -251,6 +252,13 @@ fn what_fails_after_its_restart_is_no_effect_of_the_plan() {
     world.set("h/kafka", down(11, &[]));
     world.observe(11);
     world.clear("h/kafka");
+    world
+}
+
+#[test]
+fn what_fails_after_its_restart_is_no_effect_of_the_plan() {
+    let mut world = world_with_restart();
+    let ann = Some((3, "ann"));
     world.event(20, EventKind::Step, "h/kafka", "done", ann, "restart done");
     world.event(20, EventKind::Plan, "h/kafka", "done", ann, "restart of kafka on h: 1 step done");
     world.observe(20);
@@ -261,13 +269,7 @@ fn what_fails_after_its_restart_is_no_effect_of_the_plan() {
 
 #[test]
 fn plan_whose_end_was_missed_keeps_no_incident_open() {
-    let mut world = World::default();
-    let ann = Some((3, "ann"));
-    world.event(10, EventKind::Plan, "h/kafka", "under way", ann, "restart of kafka on h: 1 step");
-    world.event(10, EventKind::Step, "h/kafka", "under way", ann, "restart begins");
-    world.set("h/kafka", down(11, &[]));
-    world.observe(11);
-    world.clear("h/kafka");
+    let mut world = world_with_restart();
     world.tracker.end_plans(at(20));
     world.observe(20);
     assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(20))]);

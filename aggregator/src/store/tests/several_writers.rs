@@ -18,6 +18,27 @@ fn holders() -> [LeaseHolder; 2] {
     ["a", "b"].map(|address| LeaseHolder::this_process(address.to_owned(), String::new()))
 }
 
+/// Database of the server that all tests share, with a session for leases.
+struct SharedDatabase {
+    server: &'static PostgresServer,
+    url: String,
+    place: PostgresLocation,
+    holders: [LeaseHolder; 2],
+    session: LeaseSession,
+}
+
+impl SharedDatabase {
+    /// Creates an empty database; `None` without PostgreSQL.
+    fn new() -> Option<Self> {
+        let server = PostgresServer::shared()?;
+        let url = server.create_database();
+        let place = PostgresLocation::parse(&url).unwrap();
+        let holders = holders();
+        let session = LeaseSession::connect(&place, &holders[0]).unwrap();
+        Some(Self { server, url, place, holders, session })
+    }
+}
+
 #[test]
 fn lease_is_held_by_one_and_its_epoch_increases() {
     let Some(server) = PostgresServer::shared() else { return };
@@ -79,11 +100,9 @@ fn lead(session: &mut LeaseSession, holder: &LeaseHolder, environment: &str) -> 
 
 #[test]
 fn earlier_leader_writes_nothing_after_the_next_one_has_opened_the_record() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let url = server.create_database();
-    let place = PostgresLocation::parse(&url).unwrap();
-    let holders = holders();
-    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
+    let Some(SharedDatabase { server, url, holders, mut session, .. }) = SharedDatabase::new() else {
+        return;
+    };
     let scope = lead(&mut session, &holders[0], "ITG");
     let mut first = open_with(location(&url), scope, 100);
     first.append(101, "before");
@@ -107,11 +126,9 @@ fn earlier_leader_writes_nothing_after_the_next_one_has_opened_the_record() {
 
 #[test]
 fn leaders_of_two_environments_write_one_record_in_order() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let url = server.create_database();
-    let place = PostgresLocation::parse(&url).unwrap();
-    let holders = holders();
-    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
+    let Some(SharedDatabase { server, url, place, holders, mut session }) = SharedDatabase::new() else {
+        return;
+    };
     let scopes = [lead(&mut session, &holders[0], "ITG"), lead(&mut session, &holders[1], "DEV")];
     let reader = EventStore::follow(place);
     // It has read the empty record only when there is one.
@@ -185,11 +202,9 @@ fn leaders_of_two_environments_write_one_record_in_order() {
 
 #[test]
 fn next_leader_keeps_the_spelling_of_names() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let url = server.create_database();
-    let place = PostgresLocation::parse(&url).unwrap();
-    let holders = holders();
-    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
+    let Some(SharedDatabase { server, url, holders, mut session, .. }) = SharedDatabase::new() else {
+        return;
+    };
     let mut first = open_with(location(&url), lead(&mut session, &holders[0], "ITG"), 100);
     let down = Event {
         environment: Some("ITG".into()),
@@ -234,11 +249,9 @@ fn reload_before_the_first_read_is_known() {
 
 #[test]
 fn state_of_an_environment_is_kept_apart_from_that_of_the_others() {
-    let Some(server) = PostgresServer::shared() else { return };
-    let url = server.create_database();
-    let place = PostgresLocation::parse(&url).unwrap();
-    let holders = holders();
-    let mut session = LeaseSession::connect(&place, &holders[0]).unwrap();
+    let Some(SharedDatabase { server, url, holders, mut session, .. }) = SharedDatabase::new() else {
+        return;
+    };
     let scopes = [lead(&mut session, &holders[0], "ITG"), lead(&mut session, &holders[1], "DEV")];
     let in_environment = |environment: &str| Maintenance { environment: environment.into(), ..maintenance() };
     let mut stores = scopes.each_ref().map(|scope| open_with(location(&url), scope.clone(), 100));
