@@ -163,7 +163,7 @@ impl EventFollower {
 fn each_leads_one_environment_and_a_survivor_leads_both() {
     let Some(mut both) = TwoEnvironments::start() else { return };
     let followers = both.aggregators().map(|(_, aggregator)| EventFollower::start(aggregator));
-    // Through either aggregator, whoever leads the environment.
+    // Through either aggregator, also through the one that does not lead the environment.
     for (_, aggregator) in both.aggregators() {
         for (component, environment) in [("one", "ITG"), ("two", "DEV")] {
             aggregator.rta_success(&["start", component, "--env", environment, "--yes"]);
@@ -236,7 +236,7 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
     }
     both.act_in_both_environments();
 
-    // Whoever comes back is given an environment, and nothing is stopped or started by that.
+    // An aggregator that comes back is given an environment, and nothing is stopped or started by that.
     both.cluster.aggregator.start_again();
     both.wait_for_division();
     assert_eq!(both.cluster.config.processes().len(), 2);

@@ -145,8 +145,8 @@ impl DesiredStateStore {
     /// `epoch`. Returns true if it was lower.
     ///
     /// # Errors
-    /// Returns the highest epoch if it is higher than `epoch`. Whoever led all environments led this one,
-    /// too; whoever leads all of them is compared with each.
+    /// Returns the highest epoch if it is higher than `epoch`. An aggregator that led all environments
+    /// led this one, too; one that leads all of them is compared with each.
     pub(crate) fn raise_leader_epoch(&self, environment: &str, epoch: u64) -> Result<bool, u64> {
         let (mut highest, mut is_raised) = (0, false);
         self.change(|stored| {

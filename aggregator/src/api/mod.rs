@@ -495,7 +495,7 @@ impl Operations {
         let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
         tracing::info!(plan, %action, steps, %by, "plan begins");
         if let Err(error) = self.record_begin(&plan_run).await {
-            // Whoever asked is refused. If it is recorded later all the same, it is with this end.
+            // The requester is refused. If the plan is recorded later all the same, it is with this end.
             for step in 0..steps {
                 plan_run.end_step(step, Timestamp::now(), StepState::Skipped, error.message.clone());
             }

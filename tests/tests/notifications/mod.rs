@@ -219,8 +219,8 @@ fn maintenance_is_silent_and_a_changed_file_is_loaded() {
     platform.stop_kafka();
     aggregator.wait_for_health("component 0", "down");
     platform.agents.set_state(0, 1, State::Stopped);
-    // Its own failure is told, although what it needs is in maintenance.
-    // On a busy machine a host may be lost for a moment, which is told, too.
+    // Its own failure is notified, although what it needs is in maintenance.
+    // On a busy machine a host may be lost for a moment, which is notified, too.
     let begins = |count: usize| {
         wait_for(&format!("{count} components to be told as down"), || {
             let all = sink.deliveries().into_iter().map(|one| one.body);
