@@ -2,33 +2,21 @@
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rta_shared::config::Host;
 use rta_shared::name::Name;
-use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::Report;
 use rta_shared::sanitize::{printable, printable_lines};
-use rta_shared::timing::CLIENT_PING_INTERVAL;
+use rta_shared::tls::ClientTls;
 use rta_shared::tls::error_text::describe_tls_error;
-use rta_shared::tls::{ClientTls, ServerTarget, connect};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::agent_id::AgentId;
+use crate::agents::connection::AgentConnection;
 use crate::clock::MessageReceipt;
 use crate::leadership::{LeaderEpoch, Leadership};
 use crate::operation_error::OperationError;
-
-/// Time limit for establishing a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum size of a status. A status is a header, and that of a refused configuration has a line for each
-/// problem.
-const MAX_STATUS_BYTES: u32 = 256 * 1024;
-
-const NO_CERTIFICATE: &str =
-    "it is asked over TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
 /// Client of one host's agent.
 #[derive(Clone, Debug)]
@@ -37,7 +25,7 @@ pub(crate) struct AgentClient {
     pub(super) host: Name,
     environment: Name,
     pub(super) address: String,
-    pub(super) client: AgentServiceClient<Channel>,
+    pub(super) connection: AgentConnection,
     last_responder: Arc<Mutex<LastResponder>>,
     /// Role of this aggregator, without which the agent is asked for nothing that changes it.
     pub(super) leadership: Leadership,
@@ -56,30 +44,18 @@ enum LastResponder {
 }
 
 impl AgentClient {
-    /// Creates the client for the agent of `host`. It connects at the first call. An agent at an https://
+    /// Creates the client for the agent of `host`. A call connects with it. An agent at an https://
     /// address is called with `client_tls`, and has to prove that it is the host or what its address says.
     ///
     /// # Errors
     /// Returns an error if the address is invalid, which a checked configuration excludes.
     pub(crate) fn new(host: &Host, client_tls: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(host.agent.clone())?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(CLIENT_PING_INTERVAL)
-            .keep_alive_timeout(CLIENT_PING_INTERVAL)
-            .http2_max_header_list_size(MAX_STATUS_BYTES);
-        let target = ServerTarget::new(&host.agent, &[host.name.folded()]);
-        let channel = match (target.filter(|_| host.agent.starts_with("https://")), client_tls) {
-            (None, _) => endpoint.connect_lazy(),
-            (Some(target), Some(client_tls)) => client_tls.channel(&endpoint, target),
-            (Some(_), None) => connect::failing_channel(&endpoint, NO_CERTIFICATE),
-        };
         Ok(Self {
             id: AgentId::new_unique(),
             host: host.name.clone(),
             environment: host.environment.clone(),
             address: host.agent.clone(),
-            client: AgentServiceClient::new(channel),
+            connection: AgentConnection::new(host, client_tls)?,
             last_responder: Arc::default(),
             leadership: Leadership::default(),
         })

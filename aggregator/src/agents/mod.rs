@@ -2,12 +2,14 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `client` | the connection to an agent, and checks of what it sends |
+//! | `client` | the client, and checks of what the agent sends |
+//! | `connection` | the connection with an agent, which is open while it is needed |
 //! | `requests` | scans, actions, logs, reloads |
 //! | `stream` | the report stream, and what is sent to the agent meanwhile |
 //! | `tasks` | one task for each agent |
 
 pub(crate) mod client;
+mod connection;
 pub(crate) mod requests;
 pub(crate) mod stream;
 pub(crate) mod tasks;

@@ -21,7 +21,7 @@ use crate::operation_error::OperationError;
 impl AgentClient {
     /// Requests a fresh scan. Returns its report and receipt, or a sentence that says why there is none.
     pub(crate) async fn request_report(&self) -> Result<(Report, MessageReceipt), String> {
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         match tokio::time::timeout(SCAN_TIMEOUT, client.get_report(v1::GetReportRequest {})).await {
             Err(_) => Err(format!(
                 "the agent at {} took longer than {} s to scan",
@@ -65,7 +65,7 @@ impl AgentClient {
             by: Some(by.into()),
             target: Some(target),
         };
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let call = async { self.receive_action_end(client.act(request).await, tell).await };
         tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
             Err(OperationError::new(
@@ -120,7 +120,7 @@ impl AgentClient {
         &self,
         component: &Name,
     ) -> Result<Vec<ExplainedPart>, OperationError> {
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceExplainRequest { component, target };
         let parts = self.with_scan_timeout(client.explain(request)).await?.parts;
@@ -160,7 +160,7 @@ impl AgentClient {
         &self,
         component: &Name,
     ) -> Result<Vec<InspectedProcess>, OperationError> {
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceInspectRequest { component, target };
         let processes = self.with_scan_timeout(client.inspect(request)).await?.processes;
@@ -177,7 +177,7 @@ impl AgentClient {
         lines: u32,
         follow: bool,
     ) -> Result<Streaming<v1::AgentServiceReadLogResponse>, OperationError> {
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceReadLogRequest { component, lines, follow, target };
         match tokio::time::timeout(SCAN_TIMEOUT, client.read_log(request)).await {
@@ -201,7 +201,7 @@ impl AgentClient {
 
     /// Requests that the agent reloads its own configuration.
     pub(crate) async fn reload_config(&self) -> ReloadResult {
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let refused = |error: String| ReloadResult { error: Some(error), ..ReloadResult::default() };
         let target = match self.reload_target() {
             Ok(target) => Some(target),

@@ -57,6 +57,7 @@ impl AgentClient {
         tell: impl Fn(AgentUpdate) -> F,
         notices: &AgentNotices,
     ) {
+        let _held = self.connection.hold();
         let waits = ExponentialBuilder::default()
             .with_min_delay(MIN_RECONNECT_DELAY)
             .with_max_delay(MAX_RECONNECT_DELAY)
@@ -95,7 +96,7 @@ impl AgentClient {
                 self.address
             )
         };
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         let LeaderEpoch { environment, epoch } = self.leadership.announced_epoch();
         let opening = client.watch_report(v1::WatchReportRequest { environment, epoch });
         let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
@@ -216,7 +217,7 @@ impl AgentClient {
         let prerequisites = own.iter().map(v1::RemotePrerequisite::from).collect();
         let target = Some(self.leader_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetPrerequisitesRequest { prerequisites, target };
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         match tokio::time::timeout(NOTICE_TIMEOUT, client.set_prerequisites(request)).await {
             Err(_) => Err(format!("no answer within {} s", NOTICE_TIMEOUT.as_secs())),
             Ok(Err(status)) if status.code() != Code::Unimplemented => Err(self.describe_failure(&status)),
@@ -230,7 +231,7 @@ impl AgentClient {
         let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
         let target = Some(self.leader_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
-        let mut client = self.client.clone();
+        let mut client = self.connection.client();
         match tokio::time::timeout(NOTICE_TIMEOUT, client.set_maintenance(request)).await {
             Err(_) => Err(format!(
                 "the agent at {} did not answer within {} s",
