@@ -224,7 +224,7 @@ impl ConfigManager {
             {
                 self.send_to_state(StateMessage::AgentUpdate(
                     agent.id(),
-                    AgentUpdate::Scanned(Box::new(report), receipt),
+                    AgentUpdate::Scanned(report.into(), receipt),
                 ))
                 .await;
             }

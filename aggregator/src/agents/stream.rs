@@ -117,7 +117,7 @@ impl AgentClient {
                     Some(Event::Report(report)) => match self.decode_report(report) {
                         Ok((report, receipt)) => {
                             known.notify_one();
-                            AgentUpdate::Report(Box::new(report), receipt)
+                            AgentUpdate::Report(report.into(), receipt)
                         }
                         Err(reason) => return reason,
                     },

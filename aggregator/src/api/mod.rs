@@ -211,7 +211,8 @@ impl Operations {
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
-        let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage } = published;
+        let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage, .. } =
+            published;
         let whole = whole.unwrap_or_else(|| WholePlatform {
             overview: overview.clone(),
             prerequisites: prerequisites.clone(),
@@ -763,7 +764,7 @@ pub(crate) fn agent_of<'f>(
 /// Requests a scan of the host now; `None` if the agent does not answer.
 async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
     match agent.request_report().await {
-        Ok((report, receipt)) => Some(AgentUpdate::Scanned(Box::new(report), receipt)),
+        Ok((report, receipt)) => Some(AgentUpdate::Scanned(report.into(), receipt)),
         // The agent's task detects a lost agent; this one may merely be busy.
         Err(reason) => {
             tracing::debug!(host = %agent.host(), reason, "no fresh scan");

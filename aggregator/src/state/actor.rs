@@ -23,7 +23,7 @@ use crate::clock::ClockPair;
 use crate::events::EventBus;
 use crate::state::evaluate::platform_view::ViewChanges;
 use crate::state::evaluation_input::EvaluationInput;
-use crate::state::host_state::AgentUpdate;
+use crate::state::host_state::{AgentUpdate, HostChanges};
 use crate::state::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
 };
@@ -59,6 +59,10 @@ const MAINTENANCE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum StateMessage {
     /// Update from this agent.
     AgentUpdate(AgentId, AgentUpdate),
+    /// Updates of several agents, as the leader of their environment passes them on.
+    RelayedUpdates(Vec<(AgentId, Vec<AgentUpdate>)>),
+    /// Answered with the changes of the hosts' states since this version.
+    CollectHostChanges(u64, oneshot::Sender<HostChanges>),
     /// Replaces the platform; with the agents of its hosts, in their order.
     ReplacePlatform(Arc<Platform>, Vec<AgentId>),
     /// Problems of a configuration that was refused, one a line.
@@ -108,6 +112,8 @@ pub(crate) struct PublishedState {
     pub(crate) planned_maintenance: watch::Receiver<PlannedMaintenances>,
     pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
     pub(crate) usage: UsageHistory,
+    /// Notified when the hosts' states may have changed in more than times and usage.
+    pub(crate) host_changes: watch::Receiver<()>,
 }
 
 /// Sender of messages to the state actor.
@@ -159,6 +165,7 @@ pub(crate) fn create_state_actor(
         planned_problem: None,
         planned_sender: watch::Sender::default(),
         prerequisite_sender: watch::Sender::default(),
+        host_change_sender: watch::Sender::default(),
         usage_history: UsageHistory::default(),
         store_error: store.watch_error(),
         store_error_since: None,
@@ -183,9 +190,10 @@ pub(crate) fn create_state_actor(
     state_actor.publish_changes(changes, generated_at);
     let usage = state_actor.usage_history.clone();
     let prerequisites = state_actor.prerequisite_sender.subscribe();
+    let host_changes = state_actor.host_change_sender.subscribe();
     (
         inbox,
-        PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage },
+        PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage, host_changes },
         state_actor.run(messages, publisher),
     )
 }
@@ -204,6 +212,8 @@ struct StateActor {
     planned_problem: Option<String>,
     planned_sender: watch::Sender<PlannedMaintenances>,
     prerequisite_sender: watch::Sender<PrerequisitesByHost>,
+    /// Notified when the hosts' states may have changed in more than times and usage.
+    host_change_sender: watch::Sender<()>,
     usage_history: UsageHistory,
     events: EventBus,
     store: EventStoreHandle,
@@ -428,6 +438,16 @@ impl StateActor {
                                 pending.changed |= self.state.apply_update(agent, update, now);
                                 pending.times_changed = true;
                             }
+                            StateMessage::RelayedUpdates(hosts) => {
+                                for (agent, updates) in hosts {
+                                    pending.changed |= self.state.apply_relayed_updates(agent, updates);
+                                }
+                                pending.times_changed = true;
+                            }
+                            StateMessage::CollectHostChanges(since, reply) => {
+                                // The caller may have gone.
+                                let _ = reply.send(self.state.host_changes_since(since));
+                            }
                             StateMessage::ReplacePlatform(platform, agents) => {
                                 self.replace_platform(platform, agents);
                                 pending.changed = true;
@@ -476,6 +496,9 @@ impl StateActor {
                             }
                             StateMessage::Flush(done) => pending.flush_replies.push(done),
                         }
+                    }
+                    if pending.changed {
+                        self.host_change_sender.send_replace(());
                     }
                     match pending.needs_overview() {
                         true if Instant::now() < rest_until => {}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
+use rta_shared::config::Platform;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
@@ -19,9 +20,9 @@ use crate::state::flapping::{ContactHistory, FLAPPING_REASON};
 #[derive(Clone, Debug)]
 pub(crate) enum AgentUpdate {
     /// Report from the stream.
-    Report(Box<Report>, MessageReceipt),
+    Report(Snapshot<Report>, MessageReceipt),
     /// Report that was requested separately.
-    Scanned(Box<Report>, MessageReceipt),
+    Scanned(Snapshot<Report>, MessageReceipt),
     /// Heartbeat: the agent's last report is still valid.
     Heartbeat(ScanFigures, MessageReceipt),
     /// Resource usage of the host and its matched processes.
@@ -36,6 +37,20 @@ pub(crate) enum AgentUpdate {
 pub(crate) struct HostStates {
     positions: HashMap<AgentId, usize>,
     hosts: Vec<HostState>,
+    /// Versions of each host's state, in the same order.
+    versions: Vec<HostVersions>,
+    /// Version of the states of all hosts: the number of changes so far.
+    version: u64,
+    /// First version with these hosts.
+    first_version: u64,
+}
+
+/// Versions of [`HostStates`] that changed parts of one host's state last; 0: none.
+#[derive(Clone, Copy, Debug, Default)]
+struct HostVersions {
+    any: u64,
+    report: u64,
+    usage: u64,
 }
 
 impl HostStates {
@@ -46,10 +61,14 @@ impl HostStates {
 
     /// Keeps the state of the hosts with these agents. Adds new ones without a report, and drops all others.
     pub(crate) fn with_agents(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
-        let mut after = Self::default();
+        let version = self.version + 1;
+        let mut after = Self { version, first_version: version, ..Self::default() };
         for (at, agent) in agents.enumerate() {
-            let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
+            let at_before = self.positions.get(&agent).copied();
+            let known = at_before.and_then(|at| self.hosts.get_mut(at));
             after.hosts.push(known.map(std::mem::take).unwrap_or_default());
+            let versions = at_before.and_then(|at| self.versions.get(at));
+            after.versions.push(versions.copied().unwrap_or_default());
             after.positions.insert(agent, at);
         }
         after
@@ -64,7 +83,48 @@ impl HostStates {
         now: Instant,
     ) -> Option<(usize, bool)> {
         let at = *self.positions.get(&agent)?;
+        self.note_version(at, &update);
         Some((at, self.hosts.get_mut(at)?.apply_update_at(update, now)))
+    }
+
+    /// Applies updates as the leader of the host's environment passes them on; as [`Self::apply_update`], but whether
+    /// the agent is flapping is for the leader to say.
+    pub(crate) fn apply_relayed_updates(
+        &mut self,
+        agent: AgentId,
+        updates: Vec<AgentUpdate>,
+    ) -> Option<(usize, bool)> {
+        let at = *self.positions.get(&agent)?;
+        let mut is_changed = false;
+        for update in updates {
+            self.note_version(at, &update);
+            is_changed |= self.hosts.get_mut(at)?.apply_update(update);
+        }
+        Some((at, is_changed))
+    }
+
+    fn note_version(&mut self, at: usize, update: &AgentUpdate) {
+        self.version += 1;
+        let Some(versions) = self.versions.get_mut(at) else { return };
+        versions.any = self.version;
+        match update {
+            AgentUpdate::Report(..) | AgentUpdate::Scanned(..) => versions.report = self.version,
+            AgentUpdate::Usage(_) => versions.usage = self.version,
+            AgentUpdate::Heartbeat(..) | AgentUpdate::Lost(_) => {}
+        }
+    }
+
+    /// Returns the updates that bring the state of the hosts of `platform` from the version `since` to the current
+    /// one; those of all hosts if they were other ones then.
+    pub(crate) fn changes_since(&self, since: u64, platform: &Platform) -> HostChanges {
+        let is_complete = since < self.first_version;
+        let since = if is_complete { 0 } else { since };
+        let hosts = platform.hosts().zip(&self.hosts).zip(&self.versions);
+        let changed = hosts.filter(|(_, versions)| is_complete || versions.any > since);
+        let changed = changed.map(|((host, state), versions)| {
+            (host.name.clone(), state.updates(versions.report > since, versions.usage > since))
+        });
+        HostChanges { version: self.version, is_complete, hosts: changed.collect() }
     }
 
     /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
@@ -78,11 +138,24 @@ impl HostStates {
     }
 }
 
+/// Changes of the states of hosts since an earlier version.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostChanges {
+    /// Version after the changes.
+    pub(crate) version: u64,
+    /// True if these are all hosts: there are no others.
+    pub(crate) is_complete: bool,
+    /// Hosts that have changed, each with its updates in their order.
+    pub(crate) hosts: Vec<(Name, Vec<AgentUpdate>)>,
+}
+
 /// State of one host at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostState {
     /// Shared, so that a copy of the state of all hosts is cheap.
     report: Option<Snapshot<Report>>,
+    /// Scan that confirmed the report last.
+    scan: Option<ScanFigures>,
     /// Receipt of the last message.
     receipt: Option<MessageReceipt>,
     skew: ClockSkew,
@@ -130,15 +203,16 @@ impl HostState {
                 let is_skew_new = self.note_receipt(receipt);
                 let same = matches!(self.freshness, Freshness::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
-                self.report = Some(Snapshot::new(*report));
+                self.scan = Some(report.scan);
+                self.report = Some(report);
                 self.freshness = Freshness::Fresh;
                 !same || is_skew_new
             }
-            AgentUpdate::Heartbeat(scan, receipt) => match &mut self.report {
+            AgentUpdate::Heartbeat(scan, receipt) => match self.report {
                 // A heartbeat confirms a report; without one it has no meaning.
                 None => false,
-                Some(report) => {
-                    report.scan = scan;
+                Some(_) => {
+                    self.scan = Some(scan);
                     let was_fresh = matches!(self.freshness, Freshness::Fresh);
                     self.freshness = Freshness::Fresh;
                     self.note_receipt(receipt) || !was_fresh
@@ -154,6 +228,25 @@ impl HostState {
                 !same
             }
         }
+    }
+
+    /// Returns the updates that lead to this state, from one with the same report and usage, except where these are
+    /// new.
+    fn updates(&self, is_report_new: bool, is_usage_new: bool) -> Vec<AgentUpdate> {
+        let mut updates = Vec::new();
+        if let (Some(report), Some(scan), Some(receipt)) = (&self.report, self.scan, self.receipt) {
+            if is_report_new {
+                updates.push(AgentUpdate::Report(report.clone(), receipt));
+            }
+            if !is_report_new || scan != report.scan {
+                updates.push(AgentUpdate::Heartbeat(scan, receipt));
+            }
+        }
+        if let Freshness::Lost(reason) = &self.freshness {
+            updates.push(AgentUpdate::Lost(reason.clone()));
+        }
+        updates.extend(self.usage.clone().filter(|_| is_usage_new).map(AgentUpdate::Usage));
+        updates
     }
 
     /// Stores when a message was sent and received. Returns true if the reported skew changed.
@@ -174,8 +267,8 @@ impl HostState {
     /// it would be an error that nothing corrects, since the agent has sent the newer state already.
     fn has_newer_report(&self, report: &Report) -> bool {
         self.is_reachable()
-            && self.report.as_ref().is_some_and(|known| {
-                known.boot_id == report.boot_id && known.scan.seen_at > report.scan.seen_at
+            && self.report.as_ref().zip(self.scan).is_some_and(|(known, scan)| {
+                known.boot_id == report.boot_id && scan.seen_at > report.scan.seen_at
             })
     }
 
@@ -194,13 +287,13 @@ impl HostState {
 
     /// Returns the agent's last data about itself; `digest` is that of the aggregator's configuration.
     pub(crate) fn agent_overview(&self, digest: &str) -> Option<AgentOverview> {
-        let report = self.report.as_ref()?;
+        let (report, scan) = self.report.as_ref().zip(self.scan)?;
         Some(AgentOverview {
             version: report.agent_version.clone(),
             watch: report.watch.clone(),
-            seen_at: self.to_own_clock(report.scan.seen_at)?,
-            scan_micros: u64::try_from(report.scan.duration.as_micros()).unwrap_or(u64::MAX),
-            processes_seen: report.scan.processes_seen,
+            seen_at: self.to_own_clock(scan.seen_at)?,
+            scan_micros: u64::try_from(scan.duration.as_micros()).unwrap_or(u64::MAX),
+            processes_seen: scan.processes_seen,
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone(),
             // An older agent sends no digest; that is no difference.
@@ -247,12 +340,12 @@ impl HostState {
 
     /// Returns the end of the last reported full scan, by the aggregator's clock.
     pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
-        self.to_own_clock(self.report.as_ref()?.scan.scanned_at)
+        self.to_own_clock(self.scan?.scanned_at)
     }
 
     /// Converts a time of the last report's scan to the aggregator's clock.
     fn to_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
-        let seen = self.report.as_ref()?.scan.seen_at;
+        let seen = self.scan?.seen_at;
         Some(self.receipt.as_ref()?.local_time_of(then, seen))
     }
 
@@ -304,6 +397,8 @@ impl HostState {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+    use rta_shared::config::{Source, load_sources};
     use rta_shared::report::{ConfigStatus, WatchStatus};
 
     use super::*;
@@ -344,7 +439,7 @@ mod tests {
             let now = start + Duration::from_secs(seconds);
             host_states.apply_update(agent, update, now).is_some_and(|(_, is_new)| is_new)
         };
-        let answer = || AgentUpdate::Report(Box::new(report()), MessageReceipt::now(None));
+        let answer = || AgentUpdate::Report(report().into(), MessageReceipt::now(None));
         let changes: Vec<bool> =
             (0..20).flat_map(|at| [send(answer(), at), send(lost("gone"), at)]).collect();
         // Five losses; the fifth is reported as flapping.
@@ -366,6 +461,91 @@ mod tests {
             agent_version: String::new(),
             certificate_ends: None,
             impairments: vec![],
+        }
+    }
+
+    const HOSTS: usize = 3;
+
+    fn platform() -> Platform {
+        let hosts: Vec<String> = (0..HOSTS)
+            .map(|at| {
+                format!(
+                    "{{ name = \"h{at}\", components = [\"c\"], agent = \"http://127.0.0.1:{}\" }}",
+                    at + 1
+                )
+            })
+            .collect();
+        let text = format!(
+            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{}]\n",
+            hosts.join(", ")
+        );
+        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
+    }
+
+    /// Returns an update of this kind that differs from others with another `at`.
+    fn update_of_kind(kind: u8, at: u32) -> AgentUpdate {
+        let time = Timestamp::from_second(i64::from(at)).unwrap();
+        let receipt = MessageReceipt { received: time, sent: Some(time) };
+        let scan =
+            ScanFigures { scanned_at: time, duration: Duration::ZERO, processes_seen: at, seen_at: time };
+        match kind {
+            0 => AgentUpdate::Report(Report { scan, ..report() }.into(), receipt),
+            1 => AgentUpdate::Scanned(Report { scan, ..report() }.into(), receipt),
+            2 => AgentUpdate::Heartbeat(scan, receipt),
+            3 => lost(&format!("gone {at}")),
+            _ => AgentUpdate::Usage(HostUsage {
+                measured_at: time,
+                cpus: at,
+                load: [0.0; 3],
+                memory_total_bytes: 0,
+                memory_available_bytes: 0,
+                booted_at: None,
+                processes: vec![],
+                cpu_times: vec![],
+                probe_durations: vec![],
+            }),
+        }
+    }
+
+    /// Returns everything that an evaluation reads.
+    fn known(host: &HostState) -> impl PartialEq + std::fmt::Debug + use<> {
+        let report = host.report.clone();
+        let receipt = host.receipt.map(|receipt| (receipt.received, receipt.sent));
+        (report, host.scan, receipt, host.freshness.clone(), host.usage.clone())
+    }
+
+    proptest! {
+        #[test]
+        fn hosts_that_are_told_the_changes_are_in_the_same_state(
+            steps in proptest::collection::vec((0..HOSTS, 0_u8..5, any::<bool>(), proptest::bool::weighted(0.1)), 1..60),
+        ) {
+            let platform = platform();
+            let [of_leader, own] = [(); 2].map(|()| [(); HOSTS].map(|()| AgentId::new_unique()));
+            let mut leader = HostStates::for_agents(of_leader.into_iter());
+            let mut mirror = HostStates::for_agents(own.into_iter());
+            let (now, mut version) = (Instant::now(), 0);
+            let last = steps.len() - 1;
+            for (at, (host, kind, is_told, is_restarted)) in steps.into_iter().enumerate() {
+                leader.apply_update(of_leader[host], update_of_kind(kind, u32::try_from(at).unwrap()), now);
+                if is_restarted {
+                    leader = leader.with_agents(of_leader.into_iter());
+                }
+                if !is_told && at != last {
+                    continue;
+                }
+                let changes = leader.changes_since(version, &platform);
+                prop_assert_eq!(changes.is_complete, version < leader.first_version);
+                prop_assert!(!changes.is_complete || changes.hosts.len() == HOSTS);
+                version = changes.version;
+                for (name, updates) in changes.hosts {
+                    let at = platform.hosts().position(|host| host.name == name).unwrap();
+                    mirror.apply_relayed_updates(own[at], updates);
+                }
+                prop_assert!(leader.changes_since(version, &platform).hosts.is_empty());
+                for (leader, mirror) in leader.hosts().iter().zip(mirror.hosts()) {
+                    prop_assert_eq!(known(leader), known(mirror));
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `actor` | the state actor |
 //! | `host_state` | the state of the hosts as reported |
+//! | `host_feed` | a feed of the state of the hosts, for those who do not follow the agents themselves |
 //! | `platform_state` | the state of the platform with its last evaluation |
 //! | `flapping` | agents that come and go over and over |
 //! | `evaluate` | evaluation: the rules from reports to health |
@@ -22,6 +23,7 @@ pub(crate) mod actor;
 mod evaluate;
 pub(crate) mod evaluation_input;
 pub(crate) mod flapping;
+pub(crate) mod host_feed;
 pub(crate) mod host_state;
 pub(crate) mod maintenance;
 mod pending_replies;

@@ -16,7 +16,7 @@ use crate::agent_id::AgentId;
 use crate::clock::ClockPair;
 use crate::state::evaluate::platform_view::{Annotations, PlatformView, StaleHosts, ViewChanges};
 use crate::state::evaluation_input::EvaluationInput;
-use crate::state::host_state::{AgentUpdate, HostStates};
+use crate::state::host_state::{AgentUpdate, HostChanges, HostStates};
 use crate::state::maintenance::ActiveMaintenance;
 use crate::state::planned_stops::PlannedStops;
 use crate::state::prerequisites::{PrerequisiteChanges, RemotePrerequisiteIndex};
@@ -116,7 +116,23 @@ impl PlatformState {
     /// Applies an update of an agent that arrives at `now`. Returns true if it can affect anything but times and
     /// usage.
     pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate, now: Instant) -> bool {
-        match self.host_states.apply_update(agent, update, now) {
+        let applied = self.host_states.apply_update(agent, update, now);
+        self.note_applied(applied)
+    }
+
+    /// Applies updates that the leader of the host's environment passes on, as [`Self::apply_update`].
+    pub(crate) fn apply_relayed_updates(&mut self, agent: AgentId, updates: Vec<AgentUpdate>) -> bool {
+        let applied = self.host_states.apply_relayed_updates(agent, updates);
+        self.note_applied(applied)
+    }
+
+    /// Returns the changes of the hosts' states since this version.
+    pub(crate) fn host_changes_since(&self, since: u64) -> HostChanges {
+        self.host_states.changes_since(since, &self.platform)
+    }
+
+    fn note_applied(&mut self, applied: Option<(usize, bool)>) -> bool {
+        match applied {
             None => false,
             Some((host, true)) => {
                 self.stale.add(host);

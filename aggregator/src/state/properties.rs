@@ -432,7 +432,7 @@ impl Comparison {
         };
         let ahead = SignedDuration::from_secs(if is_ahead { 3600 } else { 0 });
         let receipt = MessageReceipt { received: self.now.wall, sent: Some(self.now.wall + ahead) };
-        self.send(host, &AgentUpdate::Report(Box::new(report), receipt));
+        self.send(host, &AgentUpdate::Report(report.into(), receipt));
     }
 
     fn send(&mut self, host: usize, update: &AgentUpdate) {
@@ -588,7 +588,7 @@ impl Comparison {
         let receipt = MessageReceipt { received: self.now.wall, sent: None };
         reports
             .into_iter()
-            .map(|(host, report)| (host, AgentUpdate::Report(Box::new(report), receipt)))
+            .map(|(host, report)| (host, AgentUpdate::Report(report.into(), receipt)))
             .collect()
     }
 

@@ -21,7 +21,7 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
         let mut known = HostState::default();
         if let Some(report) = report.take_if(|report| report.host == *name) {
             known.apply_update(AgentUpdate::Report(
-                Box::new(report),
+                report.into(),
                 MessageReceipt { received: now, sent: None },
             ));
         }

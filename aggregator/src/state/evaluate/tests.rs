@@ -85,7 +85,7 @@ impl EvaluationFixture {
         let mut components: Vec<_> =
             names.iter().map(|name| component_report(name, vec![process(7, 1)], None)).collect();
         change(&mut components);
-        let update = AgentUpdate::Report(Box::new(report(host, Ok(components))), receipt());
+        let update = AgentUpdate::Report(report(host, Ok(components)).into(), receipt());
         self.host_state(host).apply_update(update);
     }
 
@@ -322,7 +322,7 @@ fn before_the_first_report_nothing_is_known() {
 fn cannot_see_is_not_stopped() {
     let mut world = EvaluationFixture::new();
     world.host_state("a").apply_update(AgentUpdate::Report(
-        Box::new(report("a", Err("/proc hides processes".to_owned()))),
+        report("a", Err("/proc hides processes".to_owned())).into(),
         receipt(),
     ));
     let host = &world.hosts()[0];
@@ -451,12 +451,12 @@ fn a_report_that_comes_late_does_not_undo_what_the_stream_told() {
     late.scan.seen_at = Timestamp::from_second(100).unwrap();
     let mut newer = report("a", Ok(vec![component_report(&"kafka".into(), vec![], None)]));
     newer.scan.seen_at = Timestamp::from_second(101).unwrap();
-    world.host_state("a").apply_update(AgentUpdate::Report(Box::new(newer), receipt()));
-    assert!(!world.host_state("a").apply_update(AgentUpdate::Scanned(Box::new(late.clone()), receipt())));
+    world.host_state("a").apply_update(AgentUpdate::Report(newer.into(), receipt()));
+    assert!(!world.host_state("a").apply_update(AgentUpdate::Scanned(late.clone().into(), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Down);
     // The clock may step back: the stream is applied all the same, as is a report after a silence.
     world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
-    assert!(world.host_state("a").apply_update(AgentUpdate::Scanned(Box::new(late), receipt())));
+    assert!(world.host_state("a").apply_update(AgentUpdate::Scanned(late.into(), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
 }
 
