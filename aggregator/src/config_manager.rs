@@ -16,7 +16,6 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::agents::tasks::AgentTasks;
 use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::state::actor::{StateInbox, StateMessage, flush_state};
@@ -106,19 +105,16 @@ struct ReloadOrigin {
     is_recorded: bool,
 }
 
-/// Owner of the inventory and its agent tasks.
+/// Owner of the inventory.
 pub(crate) struct ConfigManager {
     pub(crate) inventory: watch::Sender<Arc<Inventory>>,
-    pub(crate) agent_tasks: AgentTasks,
     pub(crate) inbox: StateInbox,
     pub(crate) events: EventBus,
 }
 
 impl ConfigManager {
-    /// Follows the inventory and handles reloads one after the other, until `shutdown`.
-    pub(crate) async fn run(mut self, source: Option<ConfigUpdates>, shutdown: CancellationToken) {
-        let inventory = self.current_inventory();
-        self.agent_tasks.follow_agents(&inventory.agents).await;
+    /// Handles reloads one after the other, until `shutdown`.
+    pub(crate) async fn run(self, source: Option<ConfigUpdates>, shutdown: CancellationToken) {
         match source {
             Some(ConfigUpdates::Folder(source)) => self.handle_reloads(source, &shutdown).await,
             Some(ConfigUpdates::Environment(source)) => {
@@ -126,10 +122,9 @@ impl ConfigManager {
             }
             None => shutdown.cancelled().await,
         }
-        self.agent_tasks.stop_tasks(|_| true).await;
     }
 
-    async fn handle_reloads(&mut self, source: ReloadTriggers, shutdown: &CancellationToken) {
+    async fn handle_reloads(&self, source: ReloadTriggers, shutdown: &CancellationToken) {
         let ReloadTriggers { folder, reload_signal: mut asked, mut requests } = source;
         loop {
             let (request, is_followed) = tokio::select! {
@@ -152,7 +147,7 @@ impl ConfigManager {
     }
 
     /// Uses each newer configuration of the aggregator as a whole.
-    async fn follow_whole(&mut self, source: EnvironmentSource) {
+    async fn follow_whole(&self, source: EnvironmentSource) {
         let EnvironmentSource { inventory: mut whole, environment } = source;
         // One may have been taken since the term began.
         whole.mark_changed();
@@ -168,7 +163,7 @@ impl ConfigManager {
     }
 
     /// Applies the loaded configuration, or keeps the old one if it is invalid. A signal has no requester.
-    async fn apply_config(&mut self, loaded: Result<Platform, String>, origin: ReloadOrigin) -> ReloadResult {
+    async fn apply_config(&self, loaded: Result<Platform, String>, origin: ReloadOrigin) -> ReloadResult {
         let ReloadOrigin { by, is_recorded } = origin;
         let old = self.current_inventory();
         let inventory = loaded.and_then(|platform| {
@@ -200,12 +195,11 @@ impl ConfigManager {
                     self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes), by);
                 }
                 let inventory = Arc::new(inventory);
-                // The state actor first, since it drops updates of unknown agents; then the tasks that send
-                // updates.
+                // The state actor first, since it drops updates of unknown agents; then the owner of the tasks that
+                // send updates.
                 let (platform, agents) = (Arc::clone(&inventory.platform), inventory.agent_ids().collect());
                 self.send_to_state(StateMessage::ReplacePlatform(platform, agents)).await;
                 self.inventory.send_replace(Arc::clone(&inventory));
-                self.agent_tasks.follow_agents(&inventory.agents).await;
                 ReloadResult { digest, changes, error: None }
             }
         };
@@ -288,7 +282,6 @@ mod tests {
     use rta_shared::overview::Overview;
 
     use super::*;
-    use crate::agents::stream::AgentNotices;
     use crate::state::actor::create_state_actor;
 
     fn platform(hosts: &[&str]) -> Platform {
@@ -349,12 +342,7 @@ mod tests {
         let overview = published.overview;
         let state_actor = tokio::spawn(state_actor);
         let (publisher, fleets) = watch::channel(Arc::clone(&inventory));
-        let agent_tasks = AgentTasks::new(
-            inbox.clone(),
-            AgentNotices { maintenance: published.maintenance, prerequisites: published.prerequisites },
-        );
-        let mut config_manager =
-            ConfigManager { inventory: publisher, agent_tasks, inbox, events: EventBus::default() };
+        let config_manager = ConfigManager { inventory: publisher, inbox, events: EventBus::default() };
 
         let refused =
             config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned()), origin()).await;
@@ -373,7 +361,6 @@ mod tests {
         assert_eq!(names, ["b", "d"]);
         assert_eq!(fleets.borrow().agents[0].id(), inventory.agents[1].id());
 
-        config_manager.agent_tasks.stop_tasks(|_| true).await;
         drop(config_manager);
         state_actor.await.unwrap();
     }

@@ -24,6 +24,7 @@
 //! | [`open_files`] | the limit of open files and connections |
 //! | [`operation_error`] | reasons why an operation was not done |
 //! | `plans` | planning and execution of actions |
+//! | `relay` | the states of hosts that the leader of their environment follows |
 //! | `server` | both servers together |
 //! | `state` | the state actor: host states, evaluation, transitions, maintenance |
 //! | `store` | the event store, and the state that survives a restart, in a database |
@@ -54,6 +55,7 @@ mod notify;
 pub mod open_files;
 pub mod operation_error;
 mod plans;
+mod relay;
 #[cfg(test)]
 mod sample_overview;
 #[cfg(test)]

@@ -37,6 +37,8 @@ use crate::web::{HostPolicy, IpNetwork, metrics_router, router};
 
 /// Time limit for open answers at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of calls at a time on one connection: another aggregator has one for each environment.
+const MAX_STREAMS: u32 = 256;
 /// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
 pub(crate) const CONNECTION_LIMITS: ConnectionLimits =
     ConnectionLimits { connections: 1024, of_one_address: 256, silence: Some(MAX_CLIENT_SILENCE) };
@@ -147,6 +149,7 @@ pub async fn serve(
     tasks.spawn("the watch over the audit log", audit.clone().report_errors(impairments.clone()));
     let coordinator = shared_lead.zip(leads).map(|(lead, leads)| {
         tasks.spawn("the watch over the lead", report_leads(&operations, &leads, impairments.clone()));
+        tasks.spawn("the watch over those who pass hosts on", leads.clone().publish_relay_sources());
         let SharedLead { keeper, location, retention } = lead;
         let parts = TermParts {
             inventory: operations.watch_inventory(),
@@ -188,7 +191,7 @@ pub async fn serve(
     let calls = Server::builder()
         .http2_keepalive_interval(Some(SERVER_PING_INTERVAL))
         .http2_keepalive_timeout(Some(SERVER_PING_INTERVAL))
-        .max_concurrent_streams(Some(64))
+        .max_concurrent_streams(Some(MAX_STREAMS))
         .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
             crate::auth::grpc::authorize(&access, &aggregator_names, right, call)
         }))

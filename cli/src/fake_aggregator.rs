@@ -145,6 +145,15 @@ impl AggregatorService for FakeAggregator {
         Err(Status::unimplemented(""))
     }
 
+    type WatchHostsStream = EventStream<v1::WatchHostsResponse>;
+
+    async fn watch_hosts(
+        &self,
+        _: Request<v1::WatchHostsRequest>,
+    ) -> Result<Response<Self::WatchHostsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
         Err(Status::unimplemented(""))
     }

@@ -74,6 +74,11 @@ impl AgentClient {
         &self.host
     }
 
+    /// Returns the environment of the host.
+    pub(crate) fn environment(&self) -> &Name {
+        &self.environment
+    }
+
     /// Returns true if the configuration gives this agent to `host`.
     pub(crate) fn belongs_to(&self, host: &Host) -> bool {
         self.host == host.name && self.environment == host.environment && self.address == host.agent
@@ -92,6 +97,11 @@ impl AgentClient {
         }
         self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
         Ok((report, receipt))
+    }
+
+    /// Notes a report that another aggregator has received and checked.
+    pub(crate) fn note_relayed_report(&self, report: &Report) {
+        self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
     }
 
     fn note_responder(&self, by: LastResponder) {

@@ -67,7 +67,9 @@ use crate::plans::registry::PlanRegistry;
 use crate::plans::request::plan_request;
 use crate::plans::run::{PlanChanges, PlanRun};
 use crate::plans::targets::request_targets;
+use crate::relay::{HostFollower, RelayProgress, RelaySources};
 use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
+use crate::state::host_feed::HostStateFeed;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
 use crate::state::planned_maintenance::PlannedMaintenances;
@@ -121,6 +123,10 @@ pub struct Operations {
     pub(crate) incidents: IncidentHandle,
     pub(crate) timeline_cache: Arc<TimelineCache>,
     pub(crate) usage_history: UsageHistory,
+    /// Feed of the states of the hosts.
+    pub(crate) hosts: HostStateFeed,
+    /// How far the hosts are received that other operations follow.
+    relay_progress: RelayProgress,
     plan_registry: Arc<PlanRegistry>,
     /// Role of this aggregator among several.
     pub(crate) leadership: Leadership,
@@ -211,7 +217,7 @@ impl Operations {
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
-        let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage, .. } =
+        let PublishedState { overview, maintenance, planned_maintenance, prerequisites, usage, host_changes } =
             published;
         let whole = whole.unwrap_or_else(|| WholePlatform {
             overview: overview.clone(),
@@ -221,14 +227,22 @@ impl Operations {
         let notices =
             AgentNotices { maintenance: maintenance.clone(), prerequisites: whole.prerequisites.clone() };
         let (publisher, inventory) = watch::channel(inventory);
-        let config_manager = ConfigManager {
-            inventory: publisher,
-            agent_tasks: AgentTasks::new(inbox.clone(), notices),
-            inbox: inbox.clone(),
-            events: events.clone(),
-        };
+        let config_manager =
+            ConfigManager { inventory: publisher, inbox: inbox.clone(), events: events.clone() };
+        let relay_progress = RelayProgress::default();
+        // Who leads follows the agents.
+        let no_sources = || watch::Sender::new(Some(RelaySources::new())).subscribe();
+        let host_follower = HostFollower::new(
+            AgentTasks::new(inbox.clone(), notices),
+            inbox.clone(),
+            inventory.clone(),
+            leads.as_ref().map_or_else(no_sources, EnvironmentLeads::watch_relay_sources),
+            relay_progress.clone(),
+        );
+        let hosts = HostStateFeed::new(inbox.clone(), host_changes);
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
         let config_manager = config_manager.run(source, shutdown.clone());
+        let host_follower = host_follower.run(shutdown.clone());
         let notify = notify.map(|options| {
             NotifyHandle::start(options, overview.clone(), inventory.clone(), &events, tasks, impairments)
         });
@@ -251,6 +265,8 @@ impl Operations {
             events,
             timeline_cache: Arc::default(),
             usage_history: usage,
+            hosts,
+            relay_progress,
             plan_registry: Arc::new(PlanRegistry::with_changes(plan_changes)),
             leadership,
             leads,
@@ -270,7 +286,7 @@ impl Operations {
             }
         };
         let task = async move {
-            tokio::join!(state_actor, config_manager, plans, followed);
+            tokio::join!(state_actor, config_manager, host_follower, plans, followed);
         };
         Ok((operations, task))
     }
@@ -801,7 +817,6 @@ impl Operations {
             notify: NotifyHandle::default(),
             incidents: IncidentHandle::default(),
             inventory,
-            inbox,
             overview,
             prerequisites: watch::Sender::default().subscribe(),
             maintenance: watch::Sender::default().subscribe(),
@@ -811,6 +826,9 @@ impl Operations {
             store: EventStoreHandle::default(),
             timeline_cache: Arc::default(),
             usage_history: UsageHistory::default(),
+            hosts: HostStateFeed::new(inbox.clone(), watch::Sender::default().subscribe()),
+            relay_progress: RelayProgress::default(),
+            inbox,
             plan_registry: Arc::default(),
             leadership: Leadership::default(),
             leads: None,

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
+use rta_shared::name::Name;
 use rta_shared::overview_delta::OverviewSender;
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
@@ -22,11 +24,11 @@ use crate::api::event_watch::EventWatchRequest;
 use crate::api::history::{EventFilter, MaintenanceRequest};
 use crate::api::incidents::IncidentFilter;
 use crate::api::logs::LogChunk;
-use crate::api::refresh::RefreshResult;
 use crate::auth::ActingCaller;
 use crate::auth::grpc::AuthenticatedCaller;
 use crate::operation_error::OperationError;
 use crate::plans::run::PlanRun;
+use crate::relay::wire::encode_changes;
 use crate::store::LiveEvent;
 
 /// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
@@ -74,14 +76,49 @@ impl AggregatorService for AggregatorGrpc {
         Ok(Response::new(Box::pin(overviews)))
     }
 
-    async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
-        let RefreshResult { overview, missing } = self.operations.refresh().await;
-        let missing = missing.into_iter().map(|(environment, host)| v1::MissingHost {
-            environment: environment.as_str().to_owned(),
-            host: host.as_str().to_owned(),
+    type WatchHostsStream = MessageStream<v1::WatchHostsResponse>;
+
+    async fn watch_hosts(
+        &self,
+        request: Request<v1::WatchHostsRequest>,
+    ) -> Result<Response<Self::WatchHostsStream>, Status> {
+        let environment = Name::from(request.into_inner().environment.as_str());
+        let reader = self.operations.leading_operations(&environment)?.hosts.reader();
+        let changes = futures::stream::unfold(reader, async |mut reader| {
+            let changes = reader.next().await?;
+            Some((encode_changes(changes, Timestamp::now()), reader))
         });
-        let overview = Some(overview.as_ref().into());
-        Ok(Response::new(v1::RefreshResponse { overview, missing: missing.collect() }))
+        let messages = changes.flat_map(|messages| futures::stream::iter(messages.into_iter().map(Ok)));
+        let ended = format!("this aggregator does not lead {environment} any more");
+        let end = futures::stream::iter([Err(Status::failed_precondition(ended))]);
+        Ok(Response::new(Box::pin(messages.chain(end).take_until(self.shutdown.clone().cancelled_owned()))))
+    }
+
+    async fn refresh(
+        &self,
+        request: Request<v1::RefreshRequest>,
+    ) -> Result<Response<v1::RefreshResponse>, Status> {
+        let environment = request.into_inner().environment;
+        let missing = |missing: Vec<(Name, Name)>| {
+            let missing = missing.into_iter().map(|(environment, host)| v1::MissingHost {
+                environment: environment.as_str().to_owned(),
+                host: host.as_str().to_owned(),
+            });
+            missing.collect()
+        };
+        let response = if environment.is_empty() {
+            let refreshed = self.operations.refresh().await;
+            let overview = Some(refreshed.overview.as_ref().into());
+            v1::RefreshResponse { overview, missing: missing(refreshed.missing), version: 0 }
+        } else {
+            let refreshed = self.operations.refresh_environment(&Name::from(environment.as_str())).await?;
+            v1::RefreshResponse {
+                overview: None,
+                missing: missing(refreshed.missing),
+                version: refreshed.version,
+            }
+        };
+        Ok(Response::new(response))
     }
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {

@@ -1,7 +1,7 @@
 //! Leadership of several aggregators over one PostgreSQL: each environment is led by one of them.
 //!
 //! The leader of an environment holds its lease in the database. It alone acts there, records what happens
-//! there and sends agents what they are to know. All aggregators follow all agents, and show the same
+//! there, sends agents what they are to know, and passes on the states of their hosts. All aggregators show the same
 //! overview and record; what changes something is passed on to the leader of the environment. Each change of
 //! a leader increases the epoch of the environment, and agents refuse requests of a lower one.
 //!

@@ -156,7 +156,8 @@ impl AggregatorClient {
     /// `ENVIRONMENT/HOST`.
     pub(crate) async fn refresh(&self) -> Result<(Overview, Vec<String>), CommandFailure> {
         let mut calls = self.calls.clone();
-        let response = self.await_response(RESPONSE_TIMEOUT, calls.refresh(v1::RefreshRequest {})).await?;
+        let response =
+            self.await_response(RESPONSE_TIMEOUT, calls.refresh(v1::RefreshRequest::default())).await?;
         let missing = response.missing.iter().map(|one| format!("{}/{}", one.environment, one.host));
         Ok((self.parse_overview(response.overview)?, missing.collect()))
     }

@@ -68,6 +68,7 @@ pub const AGENT_METHODS: &[MethodRule] = &[
 pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/rta.v1.AggregatorService/GetOverview", Right::View),
     method("/rta.v1.AggregatorService/WatchOverview", Right::View),
+    method("/rta.v1.AggregatorService/WatchHosts", Right::View),
     method("/rta.v1.AggregatorService/Refresh", Right::View),
     method("/rta.v1.AggregatorService/Plan", Right::View),
     method("/rta.v1.AggregatorService/WhatIf", Right::View),

@@ -276,6 +276,6 @@ pub(crate) fn watch_latencies(
 /// Asks for a refresh of all hosts, and returns the time until the answer.
 pub(crate) fn refresh_time(runtime: &Runtime, mut client: AggregatorClient) -> Duration {
     let began = Instant::now();
-    runtime.block_on(client.refresh(v1::RefreshRequest {})).expect("a refresh is answered");
+    runtime.block_on(client.refresh(v1::RefreshRequest::default())).expect("a refresh is answered");
     began.elapsed()
 }

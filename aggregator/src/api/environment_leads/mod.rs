@@ -3,8 +3,8 @@
 //! Each environment that is led here has a term: operations of its own on the part of the platform that
 //! belongs to it, as if it were all, with the state that the database has, as after a restart. So nothing of
 //! an earlier term is acted on, and the environments do not depend on each other. The pages and the gRPC
-//! service are those of the aggregator as a whole, which follows all agents and passes on what changes
-//! something.
+//! service are those of the aggregator as a whole, which is passed the states of all hosts by the leaders of their
+//! environments, and passes on to them what changes something.
 //!
 //! | module | holds |
 //! |---|---|
@@ -30,6 +30,7 @@ use crate::api::Operations;
 use crate::forwarding::{LeaderClient, LeaderRoute};
 use crate::leadership::{LeaseKeeper, LeaseStatus, no_leader_here};
 use crate::operation_error::OperationError;
+use crate::relay::{RelaySource, RelaySources, are_same_sources};
 use crate::store::PostgresLocation;
 
 /// Time for which a request waits for the term of an environment that was just taken.
@@ -63,13 +64,16 @@ struct LeadsState {
     /// Operations of the environments that are led here.
     running: watch::Sender<BTreeMap<Name, Operations>>,
     client: LeaderClient,
+    /// Who passes on the states of each environment's hosts; `None`: it is not known yet.
+    relay_sources: watch::Sender<Option<RelaySources>>,
 }
 
 impl EnvironmentLeads {
     /// Creates the leads of an aggregator that leads nothing yet.
     pub(crate) fn new(keeper: &LeaseKeeper, client: LeaderClient) -> Self {
         let running = watch::Sender::new(BTreeMap::new());
-        Self(Arc::new(LeadsState { status: keeper.status(), running, client }))
+        let relay_sources = watch::Sender::default();
+        Self(Arc::new(LeadsState { status: keeper.status(), running, client, relay_sources }))
     }
 
     /// Returns what is known of the leases.
@@ -137,6 +141,56 @@ impl EnvironmentLeads {
             }
         }
         routes
+    }
+
+    /// Returns a receiver of those who pass on the states of each environment's hosts.
+    pub(crate) fn watch_relay_sources(&self) -> watch::Receiver<Option<RelaySources>> {
+        self.0.relay_sources.subscribe()
+    }
+
+    /// Publishes forever who passes on the states of each environment's hosts: the leaders.
+    pub(crate) async fn publish_relay_sources(self) {
+        let (mut running, mut status) = (self.0.running.subscribe(), self.0.status.clone());
+        loop {
+            let sources = self.relay_sources(&running.borrow_and_update(), &status.borrow_and_update());
+            self.0.relay_sources.send_if_modified(|known| {
+                let is_same = match (&sources, known.as_ref()) {
+                    (Some(sources), Some(known)) => are_same_sources(sources, known),
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                if !is_same {
+                    *known = sources;
+                }
+                !is_same
+            });
+            // Both end only at shutdown.
+            tokio::select! {
+                _ = running.changed() => {}
+                _ = status.changed() => {}
+            }
+        }
+    }
+
+    fn relay_sources(
+        &self,
+        running: &BTreeMap<Name, Operations>,
+        status: &LeaseStatus,
+    ) -> Option<RelaySources> {
+        if !status.has_answer && status.failure.is_none() {
+            return None;
+        }
+        let mut sources = RelaySources::new();
+        for environment in status.others.keys() {
+            if let Ok(route) = self.route(status, environment) {
+                sources.insert(environment.clone(), RelaySource::Leader(route));
+            }
+        }
+        let own = running.iter().map(|(environment, operations)| {
+            (environment.clone(), RelaySource::Own(operations.hosts.clone()))
+        });
+        sources.extend(own);
+        Some(sources)
     }
 
     /// Returns true if a plan under way here has a step in this environment.

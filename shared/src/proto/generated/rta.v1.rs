@@ -2962,8 +2962,54 @@ pub struct WatchOverviewResponse {
     #[prost(uint64, tag = "3")]
     pub version: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RefreshRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchHostsRequest {
+    /// Name of the environment.
+    #[prost(string, tag = "1")]
+    pub environment: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchHostsResponse {
+    /// Hosts that have changed, or all hosts; in several messages if they are many.
+    #[prost(message, repeated, tag = "1")]
+    pub hosts: ::prost::alloc::vec::Vec<HostState>,
+    /// True if these and the hosts of the messages before with `is_complete` and without a version are all hosts of the
+    /// environment.
+    #[prost(bool, tag = "2")]
+    pub is_complete: bool,
+    /// Version of the states, which the message completes; 0 if further messages do.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+}
+/// State of a host at the leader of its environment, as far as it has changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HostState {
+    /// Name of the host.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Last report of the agent; absent if it was sent before, or if there is none.
+    #[prost(message, optional, tag = "2")]
+    pub report: ::core::option::Option<Report>,
+    /// Confirmation of the last report; absent if the report itself is new, or not valid any more.
+    #[prost(message, optional, tag = "3")]
+    pub heartbeat: ::core::option::Option<Heartbeat>,
+    /// Time since the leader received the report or the heartbeat.
+    #[prost(uint64, tag = "4")]
+    pub received_millis_ago: u64,
+    /// Reason why the host is unknown; empty if it is known, or has not been heard of yet.
+    #[prost(string, tag = "5")]
+    pub lost: ::prost::alloc::string::String,
+    /// Resource usage; absent if it was sent before, or if there is none.
+    #[prost(message, optional, tag = "6")]
+    pub usage: ::core::option::Option<Usage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshRequest {
+    /// Name of an environment that the aggregator leads: its hosts alone are scanned, and the overview is left out.
+    /// Empty: all hosts.
+    #[prost(string, tag = "1")]
+    pub environment: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReloadConfigRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3003,6 +3049,9 @@ pub struct RefreshResponse {
     /// Hosts that were not scanned: their agents cannot be reached, or did not answer soon.
     #[prost(message, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<MissingHost>,
+    /// Version of the states of WatchHosts that has the scans; 0 unless the request names an environment.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingHost {
@@ -3557,8 +3606,35 @@ pub mod aggregator_service_client {
                 .insert(GrpcMethod::new("rta.v1.AggregatorService", "WatchOverview"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Sends the states of the hosts of an environment that this aggregator leads, at once and then after every change,
+        /// and at least one message a second. Other aggregators show the environment by it. Errors: FAILED_PRECONDITION,
+        /// also as the end of the stream: another aggregator leads the environment, or nobody does.
+        pub async fn watch_hosts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchHostsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchHostsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AggregatorService/WatchHosts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AggregatorService", "WatchHosts"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Makes every agent scan now. Returns the overview once each agent has answered or timed out (within 5
-        /// seconds).
+        /// seconds). Errors: FAILED_PRECONDITION: the request names an environment that this aggregator does not lead.
         pub async fn refresh(
             &mut self,
             request: impl tonic::IntoRequest<super::RefreshRequest>,
@@ -4161,8 +4237,21 @@ pub mod aggregator_service_server {
             tonic::Response<Self::WatchOverviewStream>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchHosts method.
+        type WatchHostsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchHostsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends the states of the hosts of an environment that this aggregator leads, at once and then after every change,
+        /// and at least one message a second. Other aggregators show the environment by it. Errors: FAILED_PRECONDITION,
+        /// also as the end of the stream: another aggregator leads the environment, or nobody does.
+        async fn watch_hosts(
+            &self,
+            request: tonic::Request<super::WatchHostsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchHostsStream>, tonic::Status>;
         /// Makes every agent scan now. Returns the overview once each agent has answered or timed out (within 5
-        /// seconds).
+        /// seconds). Errors: FAILED_PRECONDITION: the request names an environment that this aggregator does not lead.
         async fn refresh(
             &self,
             request: tonic::Request<super::RefreshRequest>,
@@ -4531,6 +4620,52 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchOverviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AggregatorService/WatchHosts" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchHostsSvc<T: AggregatorService>(pub Arc<T>);
+                    impl<
+                        T: AggregatorService,
+                    > tonic::server::ServerStreamingService<super::WatchHostsRequest>
+                    for WatchHostsSvc<T> {
+                        type Response = super::WatchHostsResponse;
+                        type ResponseStream = T::WatchHostsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchHostsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AggregatorService>::watch_hosts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchHostsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,0 +1,351 @@
+//! Choice, for each environment, between its agents and a relay.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rta_shared::name::Name;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::RelayProgress;
+use super::source::{RelaySource, RelaySources};
+use super::task::{RelayEvent, RelayTask};
+use crate::agents::client::AgentClient;
+use crate::agents::tasks::AgentTasks;
+use crate::inventory::Inventory;
+use crate::state::actor::StateInbox;
+
+/// Capacity of the queue of the relay tasks' messages.
+const EVENT_QUEUE: usize = 64;
+/// Maximum time for which a new aggregator waits until it knows who passes hosts on.
+const SOURCES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Owner of the tasks that follow the hosts of a platform, each by its agent or by the leader of its environment.
+#[derive(Debug)]
+pub(crate) struct HostFollower {
+    agent_tasks: AgentTasks,
+    inbox: StateInbox,
+    inventory: watch::Receiver<Arc<Inventory>>,
+    sources: watch::Receiver<Option<RelaySources>>,
+    progress: RelayProgress,
+    /// Environments whose agents are followed.
+    by_agents: HashSet<Name>,
+    /// Relay tasks by environment.
+    relays: HashMap<Name, RunningRelay>,
+    /// Number of the last relay task.
+    last_task: u64,
+    event_sender: mpsc::Sender<RelayEvent>,
+    events: mpsc::Receiver<RelayEvent>,
+}
+
+#[derive(Debug)]
+struct RunningRelay {
+    number: u64,
+    source: RelaySource,
+    state: RelayState,
+    end: CancellationToken,
+    task: JoinHandle<Option<()>>,
+}
+
+/// State of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RelayState {
+    /// It has just begun, and soon passes states on or fails.
+    Begun,
+    /// Its states are used, and not those of the agents.
+    Used,
+    /// It passes nothing on, and tries again.
+    Failed,
+}
+
+impl HostFollower {
+    /// Creates the owner of `agent_tasks`, which has no tasks yet. Environments with one of `sources` are followed by
+    /// it, as far as it works; states go to `inbox`, and `progress` tells how far they do.
+    pub(crate) fn new(
+        agent_tasks: AgentTasks,
+        inbox: StateInbox,
+        inventory: watch::Receiver<Arc<Inventory>>,
+        sources: watch::Receiver<Option<RelaySources>>,
+        progress: RelayProgress,
+    ) -> Self {
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        Self {
+            agent_tasks,
+            inbox,
+            inventory,
+            sources,
+            progress,
+            by_agents: HashSet::new(),
+            relays: HashMap::new(),
+            last_task: 0,
+            event_sender,
+            events,
+        }
+    }
+
+    /// Follows the hosts until `shutdown`. The state actor must know an inventory before it is published, since it
+    /// drops updates of unknown agents.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        // A newly started aggregator need not call agents whose leader is about to be known.
+        let known = tokio::time::timeout(SOURCES_TIMEOUT, self.sources.wait_for(Option::is_some));
+        // Without the sources, the agents are followed.
+        let _ = shutdown.run_until_cancelled(known).await;
+        loop {
+            self.update_relays().await;
+            self.follow_agents().await;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                // Neither sender ends before the shutdown.
+                Ok(()) = self.inventory.changed() => {}
+                Ok(()) = self.sources.changed() => {}
+                Some(event) = self.events.recv() => self.handle_event(event).await,
+            }
+        }
+        self.stop_relays(|_, _| true).await;
+        self.agent_tasks.stop_tasks(|_| true).await;
+    }
+
+    async fn handle_event(&mut self, event: RelayEvent) {
+        match event {
+            RelayEvent::Ready { environment, task, proceed } => {
+                let Some(relay) = self.relays.get_mut(&environment).filter(|relay| relay.number == task)
+                else {
+                    return;
+                };
+                relay.state = RelayState::Used;
+                tracing::info!(%environment, "the hosts of an environment are followed through its leader");
+                self.follow_agents().await;
+                // It may have been stopped meanwhile.
+                let _ = proceed.send(());
+            }
+            RelayEvent::Ended { environment, task } => {
+                if let Some(relay) = self.relays.get_mut(&environment).filter(|relay| relay.number == task) {
+                    relay.state = RelayState::Failed;
+                    self.progress.remove(&environment);
+                }
+            }
+        }
+    }
+
+    /// Begins and ends relay tasks, as the sources say.
+    async fn update_relays(&mut self) {
+        let sources = self.sources.borrow_and_update().clone().unwrap_or_default();
+        self.stop_relays(|environment, relay| {
+            !sources.get(environment).is_some_and(|source| source.is_same(&relay.source))
+        })
+        .await;
+        for (environment, source) in sources {
+            if self.relays.contains_key(&environment) {
+                continue;
+            }
+            self.last_task += 1;
+            let number = self.last_task;
+            let task = RelayTask {
+                number,
+                environment: environment.clone(),
+                source: source.clone(),
+                inventory: self.inventory.clone(),
+                inbox: self.inbox.clone(),
+                events: self.event_sender.clone(),
+                progress: self.progress.clone(),
+            };
+            let end = CancellationToken::new();
+            let task = tokio::spawn(end.clone().run_until_cancelled_owned(task.run()));
+            self.relays
+                .insert(environment, RunningRelay { number, source, state: RelayState::Begun, end, task });
+        }
+    }
+
+    /// Ends the relays for which `is_gone` holds, and waits until they have ended.
+    async fn stop_relays(&mut self, is_gone: impl Fn(&Name, &RunningRelay) -> bool) {
+        let gone: Vec<_> = self.relays.extract_if(|environment, relay| is_gone(environment, relay)).collect();
+        for (_, relay) in &gone {
+            relay.end.cancel();
+        }
+        for (environment, relay) in gone {
+            if let Err(error) = relay.task.await {
+                tracing::error!(%environment, %error, "the relay of an environment failed");
+            }
+            self.progress.remove(&environment);
+        }
+    }
+
+    /// Follows the agents of the hosts that no relay passes on. While a relay begins, agents are followed as before.
+    async fn follow_agents(&mut self) {
+        let inventory = Arc::clone(&self.inventory.borrow_and_update());
+        let environments = inventory.platform.environments.iter().map(|environment| &environment.name);
+        let by_agents = environments.filter(|name| match self.relays.get(*name).map(|relay| relay.state) {
+            None | Some(RelayState::Failed) => true,
+            Some(RelayState::Begun) => self.by_agents.contains(*name),
+            Some(RelayState::Used) => false,
+        });
+        self.by_agents = by_agents.cloned().collect();
+        let agents = inventory.agents.iter();
+        let followed: Vec<AgentClient> =
+            agents.filter(|agent| self.by_agents.contains(agent.environment())).cloned().collect();
+        self.agent_tasks.follow_agents(&followed).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::config::{Platform, Source, load_sources};
+    use rta_shared::impairment::ImpairmentList;
+    use rta_shared::lifecycle::tasks::Heartbeat;
+    use rta_shared::overview::Overview;
+    use rta_shared::report::{ConfigStatus, Report, ScanFigures, WatchStatus};
+
+    use super::*;
+    use crate::agent_id::AgentId;
+    use crate::agents::stream::AgentNotices;
+    use crate::clock::MessageReceipt;
+    use crate::events::EventBus;
+    use crate::state::actor::{PublishedState, StateMessage, create_state_actor};
+    use crate::state::host_feed::HostStateFeed;
+    use crate::state::host_state::AgentUpdate;
+
+    /// Creates a platform of these hosts, whose agents nobody can reach.
+    fn platform(hosts: &[&str]) -> Platform {
+        let host = |(at, name): (usize, &&str)| {
+            format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{}\" }}", at + 1)
+        };
+        let hosts: Vec<String> = hosts.iter().enumerate().map(host).collect();
+        let text = format!(
+            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{}]\n",
+            hosts.join(", ")
+        );
+        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
+    }
+
+    fn inventory(hosts: &[&str]) -> Arc<Inventory> {
+        Arc::new(Inventory::new(platform(hosts), &[], None).unwrap())
+    }
+
+    /// Running state actor.
+    struct State {
+        inbox: StateInbox,
+        published: PublishedState,
+        task: JoinHandle<()>,
+    }
+
+    impl State {
+        fn start(inventory: &Inventory) -> Self {
+            let (inbox, published, actor) = create_state_actor(
+                Arc::clone(&inventory.platform),
+                inventory.agent_ids().collect(),
+                EventBus::default(),
+                ImpairmentList::default(),
+                Heartbeat::default(),
+            );
+            Self { inbox, published, task: tokio::spawn(actor) }
+        }
+
+        fn feed(&self) -> HostStateFeed {
+            HostStateFeed::new(self.inbox.clone(), self.published.host_changes.clone())
+        }
+
+        async fn report(&self, agent: AgentId, host: &str) {
+            let at = Timestamp::now();
+            let report = Report {
+                host: host.into(),
+                boot_id: "boot".to_owned(),
+                scan: ScanFigures {
+                    scanned_at: at,
+                    duration: Duration::ZERO,
+                    processes_seen: 1,
+                    seen_at: at,
+                },
+                components: Ok(vec![]),
+                watch: WatchStatus::scans_only(),
+                config: ConfigStatus::default(),
+                agent_version: String::new(),
+                certificate_ends: None,
+                impairments: vec![],
+            };
+            let update = AgentUpdate::Report(report.into(), MessageReceipt::now(Some(at)));
+            self.inbox.send(StateMessage::AgentUpdate(agent, update)).await.unwrap();
+        }
+
+        /// Waits until the hosts have these errors; "": reachable, "?": not heard of.
+        async fn wait_for(&mut self, expected: &[(&str, &str)]) {
+            let errors = |overview: &Overview| -> Vec<(String, String)> {
+                let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+                let error = |host: &rta_shared::overview::HostOverview| match (&host.error, host.reachable) {
+                    (Some(error), _) => error.clone(),
+                    (None, true) => String::new(),
+                    (None, false) => "?".to_owned(),
+                };
+                hosts.map(|host| (host.name.to_string(), error(host))).collect()
+            };
+            let fits = |overview: &Arc<Overview>| {
+                let errors = errors(overview);
+                errors.len() == expected.len()
+                    && errors.iter().zip(expected).all(|((name, error), (expected, text))| {
+                        name == expected
+                            && if text.is_empty() { error.is_empty() } else { error.contains(text) }
+                    })
+            };
+            let waiting =
+                tokio::time::timeout(Duration::from_secs(60), self.published.overview.wait_for(fits));
+            let is_met = waiting.await.is_ok();
+            assert!(is_met, "{:?} in place of {expected:?}", errors(&self.published.overview.borrow()));
+        }
+    }
+
+    const NO_AGENT: &str = "no connection to the agent";
+
+    #[tokio::test]
+    async fn hosts_are_followed_through_their_leader_while_it_passes_them_on() {
+        let (of_leader, own) = (inventory(&["a", "b"]), inventory(&["a", "b", "mine"]));
+        let (leader, mut state) = (State::start(&of_leader), State::start(&own));
+        leader.report(of_leader.agents[0].id(), "a").await;
+        let source =
+            |state: &State| Some(RelaySources::from([(Name::from("E"), RelaySource::Own(state.feed()))]));
+        let (sources, watched) = watch::channel(source(&leader));
+        let (inventories, watched_inventory) = watch::channel(Arc::clone(&own));
+        let notices = AgentNotices {
+            maintenance: state.published.maintenance.clone(),
+            prerequisites: state.published.prerequisites.clone(),
+        };
+        let (progress, shutdown) = (RelayProgress::default(), CancellationToken::new());
+        let agent_tasks = AgentTasks::new(state.inbox.clone(), notices);
+        let follower =
+            HostFollower::new(agent_tasks, state.inbox.clone(), watched_inventory, watched, progress.clone());
+        let follower = tokio::spawn(follower.run(shutdown.clone()));
+        // No agent was called: it cannot be reached.
+        state.wait_for(&[("a", ""), ("b", "?"), ("mine", "does not have this host")]).await;
+        assert!(progress.is_relayed(&Name::from("e")));
+        let lost = AgentUpdate::Lost("it hangs".to_owned());
+        leader.inbox.send(StateMessage::AgentUpdate(of_leader.agents[0].id(), lost)).await.unwrap();
+        leader.report(of_leader.agents[1].id(), "b").await;
+        state.wait_for(&[("a", "it hangs"), ("b", ""), ("mine", "does not have this host")]).await;
+
+        // A host that this aggregator gets later is known to the leader already.
+        let own = Arc::new(own.with_platform(platform(&["b", "a"])).unwrap());
+        let replaced = StateMessage::ReplacePlatform(Arc::clone(&own.platform), own.agent_ids().collect());
+        state.inbox.send(replaced).await.unwrap();
+        inventories.send_replace(Arc::clone(&own));
+        state.wait_for(&[("b", ""), ("a", "it hangs")]).await;
+
+        // The leader ends: the agents themselves are asked.
+        let next = State::start(&of_leader);
+        leader.task.abort();
+        drop(leader);
+        state.wait_for(&[("b", NO_AGENT), ("a", NO_AGENT)]).await;
+        assert!(!progress.is_relayed(&Name::from("E")));
+        next.report(of_leader.agents[0].id(), "a").await;
+        next.report(of_leader.agents[1].id(), "b").await;
+        sources.send_replace(source(&next));
+        state.wait_for(&[("b", ""), ("a", "")]).await;
+        // Nobody leads.
+        sources.send_replace(Some(RelaySources::new()));
+        state.wait_for(&[("b", NO_AGENT), ("a", NO_AGENT)]).await;
+        shutdown.cancel();
+        follower.await.unwrap();
+        state.task.abort();
+        next.task.abort();
+    }
+}
