@@ -53,6 +53,10 @@ impl TwoEnvironments {
 
     /// Returns the address and the epoch of the leader of each environment that has one.
     fn leaders(&self) -> BTreeMap<String, (String, u64)> {
+        // An aggregator makes the tables after it has begun to serve.
+        if self.server.run_sql(&self.url, "SELECT to_regclass('rta_leases') IS NULL").trim() == "t" {
+            return BTreeMap::new();
+        }
         let rows = self.server.run_sql(
             &self.url,
             "SELECT environment || ' ' || address || ' ' || epoch FROM rta_leases \
@@ -93,6 +97,15 @@ impl TwoEnvironments {
         }
     }
 
+    /// Waits until each agent has this number of connections with aggregators.
+    fn wait_for_connections(&self, expected: usize) {
+        for agent in &self.cluster.agents {
+            wait_for("the agent to have so many connections", || {
+                (connections_to(agent.address.port()) == expected).then_some(())
+            });
+        }
+    }
+
     /// Starts, stops and starts everything by plans of both environments, which the other aggregator leads.
     fn act_in_both_environments(&self) {
         self.other.rta_success(&["start", "--all", "--yes"]);
@@ -124,6 +137,16 @@ impl TwoEnvironments {
             });
         }
     }
+}
+
+/// Returns the number of established TCP connections to a port of this machine (`/proc/net/tcp`, proc_net(5)).
+fn connections_to(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_to_port = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields[..], [_, _, remote, "01", ..] if remote.ends_with(&format!(":{port:04X}")))
+    };
+    table.lines().filter(is_to_port).count()
 }
 
 /// Running `rta events --follow`.
@@ -223,6 +246,13 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
         assert_eq!(shown, led.iter().map(|(name, leader)| (name.as_str(), leader.as_str())).collect());
     }
 
+    // An agent reports to the leader of its environment alone.
+    both.wait_for_connections(1);
+    for (_, aggregator) in both.aggregators() {
+        let refreshed = aggregator.rta_success(&["refresh"]);
+        assert!(!refreshed.contains("No fresh scan"), "{refreshed}");
+    }
+    both.wait_for_connections(1);
     let before = both.leaders();
     both.cluster.aggregator.stop(Signal::KILL);
     let killed_at = Instant::now();
@@ -235,6 +265,7 @@ fn each_leads_one_environment_and_a_survivor_leads_both() {
         assert!(leads == SECOND && (now > epoch) != is_same, "{before:?}, {after:?}");
     }
     both.act_in_both_environments();
+    both.wait_for_connections(1);
 
     // An aggregator that comes back is given an environment, and nothing is stopped or started by that.
     both.cluster.aggregator.start_again();
