@@ -8,7 +8,8 @@ use rta_shared::report::Report;
 use crate::clock::MessageReceipt;
 use crate::state::host_state::{AgentUpdate, HostChanges};
 
-/// Maximum number of hosts in a message: their reports are far below the limit of 4 MiB for a message.
+/// Maximum number of hosts in a message. Reports of some 100 kB, which are very large ones, stay far below the limit of
+/// an answer (64 MiB).
 const HOSTS_PER_MESSAGE: usize = 64;
 
 /// Returns the messages for changes, at least one. `now` is the time of sending.

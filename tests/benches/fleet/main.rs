@@ -3,7 +3,8 @@
 //! `cargo bench --workspace --bench fleet` prints one column per size, and the goals at 1,000 and 10,000 hosts.
 //! `-- --hosts 1000,3000` chooses the sizes (100 and 1,000 by default), `--rows check,rest` the rows,
 //! `--rest SECONDS` the time at rest (20), `--environments N` the number of environments over which the hosts
-//! are spread. The exit code is 1 if a goal for the size is missed; goals hold up to their size.
+//! are spread; `--aggregators N` measures several aggregators over one PostgreSQL in their place, each with its share of
+//! the hosts. The exit code is 1 if a goal for the size is missed; goals hold up to their size.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -15,6 +16,7 @@
 mod changes;
 mod rows;
 mod scenario;
+mod several;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,7 @@ use rta_tests::measurement::argument;
 
 use rows::{Measured, ROWS};
 use scenario::{Options, measure};
+use several::measure_several;
 
 fn main() -> ExitCode {
     let list = |name: &str, default: &str| -> Vec<String> {
@@ -34,7 +37,12 @@ fn main() -> ExitCode {
         rest_seconds: argument("--rest").map_or(20, |text| number(&text) as u64),
         environments: argument("--environments").map_or(1, |text| number(&text)),
     };
-    let results: Vec<Measured> = sizes.iter().map(|hosts| measure(*hosts, &options)).collect();
+    let aggregators = argument("--aggregators").map(|text| number(&text));
+    let measure = |hosts: &usize| match aggregators {
+        Some(count) => measure_several(*hosts, count, &options),
+        None => measure(*hosts, &options),
+    };
+    let results: Vec<Measured> = sizes.iter().map(measure).collect();
     print!("\n{:55}", "hosts");
     sizes.iter().for_each(|hosts| print!("{hosts:>10}"));
     println!("{:>12}{:>12}", "goal 1,000", "goal 10,000");

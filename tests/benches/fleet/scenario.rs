@@ -18,9 +18,9 @@ use crate::rows::Measured;
 /// Components of each host.
 pub(crate) const COMPONENTS: usize = 14;
 /// Time limit for the start of a large platform.
-const START_PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(300);
 /// Time in which the platform settles after each part.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 /// Limit of open files that is enough for the largest platform; only root can exceed the hard limit.
 const OPEN_FILES: u64 = 65_536;
 /// Time that each action of the plan takes.
@@ -289,7 +289,7 @@ fn wait_until_ready(aggregator: &TestAggregator) {
 }
 
 /// Allows enough open files, as far as the system does: each agent listens, and has a connection.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let enough = |most| Rlimit { current: Some(most), maximum: Some(most) };
     let raised = setrlimit(Resource::Nofile, enough(OPEN_FILES));
@@ -298,6 +298,6 @@ fn raise_open_files() {
     }
 }
 
-fn mb(kb: u64) -> f64 {
+pub(crate) fn mb(kb: u64) -> f64 {
     kb as f64 * 1024.0 / 1e6
 }

@@ -129,6 +129,11 @@ impl FakeAgents {
         host_name(at)
     }
 
+    /// Returns the ports of the agents.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.agents.iter().map(|agent| agent.address.port())
+    }
+
     /// Sets how the agent of a host behaves from now on.
     ///
     /// # Panics
