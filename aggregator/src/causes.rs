@@ -75,11 +75,34 @@ pub(crate) fn on_purpose(instance: &InstanceOverview) -> Option<String> {
     matches!(cause.kind, DownKind::Stopped { .. }).then(|| cause.to_string())
 }
 
+/// State of an instance or a whole host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CauseState {
+    pub(crate) health: Health,
+    /// Reason as a sentence.
+    pub(crate) reason: String,
+}
+
+/// Returns the state of an instance, or of a host that has not reported; `None` if the configuration does not
+/// have it.
+pub(crate) fn cause_state(overview: &Overview, id: &CauseId) -> Option<CauseState> {
+    let host = find_host(overview, id)?;
+    let Some(component) = &id.component else {
+        let reason = host.error.clone().unwrap_or_else(|| "it has not reported yet".to_owned());
+        return Some(CauseState { health: Health::Unknown, reason });
+    };
+    let instance = host.instances.iter().find(|one| one.component == *component)?;
+    Some(CauseState { health: instance.health, reason: instance.reason.clone() })
+}
+
+fn find_host<'o>(overview: &'o Overview, id: &CauseId) -> Option<&'o HostOverview> {
+    let environment = overview.environments.iter().find(|one| one.name == id.environment)?;
+    environment.hosts.iter().find(|host| host.name == id.host).map(|host| &**host)
+}
+
 /// Returns the outcome of an earlier root cause.
 pub(crate) fn cause_outcome(overview: &Overview, id: &CauseId) -> CauseOutcome {
-    let environment = overview.environments.iter().find(|one| one.name == id.environment);
-    let host = environment.and_then(|one| one.hosts.iter().find(|host| host.name == id.host));
-    let Some(host) = host else { return CauseOutcome::Removed };
+    let Some(host) = find_host(overview, id) else { return CauseOutcome::Removed };
     let is_unknown = !host.reachable || host.error.is_some();
     match &id.component {
         None if is_unknown => CauseOutcome::Undecided,

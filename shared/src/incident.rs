@@ -40,8 +40,10 @@ pub struct Incident {
     pub id: u64,
     /// Kind of its cause.
     pub kind: IncidentKind,
-    /// Cause, as a sentence.
+    /// How it is, as a sentence; once it is over, how it was at its begin or at its worst.
     pub text: String,
+    /// How it was at its begin or at its worst, as a sentence, while `text` differs from that.
+    pub began_as: Option<String>,
     /// Begin, by the aggregator's clock.
     pub begun_at: Timestamp,
     /// End; `None`: it is open.

@@ -8,7 +8,7 @@ use rta_shared::overview::{Health, InstanceId, Overview};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::root_cause::{CauseId, RootCause};
 
-use crate::causes::{CauseOutcome, actual_root_causes, cause_outcome};
+use crate::causes::{CauseOutcome, CauseState, actual_root_causes, cause_outcome, cause_state, on_purpose};
 
 /// Root cause at one moment.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(super) struct ObservedCause {
     pub(super) since: Option<Timestamp>,
     /// Stop by a plan.
     pub(super) stop: Option<PlannedStop>,
+    /// True if it was stopped on purpose, by a plan or otherwise.
+    pub(super) is_on_purpose: bool,
     /// Sentence of the maintenance that explains it.
     pub(super) maintenance: Option<String>,
     /// Instances elsewhere whose bad health it explains.
@@ -36,6 +38,7 @@ impl From<&RootCause<'_>> for ObservedCause {
             },
             since: root.instance.and_then(|instance| instance.since).map(to_microseconds),
             stop: root.planned_stop().cloned(),
+            is_on_purpose: root.instance.and_then(on_purpose).is_some(),
             maintenance: root.maintenance().map(|maintenance| maintenance.sentence()),
             affected: root.affected.iter().map(|affected| affected.id()).collect(),
         }
@@ -48,6 +51,20 @@ fn to_microseconds(at: Timestamp) -> Timestamp {
 }
 
 impl ObservedCause {
+    /// Returns how an earlier root cause is that is none at the moment, and not over either.
+    fn undecided(overview: &Overview, id: &CauseId) -> Option<Self> {
+        let CauseState { health, reason } = cause_state(overview, id)?;
+        Some(Self {
+            health,
+            reason,
+            since: None,
+            stop: None,
+            is_on_purpose: false,
+            maintenance: None,
+            affected: Vec::new(),
+        })
+    }
+
     /// Returns the kind of an incident that begins with this cause alone.
     pub(super) fn kind(&self, id: &CauseId) -> IncidentKind {
         match (&self.stop, &self.maintenance, &id.component) {
@@ -83,6 +100,8 @@ pub(super) struct Observation {
     pub(super) causes: BTreeMap<CauseId, ObservedCause>,
     /// Those of the requested ones that are no root causes any more; a missing one is over.
     pub(super) outcomes: HashMap<CauseId, CauseOutcome>,
+    /// How those are that are not over.
+    pub(super) undecided: HashMap<CauseId, ObservedCause>,
 }
 
 impl Observation {
@@ -91,7 +110,10 @@ impl Observation {
         let roots = actual_root_causes(overview);
         let causes: BTreeMap<_, _> = roots.iter().map(|root| (CauseId::of(root), root.into())).collect();
         let earlier = open.iter().filter(|id| !causes.contains_key(*id));
-        let outcomes = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
-        Self { at: to_microseconds(overview.generated_at), causes, outcomes }
+        let outcomes: HashMap<_, _> = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
+        let undecided = outcomes.iter().filter(|(_, outcome)| **outcome == CauseOutcome::Undecided);
+        let undecided =
+            undecided.filter_map(|(id, _)| Some((id.clone(), ObservedCause::undecided(overview, id)?)));
+        Self { at: to_microseconds(overview.generated_at), undecided: undecided.collect(), causes, outcomes }
     }
 }

@@ -37,6 +37,7 @@ fn cause(health: Health, since: i64, affected: &[&str]) -> ObservedCause {
         reason: "it ended".to_owned(),
         since: Some(at(since)),
         stop: None,
+        is_on_purpose: false,
         maintenance: None,
         affected: affected.iter().map(|name| instance(name)).collect(),
     }
@@ -52,6 +53,8 @@ struct World {
     tracker: IncidentTracker,
     causes: BTreeMap<CauseId, ObservedCause>,
     undecided: Vec<CauseId>,
+    /// How those are.
+    states: HashMap<CauseId, ObservedCause>,
     incidents: BTreeMap<u64, Incident>,
     /// Event texts of each incident.
     events: BTreeMap<u64, Vec<String>>,
@@ -69,7 +72,8 @@ impl World {
 
     fn observe(&mut self, second: i64) {
         let outcomes = self.undecided.iter().map(|id| (id.clone(), CauseOutcome::Undecided)).collect();
-        let observation = Observation { at: at(second), causes: self.causes.clone(), outcomes };
+        let undecided = self.states.clone();
+        let observation = Observation { at: at(second), causes: self.causes.clone(), outcomes, undecided };
         self.tracker.observe(&observation);
         self.collect(second);
     }
@@ -175,7 +179,8 @@ fn stop_by_a_plan_is_one_incident_with_everything_that_follows_until_it_is_start
     world.observe(11);
     let stop =
         PlannedStop { plan: 3, by: Requester { user: "ann".to_owned(), address: String::new() }, at: at(12) };
-    world.set("h/kafka", ObservedCause { stop: Some(stop), ..down(12, &["s/detector"]) });
+    world
+        .set("h/kafka", ObservedCause { is_on_purpose: true, stop: Some(stop), ..down(12, &["s/detector"]) });
     world.observe(12);
     world.health(12, "h/kafka", "down");
     world.health(12, "s/detector", "degraded");
@@ -281,7 +286,9 @@ fn cancelled_plan_gives_its_incident_the_title_without_its_end() {
     let ann = Some((3, "ann"));
     world.event(10, EventKind::Plan, "h/kafka", "cancelled", ann, "stop of kafka on h: cancelled: 2 steps");
     world.event(10, EventKind::Step, "h/kafka", "done", ann, "stop done");
-    world.set("h/kafka", down(11, &[]));
+    let by = Requester { user: "ann".to_owned(), address: String::new() };
+    let stop = PlannedStop { plan: 3, by, at: at(10) };
+    world.set("h/kafka", ObservedCause { is_on_purpose: true, stop: Some(stop), ..down(11, &[]) });
     world.observe(11);
     assert_eq!(world.incidents[&1].text, "stop of kafka on h by ann (plan 3)");
 }
@@ -447,32 +454,146 @@ fn removed_component_ends_its_incident_with_a_note() {
     world.set("h/kafka", down(0, &[]));
     world.observe(0);
     let outcomes = HashMap::from([(place("h/kafka"), CauseOutcome::Removed)]);
-    world.tracker.observe(&Observation { at: at(5), causes: BTreeMap::new(), outcomes });
+    let (causes, undecided) = (BTreeMap::new(), HashMap::new());
+    world.tracker.observe(&Observation { at: at(5), causes, outcomes, undecided });
     world.collect(5);
     assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(5))]);
     assert_eq!(world.incidents[&1].end_note.as_deref(), Some("it was removed from the configuration"));
 }
 
 #[test]
-fn cause_gains_detail_and_keeps_it_while_something_is_done_about_it() {
+fn text_of_an_open_incident_says_how_it_is_and_at_its_end_how_it_began() {
     let mut world = World::default();
     let reason = |reason: &str| ObservedCause { reason: reason.to_owned(), ..down(0, &[]) };
     let mut see = |second, cause: Option<ObservedCause>| {
         world.clear("h/kafka");
         cause.into_iter().for_each(|cause| world.set("h/kafka", cause));
         world.observe(second);
+        let Incident { text, began_as, .. } = world.incidents[&1].clone();
+        (text, began_as)
+    };
+    let alone = |text: &str| (text.to_owned(), None);
+    assert_eq!(see(0, Some(reason("it is not running"))), alone("kafka on h is down: it is not running"));
+    let killed = "kafka on h is down: it is not running: ended by SIGKILL";
+    assert_eq!(see(1, Some(reason("it is not running: ended by SIGKILL"))), alone(killed));
+    let starting =
+        ObservedCause { reason: "it is being started".to_owned(), ..cause(Health::Degraded, 2, &[]) };
+    let shown = ("kafka on h is degraded: it is being started".to_owned(), Some(killed.to_owned()));
+    assert_eq!(see(2, Some(starting)), shown);
+    assert_eq!(see(3, None), alone(killed));
+    // It comes back for another reason.
+    let exited = "kafka on h is down: it is not running: exited with 1";
+    assert_eq!(see(9, Some(reason("it is not running: exited with 1"))), alone(exited));
+    // Somebody stops it.
+    let by = Requester { user: "ann".to_owned(), address: String::new() };
+    let stopped = ObservedCause {
+        is_on_purpose: true,
+        stop: Some(PlannedStop { plan: 3, by, at: at(10) }),
+        ..down(10, &[])
+    };
+    let shown = ("kafka on h is down: stopped by ann (plan 3)".to_owned(), Some(exited.to_owned()));
+    assert_eq!(see(10, Some(stopped)), shown);
+    assert_eq!(see(20, None), alone(exited));
+}
+
+#[test]
+fn limit_that_was_exceeded_by_what_is_stopped_now_is_no_text_of_an_open_incident() {
+    let mut world = World::default();
+    let exceeded = "it uses 5 GiB of memory, more than 4 GiB";
+    world.set("h/kafka", ObservedCause { reason: exceeded.to_owned(), ..cause(Health::Degraded, 0, &[]) });
+    world.observe(0);
+    assert_eq!(world.incidents[&1].text, format!("kafka on h is degraded: {exceeded}"));
+    world.set("h/kafka", down(5, &[]));
+    world.observe(5);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: it ended");
+    assert_eq!(world.incidents[&1].began_as, None, "it is worse than it was");
+}
+
+#[test]
+fn what_is_not_up_when_its_maintenance_is_over_has_failed() {
+    let mut world = World::default();
+    let maintained = ObservedCause { maintenance: Some("in maintenance: disks".to_owned()), ..down(0, &[]) };
+    world.set("h/kafka", maintained.clone());
+    world.observe(0);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: in maintenance: disks");
+    world.set("h/kafka", down(0, &[]));
+    world.observe(100);
+    let incident = world.incidents[&1].clone();
+    assert_eq!((incident.kind, incident.begun_at), (IncidentKind::Failure, at(0)));
+    assert_eq!((incident.text.as_str(), incident.began_as), ("kafka on h is down: it ended", None));
+    // A failure that is maintained afterwards remains one.
+    world.set("h/kafka", maintained);
+    world.observe(200);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: in maintenance: disks");
+    world.clear("h/kafka");
+    world.observe(300);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(300))]);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: it ended");
+}
+
+#[test]
+fn text_of_an_open_incident_is_about_what_is_left_of_it() {
+    let mut world = World::default();
+    let lost = || ObservedCause { since: None, ..cause(Health::Unknown, 0, &[]) };
+    for host in ["h1", "h2", "h3"] {
+        world.set(host, lost());
+    }
+    let mut see = |second, gone: &str, left: Option<&str>| {
+        world.clear(gone);
+        left.into_iter().for_each(|name| world.set(name, down(second, &[])));
+        world.observe(second);
         world.incidents[&1].text.clone()
     };
-    assert_eq!(see(0, Some(reason("it is not running"))), "kafka on h is down: it is not running");
-    let killed = "kafka on h is down: it is not running: ended by SIGKILL";
-    assert_eq!(see(1, Some(reason("it is not running: ended by SIGKILL"))), killed);
-    assert_eq!(see(2, Some(reason("it is being started"))), killed);
-    assert_eq!(see(3, None), killed);
-    // It comes back for another reason.
-    assert_eq!(
-        see(9, Some(reason("it is not running: exited with 1"))),
-        "kafka on h is down: it is not running: exited with 1"
-    );
+    let all = "hosts h1, h2, h3 are unknown: it ended";
+    assert_eq!(see(10, "", None), all);
+    assert_eq!(see(20, "h1", None), "hosts h2, h3 are unknown: it ended");
+    assert_eq!(see(30, "h2", Some("h2/kafka")), "host h3 is unknown: it ended");
+    assert_eq!(see(40, "h3", None), "kafka on h2 is down: it ended");
+    assert_eq!(see(50, "h2/kafka", None), all);
+}
+
+#[test]
+fn what_cannot_be_seen_any_more_is_not_called_down() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &[]));
+    world.observe(0);
+    world.clear("h/kafka");
+    world.undecided = vec![place("h/kafka")];
+    let unseen = ObservedCause {
+        reason: "the agent on h does not answer".to_owned(),
+        ..cause(Health::Unknown, 0, &[])
+    };
+    world.states = HashMap::from([(place("h/kafka"), unseen)]);
+    world.observe(10);
+    let incident = &world.incidents[&1];
+    assert_eq!(incident.text, "kafka on h is unknown: the agent on h does not answer");
+    assert_eq!(incident.began_as.as_deref(), Some("kafka on h is down: it ended"));
+    // A restarted aggregator knows how it began.
+    world.restart(20);
+    (world.undecided, world.states) = (Vec::new(), HashMap::new());
+    world.observe(21);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: it ended");
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(21))]);
+}
+
+#[test]
+fn what_fails_to_start_after_its_stop_is_told_beside_the_plan() {
+    let mut world = world_with_restart();
+    let ann = Some((3, "ann"));
+    assert_eq!(world.incidents[&1].text, "restart of kafka on h by ann (plan 3)", "the plan is under way");
+    world.set("h/kafka", down(11, &[]));
+    world.event(20, EventKind::Step, "h/kafka", "failed", ann, "restart failed");
+    world.event(20, EventKind::Plan, "h/kafka", "failed", ann, "restart of kafka on h: 1 step failed");
+    world.observe(20);
+    let text = "restart of kafka on h by ann (plan 3); kafka on h is down: it ended";
+    assert_eq!(world.incidents[&1].text, text);
+    // What was stopped otherwise has not failed.
+    world.set("h/kafka", ObservedCause { is_on_purpose: true, ..down(11, &[]) });
+    world.observe(25);
+    assert_eq!(world.incidents[&1].text, "restart of kafka on h by ann (plan 3)");
+    world.clear("h/kafka");
+    world.observe(30);
+    assert_eq!(world.incidents[&1].text, "restart of kafka on h by ann (plan 3)");
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub(super) struct IncidentTracker {
 #[derive(Clone, Debug)]
 pub(super) struct TrackedIncident {
     pub(super) incident: Incident,
+    /// How it was at its begin or at its worst, as a sentence.
+    began_as: String,
     /// Root causes that are not over.
     pub(super) present: BTreeSet<CauseId>,
     /// Instances whose bad health they explain.
@@ -91,6 +93,7 @@ impl TrackedIncident {
             health,
             is_confirmed,
             returns: HashMap::new(),
+            began_as: incident.began_as.as_ref().unwrap_or(&incident.text).clone(),
             incident,
         }
     }
@@ -146,13 +149,10 @@ impl TrackedIncident {
     }
 
     /// Names all hosts that were lost at the same moment.
-    fn update_host_text(&mut self, reason: &str) {
-        let hosts: Vec<&CauseId> =
-            self.incident.causes.iter().filter(|cause| cause.component.is_none()).collect();
-        if self.incident.kind == IncidentKind::Host && hosts.len() > 1 {
-            let names = joined_first(MAX_NAMED_HOSTS, hosts.iter().map(|cause| &cause.host), ", ");
-            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            self.incident.text = format!("hosts {names} are unknown{reason}");
+    fn add_host_names(&mut self, reason: &str) {
+        let hosts = self.incident.causes.iter().filter(|cause| cause.component.is_none());
+        if let Some(sentence) = hosts_sentence(hosts, reason) {
+            self.began_as = sentence;
         }
     }
 
@@ -171,25 +171,77 @@ impl TrackedIncident {
         is_peak
     }
 
-    /// Takes in how its first root cause is now. Returns true if that changes the incident.
-    fn update_text(&mut self, causes: &Observation) -> bool {
-        let Some(first) = self.incident.causes.first() else { return false };
-        let Some(cause) = causes.causes.get(first) else { return false };
-        let is_same_kind = cause.kind(first) == self.incident.kind;
-        let settles = causes.at.duration_since(self.incident.begun_at) <= CAUSE_SETTLES;
-        if self.incident.kind == IncidentKind::Plan || !is_same_kind {
-            return false;
-        }
-        let text = cause.sentence(first);
+    /// Takes in how its first root cause is now, as far as that tells more of its begin, or is worse.
+    fn update_begin(&mut self, observation: &Observation) {
+        let Some(first) = self.incident.causes.first() else { return };
+        let Some(cause) = observation.causes.get(first) else { return };
+        let (kind, sentence) = (cause.kind(first), cause.sentence(first));
+        let is_plan = [kind, self.incident.kind].contains(&IncidentKind::Plan);
+        // What is still not up when its maintenance is over has failed.
+        let is_failure_now = self.incident.kind == IncidentKind::Maintenance && kind != self.incident.kind;
+        let settles = observation.at.duration_since(self.incident.begun_at) <= CAUSE_SETTLES;
         // Why a process ended is known a moment later. That it is being started is no cause.
-        let has_more_detail = settles && text.starts_with(&self.incident.text);
-        if (cause.health > self.health || has_more_detail) && text != self.incident.text {
-            self.health = self.health.max(cause.health);
-            self.incident.text = text;
-            return true;
+        let has_more_detail = settles && sentence.starts_with(&self.began_as);
+        let is_same_kind = kind == self.incident.kind;
+        if !is_plan && (is_failure_now || (is_same_kind && (cause.health > self.health || has_more_detail))) {
+            self.health = if is_failure_now { cause.health } else { self.health.max(cause.health) };
+            (self.incident.kind, self.began_as) = (kind, sentence);
         }
-        false
     }
+
+    /// Makes the text say how it is now. Returns true if that changes the incident.
+    fn update_text(&mut self, observation: &Observation, plans: &FollowedPlans) -> bool {
+        let before = (self.incident.kind, self.incident.text.clone(), self.incident.began_as.clone());
+        self.update_begin(observation);
+        let text = self.present_text(observation, plans);
+        self.incident.began_as = (text != self.began_as).then(|| self.began_as.clone());
+        self.incident.text = text;
+        before != (self.incident.kind, self.incident.text.clone(), self.incident.began_as.clone())
+    }
+
+    /// Returns how it is now, as a sentence.
+    fn present_text(&self, observation: &Observation, plans: &FollowedPlans) -> String {
+        let present = || self.incident.causes.iter().filter(|id| self.present.contains(id));
+        let seen = || present().filter_map(|id| Some((id, observation.causes.get(id)?)));
+        if self.incident.kind == IncidentKind::Plan {
+            // What the plan left stopped is what the text says of the plan.
+            let is_under_way = self.causing_plan().is_some_and(|plan| plans.is_under_way(plan));
+            let failed = seen().find(|(_, cause)| !cause.is_on_purpose && !is_under_way);
+            return match failed {
+                Some((id, cause)) => format!("{}; {}", self.began_as, cause.sentence(id)),
+                None => self.began_as.clone(),
+            };
+        }
+        let lost = seen().filter(|(id, _)| id.component.is_none());
+        if let Some((_, first)) = lost.clone().next()
+            && let Some(sentence) = hosts_sentence(lost.map(|(id, _)| id), &first.reason)
+        {
+            return sentence;
+        }
+        let undecided = || present().find_map(|id| Some((id, observation.undecided.get(id)?)));
+        match seen().next().or_else(undecided) {
+            Some((id, cause)) => cause.sentence(id),
+            None => self.began_as.clone(),
+        }
+    }
+
+    /// Ends it. The text then says how it was.
+    fn end(&mut self, at: Timestamp, note: Option<String>) {
+        self.incident.ended_at = Some(at.max(self.incident.begun_at));
+        self.incident.end_note = note;
+        (self.incident.text, self.incident.began_as) = (self.began_as.clone(), None);
+        self.affected.clear();
+    }
+}
+
+/// Returns the sentence of several lost hosts; `None`: they are not several.
+fn hosts_sentence<'c>(hosts: impl Iterator<Item = &'c CauseId> + Clone, reason: &str) -> Option<String> {
+    if hosts.clone().count() < 2 {
+        return None;
+    }
+    let names = joined_first(MAX_NAMED_HOSTS, hosts.map(|cause| &cause.host), ", ");
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    Some(format!("hosts {names} are unknown{reason}"))
 }
 
 impl IncidentTracker {
@@ -233,7 +285,7 @@ impl IncidentTracker {
         let mut is_grown = false;
         for tracked in &mut self.open {
             tracked.drop_ended(observation);
-            let is_changed = tracked.update_text(observation);
+            let is_changed = tracked.update_text(observation, &self.plans);
             let touched = tracked.touched.len();
             if tracked.update_affected(observation) || is_changed {
                 self.changed.insert(tracked.incident.id);
@@ -257,15 +309,14 @@ impl IncidentTracker {
         for mut tracked in ended {
             let causes = &tracked.incident.causes;
             let is_removed = |id| observation.outcomes.get(id) == Some(&CauseOutcome::Removed);
-            tracked.incident.ended_at = Some(observation.at.max(tracked.incident.begun_at));
-            tracked.incident.end_note = match &self.absence {
+            let note = match &self.absence {
                 _ if causes.iter().all(is_removed) => {
                     Some("it was removed from the configuration".to_owned())
                 }
                 Some(absence) if !tracked.is_confirmed => Some(absence.clone()),
                 _ => None,
             };
-            tracked.affected.clear();
+            tracked.end(observation.at, note);
             self.changed.insert(tracked.incident.id);
             self.recent.push_back(tracked);
         }
@@ -283,7 +334,7 @@ impl IncidentTracker {
             Some(tracked) => {
                 tracked.add_cause(id);
                 if id.component.is_none() {
-                    tracked.update_host_text(&cause.reason);
+                    tracked.add_host_names(&cause.reason);
                 }
                 self.changed.insert(tracked.incident.id);
                 self.retry_unmatched();
@@ -336,7 +387,7 @@ impl IncidentTracker {
         let tracked = self.open.get_mut(at)?;
         if tracked.incident.causes.first() == Some(id) {
             // The reason may be another one now.
-            tracked.incident.text = cause.sentence(id);
+            (tracked.began_as, tracked.health) = (cause.sentence(id), cause.health);
         }
         Some(at)
     }
@@ -376,6 +427,7 @@ impl IncidentTracker {
             id: self.last_id,
             kind: if plan.is_some() { IncidentKind::Plan } else { cause.kind(id) },
             text,
+            began_as: None,
             begun_at: begun_at.unwrap_or(now).min(now),
             ended_at: None,
             end_note: None,

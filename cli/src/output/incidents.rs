@@ -76,6 +76,9 @@ pub(crate) fn incident_details(details: &IncidentDetails, style: OutputStyle) ->
             ("end", format!("{}, after {span}{}", end.strftime(TIME), note.unwrap_or_default()))
         }
     });
+    if let Some(earlier) = &incident.began_as {
+        rows.push(("began as", earlier.clone()));
+    }
     if incident.begins > 1 {
         rows.push(("began", format!("{} times", incident.begins)));
     }
@@ -138,6 +141,7 @@ pub(crate) mod tests {
             id,
             kind: IncidentKind::Plan,
             text: "stop of kafka server on h by ann (plan 3)".to_owned(),
+            began_as: None,
             begun_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
             end_note: None,

@@ -31,6 +31,7 @@ impl From<&Incident> for v1::Incident {
             id: incident.id,
             kind: incident.kind.word().to_owned(),
             text: incident.text.clone(),
+            began_as: incident.began_as.clone().unwrap_or_default(),
             begun_at: Some(to_wire_time(incident.begun_at)),
             ended_at: incident.ended_at.map(to_wire_time),
             end_note: incident.end_note.clone().unwrap_or_default(),
@@ -54,6 +55,7 @@ impl TryFrom<v1::Incident> for Incident {
             kind: IncidentKind::from_word(&incident.kind)
                 .ok_or_else(|| ProtocolError::unknown("kind", &incident.kind))?,
             text: incident.text,
+            began_as: optional(incident.began_as),
             begun_at: from_wire_time(incident.begun_at.ok_or(ProtocolError::Missing("begun_at"))?)?,
             ended_at: incident.ended_at.map(from_wire_time).transpose()?,
             end_note: optional(incident.end_note),
@@ -105,7 +107,8 @@ mod tests {
             let incident = Incident {
                 id: 7,
                 kind,
-                text: "kafka on h is down".to_owned(),
+                text: "kafka on h is degraded".to_owned(),
+                began_as: Some("kafka on h is down".to_owned()),
                 begun_at: Timestamp::UNIX_EPOCH,
                 ended_at: Some(Timestamp::UNIX_EPOCH),
                 end_note: Some("so it was found".to_owned()),

@@ -315,6 +315,7 @@ pub(super) fn incident(id: u64, begin: i64, end: Option<i64>) -> Incident {
         id,
         kind: IncidentKind::Failure,
         text: format!("incident {id}"),
+        began_as: None,
         begun_at: at(begin),
         ended_at: end.map(at),
         end_note: None,

@@ -2780,7 +2780,7 @@ pub struct Incident {
     /// One of: failure, host, plan, maintenance.
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
-    /// Cause, as a sentence.
+    /// How it is, as a sentence; once it is over, how it was at its begin or at its worst.
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
     /// Times by the aggregator's clock. The end is absent while the incident is open.
@@ -2812,6 +2812,9 @@ pub struct Incident {
     /// Number of notifications that were sent.
     #[prost(uint64, tag = "13")]
     pub notifications: u64,
+    /// How it was at its begin or at its worst, as a sentence, while the text differs from that; else empty.
+    #[prost(string, tag = "14")]
+    pub began_as: ::prost::alloc::string::String,
 }
 /// Assumed action: its plan is carried out without a failure.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

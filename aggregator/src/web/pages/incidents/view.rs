@@ -152,6 +152,10 @@ fn facts(details: &IncidentDetails, id: &str) -> Markup {
     let more = incident.affected.saturating_sub(named.len());
     html! {
         dl.incident-details id=(id) {
+            @if let Some(earlier) = &incident.began_as {
+                dt { "Began as" }
+                dd { (text(earlier)) }
+            }
             dt { (if incident.causes.len() == 1 { "Root cause" } else { "Root causes" }) }
             dd {
                 @for (at, cause) in incident.causes.iter().take(MAX_NAMED).enumerate() {
