@@ -10,7 +10,7 @@ use rta_shared::overview::{Health, Overview};
 use rta_shared::root_cause::{CauseId, RootCause};
 use serde::{Deserialize, Serialize};
 
-use crate::causes::{CauseOutcome, actual_root_causes, cause_outcome, on_purpose};
+use crate::causes::{CauseOutcome, CauseState, actual_root_causes, cause_outcome, cause_state, on_purpose};
 
 /// Maximum number of affected instances that a message names.
 pub(crate) const MAX_NAMED: usize = 20;
@@ -72,6 +72,8 @@ pub(crate) struct CauseSnapshot {
     pub(crate) causes: BTreeMap<CauseId, Cause>,
     /// Those of the requested ones that are no root causes any more; a missing one is over.
     pub(crate) outcomes: HashMap<CauseId, CauseOutcome>,
+    /// States of those that are not over.
+    pub(crate) undecided: HashMap<CauseId, CauseState>,
 }
 
 impl CauseSnapshot {
@@ -86,8 +88,10 @@ impl CauseSnapshot {
         let causes: BTreeMap<CauseId, Cause> =
             roots.iter().map(|root| to_cause(root, notes)).map(|cause| (cause.id.clone(), cause)).collect();
         let earlier = open.filter(|id| !causes.contains_key(*id));
-        let outcomes = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
-        Self { causes, outcomes }
+        let outcomes: HashMap<_, _> = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
+        let undecided = outcomes.iter().filter(|(_, outcome)| **outcome == CauseOutcome::Undecided);
+        let undecided = undecided.filter_map(|(id, _)| Some((id.clone(), cause_state(overview, id)?)));
+        Self { undecided: undecided.collect(), causes, outcomes }
     }
 }
 

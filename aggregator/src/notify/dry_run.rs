@@ -204,7 +204,7 @@ impl RecordedPlaces<'_> {
             };
             (id.clone(), cause)
         });
-        CauseSnapshot { causes: causes.collect(), outcomes: HashMap::new() }
+        CauseSnapshot { causes: causes.collect(), ..CauseSnapshot::default() }
     }
 
     /// Returns the text of the maintenance of an instance or its host.

@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::config::notify::{NotifyConfig, Severity};
+use rta_shared::overview::Health;
 use rta_shared::root_cause::CauseId;
 use serde::{Deserialize, Serialize};
 
-use super::cause::{Cause, CauseSnapshot, Quiet};
+use super::cause::{Affected, Cause, CauseSnapshot, Quiet};
 use super::compose::{MessageFacts, compose};
 use super::message::{EndReason, Message, MessageKind, Outgoing};
 use super::routes::{RouteTimes, matching_channels};
-use crate::causes::CauseOutcome;
+use crate::causes::{CauseOutcome, CauseState};
 
 /// Maximum number of begins and ends that a channel receives of one root cause within the period of flapping.
 /// Updates and repetitions are apart.
@@ -75,15 +76,9 @@ impl NotifyState {
         self.tracked.iter().map(|tracked| &tracked.cause.id)
     }
 
-    /// Returns the open notifications of a channel as begins. The messages have no keys.
+    /// Returns the open notifications of a channel as begins that say how it is now. The messages have no keys.
     pub(crate) fn open_messages(&self, config: &NotifyConfig, channel: &str) -> Vec<Message> {
-        let open = self.tracked.iter().filter_map(|tracked| Some((tracked, tracked.notified.get(channel)?)));
-        let message = |(tracked, notified): (&TrackedCause, &NotifiedChannel)| {
-            tracked
-                .message(config, channel, notified, MessageKind::Begin, notified.begun_at, None, None)
-                .message
-        };
-        open.map(message).collect()
+        self.tracked.iter().filter_map(|tracked| tracked.open_message(config, channel)).collect()
     }
 
     /// Returns the number of root causes of which some channel was told and that are not over.
@@ -118,7 +113,7 @@ impl NotifyState {
                         tracked.tell_present(config, now, &mut out);
                     }
                 },
-                (None, CauseOutcome::Undecided) => {}
+                (None, CauseOutcome::Undecided) => tracked.set_state(snapshot.undecided.get(id)),
                 (None, outcome) => {
                     tracked.disappear(outcome, now);
                     tracked.tell_gone(config, now, &mut out);
@@ -340,6 +335,28 @@ impl TrackedCause {
             out.push(self.message(config, &channel, &notified, MessageKind::End, now, Some(reason), None));
             self.recent.entry(channel).or_default().push(now);
         }
+    }
+
+    /// Takes in how it is while it cannot be told whether it is over.
+    fn set_state(&mut self, state: Option<&CauseState>) {
+        if let Some(CauseState { health, reason }) = state {
+            self.cause.health = *health;
+            self.cause.reason.clone_from(reason);
+            self.cause.affected = Affected::default();
+        }
+    }
+
+    /// Returns the open notification of a channel.
+    fn open_message(&self, config: &NotifyConfig, channel: &str) -> Option<Message> {
+        let notified = self.notified.get(channel)?;
+        let kind = if notified.is_flapping { MessageKind::Flapping } else { MessageKind::Begin };
+        let mut present = self.clone();
+        if self.presence != Presence::Present {
+            // Its end is told once it has lasted.
+            (present.cause.health, present.cause.reason) = (Health::Up, String::new());
+            present.cause.affected = Affected::default();
+        }
+        Some(present.message(config, channel, notified, kind, notified.begun_at, None, None).message)
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a fact of the message")]

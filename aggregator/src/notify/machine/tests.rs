@@ -1,9 +1,9 @@
+use std::collections::HashMap;
+
 use jiff::SignedDuration;
 use rta_shared::config::Source;
 use rta_shared::config::notify::load_notify_source;
-use rta_shared::overview::Health;
 
-use super::super::cause::Affected;
 use super::*;
 
 /// Returns a configuration with these channels, whose other content is `text`.
@@ -42,11 +42,14 @@ struct Scene {
     config: NotifyConfig,
     state: NotifyState,
     now: Timestamp,
+    /// States of what is not over and no root cause.
+    undecided: HashMap<CauseId, CauseState>,
 }
 
 impl Scene {
     fn new(text: &str) -> Self {
-        Self { config: config(text), state: NotifyState::default(), now: Timestamp::UNIX_EPOCH }
+        let (state, now) = (NotifyState::default(), Timestamp::UNIX_EPOCH);
+        Self { config: config(text), state, now, undecided: HashMap::new() }
     }
 
     /// Takes in these root causes after some seconds. Returns the kinds of the messages, with the numbers of
@@ -66,6 +69,7 @@ impl Scene {
         let snapshot = CauseSnapshot {
             causes: causes.iter().map(|cause| (cause.id.clone(), cause.clone())).collect(),
             outcomes: outcomes.iter().cloned().collect(),
+            undecided: self.undecided.clone(),
         };
         self.state.advance(&self.config, &snapshot, self.now)
     }
@@ -249,6 +253,30 @@ fn unknown_host_ends_nothing() {
     assert!(scene.messages(9000, &[], &outcomes).is_empty());
     let messages = scene.messages(1, &[], &[(cause("kafka").id, CauseOutcome::Removed)]);
     assert_eq!(messages[0].message.end_reason, Some(EndReason::Removed));
+}
+
+#[test]
+fn open_notification_says_how_it_is_now() {
+    let mut scene = Scene::new(&format!("for = \"0s\"\nend_delay = \"60s\"\n{ALL_TO_OPS}"));
+    let summary = |scene: &Scene| -> Vec<String> {
+        let open = scene.state.open_messages(&scene.config, "ops");
+        open.into_iter().map(|message| message.summary).collect()
+    };
+    scene.see(0, &[affecting(2)]);
+    assert_eq!(summary(&scene), ["kafka on h (DEV) is down; 2 instances degraded by it"]);
+    scene.see(1, &[Cause { health: Health::Degraded, ..cause("kafka") }]);
+    assert_eq!(summary(&scene), ["kafka on h (DEV) is degraded"]);
+    // Its host is lost.
+    let unseen = CauseState { health: Health::Unknown, reason: "the agent does not answer".to_owned() };
+    scene.undecided = HashMap::from([(cause("kafka").id, unseen)]);
+    assert!(scene.messages(1, &[], &[(cause("kafka").id, CauseOutcome::Undecided)]).is_empty());
+    assert_eq!(summary(&scene), ["kafka on h (DEV) is unknown"]);
+    // It is well again, which is told once it has lasted.
+    scene.undecided.clear();
+    assert!(scene.see(1, &[]).is_empty());
+    assert_eq!(summary(&scene), ["kafka on h (DEV) is up"]);
+    assert_eq!(scene.see(60, &[]), [(MessageKind::End, 0)]);
+    assert!(summary(&scene).is_empty());
 }
 
 #[test]
