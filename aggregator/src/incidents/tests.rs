@@ -404,6 +404,22 @@ fn restarted_aggregator_continues_what_flaps() {
 }
 
 #[test]
+fn incident_keeps_its_number_when_the_clock_is_set_and_over_a_restart() {
+    let mut world = World::default();
+    world.set("h/kafka", down(0, &[]));
+    world.observe(0);
+    for second in [-18_000, 70_000, 20] {
+        world.observe(second);
+        world.restart(second);
+        world.observe(second);
+        assert_eq!(world.spans(), [(IncidentKind::Failure, 0, None)]);
+    }
+    world.clear("h/kafka");
+    world.observe(-60);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(0))]);
+}
+
+#[test]
 fn sent_notifications_are_counted_also_those_about_the_end() {
     let mut world = World::default();
     world.set("h/kafka", down(0, &["s/detector"]));

@@ -38,7 +38,8 @@ struct TrackedCause {
     presence: Presence,
     /// Time of the last change of the presence.
     changed_at: Timestamp,
-    /// Time at which the first channel was notified of this occurrence.
+    /// Time at which the first channel was notified of this occurrence, by the clock of then. It identifies
+    /// the occurrence, and stays when the clock is set.
     incident_at: Timestamp,
     /// Begins within the period of flapping, the oldest first.
     begins: Vec<Timestamp>,
@@ -150,7 +151,6 @@ impl TrackedCause {
     fn limit_to(&mut self, now: Timestamp) {
         let limit = |at: &mut Timestamp| *at = (*at).min(now);
         limit(&mut self.changed_at);
-        limit(&mut self.incident_at);
         self.begins.iter_mut().for_each(limit);
         self.recent.values_mut().flatten().for_each(limit);
         for notified in self.notified.values_mut() {

@@ -302,6 +302,24 @@ fn clock_that_is_set_back_delays_at_most() {
 }
 
 #[test]
+fn incident_keeps_its_name_when_the_clock_is_set_and_over_a_restart() {
+    let mut scene = Scene::new(&format!("for = \"0s\"\nend_delay = \"0s\"\nrepeat = \"1h\"\n{ALL_TO_OPS}"));
+    let down = [cause("kafka")];
+    let begin = scene.messages(90_000, &down, &[]).remove(0).message;
+    for hours in [-5, 20, -12] {
+        let more = scene.messages(hours * 3600, &down, &[]);
+        assert!(more.iter().all(|one| one.message.incident == begin.incident), "{more:?}");
+        scene.state = serde_json::from_str(&serde_json::to_string(&scene.state).unwrap()).unwrap();
+        let open = scene.state.open_messages(&scene.config, "ops").remove(0);
+        assert_eq!(open.incident, begin.incident, "{hours}");
+    }
+    let end = scene.messages(1, &[], &[]).remove(0).message;
+    assert_eq!((end.kind, end.incident), (MessageKind::End, begin.incident.clone()));
+    let next = scene.messages(1, &down, &[]).remove(0).message;
+    assert_ne!(next.incident, begin.incident);
+}
+
+#[test]
 fn next_message_is_due_when_it_says() {
     let mut scene = Scene::new(&format!("for = \"30s\"\nrepeat = \"1h\"\n{ALL_TO_OPS}"));
     scene.see(0, &[cause("kafka")]);
