@@ -372,6 +372,7 @@ fn repeated_request_is_performed_once_also_after_a_restart() {
     assert_eq!((&same, second.header("location")), (&plan, first.header("location")));
     assert_eq!(start("k1", "base").0.code, 422);
     assert_eq!(api.get("/api/v1/plans").1["plans"].as_array().unwrap().len(), 1);
+    let ended = api.wait_for_end(&plan);
     // A request that did nothing does not use its key up.
     assert_eq!(start("k2", "nothing").0.code, 404);
     assert_eq!(start("k2", "base").0.code, 201);
@@ -391,6 +392,22 @@ fn repeated_request_is_performed_once_also_after_a_restart() {
     let begun = api.get("/api/v1/events?kind=plan").1;
     let begun = begun["events"].as_array().unwrap().iter().filter(|event| event["to"] == "under way");
     assert_eq!(begun.count(), 2);
+
+    // Plans that ended before are read from the record.
+    let address = format!("/api/v1/plans/{}", plan["id"]);
+    let recorded = api.get(&address).1;
+    for key in ["steps", "by", "action"] {
+        assert_eq!(recorded[key], ended[key]);
+    }
+    assert_eq!(recorded["end"]["done"], 1);
+    let stream = api.stream(&format!("{address}/stream"), "");
+    wait_for("the end of the plan", || events(&stream, "ended").pop());
+    let (late, refused) = api.post(&format!("{address}/cancel"), &Value::Null);
+    assert_eq!(late.code, 409, "{refused}");
+    let ann = api.web.session("ann");
+    let page = api.web.request("GET", &format!("/plan?id={}", plan["id"]), &[("Cookie", &ann.cookie)], "");
+    assert!(page.code == 200 && page.body.contains("1 step done"), "{page:?}");
+    assert_eq!(api.get("/api/v1/plans/99").0.code, 404);
 }
 
 #[test]

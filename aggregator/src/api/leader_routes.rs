@@ -175,7 +175,7 @@ impl Operations {
         if self.leads.is_none() {
             return Ok(EnvironmentLeader::Here(Box::new(self.clone())));
         }
-        let plan_run = self.plan_run(plan)?;
+        let plan_run = self.find_plan(plan).await?;
         let environment = plan_run.begun().plan.steps.first().map(|step| step.instance.environment.clone());
         match environment {
             Some(environment) => self.environment_leader(&environment, caller).await,

@@ -74,7 +74,7 @@ use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
 use crate::state::planned_maintenance::PlannedMaintenances;
 use crate::state::prerequisites::PrerequisitesByHost;
-use crate::store::EventStoreHandle;
+use crate::store::{EventStoreHandle, RecordedPlan};
 use crate::timeline::cache::TimelineCache;
 use crate::usage::{UsageHistory, UsageSample};
 
@@ -614,10 +614,28 @@ impl Operations {
     /// Returns an error if there is no such plan.
     pub(crate) fn plan_run(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
         let found = self.live_plan(plan).or_else(|| self.plan_registry.find(plan));
-        found.ok_or_else(|| {
-            let message = format!("plan {plan} is not known; it may have ended long ago; see rta events");
-            OperationError::new(Code::NotFound, message)
-        })
+        found.ok_or_else(|| unknown_plan(plan))
+    }
+
+    /// Returns a plan that is under way or that the record still has.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such plan, or if the record cannot be read.
+    pub(crate) async fn find_plan(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
+        if let Ok(found) = self.plan_run(plan) {
+            return Ok(found);
+        }
+        let recorded = self.store.query_plan(plan).await;
+        let recorded = recorded.map_err(|message| OperationError::new(Code::Unavailable, message))?;
+        match recorded {
+            Some(RecordedPlan { begun, states, ended_at: Some(end) }) => {
+                // Nothing changes any more.
+                let plan_run = PlanRun::new(begun, self.events.clone(), PlanChanges::default());
+                plan_run.follow_record(&states, Some(end), end);
+                Ok(Arc::new(plan_run))
+            }
+            _ => Err(unknown_plan(plan)),
+        }
     }
 
     /// Returns the plans that are under way or ended recently, the newest first.
@@ -696,7 +714,7 @@ impl Operations {
     pub(crate) async fn cancel_plan(&self, plan: u64, caller: ActingCaller) -> Result<usize, OperationError> {
         match self.leader_of_plan(plan, &caller).await? {
             EnvironmentLeader::Here(operations) => {
-                let plan_run = operations.plan_run(plan)?;
+                let plan_run = operations.find_plan(plan).await?;
                 // It may have steps in other environments, too, which this aggregator as a whole knows.
                 let hosts = plan_run.begun().plan.steps.iter().map(|step| &step.instance.host);
                 self.permit_hosts(&caller, "cancel", hosts)?;
@@ -764,6 +782,11 @@ impl Operations {
         reloads.send(Some(ReloadRequest { by: caller.by, done: sender })).await.map_err(|_| ended())?;
         done.await.map_err(|_| ended())
     }
+}
+
+fn unknown_plan(plan: u64) -> OperationError {
+    let message = format!("plan {plan} is not known; it may have ended long ago; see rta events");
+    OperationError::new(Code::NotFound, message)
 }
 
 /// Returns the agent of an instance's host.

@@ -176,7 +176,7 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        let plan_run = self.operations.plan_run(request.into_inner().plan_id)?;
+        let plan_run = self.operations.find_plan(request.into_inner().plan_id).await?;
         Ok(Response::new(self.stream_plan(plan_run, |event| v1::WatchPlanResponse { event: Some(event) })))
     }
 

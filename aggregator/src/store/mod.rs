@@ -613,6 +613,14 @@ impl EventStoreHandle {
         self.query_thread("times past", |answer| StoreCommand::QueryTimeline(query, answer)).await
     }
 
+    /// Returns the plan with this ID; `None`: the record does not have it, or not any more.
+    ///
+    /// # Errors
+    /// Returns an error, as a sentence, if the database cannot be read in time.
+    pub(crate) async fn query_plan(&self, id: u64) -> Result<Option<RecordedPlan>, String> {
+        self.query_thread("plans", |answer| StoreCommand::QueryPlan(id, answer)).await
+    }
+
     /// Records a request with a key, if the key is new, and returns what is known of it, when it is on disk.
     ///
     /// # Errors

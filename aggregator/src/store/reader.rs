@@ -25,7 +25,7 @@ use super::postgres::request_session::RequestSession;
 use super::query::{EventQuery, IncidentQuery, MAX_EVENTS, TimelineQuery, TimelineRows};
 use super::request_keys::{begin_request, end_request};
 use super::rows::dictionary::Dictionary;
-use super::rows::plans::{RecordedPlan, read_recent_plans};
+use super::rows::plans::{RecordedPlan, read_plan, read_recent_plans};
 use super::rows::{RecoveredState, events, incidents, read_recovered_state, samples, state};
 use super::sql::{SqlSession, StoreError};
 use super::writer::StoreCommand;
@@ -139,6 +139,10 @@ impl RecordReader {
             StoreCommand::QueryTimeline(query, answer) => {
                 self.queued.fetch_sub(1, Ordering::Relaxed);
                 drop(answer.send(self.query_timeline(&query)));
+            }
+            StoreCommand::QueryPlan(id, answer) => {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                drop(answer.send(self.query("plans", |session, _| read_plan(session, id))));
             }
             StoreCommand::BeginRequest(new, answer) => {
                 self.queued.fetch_sub(1, Ordering::Relaxed);

@@ -120,6 +120,16 @@ pub(crate) fn read_recent_plans(
     Ok(all)
 }
 
+/// Reads a plan; `None`: the record does not have it, or it cannot be read.
+pub(crate) fn read_plan(session: &mut dyn SqlSession, id: u64) -> Result<Option<RecordedPlan>, StoreError> {
+    let Some(begun) = read_begin(session, id)? else { return Ok(None) };
+    let ended = session.query_first("SELECT ended FROM plans WHERE id = ?1", values![id], |row| {
+        let has_ended = row.optional_integer(0)?.is_some();
+        has_ended.then(|| row.time(0)).transpose()
+    })?;
+    Ok(Some(RecordedPlan { states: read_states(session, &begun)?, begun, ended_at: ended.flatten() }))
+}
+
 /// Reads the beginning of a plan; `None`, with a message in the log, if it cannot be read.
 fn read_begin(session: &mut dyn SqlSession, id: u64) -> Result<Option<PlanStart>, StoreError> {
     let row = session.query_first(

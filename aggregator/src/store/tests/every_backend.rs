@@ -185,7 +185,14 @@ fn unfinished_plan_is_found_with_the_state_of_each_step(database: &TestDatabase)
         ]
     );
     drop(opened);
-    assert!(database.open().recovered.unfinished.is_empty());
+    let mut opened = database.open();
+    assert!(opened.recovered.unfinished.is_empty());
+    let recorded = opened.writer.query_plan(7).unwrap().unwrap();
+    assert_eq!((&recorded.begun, recorded.ended_at), (&begun(7), Some(at(4))));
+    assert_eq!(recorded.states[0], (StepState::Done, "stopped in 1.0 s".to_owned()));
+    assert_eq!(opened.writer.query_plan(8), Ok(None));
+    while opened.writer.delete_batch(at(1_000_000)) {}
+    assert_eq!(opened.writer.query_plan(7), Ok(None), "it is kept as long as events");
 }
 
 fn maintenance_and_known_values_outlive_the_aggregator(database: &TestDatabase) {

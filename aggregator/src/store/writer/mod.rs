@@ -31,6 +31,7 @@ use super::{
 use crate::store::backend::{Backend, Durability, OpenFailure};
 use crate::store::error_counters::StoreErrorCounters;
 use crate::store::pending_writes::PendingWrites;
+use crate::store::rows::plans::RecordedPlan;
 use crate::store::rows::{RowCache, StoredNumber, reserve_number, write_number};
 use crate::store::scope::WriterScope;
 use crate::store::sql::{SqlSession, StoreError};
@@ -73,6 +74,8 @@ pub(crate) enum StoreCommand {
     QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
     QueryIncidents(Box<IncidentQuery>, oneshot::Sender<Result<Vec<IncidentDetails>, String>>),
     QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
+    /// Plan with this ID.
+    QueryPlan(u64, oneshot::Sender<Result<Option<RecordedPlan>, String>>),
     /// Request with a key. Answered with what is known of it, when it is on disk.
     BeginRequest(Box<KeyedRequest>, oneshot::Sender<Result<RequestRecord, String>>),
     /// Answer to the request with this key; without one the key is free again.
@@ -180,6 +183,7 @@ impl StoreWriter {
                         | StoreCommand::QueryEvents(..)
                         | StoreCommand::QueryIncidents(..)
                         | StoreCommand::QueryTimeline(..)
+                        | StoreCommand::QueryPlan(..)
                         | StoreCommand::BeginRequest(..)
                         | StoreCommand::EndRequest(..)
                 ) {
@@ -197,6 +201,7 @@ impl StoreWriter {
                     StoreCommand::QueryEvents(..)
                     | StoreCommand::QueryIncidents(..)
                     | StoreCommand::QueryTimeline(..)
+                    | StoreCommand::QueryPlan(..)
                     | StoreCommand::BeginRequest(..)
                     | StoreCommand::EndRequest(..)
                     | StoreCommand::ReserveNumber(..)
@@ -222,6 +227,7 @@ impl StoreWriter {
                     StoreCommand::QueryTimeline(query, answer) => {
                         drop(answer.send(self.query_timeline(&query)))
                     }
+                    StoreCommand::QueryPlan(id, answer) => drop(answer.send(self.query_plan(id))),
                     StoreCommand::BeginRequest(new, answer) => {
                         drop(answer.send(self.begin_request(&new, Timestamp::now())))
                     }
@@ -290,6 +296,7 @@ impl StoreWriter {
             StoreCommand::QueryEvents(..)
             | StoreCommand::QueryIncidents(..)
             | StoreCommand::QueryTimeline(..)
+            | StoreCommand::QueryPlan(..)
             | StoreCommand::BeginRequest(..)
             | StoreCommand::EndRequest(..)
             | StoreCommand::ReserveNumber(..)

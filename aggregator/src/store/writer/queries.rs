@@ -6,6 +6,7 @@ use rta_shared::incident::IncidentDetails;
 
 use super::StoreWriter;
 use crate::store::query::{EventQuery, IncidentQuery, TimelineQuery, TimelineRows};
+use crate::store::rows::plans::{RecordedPlan, read_plan};
 use crate::store::rows::{events, incidents, samples};
 use crate::store::sql::{FailureKind, StoreError};
 
@@ -79,6 +80,13 @@ impl StoreWriter {
             }
             Err(error) => Err(self.read_failure("times past", &error)),
         }
+    }
+
+    /// Returns the plan with this ID; `None`: it is not in the database.
+    pub(in crate::store) fn query_plan(&mut self, id: u64) -> Result<Option<RecordedPlan>, String> {
+        let closed = self.closed_message("plans");
+        let session = self.backend.session().ok_or(closed)?;
+        read_plan(session, id).map_err(|error| self.read_failure("plans", &error))
     }
 
     pub(super) fn closed_message(&self, what: &str) -> String {

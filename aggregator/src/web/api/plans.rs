@@ -83,7 +83,7 @@ pub(super) async fn state(
     State(operations): State<Operations>,
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
-    Ok(uncached(Json(PlanState::from(operations.plan_run(id)?.snapshot()))))
+    Ok(uncached(Json(PlanState::from(operations.find_plan(id).await?.snapshot()))))
 }
 
 /// Answers `GET /api/v1/plans/{id}/stream`: all events of the plan from its beginning to its end. A client that
@@ -96,7 +96,7 @@ pub(super) async fn stream(
     Path(id): Path<u64>,
 ) -> Result<Response, ApiProblem> {
     let permit = limit.acquire(&context)?;
-    let plan_run = operations.plan_run(id)?;
+    let plan_run = operations.find_plan(id).await?;
     let received = last_event_id(&headers).and_then(|last| usize::try_from(last).ok()).unwrap_or_default();
     let numbered = Arc::clone(&plan_run).stream_events().zip(futures::stream::iter(1_u64..));
     let events = numbered.skip(received).map(|(event, number)| {

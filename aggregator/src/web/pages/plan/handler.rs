@@ -140,7 +140,7 @@ pub(crate) async fn plan(
     Query(query): Query<PlanQuery>,
 ) -> Response {
     let (overview, now) = (operations.overview(), Timestamp::now());
-    match operations.plan_run(query.id) {
+    match operations.find_plan(query.id).await {
         Ok(plan_run) => {
             let markup = view::plan(&context, &plan_run.snapshot(), &overview);
             ([(CACHE_CONTROL, "no-store")], markup).into_response()
