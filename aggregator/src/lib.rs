@@ -54,6 +54,7 @@ mod metrics;
 mod notify;
 pub mod open_files;
 pub mod operation_error;
+mod pauses;
 mod plans;
 mod relay;
 #[cfg(test)]

@@ -30,6 +30,7 @@ use crate::grpc::AggregatorGrpc;
 use crate::grpc::call_limit::CallLimit;
 use crate::leadership::{Leadership, report_leadership};
 use crate::notify::NotifyOptions;
+use crate::pauses::PauseWatch;
 use crate::state::actor::StateMessage;
 use crate::store::EventStore;
 use crate::tls_configs::TlsConfigs;
@@ -128,12 +129,20 @@ pub async fn serve(
         events.publish_start();
     }
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
+    let pauses = PauseWatch::begin();
+    tasks.spawn("the watch over pauses", pauses.clone().report(events.clone()));
     access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
     let (operations, agent_tasks) = Operations::start(
         configuration,
         events.clone(),
         tls_configs.agents.as_ref(),
-        OperationOptions { notify, leadership, leads: leads.clone(), ..OperationOptions::default() },
+        OperationOptions {
+            notify,
+            leadership,
+            leads: leads.clone(),
+            pauses: pauses.clone(),
+            ..OperationOptions::default()
+        },
         &tasks,
         &impairments,
         &shutdown,
@@ -161,6 +170,7 @@ pub async fn serve(
             notify: lead_notify,
             client_tls: tls_configs.agents.clone(),
             plan_changes: operations.plan_changes(),
+            pauses: pauses.clone(),
         };
         let (events, impairments) = (events.clone(), impairments.clone());
         let coordinator = LeadCoordinator {

@@ -5,6 +5,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
+use rta_shared::timing::MAX_AGENT_SILENCE;
 use rta_tests::{ServerProcess, TestCluster, TestConfig, binary, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
@@ -149,6 +150,52 @@ fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
             log.iter().any(|line| line.contains("orderly end took longer than 4 s")).then_some(log)
         });
         assert!(notices.iter().any(|line| line.contains("shutting down")), "{notices:?}");
+    }
+}
+
+#[test]
+fn aggregator_that_did_not_run_for_a_while_loses_no_agent() {
+    let config = TestConfig::new();
+    let components = ["one", "two"].map(|name| config.component_toml(name, "", "")).concat();
+    let earlier = ["one", "two"].map(|name| config.start_stand_in(name));
+    let cluster = TestCluster::builder(config)
+        .components(&components)
+        .host("h1", &["one"])
+        .host("h2", &["two"])
+        .data()
+        .start();
+    let aggregator = &cluster.aggregator;
+    ["one", "two"].iter().for_each(|name| drop(aggregator.wait_for_health(name, "up")));
+    aggregator.process.signal(Signal::STOP);
+    // A process that is stopped cannot be told that time has passed.
+    std::thread::sleep(MAX_AGENT_SILENCE * 2);
+    cluster.config.kill_component("two");
+    aggregator.process.signal(Signal::CONT);
+    let told = wait_for("the event of the pause", || {
+        let mut events = aggregator.events("kind=aggregator").into_iter();
+        events.find(|event| event["to"] == "resumed")
+    });
+    assert!(told["text"].as_str().unwrap().starts_with("the aggregator did not run for 6 s: "), "{told}");
+    // What happened meanwhile is seen, and nothing else.
+    aggregator.wait_for_health("two", "down");
+    assert_eq!(aggregator.wait_for_health("one", "up")["health"], "up");
+    let is_lost = |event: &&Value| event["to"] == "unreachable" || event["to"] == "unknown";
+    let events = aggregator.events("limit=1000");
+    assert_eq!(events.iter().find(is_lost), None, "{events:#?}");
+    let answer = aggregator.web.get("/api/v1/incidents").body;
+    let incidents: Value = serde_json::from_str(&answer).unwrap();
+    let kinds: Vec<&Value> =
+        incidents["incidents"].as_array().unwrap().iter().map(|incident| &incident["kind"]).collect();
+    assert!(kinds.iter().all(|kind| **kind == "failure"), "{answer}");
+    // An agent that is silent afterwards is lost.
+    cluster.agents[0].process.signal(Signal::STOP);
+    aggregator.wait_for_overview("the host to be unknown", |overview| {
+        overview["environments"][0]["hosts"][0]["reachable"] == false
+    });
+    cluster.agents[0].process.signal(Signal::CONT);
+    for mut child in earlier {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
 

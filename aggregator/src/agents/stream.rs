@@ -18,6 +18,7 @@ use tonic::Code;
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
 use crate::leadership::LeaderEpoch;
+use crate::pauses::PauseWatch;
 use crate::state::flapping::STABLE_AFTER;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
@@ -41,6 +42,8 @@ fn flapping_delay(short_streams: u32) -> Duration {
 pub(crate) struct AgentNotices {
     pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
     pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
+    /// Times in which this aggregator did not run.
+    pub(crate) pauses: PauseWatch,
 }
 
 /// Decodes a heartbeat that is received now.
@@ -67,8 +70,13 @@ impl AgentClient {
         let mut short_streams = 0;
         loop {
             let mut heard = false;
-            let began = Instant::now();
+            let (began, began_since_boot) = (Instant::now(), notices.pauses.now());
             let reason = self.receive_reports(&mut heard, &tell, notices).await;
+            if notices.pauses.excuses(began_since_boot) {
+                tracing::debug!(host = %self.host, reason, "the stream is opened again after a pause");
+                tokio::time::sleep(MIN_RECONNECT_DELAY).await;
+                continue;
+            }
             tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
             tell(AgentUpdate::Lost(reason)).await;
             let delay = if heard {
@@ -107,7 +115,10 @@ impl AgentClient {
         let known = Notify::new();
         let reading = async {
             loop {
+                let began = notices.pauses.now();
                 let event = match tokio::time::timeout(MAX_AGENT_SILENCE, stream.message()).await {
+                    // What was sent meanwhile may not be read yet.
+                    Err(_) if notices.pauses.excuses(began) => continue,
                     Err(_) => return silent(),
                     Ok(Err(status)) => return self.describe_failure(&status),
                     Ok(Ok(None)) => return format!("the agent at {} ended", self.address),

@@ -108,6 +108,7 @@ mod tests {
 
     use super::*;
     use crate::inventory::Inventory;
+    use crate::pauses::PauseWatch;
     use crate::state::maintenance::MaintenanceSnapshot;
     use crate::state::prerequisites::PrerequisitesByHost;
 
@@ -141,7 +142,10 @@ mod tests {
         let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
         let (_, maintenance) = watch::channel(MaintenanceSnapshot::default());
         let (_, prerequisites) = watch::channel(PrerequisitesByHost::default());
-        let mut agent_tasks = AgentTasks::new(inbox, AgentNotices { maintenance, prerequisites });
+        let mut agent_tasks = AgentTasks::new(
+            inbox,
+            AgentNotices { maintenance, prerequisites, pauses: PauseWatch::default() },
+        );
         let before = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
         agent_tasks.follow_agents(&before.agents).await;
         let after = Inventory::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();

@@ -60,6 +60,7 @@ use crate::leadership::Leadership;
 use crate::metrics::PlatformFigures;
 use crate::notify::{NotifyHandle, NotifyOptions};
 use crate::operation_error::OperationError;
+use crate::pauses::PauseWatch;
 use crate::plans::confirmation;
 use crate::plans::executor::{StepFailure, run_plan};
 use crate::plans::recovery;
@@ -96,6 +97,8 @@ pub(crate) struct OperationOptions {
     pub(crate) whole: Option<WholePlatform>,
     /// Notifier of changes of the plans.
     pub(crate) plan_changes: PlanChanges,
+    /// Times in which this aggregator did not run.
+    pub(crate) pauses: PauseWatch,
 }
 
 /// View of the whole platform, for those who lead a part of it.
@@ -193,7 +196,7 @@ impl Operations {
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let OperationOptions { notify, leadership, leads, whole, plan_changes } = options;
+        let OperationOptions { notify, leadership, leads, whole, plan_changes, pauses } = options;
         let (platform, source, reloads) = match configuration {
             ConfigSource::Fixed(platform) => (platform, None, None),
             ConfigSource::Environment(source) => {
@@ -224,8 +227,11 @@ impl Operations {
             prerequisites: prerequisites.clone(),
         });
         // An instance may need one of another environment.
-        let notices =
-            AgentNotices { maintenance: maintenance.clone(), prerequisites: whole.prerequisites.clone() };
+        let notices = AgentNotices {
+            maintenance: maintenance.clone(),
+            prerequisites: whole.prerequisites.clone(),
+            pauses,
+        };
         let (publisher, inventory) = watch::channel(inventory);
         let config_manager =
             ConfigManager { inventory: publisher, inbox: inbox.clone(), events: events.clone() };

@@ -203,6 +203,7 @@ mod tests {
     use crate::agents::stream::AgentNotices;
     use crate::clock::MessageReceipt;
     use crate::events::EventBus;
+    use crate::pauses::PauseWatch;
     use crate::state::actor::{PublishedState, StateMessage, create_state_actor};
     use crate::state::host_feed::HostStateFeed;
     use crate::state::host_state::AgentUpdate;
@@ -309,6 +310,7 @@ mod tests {
         let notices = AgentNotices {
             maintenance: state.published.maintenance.clone(),
             prerequisites: state.published.prerequisites.clone(),
+            pauses: PauseWatch::default(),
         };
         let (progress, shutdown) = (RelayProgress::default(), CancellationToken::new());
         let agent_tasks = AgentTasks::new(state.inbox.clone(), notices);

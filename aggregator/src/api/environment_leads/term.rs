@@ -18,6 +18,7 @@ use crate::events::EventBus;
 use crate::inventory::Inventory;
 use crate::leadership::Leadership;
 use crate::notify::NotifyOptions;
+use crate::pauses::PauseWatch;
 use crate::plans::run::PlanChanges;
 use crate::store::{
     EventStore, EventStoreHandle, HeldLease, PostgresLocation, StoreLocation, StoreOptions, WriterScope,
@@ -41,6 +42,8 @@ pub(crate) struct TermParts {
     pub(crate) client_tls: Option<ClientTls>,
     /// Notifier of changes of the plans of all terms.
     pub(crate) plan_changes: PlanChanges,
+    /// Times in which this aggregator did not run.
+    pub(crate) pauses: PauseWatch,
 }
 
 impl TermParts {
@@ -87,6 +90,7 @@ pub(super) async fn lead_environment(
         leads: None,
         whole: Some(parts.whole.clone()),
         plan_changes: parts.plan_changes.clone(),
+        pauses: parts.pauses.clone(),
     };
     let configuration = ConfigSource::Environment(EnvironmentSource {
         inventory: parts.inventory.clone(),
