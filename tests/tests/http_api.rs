@@ -329,6 +329,31 @@ fn wrong_requests_are_answered_with_problems() {
         assert_eq!(response.code, code, "{path}");
         assert_eq!(response.header("content-type"), Some("application/problem+json"), "{path}");
     }
+    // So is what is too large, and a page elsewhere.
+    let long = "a".repeat(40_000);
+    let padding: Vec<(String, String)> =
+        (0..110).map(|number| (format!("X-{number}"), "a".to_owned())).collect();
+    let many = padding.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let ann = api.web.session("ann");
+    for (path, is_large, code, detail) in [
+        ("/api/v1/overview?component=", false, 414, "at most 32768 are read"),
+        ("/api/v1/overview", true, 431, "at most 100 are read"),
+        ("/events?host=", false, 414, "at most 32768 are read"),
+        ("/events", true, 431, "at most 100 are read"),
+        ("/api/v1/incidents/%ff", false, 400, "The path has bytes that are no UTF-8."),
+    ] {
+        let address = if path.ends_with('=') { format!("{path}{long}") } else { path.to_owned() };
+        let identity = match path.starts_with("/api/") {
+            true => ("Authorization", api.authorization.as_str()),
+            false => ("Cookie", ann.cookie.as_str()),
+        };
+        let headers: Vec<_> = [identity].into_iter().chain(many.clone().filter(|_| is_large)).collect();
+        let response = api.web.request("GET", &address, &headers, "");
+        let media =
+            if path.starts_with("/api/") { "application/problem+json" } else { "text/html; charset=utf-8" };
+        assert_eq!((response.code, response.header("content-type")), (code, Some(media)), "{path}");
+        assert!(response.body.contains(detail), "{path}: {}", response.body);
+    }
 }
 
 #[test]

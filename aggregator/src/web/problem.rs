@@ -125,7 +125,7 @@ pub(super) async fn convert_errors(request: Request, next: Next) -> Response {
         true => read_text(body).await,
         false => None,
     };
-    let text = text.map(|text| wrong_number(&text).unwrap_or(text));
+    let text = text.map(|text| wrong_path(&text).unwrap_or(text));
     let detail = text.unwrap_or_else(|| match head.status {
         StatusCode::NOT_FOUND => format!("There is nothing at {path}."),
         StatusCode::METHOD_NOT_ALLOWED => format!("{path} does not take {method}."),
@@ -152,8 +152,12 @@ pub(super) async fn read_text(body: Body) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Returns the sentence for a number in a path that is none, from the text of axum; `None` for any other text.
-fn wrong_number(text: &str) -> Option<String> {
+/// Returns the sentence for a path with what is no number, or no text, from the text of axum; `None` for any
+/// other text.
+fn wrong_path(text: &str) -> Option<String> {
+    if text.contains("Invalid UTF-8 in `") {
+        return Some("The path has bytes that are no UTF-8.".to_owned());
+    }
     let (_, rest) = text.split_once("Cannot parse `")?;
     let (written, _) = rest.split_once('`')?;
     Some(format!("\"{}\" in the path is no number.", quoted_input(written)))
@@ -206,8 +210,10 @@ mod tests {
     #[test]
     fn number_in_the_path_is_named() {
         let text = "Invalid URL: Cannot parse `abc` to a `u64`";
-        assert_eq!(wrong_number(text).as_deref(), Some("\"abc\" in the path is no number."));
-        assert_eq!(wrong_number("The token is not known."), None);
+        assert_eq!(wrong_path(text).as_deref(), Some("\"abc\" in the path is no number."));
+        let text = "Invalid URL: Invalid UTF-8 in `id`";
+        assert_eq!(wrong_path(text).as_deref(), Some("The path has bytes that are no UTF-8."));
+        assert_eq!(wrong_path("The token is not known."), None);
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use crate::auth::AccessControl;
 use crate::web::api::check_query_keys;
 use crate::web::middleware::auth::authenticate;
 use crate::web::middleware::client_origin::{IpNetwork, TrustedProxies, locate_client};
+use crate::web::middleware::head_limits::limit_head;
 use crate::web::middleware::host_origin::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
 use crate::web::middleware::page_errors::show_page_errors;
 
@@ -84,6 +85,7 @@ fn protect(
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(check_query_keys))
+        .layer(middleware::from_fn(limit_head))
         .layer(middleware::from_fn(show_page_errors))
         // Rights come from the table in rta_shared::authorization, in which each route has to stand.
         .layer(middleware::from_fn_with_state(access.clone(), authenticate))

@@ -18,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::web::SecureConnection;
+use crate::web::middleware::head_limits::{MAX_HEADER_BYTES, MAX_HEADERS};
 
 /// Time limit for the head of a request, from the start of the connection or the end of the last answer. It
 /// is longer than a proxy keeps an unused connection (nginx: 60 s), or a request that is sent just then would
 /// be lost.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
-/// Maximum size of a request's head, in bytes; real ones are far smaller.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Limits of connections: all live pages, and more concurrent requests than are expected. Behind a proxy
 /// nearly all come from one address; the limit for one address leaves some for a direct diagnosis.
 pub(crate) const CONNECTION_LIMITS: ConnectionLimits =
@@ -39,7 +38,9 @@ pub(crate) async fn serve(
 ) {
     let mut links = acceptor.accept_connections(listener, CONNECTION_LIMITS);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // What hyper refuses has no sentence.
+    http.max_buf_size(2 * MAX_HEADER_BYTES).max_headers(2 * MAX_HEADERS);
     let open = GracefulShutdown::new();
     loop {
         let link = tokio::select! {

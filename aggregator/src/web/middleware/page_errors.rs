@@ -1,4 +1,4 @@
-//! Pages for addresses that a page cannot read.
+//! Pages for requests that a page cannot read.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -11,19 +11,26 @@ use crate::web::parts::layout;
 use crate::web::problem::{is_plain_text, read_text};
 use crate::web::request_context::RequestContext;
 
-/// Shows as a page why an address is refused, such as `/plan?id=x`; a handler never sees such a request, and the
-/// text of the framework is bare. Answers for programs stay.
+/// Shows as a page why a request is refused, such as `/plan?id=x`, or one with too many headers; a handler never
+/// sees such a request, and the text is bare. Answers for programs stay.
 pub(crate) async fn show_page_errors(context: RequestContext, request: Request, next: Next) -> Response {
     let for_programs = is_for_programs(request.uri().path());
     let response = next.run(request).await;
-    let is_bad_request = response.status() == StatusCode::BAD_REQUEST;
-    if for_programs || !is_bad_request || !is_plain_text(response.headers()) {
+    let status = response.status();
+    let (title, sentence) = match status {
+        StatusCode::BAD_REQUEST => ("There is no such page", "The page cannot read its address"),
+        StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("The request is too large", "The page cannot read it")
+        }
+        _ => return response,
+    };
+    if for_programs || !is_plain_text(response.headers()) {
         return response;
     }
     let text = read_text(response.into_body()).await.unwrap_or_default();
     let reason = text.split_once("query string: ").map_or(text.as_str(), |(_, reason)| reason);
-    let message = format!("The page cannot read its address: {}.", printable(reason));
-    (StatusCode::BAD_REQUEST, layout::message(&context, "There is no such page", &message)).into_response()
+    let message = format!("{sentence}: {}.", printable(reason));
+    (status, layout::message(&context, title, &message)).into_response()
 }
 
 #[cfg(test)]
