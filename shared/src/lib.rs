@@ -73,6 +73,7 @@ pub mod incident;
 pub mod inspection;
 pub mod keyed_semaphore;
 pub mod learn;
+pub mod leftover_commands;
 pub mod lifecycle;
 pub mod limit;
 pub mod local_socket;

@@ -141,11 +141,6 @@ impl ProcessDir {
         Ok(String::from_utf8_lossy(&self.content("cgroup")?).into_owned())
     }
 
-    /// Reads the initial environment: `NAME=value`, each ended by a NUL.
-    pub(crate) fn environment(&self) -> Result<Vec<u8>, Errno> {
-        self.content("environ")
-    }
-
     /// Reads the target of a link: `exe`, `cwd`, or `ns/pid`.
     pub(crate) fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())

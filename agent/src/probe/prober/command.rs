@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rta_shared::config::{AnswerTest, CommandProbe};
+use rta_shared::leftover_commands::OWN_MARK;
 use rta_shared::redact::redact_text;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -15,7 +16,7 @@ use tokio::signal::unix;
 
 use super::answer::check_answer;
 use crate::host::child_setup::{ChildSetup, UserAccount};
-use crate::probe::leftovers::{AGENT_VARIABLE, OWN_MARK};
+use crate::probe::leftovers::AGENT_VARIABLE;
 use crate::probe::reasons::{io_reason, shorten, timeout_reason};
 
 /// Number of bytes kept from the end of the output.
