@@ -26,7 +26,7 @@ use tonic::Code;
 
 use super::cause::{CauseNotes, CauseSnapshot};
 use super::compose::compose_test;
-use super::deliver::deliver;
+use super::deliver::{deliver, kill_leftover_commands};
 use super::file_stamp::FileStamp;
 use super::machine::NotifyState;
 use super::message::{Message, MessageKind, Outgoing};
@@ -157,6 +157,8 @@ pub(crate) struct Notifier {
 impl Notifier {
     /// Creates the notifier, and runs it until it is dropped.
     pub(crate) async fn run(parts: NotifierParts, mut requests: mpsc::Receiver<NotifyRequest>) {
+        // Off the runtime: a read of /proc may hang.
+        drop(tokio::task::spawn_blocking(kill_leftover_commands));
         let (outcome_sender, mut outcomes) = mpsc::unbounded_channel();
         let mut notifier = Self::new(parts, outcome_sender);
         let mut overview = notifier.parts.overview.clone();

@@ -1,6 +1,9 @@
 //! A chat with a template, a command, and the dead man's switch.
 
+use std::path::Path;
+
 use rta_tests::wait_for;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::sink::CountingSink;
@@ -62,4 +65,39 @@ fn chat_and_command_have_the_message_and_the_switch_is_served_while_rta_is_well(
     std::fs::remove_file(&data).unwrap();
     std::fs::rename(&aside, &data).unwrap();
     switch.wait_for_deliveries(served + 1);
+}
+
+#[test]
+fn command_of_a_killed_aggregator_is_killed_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pids");
+    let rules = RULES.replace("[\"ops\"]", "[\"pager\"]");
+    let text = format!(
+        "{rules}[[channel]]\nname = \"pager\"\n[channel.command]\ntimeout = \"10m\"\n\
+         run = [\"/bin/sh\", \"-c\", \"sleep 1000 & echo $$ $! >> {}; wait\"]\n",
+        file.display()
+    );
+    let mut platform = Platform::start(1, &text);
+    platform.stop_kafka();
+    let runs = |count: usize| {
+        wait_for(&format!("{count} runs of the command"), || {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let runs: Vec<String> = text.lines().map(str::to_owned).collect();
+            (runs.len() == count).then_some(runs)
+        })
+    };
+    let is_running = |pid: &str| {
+        let line = std::fs::read(Path::new("/proc").join(pid).join("cmdline"));
+        line.is_ok_and(|line| !line.is_empty())
+    };
+    let first = runs(1).remove(0);
+    platform.cluster.aggregator.stop(Signal::KILL);
+    assert!(first.split(' ').all(is_running), "{first}");
+    platform.cluster.aggregator.start_again();
+    wait_for("the command and its child to end", || (!first.split(' ').any(is_running)).then_some(()));
+    let second = runs(2).remove(1);
+    assert!(second.split(' ').all(is_running), "{second}");
+    // An orderly end leaves none.
+    platform.cluster.aggregator.stop(Signal::TERM);
+    wait_for("the second command to end", || (!second.split(' ').any(is_running)).then_some(()));
 }

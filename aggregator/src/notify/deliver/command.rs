@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rta_shared::config::notify::CommandChannel;
+use rta_shared::leftover_commands::{Leftovers, OWN_MARK, kill_leftovers};
 use rta_shared::sanitize::printable;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,8 @@ use crate::notify::message::Message;
 const MAX_OUTPUT: usize = 16 * 1024;
 /// Time limit for the rest of the output of a command that has ended.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
+/// Variable in the environment of a command that names its aggregator.
+const AGGREGATOR_VARIABLE: &str = "RTA_NOTIFY_AGGREGATOR";
 /// Variables that a command inherits.
 const VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
@@ -33,6 +36,7 @@ pub(super) async fn deliver(channel: &CommandChannel, message: &Message) -> Resu
         .envs(VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .env("RTA_KEY", &message.key)
         .env("RTA_KIND", message.kind.word())
+        .envs(OWN_MARK.as_ref().map(|mark| (AGGREGATOR_VARIABLE, mark)))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -92,6 +96,14 @@ pub(super) async fn deliver(channel: &CommandChannel, message: &Message) -> Resu
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     let last = last.map(|line| format!(": {}", printable(line))).unwrap_or_default();
     Err(DeliveryError::Failed(format!("{program} ended with {status}{last}")))
+}
+
+/// Kills the commands that aggregators which are gone left behind, with their children: their messages are
+/// delivered again. Blocking.
+pub(crate) fn kill_leftover_commands() {
+    for pid in kill_leftovers(AGGREGATOR_VARIABLE, Leftovers::OfUnfinishedCommands) {
+        tracing::warn!(pid, "a command of an earlier aggregator was still running and was killed");
+    }
 }
 
 /// Reads to the end: a command must not fail since nobody reads. Keeps the last [`MAX_OUTPUT`] bytes in `text`.

@@ -21,6 +21,7 @@ mod webhook;
 use rta_shared::config::notify::ChannelKind;
 
 pub(crate) use alertmanager::RESEND_INTERVAL;
+pub(crate) use command::kill_leftover_commands;
 
 use super::message::Message;
 
