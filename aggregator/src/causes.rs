@@ -4,6 +4,7 @@
 use rta_shared::down_cause::DownKind;
 use rta_shared::overview::{Health, HostOverview, InstanceOverview, LocatedInstance, Overview};
 use rta_shared::root_cause::{CauseId, RootCause, find_root_causes};
+use rta_shared::snapshot::Snapshot;
 
 /// Outcome of an earlier root cause that is none at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,29 @@ pub(crate) fn actual_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
         all.push(root);
     }
     all
+}
+
+/// Returns true if both overviews have the same root causes, as far as that is seen without comparing an
+/// instance: parts that have not changed are the same in memory.
+pub(crate) fn has_same_causes(before: &Overview, after: &Overview) -> bool {
+    before.config_digest == after.config_digest
+        && are_all(&before.environments, &after.environments, |before, after| {
+            Snapshot::ptr_eq(before, after)
+                || (before.name == after.name && are_all(&before.hosts, &after.hosts, is_same_host))
+        })
+}
+
+fn is_same_host(before: &Snapshot<HostOverview>, after: &Snapshot<HostOverview>) -> bool {
+    let facts = |host: &HostOverview| (host.name.clone(), host.role.clone(), host.reachable);
+    Snapshot::ptr_eq(before, after)
+        || (facts(before) == facts(after)
+            && before.error == after.error
+            && before.maintenance == after.maintenance
+            && are_all(&before.instances, &after.instances, Snapshot::ptr_eq))
+}
+
+fn are_all<T>(before: &[T], after: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
+    before.len() == after.len() && before.iter().zip(after).all(|(before, after)| is_same(before, after))
 }
 
 fn is_awaited(host: &HostOverview) -> bool {

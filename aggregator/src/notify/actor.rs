@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tonic::Code;
 
-use super::cause::{CauseNotes, CauseSnapshot};
+use super::cause::{CauseNotes, CauseReader};
 use super::compose::compose_test;
 use super::deliver::{deliver, kill_leftover_commands};
 use super::file_stamp::FileStamp;
@@ -144,6 +144,7 @@ pub(crate) struct Notifier {
     read_problem: Option<String>,
     store: EventStoreHandle,
     state: NotifyState,
+    cause_reader: CauseReader,
     /// Beginning of the keys of this program's messages.
     key_prefix: String,
     /// Number of the last message in the outbox.
@@ -208,6 +209,7 @@ impl Notifier {
             config_error: None,
             read_problem: None,
             state,
+            cause_reader: CauseReader::default(),
             key_prefix: random_text(),
             last_number: stored.outbox.last().map_or(0, |row| row.number),
             channels: Vec::new(),
@@ -322,11 +324,11 @@ impl Notifier {
     }
 
     /// Takes in an overview. What follows is stored before it is sent.
-    async fn evaluate(&mut self, overview: &Overview) {
+    async fn evaluate(&mut self, overview: &Arc<Overview>) {
         let now = overview.generated_at;
-        let snapshot = CauseSnapshot::new(overview, self.state.ids(), &*self.parts.notes);
+        let snapshot = self.cause_reader.read(overview, self.state.ids(), &*self.parts.notes);
         let before = self.state.clone();
-        let outgoing = self.state.advance(&self.config, &snapshot, now);
+        let outgoing = self.state.advance(&self.config, snapshot, now);
         if self.state == before {
             return;
         }

@@ -1,6 +1,7 @@
 //! Root causes as the notifier compares them: without references into an overview, and stored as JSON.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
@@ -10,7 +11,9 @@ use rta_shared::overview::{Health, Overview};
 use rta_shared::root_cause::{CauseId, RootCause};
 use serde::{Deserialize, Serialize};
 
-use crate::causes::{CauseOutcome, CauseState, actual_root_causes, cause_outcome, cause_state, on_purpose};
+use crate::causes::{
+    CauseOutcome, CauseState, actual_root_causes, cause_outcome, cause_state, has_same_causes, on_purpose,
+};
 
 /// Maximum number of affected instances that a message names.
 pub(crate) const MAX_NAMED: usize = 20;
@@ -77,21 +80,42 @@ pub(crate) struct CauseSnapshot {
 }
 
 impl CauseSnapshot {
+    /// Reads the root causes of `overview`. `notes` returns the notes of a root cause.
+    fn new(overview: &Overview, notes: &dyn Fn(&CauseId) -> CauseNotes) -> Self {
+        let roots = actual_root_causes(overview);
+        let causes = roots.iter().map(|root| to_cause(root, notes)).map(|cause| (cause.id.clone(), cause));
+        Self { causes: causes.collect(), ..Self::default() }
+    }
+
+    /// Reads what has become of the earlier root causes in `open`.
+    fn follow<'o>(&mut self, overview: &Overview, open: impl Iterator<Item = &'o CauseId>) {
+        let earlier = open.filter(|id| !self.causes.contains_key(*id));
+        self.outcomes = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
+        let undecided = self.outcomes.iter().filter(|(_, outcome)| **outcome == CauseOutcome::Undecided);
+        let undecided = undecided.filter_map(|(id, _)| Some((id.clone(), cause_state(overview, id)?)));
+        self.undecided = undecided.collect();
+    }
+}
+
+/// Reader of root causes, which does not search an overview that has the same ones as the one before.
+#[derive(Debug, Default)]
+pub(crate) struct CauseReader {
+    last: Option<(Arc<Overview>, CauseSnapshot)>,
+}
+
+impl CauseReader {
     /// Reads the root causes of `overview`, and what has become of those in `open`. `notes` returns the notes
     /// of a root cause.
-    pub(crate) fn new<'o>(
-        overview: &Overview,
+    pub(crate) fn read<'o>(
+        &mut self,
+        overview: &Arc<Overview>,
         open: impl Iterator<Item = &'o CauseId>,
         notes: &dyn Fn(&CauseId) -> CauseNotes,
-    ) -> Self {
-        let roots = actual_root_causes(overview);
-        let causes: BTreeMap<CauseId, Cause> =
-            roots.iter().map(|root| to_cause(root, notes)).map(|cause| (cause.id.clone(), cause)).collect();
-        let earlier = open.filter(|id| !causes.contains_key(*id));
-        let outcomes: HashMap<_, _> = earlier.map(|id| (id.clone(), cause_outcome(overview, id))).collect();
-        let undecided = outcomes.iter().filter(|(_, outcome)| **outcome == CauseOutcome::Undecided);
-        let undecided = undecided.filter_map(|(id, _)| Some((id.clone(), cause_state(overview, id)?)));
-        Self { undecided: undecided.collect(), causes, outcomes }
+    ) -> &CauseSnapshot {
+        let last = self.last.take().filter(|(before, _)| has_same_causes(before, overview));
+        let mut snapshot = last.map_or_else(|| CauseSnapshot::new(overview, notes), |(_, snapshot)| snapshot);
+        snapshot.follow(overview, open);
+        &self.last.insert((Arc::clone(overview), snapshot)).1
     }
 }
 
@@ -139,6 +163,8 @@ fn to_cause(root: &RootCause<'_>, notes: &dyn Fn(&CauseId) -> CauseNotes) -> Cau
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use rta_shared::action::ActionKind;
     use rta_shared::action::ActionLock;
     use rta_shared::maintenance::Maintenance;
@@ -153,7 +179,40 @@ mod tests {
     }
 
     fn snapshot(overview: &Overview, open: &[CauseId]) -> CauseSnapshot {
-        CauseSnapshot::new(overview, open.iter(), &|_| CauseNotes::default())
+        let overview = Arc::new(overview.clone());
+        CauseReader::default().read(&overview, open.iter(), &|_| CauseNotes::default()).clone()
+    }
+
+    #[test]
+    fn overview_in_which_no_root_cause_changed_is_not_searched() {
+        let searches = Cell::new(0);
+        let notes = |_: &CauseId| {
+            searches.set(searches.get() + 1);
+            CauseNotes::default()
+        };
+        let mut reader = CauseReader::default();
+        let mut overview = sample();
+        let causes = reader.read(&Arc::new(overview.clone()), [].iter(), &notes).causes.clone();
+        assert_eq!((searches.get(), causes.len()), (2, 2));
+        // Times and usage, and what is asked for.
+        overview.generated_at += jiff::SignedDuration::from_secs(1);
+        overview.environments[0].hosts[0].scanned_at = Some(overview.generated_at);
+        let open = [id("gone", None)];
+        let same = reader.read(&Arc::new(overview.clone()), open.iter(), &notes);
+        assert_eq!((&same.causes, same.outcomes[&open[0]]), (&causes, CauseOutcome::Removed));
+        assert_eq!(searches.get(), 2);
+        // Each of these may change a root cause, or what is said of it.
+        kafka(&mut overview).reason = "it ended".to_owned();
+        let kafka = id("c9t21193", Some("kafka server"));
+        let changed = reader.read(&Arc::new(overview.clone()), [].iter(), &notes);
+        assert_eq!((searches.get(), changed.causes[&kafka].reason.as_str()), (4, "it ended"));
+        overview.environments[0].hosts[0].error = Some("gone".to_owned());
+        reader.read(&Arc::new(overview.clone()), [].iter(), &notes);
+        assert!(searches.get() > 4);
+        let before = searches.get();
+        overview.config_digest.push('x');
+        reader.read(&Arc::new(overview), [].iter(), &notes);
+        assert!(searches.get() > before);
     }
 
     fn kafka(overview: &mut Overview) -> &mut InstanceOverview {
