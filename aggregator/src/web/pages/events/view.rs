@@ -7,18 +7,23 @@ use rta_shared::overview::{Health, Overview};
 
 use crate::operation_error::OperationError;
 use crate::web::address::with_query;
+use crate::web::parts::filter::{
+    distinct_sorted, filter_form, number_field, period_field, select_field, text_field,
+};
 use crate::web::parts::health::{icon, text};
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
-use crate::web::parts::layout::PageFrame;
-use crate::web::parts::{config, layout};
+use crate::web::parts::record_list::RecordList;
 use crate::web::request_context::RequestContext;
 
 /// Maximum number of events on the page.
 pub(in crate::web) const MAX_LISTED: usize = 200;
-/// Periods that the form offers, as parameter and as text.
-const PERIODS: [(&str, &str); 4] =
-    [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
-
+/// Frame of the page.
+const LIST: RecordList = RecordList {
+    title: "Events",
+    subtitle: "What happened, and who asked for it, the newest first",
+    empty: "Nothing was recorded that fits.",
+    limit: MAX_LISTED,
+};
 /// Filter of the page, as in its address; empty fields: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct EventForm {
@@ -62,16 +67,7 @@ pub(in crate::web) fn events(
     live: Option<String>,
     overview: &Overview,
 ) -> Markup {
-    let body = html! {
-        header.top {
-            div.events-head { h1 { "Events" } p { "What happened, and who asked for it, the newest first" } }
-        }
-        main.events-page {
-            (form(filter, overview))
-            (parts)
-        }
-    };
-    layout::frame(context, "Events - rta", &PageFrame { reload_seconds: None, live }, &body)
+    LIST.page(context, &form(filter, overview), parts, live)
 }
 
 /// Renders the live part of that page: `events` that match `filter`, or the error for which they cannot be
@@ -81,27 +77,9 @@ pub(in crate::web) fn parts(
     filter: &EventForm,
     overview: &Overview,
 ) -> HtmlNode {
-    let leaf = |id: &str, content: &Markup| HtmlNode::leaf(id, &html! { div id=(id) { (content) } });
-    let impairment = leaf("events-store", &config::store_impairment(overview));
-    let mut children = vec![impairment];
-    match events {
-        Err(error) => {
-            children.push(leaf("no-events", &html! { p.empty { (text(&error.message)) } }));
-        }
-        Ok(events) if events.is_empty() => {
-            children.push(leaf("no-events", &html! { p.empty { "Nothing was recorded that fits." } }));
-        }
-        Ok(events) => {
-            let listed = &events[..events.len().min(MAX_LISTED)];
-            children.push(HtmlNode::group("events", GroupTag::OrderedList, "events", event_rows(listed)));
-            if let (Some(last), true) = (listed.last(), events.len() > listed.len()) {
-                let address = filter.address("/events", Some(last.id));
-                let link = html! { p.older { a href=(address) { "Older events" } } };
-                children.push(leaf("older-events", &link));
-            }
-        }
-    }
-    HtmlNode::group("events-live", GroupTag::Division, "", children)
+    let list =
+        |listed: &[Event]| HtmlNode::group("events", GroupTag::OrderedList, "events", event_rows(listed));
+    LIST.live(LIST.parts(events, overview, list, |last| filter.address("/events", Some(last.id))))
 }
 
 /// Renders each event as a row.
@@ -158,91 +136,17 @@ fn form(filter: &EventForm, overview: &Overview) -> Markup {
     let hosts = hosts.map(|host| host.name.as_str().to_owned());
     let components = overview.instances().map(|located| located.instance.component.as_str().to_owned());
     let kinds = EventKind::ALL.map(|kind| kind.word().to_owned());
-    html! {
-        form.filter method="get" action="/events" {
-            (select_field("environment", "Environment", &filter.environment, distinct_sorted(environments)))
-            (select_field("host", "Host", &filter.host, distinct_sorted(hosts)))
-            (select_field("component", "Component", &filter.component, distinct_sorted(components)))
-            (select_field("kind", "Kind", &filter.kind, kinds.to_vec()))
-            (number_field("plan", "Plan", &filter.plan))
-            (text_field("person", "Person", &filter.person))
-            (number_field("incident", "Incident", &filter.incident))
-            (period_field(&filter.since))
-            button type="submit" { "Show" }
-        }
-    }
-}
-
-/// Renders a selection of periods. A chosen value that is not among them is kept.
-pub(crate) fn period_field(chosen: &str) -> Markup {
-    html! {
-        label {
-            span { "Within" }
-            select name="since" {
-                option value="" { "any time" }
-                @for (value, shown) in PERIODS { option value=(value) selected[chosen == value] { (shown) } }
-                @if !chosen.is_empty() && PERIODS.iter().all(|(value, _)| *value != chosen) {
-                    option value=(chosen) selected { (text(chosen)) }
-                }
-            }
-        }
-    }
-}
-
-/// Renders a field for a number, or any.
-pub(crate) fn number_field(name: &str, title: &str, value: &str) -> Markup {
-    html! {
-        label.short {
-            span { (title) }
-            input type="text" inputmode="numeric" pattern="[0-9]*" name=(name) value=(value) placeholder="any" autocomplete="off";
-        }
-    }
-}
-
-/// Renders a field for a text, or any.
-pub(crate) fn text_field(name: &str, title: &str, value: &str) -> Markup {
-    html! {
-        label.short {
-            span { (title) }
-            input type="text" name=(name) value=(value) placeholder="any" autocomplete="off" spellcheck="false";
-        }
-    }
-}
-
-/// Returns the distinct names in alphabetical order.
-pub(crate) fn distinct_sorted(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Maximum number of values offered as a list; of more, one is typed.
-const MAX_OPTIONS: usize = 200;
-
-/// Renders a selection of `values` or any. A chosen value that is not among them, such as a removed host, is
-/// kept.
-pub(crate) fn select_field(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
-    if values.len() > MAX_OPTIONS {
-        return html! {
-            label {
-                span { (title) }
-                input type="text" name=(name) value=(chosen) placeholder="any" autocomplete="off" spellcheck="false";
-            }
-        };
-    }
-    if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
-        values.push(chosen.to_owned());
-    }
-    html! {
-        label {
-            span { (title) }
-            select name=(name) {
-                option value="" { "any" }
-                @for value in values { option value=(value) selected[value == chosen] { (text(&value)) } }
-            }
-        }
-    }
+    let fields = html! {
+        (select_field("environment", "Environment", &filter.environment, distinct_sorted(environments)))
+        (select_field("host", "Host", &filter.host, distinct_sorted(hosts)))
+        (select_field("component", "Component", &filter.component, distinct_sorted(components)))
+        (select_field("kind", "Kind", &filter.kind, kinds.to_vec()))
+        (number_field("plan", "Plan", &filter.plan))
+        (text_field("person", "Person", &filter.person))
+        (number_field("incident", "Incident", &filter.incident))
+        (period_field(&filter.since))
+    };
+    filter_form("/events", &fields)
 }
 
 #[cfg(test)]

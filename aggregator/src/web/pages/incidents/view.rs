@@ -9,13 +9,20 @@ use rta_shared::overview::Overview;
 use super::query::{IncidentsQuery, MAX_LISTED};
 use crate::operation_error::OperationError;
 use crate::web::address::with_query;
-use crate::web::pages::events::view::{distinct_sorted, event_rows, period_field, select_field, text_field};
+use crate::web::pages::events::view::event_rows;
+use crate::web::parts::filter::{distinct_sorted, filter_form, period_field, select_field, text_field};
 use crate::web::parts::health::text;
 use crate::web::parts::html_patch::{GroupTag, HtmlNode};
-use crate::web::parts::layout::PageFrame;
-use crate::web::parts::{config, layout};
+use crate::web::parts::record_list::{RecordList, link};
 use crate::web::request_context::RequestContext;
 
+/// Frame of the page.
+const LIST: RecordList = RecordList {
+    title: "Incidents",
+    subtitle: "What had one cause, from its begin to its end, the newest first",
+    empty: "No incident that fits was recorded.",
+    limit: MAX_LISTED,
+};
 /// Maximum number of affected instances that are named.
 const MAX_NAMED: usize = 20;
 
@@ -44,16 +51,7 @@ pub(super) fn incidents(
     live: Option<String>,
     overview: &Overview,
 ) -> Markup {
-    let body = html! {
-        header.top {
-            div.events-head { h1 { "Incidents" } p { "What had one cause, from its begin to its end, the newest first" } }
-        }
-        main.events-page {
-            (form(query, overview))
-            (parts)
-        }
-    };
-    layout::frame(context, "Incidents - rta", &PageFrame { reload_seconds: None, live }, &body)
+    LIST.page(context, &form(query, overview), parts, live)
 }
 
 /// Renders the live part of that page: `incidents` that match `query`, or the error for which they cannot be read.
@@ -63,30 +61,19 @@ pub(in crate::web) fn parts(
     overview: &Overview,
     now: Timestamp,
 ) -> HtmlNode {
-    let leaf = |id: &str, content: &Markup| HtmlNode::leaf(id, &html! { div id=(id) { (content) } });
-    let mut children = vec![leaf("incidents-store", &config::store_impairment(overview))];
-    match incidents {
-        Err(error) => children.push(leaf("no-incidents", &html! { p.empty { (text(&error.message)) } })),
-        Ok(incidents) if incidents.is_empty() => {
-            children.push(leaf("no-incidents", &html! { p.empty { "No incident that fits was recorded." } }));
-        }
-        Ok(incidents) => {
-            let is_single = !query.id.is_empty();
-            let listed = &incidents[..incidents.len().min(MAX_LISTED)];
-            let items = listed.iter().map(|details| item(details, is_single, now)).collect();
-            children.push(HtmlNode::group("incidents", GroupTag::Division, "incidents", items));
-            if let (Some(last), true) = (listed.last(), incidents.len() > listed.len()) {
-                let older = IncidentsQuery { before: last.incident.id.to_string(), ..query.clone() };
-                let address = address("/incidents", &older);
-                let link = html! { p.older { a href=(address) { "Older incidents" } } };
-                children.push(leaf("older-incidents", &link));
-            }
-        }
-    }
+    let list = |listed: &[IncidentDetails]| {
+        let items = listed.iter().map(|details| item(details, !query.id.is_empty(), now)).collect();
+        HtmlNode::group("incidents", GroupTag::Division, "incidents", items)
+    };
+    let older = |last: &IncidentDetails| {
+        let older = IncidentsQuery { before: last.incident.id.to_string(), ..query.clone() };
+        address("/incidents", &older)
+    };
+    let mut children = LIST.parts(incidents, overview, list, older);
     if !query.id.is_empty() {
-        children.push(leaf("all-incidents", &html! { p.older { a href="/incidents" { "All incidents" } } }));
+        children.push(link("all-incidents", "/incidents", "All incidents"));
     }
-    HtmlNode::group("incidents-live", GroupTag::Division, "", children)
+    LIST.live(children)
 }
 
 /// Renders one incident: a line, and behind it its facts and events.
@@ -198,19 +185,17 @@ fn facts(details: &IncidentDetails, id: &str) -> Markup {
 
 fn form(query: &IncidentsQuery, overview: &Overview) -> Markup {
     let environments = overview.environments.iter().map(|environment| environment.name.as_str().to_owned());
-    html! {
-        form.filter method="get" action="/incidents" {
-            (select_field("environment", "Environment", &query.environment, distinct_sorted(environments)))
-            label {
-                span { "State" }
-                select name="open" {
-                    option value="" { "any" }
-                    option value="true" selected[query.open == "true"] { "open" }
-                }
+    let fields = html! {
+        (select_field("environment", "Environment", &query.environment, distinct_sorted(environments)))
+        label {
+            span { "State" }
+            select name="open" {
+                option value="" { "any" }
+                option value="true" selected[query.open == "true"] { "open" }
             }
-            (text_field("person", "Person", &query.person))
-            (period_field(&query.since))
-            button type="submit" { "Show" }
         }
-    }
+        (text_field("person", "Person", &query.person))
+        (period_field(&query.since))
+    };
+    filter_form("/incidents", &fields)
 }

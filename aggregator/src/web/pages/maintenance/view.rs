@@ -5,7 +5,7 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::Overview;
 use rta_shared::planned_maintenance::{UpcomingMaintenance, local_time};
 
-use crate::web::pages::events::view::{distinct_sorted, select_field};
+use crate::web::parts::filter::{distinct_sorted, select_field};
 use crate::web::parts::health::text;
 use crate::web::parts::{form, layout};
 use crate::web::request_context::RequestContext;

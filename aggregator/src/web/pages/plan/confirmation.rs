@@ -12,7 +12,7 @@ use rta_shared::plan::{GateCondition, Plan};
 use super::view::{capitalised, step_row};
 use crate::plans::confirmation;
 use crate::web::action_subject::{ActionSubject, RollingSubject};
-use crate::web::pages::events::view::select_field;
+use crate::web::parts::filter::select_field;
 use crate::web::parts::health::text;
 use crate::web::parts::{form, layout};
 use crate::web::request_context::RequestContext;
