@@ -19,6 +19,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Share of the time that is spent on overviews at most, as its inverse: those of large platforms take a
 /// while.
 const REST_FACTOR: u32 = 10;
+/// Maximum time between two overviews: on a busy host one may take long by the clock alone, and what is shown
+/// of open incidents would be out of date.
+const MAX_REST: Duration = Duration::from_secs(2);
 
 /// Follows the incidents until it is dropped. `changes` counts what is recorded.
 pub(super) async fn run(
@@ -45,7 +48,7 @@ pub(super) async fn run(
                     take_in(&mut tracker, event);
                 }
                 tracker.observe(&Observation::new(&current, &tracker.present_causes()));
-                rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
+                rest_until = Instant::now() + (began.elapsed() * REST_FACTOR).min(MAX_REST);
             }
             Some(event) = events.next() => take_in(&mut tracker, event),
             _ = ticks.tick() => heartbeat.beat(),
