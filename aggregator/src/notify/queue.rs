@@ -279,6 +279,22 @@ mod tests {
         task.abort();
     }
 
+    #[test]
+    fn receiver_that_is_down_for_an_hour_is_tried_until_it_is_back() {
+        let hour = Duration::from_secs(3600);
+        let mut delays = delays();
+        let (mut down_for, mut attempts) = (Duration::ZERO, 0);
+        while down_for < hour {
+            let delay = delays.next().unwrap();
+            assert!(delay >= MIN_DELAY && delay <= 2 * MAX_DELAY, "{delay:?}");
+            down_for += delay;
+            attempts += 1;
+        }
+        assert!((30..=66).contains(&attempts), "{attempts}");
+        let keep = Duration::from_secs(24 * 3600);
+        assert!(!is_too_old(Timestamp::now() - jiff::SignedDuration::from_hours(1), keep));
+    }
+
     #[tokio::test]
     async fn message_is_given_up_when_it_is_too_old() {
         let queue = Arc::new(ChannelQueue::default());

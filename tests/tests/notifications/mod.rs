@@ -130,6 +130,7 @@ fn stopped_kafka_under_200_dependents_is_one_notification_and_one_at_its_end() {
     assert_eq!((&end.body["kind"], &end.body["end_reason"]), (&"end".into(), &"recovered".into()));
     assert_eq!(end.body["incident"], begin.body["incident"]);
     assert_ne!(end.body["key"], begin.body["key"]);
+    assert_described(&platform, [&begin.body, &end.body]);
     // The next message is that of another outage: nothing came in between.
     platform.wait_until_up();
     platform.agents.set_state(7, 1, State::Stopped);
@@ -144,6 +145,28 @@ fn stopped_kafka_under_200_dependents_is_one_notification_and_one_at_its_end() {
     let dry_run = aggregator.rta_success(&["notify", "dry-run", "--since", "7d"]);
     assert!(dry_run.contains("ops") && dry_run.contains("component 0 on h0000 (E) is down"), "{dry_run}");
     assert!(!dry_run.contains("nobody"), "{dry_run}");
+}
+
+/// Asserts that the description of the API has these messages, with each of their members.
+fn assert_described(platform: &Platform, messages: [&Value; 2]) {
+    let document = platform.cluster.aggregator.web.get("/api/v1/openapi.json").body;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let body = document.pointer("/webhooks/notification/post/requestBody/content/application~1json/schema");
+    let whole = serde_json::json!({ "allOf": [body.unwrap()], "components": document["components"] });
+    let validator = jsonschema::draft202012::options().build(&whole).unwrap();
+    let schema = &document["components"]["schemas"]["Notification"]["properties"];
+    for message in messages {
+        let errors: Vec<String> = validator.iter_errors(message).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?} {message}");
+        let objects = [(message, schema)].into_iter();
+        let inner = ["cause", "affected"].map(|key| (&message[key], &schema[key]["properties"]));
+        for (object, described) in objects.chain(inner) {
+            let keys = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            let unknown: Vec<String> =
+                keys(object).into_iter().filter(|key| described.get(key).is_none()).collect();
+            assert!(unknown.is_empty(), "{unknown:?}");
+        }
+    }
 }
 
 #[test]

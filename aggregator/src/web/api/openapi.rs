@@ -15,10 +15,11 @@ use serde_json::{Map, Value};
 use crate::web::problem::ApiProblem;
 
 /// Parts of the document: where each belongs, and its text.
-const PARTS: [(&[&str], &str); 6] = [
+const PARTS: [(&[&str], &str); 7] = [
     (&[], include_str!("openapi/document.json")),
     (&["paths"], include_str!("openapi/read_paths.json")),
     (&["paths"], include_str!("openapi/act_paths.json")),
+    (&["webhooks"], include_str!("openapi/webhooks.json")),
     (&["components"], include_str!("openapi/components.json")),
     (&["components", "schemas"], include_str!("openapi/state_schemas.json")),
     (&["components", "schemas"], include_str!("openapi/other_schemas.json")),
