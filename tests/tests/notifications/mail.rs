@@ -1,7 +1,9 @@
-//! Mail to a server of the test, over TLS from the first byte, or after STARTTLS.
+//! Mail to a server of the test, over TLS from the first byte, or after STARTTLS; and to a real one.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rta_tests::{CertificateFiles, TestCa, wait_for};
@@ -168,4 +170,66 @@ fn outage_is_mailed_over_tls() {
     });
     let mail = later.wait_for_mails(1).remove(0);
     assert!(mail.contains("RCPT TO:<boss@example.com>") && mail.contains("Message-ID: <rta-"), "{mail}");
+}
+
+/// Running aiosmtpd, which ends when this is dropped.
+struct RealMailServer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl RealMailServer {
+    /// Starts the server, which appends mails to a file; `None` if it is not installed. In the gate it must be.
+    fn start(certificate: &CertificateFiles, mails: &Path) -> Option<Self> {
+        let is_installed =
+            Command::new("python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+        if !is_installed.is_ok_and(|status| status.success()) {
+            assert!(std::env::var_os("RTA_GATE").is_none(), "python3-aiosmtpd is not installed");
+            // Standard error may be closed.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: python3-aiosmtpd is not installed");
+            return None;
+        }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-c", include_str!("aiosmtpd.py"), &address.port().to_string()]);
+        command.args([certificate.certificate.as_path(), &certificate.key, mails]);
+        let child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("the mail server to listen", || TcpStream::connect(address).ok());
+        Some(Self { child, address })
+    }
+}
+
+impl Drop for RealMailServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn real_mail_server_receives_begin_and_end_after_starttls() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new(folder.path().join("pki"));
+    let mails = folder.path().join("mails");
+    let Some(server) = RealMailServer::start(&ca.create_host("localhost"), &mails) else { return };
+    let text = format!(
+        "{RULES}[[channel]]\nname = \"ops\"\n[channel.mail]\nserver = \"localhost\"\nport = {}\n\
+         from = \"rta@example.com\"\nto = [\"ops@example.com\"]\nca = \"{}\"\n",
+        server.address.port(),
+        ca.ca().display()
+    );
+    let platform = Platform::start(1, &text);
+    let received = |count: usize| {
+        wait_for(&format!("{count} mails"), || {
+            let text = std::fs::read_to_string(&mails).unwrap_or_default();
+            (text.matches("True rta@example.com ['ops@example.com']").count() == count).then_some(text)
+        })
+    };
+    platform.stop_kafka();
+    received(1);
+    platform.start_kafka();
+    let text = received(2);
+    // Both are of one thread.
+    let threads: Vec<&str> = text.lines().filter(|line| line.starts_with("References: ")).collect();
+    assert!(threads.len() == 2 && threads[0] == threads[1], "{text}");
 }
