@@ -230,7 +230,7 @@ impl Operations {
         let notices = AgentNotices {
             maintenance: maintenance.clone(),
             prerequisites: whole.prerequisites.clone(),
-            pauses,
+            pauses: pauses.clone(),
         };
         let (publisher, inventory) = watch::channel(inventory);
         let config_manager =
@@ -244,6 +244,7 @@ impl Operations {
             inventory.clone(),
             leads.as_ref().map_or_else(no_sources, EnvironmentLeads::watch_relay_sources),
             relay_progress.clone(),
+            pauses,
         );
         let hosts = HostStateFeed::new(inbox.clone(), host_changes);
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);

@@ -15,6 +15,7 @@ use super::task::{RelayEvent, RelayTask};
 use crate::agents::client::AgentClient;
 use crate::agents::tasks::AgentTasks;
 use crate::inventory::Inventory;
+use crate::pauses::PauseWatch;
 use crate::state::actor::StateInbox;
 
 /// Capacity of the queue of the relay tasks' messages.
@@ -30,6 +31,7 @@ pub(crate) struct HostFollower {
     inventory: watch::Receiver<Arc<Inventory>>,
     sources: watch::Receiver<Option<RelaySources>>,
     progress: RelayProgress,
+    pauses: PauseWatch,
     /// Environments whose agents are followed.
     by_agents: HashSet<Name>,
     /// Relay tasks by environment.
@@ -62,13 +64,15 @@ enum RelayState {
 
 impl HostFollower {
     /// Creates the owner of `agent_tasks`, which has no tasks yet. Environments with one of `sources` are followed by
-    /// it, as far as it works; states go to `inbox`, and `progress` tells how far they do.
+    /// it, as far as it works; states go to `inbox`, and `progress` tells how far they do. `pauses` are those of this
+    /// aggregator, in which it received nothing.
     pub(crate) fn new(
         agent_tasks: AgentTasks,
         inbox: StateInbox,
         inventory: watch::Receiver<Arc<Inventory>>,
         sources: watch::Receiver<Option<RelaySources>>,
         progress: RelayProgress,
+        pauses: PauseWatch,
     ) -> Self {
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         Self {
@@ -77,6 +81,7 @@ impl HostFollower {
             inventory,
             sources,
             progress,
+            pauses,
             by_agents: HashSet::new(),
             relays: HashMap::new(),
             last_task: 0,
@@ -150,6 +155,7 @@ impl HostFollower {
                 inbox: self.inbox.clone(),
                 events: self.event_sender.clone(),
                 progress: self.progress.clone(),
+                pauses: self.pauses.clone(),
             };
             let end = CancellationToken::new();
             let task = tokio::spawn(end.clone().run_until_cancelled_owned(task.run()));
@@ -203,7 +209,6 @@ mod tests {
     use crate::agents::stream::AgentNotices;
     use crate::clock::MessageReceipt;
     use crate::events::EventBus;
-    use crate::pauses::PauseWatch;
     use crate::state::actor::{PublishedState, StateMessage, create_state_actor};
     use crate::state::host_feed::HostStateFeed;
     use crate::state::host_state::AgentUpdate;
@@ -314,8 +319,14 @@ mod tests {
         };
         let (progress, shutdown) = (RelayProgress::default(), CancellationToken::new());
         let agent_tasks = AgentTasks::new(state.inbox.clone(), notices);
-        let follower =
-            HostFollower::new(agent_tasks, state.inbox.clone(), watched_inventory, watched, progress.clone());
+        let follower = HostFollower::new(
+            agent_tasks,
+            state.inbox.clone(),
+            watched_inventory,
+            watched,
+            progress.clone(),
+            PauseWatch::default(),
+        );
         let follower = tokio::spawn(follower.run(shutdown.clone()));
         // No agent was called: it cannot be reached.
         state.wait_for(&[("a", ""), ("b", "?"), ("mine", "does not have this host")]).await;

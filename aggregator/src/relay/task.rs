@@ -20,6 +20,7 @@ use crate::agent_id::AgentId;
 use crate::agents::client::AgentClient;
 use crate::forwarding::LeaderRoute;
 use crate::inventory::Inventory;
+use crate::pauses::PauseWatch;
 use crate::state::actor::{StateInbox, StateMessage};
 use crate::state::host_feed::HostStateReader;
 use crate::state::host_state::{AgentUpdate, HostChanges};
@@ -48,6 +49,8 @@ pub(super) struct RelayTask {
     pub(super) inbox: StateInbox,
     pub(super) events: mpsc::Sender<RelayEvent>,
     pub(super) progress: RelayProgress,
+    /// Times in which this aggregator did not run.
+    pub(super) pauses: PauseWatch,
 }
 
 /// Reason why states arrive no more.
@@ -64,6 +67,7 @@ impl RelayTask {
         let mut is_ready = false;
         let mut last_reason = String::new();
         loop {
+            let began = self.pauses.now();
             // In a task of its own, so that its panic is caught; it is aborted with this one.
             let attempt = self.clone().receive(is_ready);
             let (end, was_ready) = match AbortOnDropHandle::new(tokio::spawn(attempt)).await {
@@ -77,6 +81,12 @@ impl RelayTask {
                 is_ready = was_ready;
                 continue;
             };
+            if self.pauses.excuses(began) {
+                // The leader gave up a reader that did not read.
+                is_ready = was_ready;
+                tokio::time::sleep(RETRY_DELAY).await;
+                continue;
+            }
             if reason != last_reason {
                 let environment = &self.environment;
                 tracing::info!(%environment, reason, "the agents of an environment are followed, as its leader does not pass them on");
@@ -109,7 +119,7 @@ impl RelayTask {
         loop {
             let deadline = first.take().unwrap_or_else(|| Instant::now() + MAX_AGENT_SILENCE);
             let received = tokio::select! {
-                received = incoming.next(deadline) => received,
+                received = incoming.next(deadline, &self.pauses) => received,
                 // The sender ends only at shutdown.
                 Ok(()) = self.inventory.changed() => return (StreamEnd::NewConfiguration, is_ready),
             };
@@ -170,7 +180,7 @@ impl IncomingChanges {
     ///
     /// # Errors
     /// Returns the reason why there are none by the deadline, as a sentence.
-    async fn next(&mut self, deadline: Instant) -> Result<HostChanges, String> {
+    async fn next(&mut self, mut deadline: Instant, pauses: &PauseWatch) -> Result<HostChanges, String> {
         let (route, stream, decoder) = match self {
             Self::Own(reader) => {
                 let ended = || "this aggregator does not lead it any more".to_owned();
@@ -181,7 +191,13 @@ impl IncomingChanges {
             Self::Leader { route, stream, decoder } => (route, stream, decoder),
         };
         loop {
+            let began = pauses.now();
             let message = match tokio::time::timeout_at(deadline, stream.message()).await {
+                // What was sent meanwhile may not be read yet.
+                Err(_) if pauses.excuses(began) => {
+                    deadline = Instant::now() + MAX_AGENT_SILENCE;
+                    continue;
+                }
                 Err(_) => return Err(silence_of(route)),
                 Ok(Err(status)) => return Err(route.describe_failure(&status).message),
                 Ok(Ok(None)) => return Err(format!("the aggregator at {} ended", route.leader())),
