@@ -126,25 +126,28 @@ impl<'p> Schedule<'p> {
         if state == StepState::Failed {
             self.root_failures[at] = Some(at);
         }
-        let affected = self.set_final_state(at, state);
-        self.propagate(affected, &mut skipped);
+        let mut affected = self.set_final_state(at, state);
         if end == StepEnd::Failed && !self.keep_going && self.halted.is_none() {
-            self.halt(SkipReason::AfterFailure(at), &mut skipped);
+            // Together with what depends on the failed step, in the plan's order: what an instance needs is left
+            // untouched only if all its steps are skipped.
+            affected.append(&mut self.halt(SkipReason::AfterFailure(at)));
         }
+        self.propagate(affected, &mut skipped);
         skipped
     }
 
     /// Skips the steps that have not begun. Returns them, in the plan's order.
     pub(crate) fn cancel(&mut self) -> Vec<SkippedStep> {
         let mut skipped = Vec::new();
-        self.halt(SkipReason::Cancelled, &mut skipped);
+        let affected = self.halt(SkipReason::Cancelled);
+        self.propagate(affected, &mut skipped);
         skipped
     }
 
-    fn halt(&mut self, why: SkipReason, skipped: &mut Vec<SkippedStep>) {
+    /// Lets no new steps begin. Returns those that this affects.
+    fn halt(&mut self, why: SkipReason) -> BTreeSet<usize> {
         self.halted = Some(why);
-        let waiting = (0..self.steps.len()).filter(|at| self.states[*at] == StepState::Waiting).collect();
-        self.propagate(waiting, skipped);
+        (0..self.steps.len()).filter(|at| self.states[*at] == StepState::Waiting).collect()
     }
 
     /// Skips or readies the `affected` steps, and the steps affected by that in turn. Prerequisites have

@@ -220,3 +220,24 @@ fn a_cancelled_plan_still_starts_what_it_has_stopped() {
     assert_eq!(schedule.cancel(), [(1, SkipReason::Cancelled)]);
     assert_eq!(schedule.next_ready(), Some(2));
 }
+
+#[test]
+fn what_was_stopped_is_started_again_if_a_failure_leaves_what_it_needs_untouched() {
+    let steps = [
+        step(0, ActionKind::Stop, &[]),
+        step(1, ActionKind::Stop, &[0]),
+        step(2, ActionKind::Stop, &[]),
+        step(3, ActionKind::Stop, &[]),
+        step(4, ActionKind::Stop, &[2]),
+        step(1, ActionKind::Start, &[1, 4]),
+        step(3, ActionKind::Start, &[3, 5]),
+    ];
+    let mut schedule = Schedule::new(&steps, false);
+    [0, 2, 3].iter().for_each(|at| schedule.begin_step(*at));
+    assert!(schedule.end_step(3, StepEnd::Done).is_empty());
+    let skipped = schedule.end_step(2, StepEnd::Failed);
+    let expected =
+        [(1, SkipReason::AfterFailure(2)), (4, SkipReason::DependsOn(2)), (5, SkipReason::DependsOn(2))];
+    assert_eq!(skipped, expected);
+    assert_eq!(schedule.next_ready(), Some(6), "component 1 was not touched");
+}
