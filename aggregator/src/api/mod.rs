@@ -68,7 +68,7 @@ use crate::plans::registry::PlanRegistry;
 use crate::plans::request::plan_request;
 use crate::plans::run::{PlanChanges, PlanRun};
 use crate::plans::targets::request_targets;
-use crate::relay::{HostFollower, RelayProgress, RelaySources};
+use crate::relay::{HostFollower, RelayProgress};
 use crate::state::actor::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
 use crate::state::host_feed::HostStateFeed;
 use crate::state::host_state::AgentUpdate;
@@ -236,13 +236,12 @@ impl Operations {
         let config_manager =
             ConfigManager { inventory: publisher, inbox: inbox.clone(), events: events.clone() };
         let relay_progress = RelayProgress::default();
-        // Who leads follows the agents.
-        let no_sources = || watch::Sender::new(Some(RelaySources::new())).subscribe();
         let host_follower = HostFollower::new(
             AgentTasks::new(inbox.clone(), notices),
             inbox.clone(),
             inventory.clone(),
-            leads.as_ref().map_or_else(no_sources, EnvironmentLeads::watch_relay_sources),
+            // Who leads follows the agents.
+            leads.as_ref().map(EnvironmentLeads::watch_relay_sources),
             relay_progress.clone(),
             pauses,
         );

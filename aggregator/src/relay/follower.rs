@@ -7,6 +7,7 @@ use std::time::Duration;
 use rta_shared::name::Name;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::RelayProgress;
@@ -20,8 +21,9 @@ use crate::state::actor::StateInbox;
 
 /// Capacity of the queue of the relay tasks' messages.
 const EVENT_QUEUE: usize = 64;
-/// Maximum time for which a new aggregator waits until it knows who passes hosts on.
-const SOURCES_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for which a new aggregator waits for others to pass hosts on, or to lead environments itself, before it follows
+/// the agents. With thousands of hosts, connections with all agents would cost more than the platform at rest.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Owner of the tasks that follow the hosts of a platform, each by its agent or by the leader of its environment.
 #[derive(Debug)]
@@ -29,11 +31,16 @@ pub(crate) struct HostFollower {
     agent_tasks: AgentTasks,
     inbox: StateInbox,
     inventory: watch::Receiver<Arc<Inventory>>,
-    sources: watch::Receiver<Option<RelaySources>>,
+    /// `None`: nobody passes hosts on.
+    sources: Option<watch::Receiver<RelaySources>>,
     progress: RelayProgress,
     pauses: PauseWatch,
     /// Environments whose agents are followed.
     by_agents: HashSet<Name>,
+    /// Environments whose hosts have been followed in either way.
+    followed: HashSet<Name>,
+    /// Time from which all agents are followed whose hosts nobody passes on.
+    patient_until: Instant,
     /// Relay tasks by environment.
     relays: HashMap<Name, RunningRelay>,
     /// Number of the last relay task.
@@ -70,7 +77,7 @@ impl HostFollower {
         agent_tasks: AgentTasks,
         inbox: StateInbox,
         inventory: watch::Receiver<Arc<Inventory>>,
-        sources: watch::Receiver<Option<RelaySources>>,
+        sources: Option<watch::Receiver<RelaySources>>,
         progress: RelayProgress,
         pauses: PauseWatch,
     ) -> Self {
@@ -83,6 +90,8 @@ impl HostFollower {
             progress,
             pauses,
             by_agents: HashSet::new(),
+            followed: HashSet::new(),
+            patient_until: Instant::now(),
             relays: HashMap::new(),
             last_task: 0,
             event_sender,
@@ -93,10 +102,9 @@ impl HostFollower {
     /// Follows the hosts until `shutdown`. The state actor must know an inventory before it is published, since it
     /// drops updates of unknown agents.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        // A newly started aggregator need not call agents whose leader is about to be known.
-        let known = tokio::time::timeout(SOURCES_TIMEOUT, self.sources.wait_for(Option::is_some));
-        // Without the sources, the agents are followed.
-        let _ = shutdown.run_until_cancelled(known).await;
+        if self.sources.is_some() {
+            self.patient_until = Instant::now() + START_PATIENCE;
+        }
         loop {
             self.update_relays().await;
             self.follow_agents().await;
@@ -104,7 +112,8 @@ impl HostFollower {
                 () = shutdown.cancelled() => break,
                 // Neither sender ends before the shutdown.
                 Ok(()) = self.inventory.changed() => {}
-                Ok(()) = self.sources.changed() => {}
+                () = sources_changed(&mut self.sources) => {}
+                () = tokio::time::sleep_until(self.patient_until), if Instant::now() < self.patient_until => {}
                 Some(event) = self.events.recv() => self.handle_event(event).await,
             }
         }
@@ -120,6 +129,7 @@ impl HostFollower {
                     return;
                 };
                 relay.state = RelayState::Used;
+                self.followed.insert(environment.clone());
                 tracing::info!(%environment, "the hosts of an environment are followed through its leader");
                 self.follow_agents().await;
                 // It may have been stopped meanwhile.
@@ -136,7 +146,8 @@ impl HostFollower {
 
     /// Begins and ends relay tasks, as the sources say.
     async fn update_relays(&mut self) {
-        let sources = self.sources.borrow_and_update().clone().unwrap_or_default();
+        let sources =
+            self.sources.as_mut().map(|sources| sources.borrow_and_update().clone()).unwrap_or_default();
         self.stop_relays(|environment, relay| {
             !sources.get(environment).is_some_and(|source| source.is_same(&relay.source))
         })
@@ -178,21 +189,35 @@ impl HostFollower {
         }
     }
 
-    /// Follows the agents of the hosts that no relay passes on. While a relay begins, agents are followed as before.
+    /// Follows the agents of the hosts that no relay passes on. While a relay begins, agents are followed as before;
+    /// while this aggregator has just started, none are.
     async fn follow_agents(&mut self) {
         let inventory = Arc::clone(&self.inventory.borrow_and_update());
         let environments = inventory.platform.environments.iter().map(|environment| &environment.name);
+        let is_patient = Instant::now() < self.patient_until;
         let by_agents = environments.filter(|name| match self.relays.get(*name).map(|relay| relay.state) {
-            None | Some(RelayState::Failed) => true,
+            None | Some(RelayState::Failed) => !is_patient || self.followed.contains(*name),
             Some(RelayState::Begun) => self.by_agents.contains(*name),
             Some(RelayState::Used) => false,
         });
         self.by_agents = by_agents.cloned().collect();
+        self.followed.extend(self.by_agents.iter().cloned());
         let agents = inventory.agents.iter();
         let followed: Vec<AgentClient> =
             agents.filter(|agent| self.by_agents.contains(agent.environment())).cloned().collect();
         self.agent_tasks.follow_agents(&followed).await;
     }
+}
+
+/// Returns when the sources have changed; never, if there are none.
+async fn sources_changed(sources: &mut Option<watch::Receiver<RelaySources>>) {
+    // The sender ends only at shutdown.
+    if let Some(sources) = sources
+        && sources.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -308,8 +333,7 @@ mod tests {
         let (of_leader, own) = (inventory(&["a", "b"]), inventory(&["a", "b", "mine"]));
         let (leader, mut state) = (State::start(&of_leader), State::start(&own));
         leader.report(of_leader.agents[0].id(), "a").await;
-        let source =
-            |state: &State| Some(RelaySources::from([(Name::from("E"), RelaySource::Own(state.feed()))]));
+        let source = |state: &State| RelaySources::from([(Name::from("E"), RelaySource::Own(state.feed()))]);
         let (sources, watched) = watch::channel(source(&leader));
         let (inventories, watched_inventory) = watch::channel(Arc::clone(&own));
         let notices = AgentNotices {
@@ -323,7 +347,7 @@ mod tests {
             agent_tasks,
             state.inbox.clone(),
             watched_inventory,
-            watched,
+            Some(watched),
             progress.clone(),
             PauseWatch::default(),
         );
@@ -354,7 +378,7 @@ mod tests {
         sources.send_replace(source(&next));
         state.wait_for(&[("b", ""), ("a", "")]).await;
         // Nobody leads.
-        sources.send_replace(Some(RelaySources::new()));
+        sources.send_replace(RelaySources::new());
         state.wait_for(&[("b", NO_AGENT), ("a", NO_AGENT)]).await;
         shutdown.cancel();
         follower.await.unwrap();

@@ -64,8 +64,8 @@ struct LeadsState {
     /// Operations of the environments that are led here.
     running: watch::Sender<BTreeMap<Name, Operations>>,
     client: LeaderClient,
-    /// Who passes on the states of each environment's hosts; `None`: it is not known yet.
-    relay_sources: watch::Sender<Option<RelaySources>>,
+    /// Who passes on the states of each environment's hosts.
+    relay_sources: watch::Sender<RelaySources>,
 }
 
 impl EnvironmentLeads {
@@ -144,7 +144,7 @@ impl EnvironmentLeads {
     }
 
     /// Returns a receiver of those who pass on the states of each environment's hosts.
-    pub(crate) fn watch_relay_sources(&self) -> watch::Receiver<Option<RelaySources>> {
+    pub(crate) fn watch_relay_sources(&self) -> watch::Receiver<RelaySources> {
         self.0.relay_sources.subscribe()
     }
 
@@ -154,15 +154,11 @@ impl EnvironmentLeads {
         loop {
             let sources = self.relay_sources(&running.borrow_and_update(), &status.borrow_and_update());
             self.0.relay_sources.send_if_modified(|known| {
-                let is_same = match (&sources, known.as_ref()) {
-                    (Some(sources), Some(known)) => are_same_sources(sources, known),
-                    (None, None) => true,
-                    (Some(_), None) | (None, Some(_)) => false,
-                };
-                if !is_same {
+                let is_changed = !are_same_sources(&sources, known);
+                if is_changed {
                     *known = sources;
                 }
-                !is_same
+                is_changed
             });
             // Both end only at shutdown.
             tokio::select! {
@@ -172,14 +168,7 @@ impl EnvironmentLeads {
         }
     }
 
-    fn relay_sources(
-        &self,
-        running: &BTreeMap<Name, Operations>,
-        status: &LeaseStatus,
-    ) -> Option<RelaySources> {
-        if !status.has_answer && status.failure.is_none() {
-            return None;
-        }
+    fn relay_sources(&self, running: &BTreeMap<Name, Operations>, status: &LeaseStatus) -> RelaySources {
         let mut sources = RelaySources::new();
         for environment in status.others.keys() {
             if let Ok(route) = self.route(status, environment) {
@@ -190,7 +179,7 @@ impl EnvironmentLeads {
             (environment.clone(), RelaySource::Own(operations.hosts.clone()))
         });
         sources.extend(own);
-        Some(sources)
+        sources
     }
 
     /// Returns true if a plan under way here has a step in this environment.
