@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::observation::Observation;
 use super::tracker::IncidentTracker;
+use crate::causes::has_same_causes;
 use crate::store::{EventStoreHandle, EventSubscription, LiveEvent};
 
 /// Interval of the heartbeat, and of a look at events that no overview followed.
@@ -36,6 +37,8 @@ pub(super) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     overview.mark_changed();
     let (mut is_pending, mut rest_until) = (false, Instant::now());
+    // Overview that was looked at last; `None` after an event, with which the same one may mean something else.
+    let mut last: Option<Arc<Overview>> = None;
     loop {
         tokio::select! {
             Ok(()) = overview.changed(), if !is_pending => is_pending = true,
@@ -43,14 +46,22 @@ pub(super) async fn run(
                 is_pending = false;
                 let began = Instant::now();
                 let current = Arc::clone(&overview.borrow_and_update());
+                if last.as_ref().is_some_and(|before| has_same_causes(before, &current)) {
+                    // A large platform has one each half second, and most differ in the times of scans alone.
+                    continue;
+                }
                 // The events of what led to this overview come first.
                 while let Some(Some(event)) = events.next().now_or_never() {
                     take_in(&mut tracker, event);
                 }
                 tracker.observe(&Observation::new(&current, &tracker.present_causes()));
+                last = Some(current);
                 rest_until = Instant::now() + (began.elapsed() * REST_FACTOR).min(MAX_REST);
             }
-            Some(event) = events.next() => take_in(&mut tracker, event),
+            Some(event) = events.next() => {
+                last = None;
+                take_in(&mut tracker, event);
+            }
             _ = ticks.tick() => heartbeat.beat(),
         }
         if tracker.has_fresh_events() {
