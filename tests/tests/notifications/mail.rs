@@ -181,16 +181,20 @@ struct RealMailServer {
 impl RealMailServer {
     /// Starts the server, which appends mails to a file; `None` if it is not installed. In the gate it must be.
     fn start(certificate: &CertificateFiles, mails: &Path) -> Option<Self> {
-        let is_installed =
-            Command::new("python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
-        if !is_installed.is_ok_and(|status| status.success()) {
+        // Debian's package is for Debian's Python, which need not be the first one.
+        let has_it = |python: &&str| {
+            let imported =
+                Command::new(python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+            imported.is_ok_and(|status| status.success())
+        };
+        let Some(python) = ["/usr/bin/python3", "python3"].into_iter().find(has_it) else {
             assert!(std::env::var_os("RTA_GATE").is_none(), "python3-aiosmtpd is not installed");
             // Standard error may be closed.
             let _ = writeln!(std::io::stderr(), "SKIPPED: python3-aiosmtpd is not installed");
             return None;
-        }
+        };
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut command = Command::new("python3");
+        let mut command = Command::new(python);
         command.args(["-c", include_str!("aiosmtpd.py"), &address.port().to_string()]);
         command.args([certificate.certificate.as_path(), &certificate.key, mails]);
         let child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
