@@ -1,9 +1,8 @@
 //! Times in which this aggregator did not run: it was stopped by a signal, or its host was suspended or
 //! overloaded.
 //!
-//! The timers of such a time fire together when it is over, before what the agents sent meanwhile is read. A
-//! silence or a lost connection that began before its end is the aggregator's own, and no agent is lost by
-//! it.
+//! The timers of such a time fire together when it is over, before what the agents sent meanwhile is read. So an
+//! agent is lost when the aggregator has run for the time of its silence, however often it was paused meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,13 +22,6 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Minimum pause of which people are told: it would have lost agents.
 const MIN_TOLD_PAUSE: Duration = MAX_AGENT_SILENCE;
-/// Time after a pause in which lost connections are made again. It is shorter than the silence that loses an
-/// agent.
-const RECONNECT_TIME: Duration = Duration::from_secs(2);
-/// Minimum time between the ends of two pauses that both count. In an aggregator that never keeps up a
-/// silence counts again, since what it shows would be out of date without anybody being told.
-const MIN_DISTANCE: Duration = Duration::from_secs(5);
-
 /// Pauses of this aggregator; clones share them. By default there are none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PauseWatch(Arc<Mutex<PauseLog>>);
@@ -40,20 +32,9 @@ impl PauseWatch {
         Self(Arc::new(Mutex::new(PauseLog::new(time_since_boot()))))
     }
 
-    /// Returns the present time, for [`Self::excuses`].
-    pub(crate) fn now(&self) -> Duration {
-        time_since_boot()
-    }
-
-    /// Returns true if a silence or a connection that began at this time, and failed now, did so because this
-    /// aggregator did not run.
-    pub(crate) fn excuses(&self, began: Duration) -> bool {
-        self.with_log(|log| {
-            let now = time_since_boot();
-            // The timer of the silence may be the first that fires.
-            log.check(now);
-            log.excuses(began, now)
-        })
+    fn moment(&self) -> Moment {
+        // The timer of a silence may be the first that fires after a pause.
+        self.with_log(|log| log.check(time_since_boot()))
     }
 
     /// Watches, and tells people of each pause.
@@ -96,13 +77,55 @@ fn pause_event(pause: Duration, now: Timestamp) -> Event {
     Event { to: Some("resumed".to_owned()), ..Event::new(now, EventKind::Aggregator, text) }
 }
 
+/// Last sign of life of an agent, or of another aggregator; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct LastHeard {
+    pauses: PauseWatch,
+    at: Arc<Mutex<Moment>>,
+}
+
+impl LastHeard {
+    /// Creates it as of now.
+    pub(crate) fn new(pauses: PauseWatch) -> Self {
+        let at = Arc::new(Mutex::new(pauses.moment()));
+        Self { pauses, at }
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn note(&self) {
+        let now = self.pauses.moment();
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Returns true if a silence until now, or the loss of the connection, is this aggregator's own: it did not run
+    /// meanwhile, and has not run for long enough since the last sign of life.
+    pub(crate) fn is_excused(&self) -> bool {
+        let at = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pauses.moment().is_excused_since(at)
+    }
+}
+
+/// Moment in the time in which this aggregator runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Moment {
+    /// Time in which it ran since it began to watch.
+    running: Duration,
+    /// Time in which it did not.
+    paused: Duration,
+}
+
+impl Moment {
+    fn is_excused_since(self, earlier: Self) -> bool {
+        self.paused > earlier.paused && self.running.saturating_sub(earlier.running) < MAX_AGENT_SILENCE
+    }
+}
+
 /// Pauses, by times since the host was started.
 #[derive(Debug, Default)]
 struct PauseLog {
     /// Time of the last check; `None`: nobody checks.
     checked_at: Option<Duration>,
-    /// End of the last pause that counts.
-    ended_at: Option<Duration>,
+    moment: Moment,
     /// Pause of which people have not been told.
     untold: Option<Duration>,
 }
@@ -112,24 +135,19 @@ impl PauseLog {
         Self { checked_at: Some(now), ..Self::default() }
     }
 
-    /// Notes that this aggregator runs at `now`.
-    fn check(&mut self, now: Duration) {
-        let Some(checked_at) = &mut self.checked_at else { return };
-        let pause = now.saturating_sub(std::mem::replace(checked_at, now));
-        if pause < MIN_PAUSE {
-            return;
+    /// Notes that this aggregator runs at `now`, and returns that moment.
+    fn check(&mut self, now: Duration) -> Moment {
+        let Some(checked_at) = &mut self.checked_at else { return self.moment };
+        let passed = now.saturating_sub(std::mem::replace(checked_at, now));
+        if passed < MIN_PAUSE {
+            self.moment.running += passed;
+            return self.moment;
         }
-        if self.ended_at.is_none_or(|end| now.saturating_sub(end) >= MIN_DISTANCE) {
-            self.ended_at = Some(now);
+        self.moment.paused += passed;
+        if passed >= MIN_TOLD_PAUSE {
+            self.untold = Some(passed);
         }
-        if pause >= MIN_TOLD_PAUSE {
-            self.untold = Some(pause);
-        }
-    }
-
-    /// Returns true if what began at `began` and failed at `now` did so because of a pause.
-    fn excuses(&self, began: Duration, now: Duration) -> bool {
-        self.ended_at.is_some_and(|end| began < end || now.saturating_sub(end) < RECONNECT_TIME)
+        self.moment
     }
 
     fn take_told(&mut self) -> Option<Duration> {
@@ -145,51 +163,52 @@ mod tests {
         Duration::from_secs_f64(1000.0 + seconds)
     }
 
+    /// Lets it run from one time to another.
+    fn run(log: &mut PauseLog, from: f64, to: f64) -> Moment {
+        let checks = ((to - from) * 10.0).round() as u32;
+        (0..=checks).map(|check| log.check(at(from + f64::from(check) / 10.0))).last().unwrap()
+    }
+
     #[test]
-    fn silence_that_began_before_the_end_of_a_pause_is_excused_once() {
+    fn silence_in_which_it_did_not_run_is_excused_until_it_has_run_long_enough() {
         let mut log = PauseLog::new(at(0.0));
-        log.check(at(0.5));
-        assert!(!log.excuses(at(0.4), at(0.5)));
-        // It does not run from 0.5 to 12.5.
-        log.check(at(12.5));
-        assert!(log.excuses(at(0.4), at(12.5)));
-        assert_eq!((log.take_told(), log.take_told()), (Some(Duration::from_secs(12)), None));
+        let heard = run(&mut log, 0.0, 0.5);
+        assert!(!run(&mut log, 0.5, 1.0).is_excused_since(heard));
+        // It does not run from 1 to 12.5.
+        assert!(log.check(at(12.5)).is_excused_since(heard));
+        assert_eq!((log.take_told(), log.take_told()), (Some(Duration::from_millis(11_500)), None));
         // A connection is lost, too, and made again.
-        assert!(log.excuses(at(12.6), at(14.0)));
-        // The silence after it is the agent's own.
-        for tenth in 126..156 {
-            log.check(at(f64::from(tenth) / 10.0));
-        }
-        assert!(!log.excuses(at(12.5), at(15.5)));
+        assert!(run(&mut log, 12.5, 14.0).is_excused_since(heard));
+        assert!(!run(&mut log, 14.0, 15.1).is_excused_since(heard), "it has run for 3.1 s");
+        // A later loss is the agent's own, however long its stream has lasted.
+        let heard = run(&mut log, 15.1, 20.0);
+        assert!(!run(&mut log, 20.0, 20.1).is_excused_since(heard));
     }
 
     #[test]
     fn short_pause_is_excused_and_not_told() {
         let mut log = PauseLog::new(at(0.0));
-        log.check(at(0.9));
-        assert!(!log.excuses(at(0.0), at(0.9)));
-        log.check(at(2.0));
-        assert!(log.excuses(at(0.0), at(2.0)));
+        let heard = log.check(at(0.9));
+        assert!(!log.check(at(1.0)).is_excused_since(heard));
+        assert!(log.check(at(2.0)).is_excused_since(heard));
         assert_eq!(log.take_told(), None);
     }
 
     #[test]
-    fn aggregator_that_never_keeps_up_excuses_nothing() {
+    fn aggregator_that_is_paused_over_and_over_still_loses_agents() {
         let mut log = PauseLog::new(at(0.0));
-        for second in [2.0, 4.0, 6.0] {
-            log.check(at(second));
-        }
-        assert!(log.excuses(at(1.5), at(2.0)));
-        assert!(!log.excuses(at(3.5), at(6.0)));
-        // Two apart both count.
-        log.check(at(9.0));
-        assert!(log.excuses(at(8.0), at(9.0)));
+        let heard = log.check(at(0.1));
+        // It runs for 0.9 s of each 3.5 s.
+        let excused = (0..5).map(|round| {
+            let from = 2.6 + f64::from(round) * 3.5;
+            run(&mut log, from, from + 0.9).is_excused_since(heard)
+        });
+        assert_eq!(excused.collect::<Vec<_>>(), [true, true, true, false, false]);
     }
 
     #[test]
     fn nothing_is_excused_where_nobody_checks() {
-        let pauses = PauseWatch::default();
-        assert!(!pauses.excuses(Duration::ZERO));
+        assert!(!LastHeard::new(PauseWatch::default()).is_excused());
     }
 
     #[test]

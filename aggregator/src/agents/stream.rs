@@ -18,7 +18,7 @@ use tonic::Code;
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
 use crate::leadership::LeaderEpoch;
-use crate::pauses::PauseWatch;
+use crate::pauses::{LastHeard, PauseWatch};
 use crate::state::flapping::STABLE_AFTER;
 use crate::state::host_state::AgentUpdate;
 use crate::state::maintenance::MaintenanceSnapshot;
@@ -70,9 +70,9 @@ impl AgentClient {
         let mut short_streams = 0;
         loop {
             let mut heard = false;
-            let (began, began_since_boot) = (Instant::now(), notices.pauses.now());
-            let reason = self.receive_reports(&mut heard, &tell, notices).await;
-            if notices.pauses.excuses(began_since_boot) {
+            let (began, last_heard) = (Instant::now(), LastHeard::new(notices.pauses.clone()));
+            let reason = self.receive_reports(&mut heard, &last_heard, &tell, notices).await;
+            if last_heard.is_excused() {
                 tracing::debug!(host = %self.host, reason, "the stream is opened again after a pause");
                 tokio::time::sleep(MIN_RECONNECT_DELAY).await;
                 continue;
@@ -94,6 +94,7 @@ impl AgentClient {
     async fn receive_reports<F: Future<Output = ()>>(
         &self,
         heard: &mut bool,
+        last_heard: &LastHeard,
         tell: impl Fn(AgentUpdate) -> F,
         notices: &AgentNotices,
     ) -> String {
@@ -115,10 +116,9 @@ impl AgentClient {
         let known = Notify::new();
         let reading = async {
             loop {
-                let began = notices.pauses.now();
                 let event = match tokio::time::timeout(MAX_AGENT_SILENCE, stream.message()).await {
                     // What was sent meanwhile may not be read yet.
-                    Err(_) if notices.pauses.excuses(began) => continue,
+                    Err(_) if last_heard.is_excused() => continue,
                     Err(_) => return silent(),
                     Ok(Err(status)) => return self.describe_failure(&status),
                     Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
@@ -144,6 +144,7 @@ impl AgentClient {
                     None => continue,
                 };
                 *heard = true;
+                last_heard.note();
                 tell(update).await;
             }
         };

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent_id::AgentId;
 use crate::agents::{client::AgentClient, stream::AgentNotices};
@@ -21,7 +20,7 @@ pub(crate) struct AgentTasks {
     inbox: StateInbox,
     notices: AgentNotices,
     /// Each task with the token that ends it.
-    tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
+    tasks: HashMap<AgentId, (CancellationToken, JoinHandle<()>)>,
 }
 
 impl AgentTasks {
@@ -56,7 +55,7 @@ impl AgentTasks {
                 };
                 let lost =
                     async move |update| drop(inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await);
-                let task = cancelled.clone().run_until_cancelled_owned(restart_on_panic(follow, lost));
+                let task = restart_on_panic(follow, lost, cancelled.clone());
                 (cancelled, tokio::spawn(task))
             });
         }
@@ -76,22 +75,27 @@ impl AgentTasks {
     }
 }
 
-/// Runs `follow_reports`, and again after each panic. A panic makes the host unknown, so that its last report does
-/// not stay on display.
+/// Runs `follow_reports` until `end`, and again after each panic. A panic makes the host unknown, so that its last
+/// report does not stay on display. Nothing is told after it has ended.
 async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     follow: impl Fn() -> F,
     lost: impl AsyncFn(AgentUpdate),
+    end: CancellationToken,
 ) {
     loop {
-        // Runs in a task of its own, so that its panic is caught; it is aborted with this one.
-        match AbortOnDropHandle::new(tokio::spawn(follow())).await {
-            Ok(()) => return,
+        // Runs in a task of its own, so that its panic is caught. It is awaited, so that it is not in the middle of
+        // telling something when others begin.
+        match tokio::spawn(end.clone().run_until_cancelled_owned(follow())).await {
+            Ok(_) => return,
             Err(error) => {
                 tracing::error!(%error, "the task that follows an agent panicked and is started again");
                 let reason =
                     "the aggregator failed to follow this host's agent and tries again; its log says why";
-                lost(AgentUpdate::Lost(reason.to_owned())).await;
-                tokio::time::sleep(RESTART_DELAY).await;
+                let told = async {
+                    lost(AgentUpdate::Lost(reason.to_owned())).await;
+                    tokio::time::sleep(RESTART_DELAY).await;
+                };
+                end.run_until_cancelled(told).await;
             }
         }
     }
@@ -131,7 +135,8 @@ mod tests {
             async move { assert!(!is_first, "a report that nobody expected") }
         };
         let lost = Mutex::new(Vec::new());
-        restart_on_panic(follow, async |update| lost.lock().unwrap().push(update)).await;
+        let end = CancellationToken::new();
+        restart_on_panic(follow, async |update| lost.lock().unwrap().push(update), end).await;
         assert_eq!(begun.into_inner(), 2);
         let lost = lost.into_inner().unwrap();
         assert!(matches!(lost.as_slice(), [AgentUpdate::Lost(_)]), "{lost:?}");

@@ -11,10 +11,10 @@ use rta_shared::proto::v1;
 use rta_shared::timing::SCAN_TIMEOUT;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::Request;
+use tonic::{Code, Request};
 
 use super::Operations;
-use super::environment_leads::{EnvironmentLeader, EnvironmentLeads};
+use super::environment_leads::EnvironmentLeader;
 use crate::agents::client::AgentClient;
 use crate::operation_error::OperationError;
 
@@ -63,7 +63,7 @@ impl Operations {
         RefreshResult { overview: self.flushed_overview().await, missing }
     }
 
-    /// Makes every agent of an environment scan now, which these operations or one of their terms lead.
+    /// Makes every agent of an environment scan now that this aggregator leads.
     ///
     /// # Errors
     /// Returns an error if another aggregator leads it.
@@ -83,7 +83,10 @@ impl Operations {
     /// # Errors
     /// Returns an error if another aggregator leads it, or nobody does.
     pub(crate) fn leading_operations(&self, environment: &Name) -> Result<Self, OperationError> {
-        let Some(leads) = &self.leads else { return Ok(self.clone()) };
+        let Some(leads) = &self.leads else {
+            let message = "this aggregator is the only one, and passes no hosts on";
+            return Err(OperationError::new(Code::FailedPrecondition, message));
+        };
         leads.running(environment).ok_or_else(|| leads.explain_unled(environment))
     }
 
@@ -105,13 +108,12 @@ impl Operations {
     }
 
     async fn refresh_at_leader(&self, environment: &Name) -> Result<EnvironmentRefresh, OperationError> {
-        let leader = match &self.leads {
-            Some(leads) => EnvironmentLeads::find(leads, environment).await?,
-            None => EnvironmentLeader::Here(Box::new(self.clone())),
-        };
-        let route = match leader {
-            EnvironmentLeader::Here(leading) => return leading.refresh_environment(environment).await,
-            EnvironmentLeader::There(route) => route,
+        let route = match &self.leads {
+            Some(leads) => match leads.find(environment).await? {
+                EnvironmentLeader::Here(_) => return self.refresh_environment(environment).await,
+                EnvironmentLeader::There(route) => route,
+            },
+            None => return self.refresh_environment(environment).await,
         };
         let request = v1::RefreshRequest { environment: environment.as_str().to_owned() };
         let mut client = route.client();

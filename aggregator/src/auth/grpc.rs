@@ -210,6 +210,19 @@ impl AuthenticatedCaller {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
+    /// Returns Ok if another aggregator calls.
+    ///
+    /// # Errors
+    /// Returns `PERMISSION_DENIED` if anybody else does.
+    pub(crate) fn require_aggregator(&self) -> Result<(), Status> {
+        if self.is_forwarded {
+            return Ok(());
+        }
+        Err(Status::permission_denied(
+            "only another aggregator follows hosts in this way; ask for the overview",
+        ))
+    }
+
     /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name
     /// that the client claims.
     pub(crate) fn acting(self, claimed_name: &str) -> ActingCaller {

@@ -39,8 +39,8 @@ pub(crate) struct HostFollower {
     by_agents: HashSet<Name>,
     /// Environments whose hosts have been followed in either way.
     followed: HashSet<Name>,
-    /// Time from which all agents are followed whose hosts nobody passes on.
-    patient_until: Instant,
+    /// True until all agents are followed whose hosts nobody passes on.
+    is_patient: bool,
     /// Relay tasks by environment.
     relays: HashMap<Name, RunningRelay>,
     /// Number of the last relay task.
@@ -55,7 +55,7 @@ struct RunningRelay {
     source: RelaySource,
     state: RelayState,
     end: CancellationToken,
-    task: JoinHandle<Option<()>>,
+    task: JoinHandle<()>,
 }
 
 /// State of a relay.
@@ -91,7 +91,7 @@ impl HostFollower {
             pauses,
             by_agents: HashSet::new(),
             followed: HashSet::new(),
-            patient_until: Instant::now(),
+            is_patient: false,
             relays: HashMap::new(),
             last_task: 0,
             event_sender,
@@ -102,9 +102,8 @@ impl HostFollower {
     /// Follows the hosts until `shutdown`. The state actor must know an inventory before it is published, since it
     /// drops updates of unknown agents.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        if self.sources.is_some() {
-            self.patient_until = Instant::now() + START_PATIENCE;
-        }
+        self.is_patient = self.sources.is_some();
+        let patient_until = Instant::now() + START_PATIENCE;
         loop {
             self.update_relays().await;
             self.follow_agents().await;
@@ -113,7 +112,7 @@ impl HostFollower {
                 // Neither sender ends before the shutdown.
                 Ok(()) = self.inventory.changed() => {}
                 () = sources_changed(&mut self.sources) => {}
-                () = tokio::time::sleep_until(self.patient_until), if Instant::now() < self.patient_until => {}
+                () = tokio::time::sleep_until(patient_until), if self.is_patient => self.is_patient = false,
                 Some(event) = self.events.recv() => self.handle_event(event).await,
             }
         }
@@ -169,7 +168,7 @@ impl HostFollower {
                 pauses: self.pauses.clone(),
             };
             let end = CancellationToken::new();
-            let task = tokio::spawn(end.clone().run_until_cancelled_owned(task.run()));
+            let task = tokio::spawn(task.run(end.clone()));
             self.relays
                 .insert(environment, RunningRelay { number, source, state: RelayState::Begun, end, task });
         }
@@ -194,9 +193,8 @@ impl HostFollower {
     async fn follow_agents(&mut self) {
         let inventory = Arc::clone(&self.inventory.borrow_and_update());
         let environments = inventory.platform.environments.iter().map(|environment| &environment.name);
-        let is_patient = Instant::now() < self.patient_until;
         let by_agents = environments.filter(|name| match self.relays.get(*name).map(|relay| relay.state) {
-            None | Some(RelayState::Failed) => !is_patient || self.followed.contains(*name),
+            None | Some(RelayState::Failed) => !self.is_patient || self.followed.contains(*name),
             Some(RelayState::Begun) => self.by_agents.contains(*name),
             Some(RelayState::Used) => false,
         });

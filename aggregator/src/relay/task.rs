@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::action::Requester;
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::timing::MAX_AGENT_SILENCE;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
-use tonic::{Request, Streaming};
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
 
 use super::progress::RelayProgress;
 use super::source::RelaySource;
@@ -20,13 +20,14 @@ use crate::agent_id::AgentId;
 use crate::agents::client::AgentClient;
 use crate::forwarding::LeaderRoute;
 use crate::inventory::Inventory;
-use crate::pauses::PauseWatch;
+use crate::pauses::{LastHeard, PauseWatch};
 use crate::state::actor::{StateInbox, StateMessage};
 use crate::state::host_feed::HostStateReader;
 use crate::state::host_state::{AgentUpdate, HostChanges};
 
-/// Delay before the leader is asked again.
+/// Delays before the leader is asked again: short ones first, as it may just begin to lead.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(4);
 
 /// Message of a relay task to its owner.
 #[derive(Debug)]
@@ -62,30 +63,37 @@ enum StreamEnd {
 }
 
 impl RelayTask {
-    /// Receives states forever. Nothing is sent to the state actor after it was dropped.
-    pub(super) async fn run(self) {
-        let mut is_ready = false;
+    /// Receives states until `end`. Nothing is sent to the state actor afterwards.
+    pub(super) async fn run(self, end: CancellationToken) {
+        let (mut is_ready, mut is_failed) = (false, false);
         let mut last_reason = String::new();
-        loop {
-            let began = self.pauses.now();
-            // In a task of its own, so that its panic is caught; it is aborted with this one.
-            let attempt = self.clone().receive(is_ready);
-            let (end, was_ready) = match AbortOnDropHandle::new(tokio::spawn(attempt)).await {
-                Ok(ended) => ended,
+        let mut delay = RETRY_DELAY;
+        while !end.is_cancelled() {
+            // In a task of its own, so that its panic is caught. It is awaited, so that it is not in the middle of
+            // sending when others begin.
+            let heard = LastHeard::new(self.pauses.clone());
+            let attempt = self.clone().receive(is_ready, heard.clone());
+            let attempt = tokio::spawn(end.clone().run_until_cancelled_owned(attempt));
+            let (stream_end, was_ready) = match attempt.await {
+                Ok(Some(ended)) => ended,
+                Ok(None) => return,
                 Err(error) => {
                     tracing::error!(environment = %self.environment, %error, "the relay of an environment failed");
                     (StreamEnd::Lost("the relay failed".to_owned()), is_ready)
                 }
             };
-            let StreamEnd::Lost(reason) = end else {
+            let StreamEnd::Lost(reason) = stream_end else {
                 is_ready = was_ready;
                 continue;
             };
-            if self.pauses.excuses(began) {
+            if heard.is_excused() {
                 // The leader gave up a reader that did not read.
                 is_ready = was_ready;
-                tokio::time::sleep(RETRY_DELAY).await;
+                end.run_until_cancelled(tokio::time::sleep(RETRY_DELAY)).await;
                 continue;
+            }
+            if was_ready {
+                delay = RETRY_DELAY;
             }
             if reason != last_reason {
                 let environment = &self.environment;
@@ -93,16 +101,20 @@ impl RelayTask {
                 last_reason = reason;
             }
             is_ready = false;
-            let ended = RelayEvent::Ended { environment: self.environment.clone(), task: self.number };
-            // The owner ends this task before it ends itself.
-            let _ = self.events.send(ended).await;
-            tokio::time::sleep(RETRY_DELAY).await;
+            if was_ready || !is_failed {
+                let ended = RelayEvent::Ended { environment: self.environment.clone(), task: self.number };
+                // The owner ends this task before it ends itself.
+                let _ = end.run_until_cancelled(self.events.send(ended)).await;
+                is_failed = true;
+            }
+            end.run_until_cancelled(tokio::time::sleep(delay)).await;
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 
     /// Receives states until they arrive no more. Returns the reason, and whether the owner has been told that they
     /// are there.
-    async fn receive(mut self, mut is_ready: bool) -> (StreamEnd, bool) {
+    async fn receive(mut self, mut is_ready: bool, heard: LastHeard) -> (StreamEnd, bool) {
         let inventory = Arc::clone(&self.inventory.borrow_and_update());
         let agents: HashMap<&Name, &AgentClient> = inventory
             .agents
@@ -110,16 +122,13 @@ impl RelayTask {
             .filter(|agent| *agent.environment() == self.environment)
             .map(|agent| (agent.host(), agent))
             .collect();
-        let deadline = Instant::now() + MAX_AGENT_SILENCE;
-        let mut incoming = match self.open(deadline).await {
+        let mut incoming = match self.open().await {
             Ok(incoming) => incoming,
             Err(reason) => return (StreamEnd::Lost(reason), is_ready),
         };
-        let mut first = Some(deadline);
         loop {
-            let deadline = first.take().unwrap_or_else(|| Instant::now() + MAX_AGENT_SILENCE);
             let received = tokio::select! {
-                received = incoming.next(deadline, &self.pauses) => received,
+                received = incoming.next(&heard) => received,
                 // The sender ends only at shutdown.
                 Ok(()) = self.inventory.changed() => return (StreamEnd::NewConfiguration, is_ready),
             };
@@ -150,15 +159,16 @@ impl RelayTask {
     ///
     /// # Errors
     /// Returns the reason why that is not possible, as a sentence.
-    async fn open(&self, deadline: Instant) -> Result<IncomingChanges, String> {
+    async fn open(&self) -> Result<IncomingChanges, String> {
         let route = match &self.source {
             RelaySource::Own(feed) => return Ok(IncomingChanges::Own(feed.reader())),
             RelaySource::Leader(route) => route.clone(),
         };
         let environment = self.environment.as_str().to_owned();
         let mut client = route.client();
-        let opening = client.watch_hosts(Request::new(v1::WatchHostsRequest { environment }));
-        match tokio::time::timeout_at(deadline, opening).await {
+        let opening =
+            client.watch_hosts(route.request(v1::WatchHostsRequest { environment }, &Requester::default()));
+        match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
             Err(_) => Err(silence_of(&route)),
             Ok(Err(status)) => Err(route.describe_failure(&status).message),
             Ok(Ok(response)) => {
@@ -179,30 +189,34 @@ impl IncomingChanges {
     /// Returns the next changes.
     ///
     /// # Errors
-    /// Returns the reason why there are none by the deadline, as a sentence.
-    async fn next(&mut self, mut deadline: Instant, pauses: &PauseWatch) -> Result<HostChanges, String> {
+    /// Returns the reason why there are none, as a sentence. Nothing for a while is one.
+    async fn next(&mut self, heard: &LastHeard) -> Result<HostChanges, String> {
         let (route, stream, decoder) = match self {
             Self::Own(reader) => {
                 let ended = || "this aggregator does not lead it any more".to_owned();
-                let changes = tokio::time::timeout_at(deadline, reader.next()).await;
-                let hangs = |_| "this aggregator leads it, and its own task hangs".to_owned();
-                return changes.map_err(hangs)?.ok_or_else(ended);
+                loop {
+                    match tokio::time::timeout(MAX_AGENT_SILENCE, reader.next()).await {
+                        Err(_) if heard.is_excused() => {}
+                        Err(_) => return Err("this aggregator leads it, and its own task hangs".to_owned()),
+                        Ok(changes) => {
+                            heard.note();
+                            return changes.ok_or_else(ended);
+                        }
+                    }
+                }
             }
             Self::Leader { route, stream, decoder } => (route, stream, decoder),
         };
         loop {
-            let began = pauses.now();
-            let message = match tokio::time::timeout_at(deadline, stream.message()).await {
+            let message = match tokio::time::timeout(MAX_AGENT_SILENCE, stream.message()).await {
                 // What was sent meanwhile may not be read yet.
-                Err(_) if pauses.excuses(began) => {
-                    deadline = Instant::now() + MAX_AGENT_SILENCE;
-                    continue;
-                }
+                Err(_) if heard.is_excused() => continue,
                 Err(_) => return Err(silence_of(route)),
                 Ok(Err(status)) => return Err(route.describe_failure(&status).message),
                 Ok(Ok(None)) => return Err(format!("the aggregator at {} ended", route.leader())),
                 Ok(Ok(Some(message))) => message,
             };
+            heard.note();
             match decoder.add(message, Timestamp::now()) {
                 Err(error) => return Err(format!("the aggregator at {}: {error}", route.leader())),
                 Ok(Some(changes)) => return Ok(changes),

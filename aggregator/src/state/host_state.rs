@@ -95,12 +95,13 @@ impl HostStates {
         updates: Vec<AgentUpdate>,
     ) -> Option<(usize, bool)> {
         let at = *self.positions.get(&agent)?;
-        let mut is_changed = false;
+        // A lost host is so after the heartbeat of its last report, too: what is before and after counts.
+        let before = self.hosts.get(at)?.facts();
         for update in updates {
             self.note_version(at, &update);
-            is_changed |= self.hosts.get_mut(at)?.apply_update(update);
+            self.hosts.get_mut(at)?.apply_update(update);
         }
-        Some((at, is_changed))
+        Some((at, !before.is_same(&self.hosts.get(at)?.facts())))
     }
 
     fn note_version(&mut self, at: usize, update: &AgentUpdate) {
@@ -175,7 +176,30 @@ enum Freshness {
     Lost(String),
 }
 
+/// What an evaluation reads of a host's state beside times and usage.
+struct HostFacts {
+    report: Option<Snapshot<Report>>,
+    freshness: Freshness,
+    ahead: SignedDuration,
+}
+
+impl HostFacts {
+    fn is_same(&self, other: &Self) -> bool {
+        let is_same_report = match (&self.report, &other.report) {
+            (Some(one), Some(other)) => Snapshot::ptr_eq(one, other) || one.equals_except_times(other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        is_same_report && self.freshness == other.freshness && self.ahead == other.ahead
+    }
+}
+
 impl HostState {
+    fn facts(&self) -> HostFacts {
+        let (report, freshness) = (self.report.clone(), self.freshness.clone());
+        HostFacts { report, freshness, ahead: self.skew.skew_ahead() }
+    }
+
     /// Applies an update that arrives at `now`. The host of a flapping agent is unknown all the time. Returns
     /// true if the update can affect anything but times and usage.
     fn apply_update_at(&mut self, update: AgentUpdate, now: Instant) -> bool {
@@ -507,8 +531,24 @@ mod tests {
         }
     }
 
+    type Known = (
+        Option<Snapshot<Report>>,
+        Option<ScanFigures>,
+        Option<(Timestamp, Option<Timestamp>)>,
+        Freshness,
+        Option<HostUsage>,
+    );
+
+    fn is_same_report(before: &Option<Snapshot<Report>>, after: &Option<Snapshot<Report>>) -> bool {
+        match (before, after) {
+            (Some(before), Some(after)) => before.equals_except_times(after),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// Returns everything that an evaluation reads.
-    fn known(host: &HostState) -> impl PartialEq + std::fmt::Debug + use<> {
+    fn known(host: &HostState) -> Known {
         let report = host.report.clone();
         let receipt = host.receipt.map(|receipt| (receipt.received, receipt.sent));
         (report, host.scan, receipt, host.freshness.clone(), host.usage.clone())
@@ -539,7 +579,11 @@ mod tests {
                 version = changes.version;
                 for (name, updates) in changes.hosts {
                     let at = platform.hosts().position(|host| host.name == name).unwrap();
-                    mirror.apply_relayed_updates(own[at], updates);
+                    let before = known(&mirror.hosts()[at]);
+                    let (_, is_changed) = mirror.apply_relayed_updates(own[at], updates).unwrap();
+                    let after = known(&mirror.hosts()[at]);
+                    prop_assert!(is_changed || (before.3 == after.3 && is_same_report(&before.0, &after.0)));
+                    prop_assert!(!is_changed || before != after);
                 }
                 prop_assert!(leader.changes_since(version, &platform).hosts.is_empty());
                 for (leader, mirror) in leader.hosts().iter().zip(mirror.hosts()) {
