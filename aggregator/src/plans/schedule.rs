@@ -5,7 +5,7 @@
 //!
 //! After a failure the steps that depend on it are skipped, with one exception: an instance that a restart
 //! stopped is started again if its prerequisites were left untouched because of the failure. The same applies
-//! after a cancel.
+//! after a cancel. An instance whose start is skipped is not stopped any more.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -133,6 +133,7 @@ impl<'p> Schedule<'p> {
             affected.append(&mut self.halt(SkipReason::AfterFailure(at)));
         }
         self.propagate(affected, &mut skipped);
+        skipped.sort_by_key(|(at, _)| *at);
         skipped
     }
 
@@ -164,10 +165,22 @@ impl<'p> Schedule<'p> {
                     }
                     skipped.push((at, why));
                     affected.append(&mut self.set_final_state(at, StepState::Skipped));
+                    if let Some(stop) = self.own_waiting_stop(at) {
+                        self.root_failures[stop] = self.root_failures[at];
+                        skipped.push((stop, why));
+                        affected.append(&mut self.set_final_state(stop, StepState::Skipped));
+                    }
                 }
                 None => self.update_ready(at),
             }
         }
+    }
+
+    /// Returns the step that is to stop the instance before the start `at`, if it has not begun.
+    fn own_waiting_stop(&self, at: usize) -> Option<usize> {
+        let mut stops = self.steps[at].after.iter().copied();
+        stops
+            .find(|before| is_own_stop(self.steps, *before, at) && self.states[*before] == StepState::Waiting)
     }
 
     fn reason_to_skip(&self, at: usize) -> Option<SkipReason> {
@@ -235,13 +248,15 @@ impl<'p> Schedule<'p> {
 /// Returns true if a step starts again what this plan has stopped or is stopping. Such a step runs even after
 /// a failure elsewhere or a cancel, since nobody requested a stop.
 pub(crate) fn restores_stopped(steps: &[Step], state: impl Fn(usize) -> StepState, at: usize) -> bool {
-    let step = &steps[at];
-    step.action == ActionKind::Start
-        && step.after.iter().any(|before| {
-            matches!(state(*before), StepState::Done | StepState::UnderWay)
-                && steps[*before].action == ActionKind::Stop
-                && steps[*before].instance == step.instance
-        })
+    steps[at].after.iter().any(|before| {
+        matches!(state(*before), StepState::Done | StepState::UnderWay) && is_own_stop(steps, *before, at)
+    })
+}
+
+/// Returns true if the step `before` stops the instance that the step `at` starts.
+fn is_own_stop(steps: &[Step], before: usize, at: usize) -> bool {
+    let (stop, start) = (&steps[before], &steps[at]);
+    stop.action == ActionKind::Stop && start.action == ActionKind::Start && stop.instance == start.instance
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ struct PlainRules<'p> {
     states: Vec<StepState>,
     first_failure: Option<usize>,
     is_cancelled: bool,
+    /// Failed step that explains each skipped stop whose start was skipped.
+    stop_failures: Vec<Option<usize>>,
 }
 
 impl PlainRules<'_> {
@@ -104,6 +106,7 @@ impl PlainRules<'_> {
                 |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
             let root_failure = match self.states[at] {
                 StepState::Failed => Some(at),
+                _ if self.stop_failures[at].is_some() => self.stop_failures[at],
                 _ => {
                     let before = self.steps[at].after.iter().copied().filter(is_in_the_way);
                     before.filter_map(|before| root_failures[before]).next()
@@ -115,6 +118,12 @@ impl PlainRules<'_> {
                 && (root_failure.is_some() || (is_halted && !self.restores_stopped(at)))
             {
                 self.states[at] = StepState::Skipped;
+                for before in &self.steps[at].after {
+                    if is_own_stop(self.steps, *before, at) && self.states[*before] == StepState::Waiting {
+                        self.states[*before] = StepState::Skipped;
+                        self.stop_failures[*before] = root_failure;
+                    }
+                }
             }
         }
     }
@@ -139,12 +148,18 @@ proptest! {
             states: vec![StepState::Waiting; steps.len()],
             first_failure: None,
             is_cancelled: false,
+            stop_failures: vec![None; steps.len()],
         };
         let mut under_way: Vec<usize> = Vec::new();
         for (choice, kind) in moves {
             prop_assert_eq!(schedule.ready.iter().copied().collect::<Vec<_>>(), rules.ready());
             match schedule.next_ready() {
                 Some(at) if kind < 5 => {
+                    let is_started_again = |start: usize| schedule.states[start] != StepState::Skipped;
+                    let mut starts = (0..steps.len()).filter(|start| {
+                        steps[*start].after.contains(&at) && is_own_stop(&steps, at, *start)
+                    });
+                    prop_assert!(starts.all(is_started_again), "it stops what it will not start again");
                     schedule.begin_step(at);
                     rules.states[at] = StepState::UnderWay;
                     under_way.push(at);
@@ -240,4 +255,21 @@ fn what_was_stopped_is_started_again_if_a_failure_leaves_what_it_needs_untouched
         [(1, SkipReason::AfterFailure(2)), (4, SkipReason::DependsOn(2)), (5, SkipReason::DependsOn(2))];
     assert_eq!(skipped, expected);
     assert_eq!(schedule.next_ready(), Some(6), "component 1 was not touched");
+}
+
+#[test]
+fn instance_is_not_stopped_when_its_start_is_skipped_already() {
+    // A restart of 0, which 1 and 2 need; the agent of 1 cannot be reached.
+    let steps = [
+        step(1, ActionKind::Stop, &[]),
+        step(2, ActionKind::Stop, &[]),
+        step(0, ActionKind::Restart, &[0, 1]),
+        step(1, ActionKind::Start, &[0, 2]),
+        step(2, ActionKind::Start, &[1, 2]),
+    ];
+    let mut schedule = Schedule::new(&steps, false);
+    schedule.begin_step(0);
+    let skipped = schedule.end_step(0, StepEnd::Unreachable);
+    assert_eq!(skipped, [1, 2, 3, 4].map(|at| (at, SkipReason::DependsOn(0))));
+    assert!(schedule.is_over());
 }
