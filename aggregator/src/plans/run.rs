@@ -251,7 +251,7 @@ impl PlanRun {
     /// stopped. Returns the number of skipped steps; `None` if all steps have ended.
     pub(crate) fn cancel(&self) -> Option<usize> {
         self.with_log(|log| {
-            if log.steps.iter().all(|(state, _)| state.is_final()) {
+            if log.end.is_some() || log.steps.iter().all(|(state, _)| state.is_final()) {
                 return None;
             }
             self.cancelled.cancel();
