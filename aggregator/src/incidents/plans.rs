@@ -49,6 +49,8 @@ impl FollowedPlans {
             steps: HashMap::new(),
         });
         match (event.kind, place) {
+            // A cancel, after which steps go on.
+            (EventKind::Plan, _) if event.to.is_none() => plan.events.push(event.id),
             (EventKind::Plan, _) => {
                 // What it does, or did, follows: `stop of kafka server on h1: cancelled: 2 steps`.
                 let title = event.text.split_once(": ").map_or(event.text.as_str(), |(title, _)| title);

@@ -95,7 +95,7 @@ impl World {
             environment: place.as_ref().map(|place| place.environment.clone()),
             host: place.as_ref().map(|place| place.host.clone()),
             component: place.and_then(|place| place.component),
-            to: Some(to.to_owned()),
+            to: (!to.is_empty()).then(|| to.to_owned()),
             by: plan.map(|(_, user)| Requester { user: user.to_owned(), address: String::new() }),
             plan: plan.map(|(plan, _)| plan),
             ..Event::new(at(second), kind, text.to_owned())
@@ -545,6 +545,47 @@ fn what_is_not_up_when_its_maintenance_is_over_has_failed() {
     world.observe(300);
     assert_eq!(world.spans(), [(IncidentKind::Failure, 0, Some(300))]);
     assert_eq!(world.incidents[&1].text, "kafka on h is down: it ended");
+}
+
+#[test]
+fn what_does_not_come_back_with_its_maintained_host_has_failed() {
+    let mut world = World::default();
+    let maintained = |health| ObservedCause {
+        since: None,
+        maintenance: Some("in maintenance: reboot".to_owned()),
+        ..cause(health, 0, &[])
+    };
+    world.set("h", maintained(Health::Unknown));
+    world.observe(0);
+    world.clear("h");
+    world.set("h/kafka", maintained(Health::Down));
+    world.observe(60);
+    assert_eq!(world.spans(), [(IncidentKind::Maintenance, 0, None)]);
+    world.set("h/kafka", ObservedCause { since: None, ..down(0, &[]) });
+    world.observe(100);
+    assert_eq!(world.spans(), [(IncidentKind::Failure, 0, None)]);
+    assert_eq!(world.incidents[&1].text, "kafka on h is down: it ended");
+}
+
+#[test]
+fn cancelled_plan_goes_on_until_its_end() {
+    let mut world = world_with_restart();
+    let ann = Some((3, "ann"));
+    world.event(12, EventKind::Plan, "h/kafka", "", ann, "cancelled: 2 steps will not begin");
+    world.observe(13);
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, None)], "its steps under way go on");
+    assert_eq!(world.incidents[&1].text, "restart of kafka on h by ann (plan 3)");
+    world.event(20, EventKind::Step, "h/kafka", "done", ann, "restart done");
+    world.event(
+        20,
+        EventKind::Plan,
+        "h/kafka",
+        "cancelled",
+        ann,
+        "restart of kafka on h: cancelled: 1 step done",
+    );
+    world.observe(21);
+    assert_eq!(world.spans(), [(IncidentKind::Plan, 10, Some(21))]);
 }
 
 #[test]

@@ -173,8 +173,15 @@ impl TrackedIncident {
 
     /// Takes in how its first root cause is now, as far as that tells more of its begin, or is worse.
     fn update_begin(&mut self, observation: &Observation) {
-        let Some(first) = self.incident.causes.first() else { return };
-        let Some(cause) = observation.causes.get(first) else { return };
+        let seen = || self.incident.causes.iter().filter_map(|id| Some((id, observation.causes.get(id)?)));
+        let is_failed = |(id, cause): &(&CauseId, &ObservedCause)| {
+            !matches!(cause.kind(id), IncidentKind::Maintenance | IncidentKind::Plan)
+        };
+        // The first one may be over when another one is not up after its maintenance.
+        let failed =
+            (self.incident.kind == IncidentKind::Maintenance).then(|| seen().find(is_failed)).flatten();
+        let first = || seen().next().filter(|(id, _)| self.incident.causes.first() == Some(id));
+        let Some((first, cause)) = failed.or_else(first) else { return };
         let (kind, sentence) = (cause.kind(first), cause.sentence(first));
         let is_plan = [kind, self.incident.kind].contains(&IncidentKind::Plan);
         // What is still not up when its maintenance is over has failed.
