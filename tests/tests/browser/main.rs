@@ -202,6 +202,8 @@ async fn without_script_the_page_is_complete() {
     browser.goto(&page(&cluster, "/")).await;
     browser.reads("Everything is up").await;
     cluster.config.kill_component("other");
+    // Without script the page is loaded once more, and no later change reaches it.
+    cluster.aggregator.wait_for_health("other", "down");
     browser.press("form.refresh button").await;
     browser.reads("1 down").await;
     browser.press("button[aria-label='Start other on h']").await;
