@@ -45,6 +45,8 @@ const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reason why the messages of a removed channel are given up.
 const UNCONFIGURED: &str = "the channel is not configured any more";
+/// Time for which the first delivery waits until commands of an earlier aggregator are killed.
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval of the notifier's heartbeat.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -158,8 +160,14 @@ pub(crate) struct Notifier {
 impl Notifier {
     /// Creates the notifier, and runs it until it is dropped.
     pub(crate) async fn run(parts: NotifierParts, mut requests: mpsc::Receiver<NotifyRequest>) {
-        // Off the runtime: a read of /proc may hang.
-        drop(tokio::task::spawn_blocking(kill_leftover_commands));
+        // Off the runtime, and not for long: a read of /proc may hang. The message of a command that is left is
+        // delivered again, which must not run beside it.
+        let killed = tokio::task::spawn_blocking(kill_leftover_commands);
+        if tokio::time::timeout(LEFTOVERS_TIMEOUT, killed).await.is_err() {
+            tracing::warn!(
+                "commands that an earlier aggregator left may still run: the processes were not listed in time"
+            );
+        }
         let (outcome_sender, mut outcomes) = mpsc::unbounded_channel();
         let mut notifier = Self::new(parts, outcome_sender);
         let mut overview = notifier.parts.overview.clone();
