@@ -18,6 +18,7 @@ use crate::forwarding::{InvalidRequester, read_requester};
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
 const NO_CERTIFICATE: &str =
     "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file";
+const NO_AGGREGATOR: &str = "only another aggregator follows hosts in this way; ask for the overview";
 
 /// Authorized caller.
 #[derive(Clone, Debug)]
@@ -63,7 +64,10 @@ pub(crate) fn authorize(
     {
         return Ok(call);
     }
-    let status = refusal(kind, &caller, &call);
+    let status = match right {
+        Right::Follow => Status::permission_denied(NO_AGGREGATOR),
+        Right::Open | Right::View | Right::Act => refusal(kind, &caller, &call),
+    };
     record_refusal(access, Some(&caller), &call, &status);
     Err(status)
 }
@@ -208,19 +212,6 @@ impl AuthenticatedCaller {
     /// Returns `UNAUTHENTICATED` if the call was accepted without a caller.
     pub(crate) fn from_extensions(extensions: &Extensions) -> Result<Self, Status> {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
-    }
-
-    /// Returns Ok if another aggregator calls.
-    ///
-    /// # Errors
-    /// Returns `PERMISSION_DENIED` if anybody else does.
-    pub(crate) fn require_aggregator(&self) -> Result<(), Status> {
-        if self.is_forwarded {
-            return Ok(());
-        }
-        Err(Status::permission_denied(
-            "only another aggregator follows hosts in this way; ask for the overview",
-        ))
     }
 
     /// Returns the caller who acts, with the requester to record: the proved name, or without TLS the name

@@ -52,13 +52,11 @@ impl CallerKind {
             (ServerKind::Page, Self::Viewer) => Some(Right::View),
             (ServerKind::Page, _) => Some(Right::Open),
             (_, Self::Anonymous | Self::OtherLocalUser) => None,
+            (ServerKind::Aggregator, Self::ForwardingAggregator | Self::Unasked) => Some(Right::Follow),
             (_, Self::LocalMember | Self::Unasked) => Some(Right::Act),
             (ServerKind::Agent, Self::AggregatorCertificate) => Some(Right::Act),
             (ServerKind::Agent, _) => None,
-            (
-                ServerKind::Aggregator,
-                Self::Operator | Self::PersonCertificate | Self::ForwardingAggregator,
-            ) => Some(Right::Act),
+            (ServerKind::Aggregator, Self::Operator | Self::PersonCertificate) => Some(Right::Act),
             (ServerKind::Aggregator, Self::Viewer | Self::HostCertificate | Self::AggregatorCertificate) => {
                 Some(Right::View)
             }

@@ -14,6 +14,8 @@ pub enum Right {
     View,
     /// Right to change something: starting, stopping, maintenance, reloading.
     Act,
+    /// Right of other aggregators to follow the hosts of an environment.
+    Follow,
 }
 
 /// Rule for a gRPC method.
@@ -68,7 +70,7 @@ pub const AGENT_METHODS: &[MethodRule] = &[
 pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/rta.v1.AggregatorService/GetOverview", Right::View),
     method("/rta.v1.AggregatorService/WatchOverview", Right::View),
-    method("/rta.v1.AggregatorService/WatchHosts", Right::View),
+    method("/rta.v1.AggregatorService/WatchHosts", Right::Follow),
     method("/rta.v1.AggregatorService/Refresh", Right::View),
     method("/rta.v1.AggregatorService/Plan", Right::View),
     method("/rta.v1.AggregatorService/WhatIf", Right::View),

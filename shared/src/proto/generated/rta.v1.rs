@@ -3610,8 +3610,8 @@ pub mod aggregator_service_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Sends the states of the hosts of an environment that this aggregator leads, at once and then after every change,
-        /// and at least one message a second. Other aggregators show the environment by it. Errors: FAILED_PRECONDITION,
-        /// also as the end of the stream: another aggregator leads the environment, or nobody does.
+        /// and at least one message a second. Other aggregators show the environment by it, and only they may call. Errors:
+        /// FAILED_PRECONDITION, also as the end of the stream: another aggregator leads the environment, or nobody does.
         pub async fn watch_hosts(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchHostsRequest>,
@@ -4247,8 +4247,8 @@ pub mod aggregator_service_server {
             + std::marker::Send
             + 'static;
         /// Sends the states of the hosts of an environment that this aggregator leads, at once and then after every change,
-        /// and at least one message a second. Other aggregators show the environment by it. Errors: FAILED_PRECONDITION,
-        /// also as the end of the stream: another aggregator leads the environment, or nobody does.
+        /// and at least one message a second. Other aggregators show the environment by it, and only they may call. Errors:
+        /// FAILED_PRECONDITION, also as the end of the stream: another aggregator leads the environment, or nobody does.
         async fn watch_hosts(
             &self,
             request: tonic::Request<super::WatchHostsRequest>,
