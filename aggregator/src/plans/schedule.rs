@@ -152,13 +152,23 @@ impl<'p> Schedule<'p> {
     }
 
     /// Skips or readies the `affected` steps, and the steps affected by that in turn. Prerequisites have
-    /// smaller positions and are therefore visited first.
+    /// smaller positions and are therefore visited first. Steps that start again what was stopped come last: only
+    /// then is it known what is left untouched.
     fn propagate(&mut self, mut affected: BTreeSet<usize>, skipped: &mut Vec<SkippedStep>) {
-        while let Some(at) = affected.pop_first() {
+        let mut undecided = BTreeSet::new();
+        loop {
+            let (next, is_last) = match affected.pop_first() {
+                Some(at) => (Some(at), false),
+                None => (undecided.pop_first(), true),
+            };
+            let Some(at) = next else { return };
             if self.states[at] != StepState::Waiting {
                 continue;
             }
             match self.reason_to_skip(at) {
+                Some(_) if !is_last && may_be_unblocked(self.steps, |before| self.states[before], at) => {
+                    undecided.insert(at);
+                }
                 Some(why) => {
                     if let SkipReason::DependsOn(failed) = why {
                         self.root_failures[at] = Some(failed);
@@ -251,6 +261,13 @@ pub(crate) fn restores_stopped(steps: &[Step], state: impl Fn(usize) -> StepStat
     steps[at].after.iter().any(|before| {
         matches!(state(*before), StepState::Done | StepState::UnderWay) && is_own_stop(steps, *before, at)
     })
+}
+
+/// Returns true if the step `at` starts again what was stopped, and waits for nothing that failed: what it needs may
+/// yet turn out to be untouched.
+fn may_be_unblocked(steps: &[Step], state: impl Fn(usize) -> StepState, at: usize) -> bool {
+    restores_stopped(steps, &state, at)
+        && steps[at].after.iter().all(|before| state(*before) != StepState::Failed)
 }
 
 /// Returns true if the step `before` stops the instance that the step `at` starts.

@@ -88,18 +88,23 @@ impl PlainRules<'_> {
         (0..self.steps.len()).filter(is_ready).collect()
     }
 
-    /// Repeats passes over the plan until nothing more is skipped.
+    /// Repeats passes over the plan until nothing more is skipped, and after each step that starts again what was
+    /// stopped.
     fn skip(&mut self) {
         loop {
             let before = self.states.clone();
-            self.pass();
+            self.pass(false);
+            if before == self.states {
+                self.pass(true);
+            }
             if before == self.states {
                 return;
             }
         }
     }
 
-    fn pass(&mut self) {
+    /// Skips what has to be; of what starts again what was stopped, none, or the first.
+    fn pass(&mut self, mut skips_restoring: bool) {
         let mut root_failures: Vec<Option<usize>> = Vec::new();
         for at in 0..self.steps.len() {
             let is_in_the_way =
@@ -114,6 +119,12 @@ impl PlainRules<'_> {
             };
             root_failures.push(root_failure);
             let is_halted = self.is_cancelled || (self.first_failure.is_some() && !self.keep_going);
+            let is_restoring = root_failure.is_some()
+                && may_be_unblocked(self.steps, |before| self.states[before], at)
+                && self.states[at] == StepState::Waiting;
+            if is_restoring && !std::mem::take(&mut skips_restoring) {
+                continue;
+            }
             if self.states[at] == StepState::Waiting
                 && (root_failure.is_some() || (is_halted && !self.restores_stopped(at)))
             {
@@ -272,4 +283,27 @@ fn instance_is_not_stopped_when_its_start_is_skipped_already() {
     let skipped = schedule.end_step(0, StepEnd::Unreachable);
     assert_eq!(skipped, [1, 2, 3, 4].map(|at| (at, SkipReason::DependsOn(0))));
     assert!(schedule.is_over());
+}
+
+#[test]
+fn what_was_stopped_is_started_again_if_what_it_needs_is_not_stopped_any_more() {
+    // Stop 1 is under way; what its start waits for is left untouched, since its own start is skipped.
+    let steps = [
+        step(0, ActionKind::Stop, &[]),
+        step(1, ActionKind::Stop, &[0]),
+        step(2, ActionKind::Stop, &[1]),
+        step(3, ActionKind::Stop, &[2]),
+        step(4, ActionKind::Stop, &[]),
+        step(1, ActionKind::Start, &[1, 3]),
+        step(2, ActionKind::Start, &[2, 4]),
+        step(3, ActionKind::Start, &[3, 4]),
+    ];
+    let mut schedule = Schedule::new(&steps, true);
+    [0, 4].iter().for_each(|at| schedule.begin_step(*at));
+    assert!(schedule.end_step(0, StepEnd::Done).is_empty());
+    schedule.begin_step(1);
+    let skipped: Vec<usize> = schedule.end_step(4, StepEnd::Failed).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(skipped, [2, 3, 6, 7]);
+    assert!(schedule.end_step(1, StepEnd::Done).is_empty());
+    assert_eq!(schedule.next_ready(), Some(5));
 }
