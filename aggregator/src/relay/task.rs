@@ -79,7 +79,8 @@ impl RelayTask {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(environment = %self.environment, %error, "the relay of an environment failed");
-                    (StreamEnd::Lost("the relay failed".to_owned()), is_ready)
+                    // It may have been ready, and its states must not stay on display.
+                    (StreamEnd::Lost("the relay failed".to_owned()), true)
                 }
             };
             let StreamEnd::Lost(reason) = stream_end else {
