@@ -9,18 +9,14 @@ use std::sync::LazyLock;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::proc_stat::ProcStat;
 use crate::process::ProcessId;
-
-/// Position of the start time behind the name in `/proc/PID/stat` (proc_pid_stat(5), field 22).
-const START_FIELD: usize = 19;
-/// Position of the session, as above (field 6); the process group comes before it.
-const SESSION_FIELD: usize = 3;
 
 /// Value of the variable for this program: its PID, start, session and PID namespace; `None` if /proc cannot
 /// be read.
 pub static OWN_MARK: LazyLock<Option<String>> = LazyLock::new(|| {
     let pid = std::process::id();
-    let own = ProcessStat::read(pid)?;
+    let own = read_stat(pid)?;
     let program = ProcessId { pid, start_ticks: own.start_ticks };
     Some(ProgramMark { program, session: own.session, namespace: own_namespace()? }.format())
 });
@@ -63,10 +59,10 @@ pub fn kill_leftovers(variable: &str, kind: Leftovers) -> Vec<u32> {
 fn leftover_group(pid: u32, variable: &str, namespace: &str) -> Option<u32> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mark = environment.split(|byte| *byte == 0).find_map(|one| ProgramMark::find(one, variable))?;
-    let program = ProcessStat::read(mark.program.pid);
+    let program = read_stat(mark.program.pid);
     let is_alive =
         program.is_some_and(|stat| stat.start_ticks == mark.program.start_ticks && !stat.is_zombie);
-    let own = ProcessStat::read(pid)?;
+    let own = read_stat(pid)?;
     let is_leftover =
         mark.namespace == namespace && !is_alive && own.session == mark.session && !own.is_zombie;
     is_leftover.then_some(own.group)
@@ -77,32 +73,9 @@ fn own_namespace() -> Option<String> {
     fs::read_link("/proc/self/ns/pid").ok()?.into_os_string().into_string().ok()
 }
 
-/// What `/proc/PID/stat` says of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ProcessStat {
-    is_zombie: bool,
-    group: u32,
-    session: u32,
-    start_ticks: u64,
-}
-
-impl ProcessStat {
-    /// Reads it; `None` if the process is gone.
-    fn read(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(stat: &[u8]) -> Option<Self> {
-        // The name may have spaces and parentheses.
-        let end = stat.iter().rposition(|byte| *byte == b')')?;
-        let fields: Vec<&str> = std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_whitespace().collect();
-        Some(Self {
-            is_zombie: matches!(*fields.first()?, "Z" | "X"),
-            group: fields.get(SESSION_FIELD - 1)?.parse().ok()?,
-            session: fields.get(SESSION_FIELD)?.parse().ok()?,
-            start_ticks: fields.get(START_FIELD)?.parse().ok()?,
-        })
-    }
+/// Reads the state of a process; `None` if it is gone.
+fn read_stat(pid: u32) -> Option<ProcStat> {
+    ProcStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// Program that runs a command.
@@ -205,12 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_states_are_read() {
+    fn marks_are_read() {
         assert_eq!(ProgramMark::find(b"RTA_X=1 2 x", "RTA_X"), None);
         assert_eq!(ProgramMark::find(b"PATH=/bin", "RTA_X"), None);
-        let stat = b"7 (a) b) Z 1 5 6 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 99 0";
-        let expected = ProcessStat { is_zombie: true, group: 5, session: 6, start_ticks: 99 };
-        assert_eq!(ProcessStat::parse(stat), Some(expected));
-        assert_eq!(ProcessStat::parse(b"7 (a"), None);
     }
 }

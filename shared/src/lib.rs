@@ -13,6 +13,7 @@
 //! | [`name`] | names compared without regard to case |
 //! | [`address`] | validation of network addresses |
 //! | [`template`] | texts with variables |
+//! | [`proc_stat`] | state of a process as `/proc/PID/stat` has it |
 //! | [`process`] | identity and command line of a process |
 //! | [`attributes`] | attributes of a process besides its command line, and tests on them |
 //! | [`criterion`] | tests on one process |
@@ -91,6 +92,7 @@ pub mod planned_outage;
 pub mod planned_stop;
 pub mod prerequisite;
 pub mod probe;
+pub mod proc_stat;
 pub mod process;
 pub mod proto;
 pub mod redact;

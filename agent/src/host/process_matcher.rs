@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use rta_shared::attributes::ProcessAttributes as _;
 use rta_shared::config::HostConfig;
 use rta_shared::matcher::{Matcher, PartId};
+use rta_shared::proc_stat::ProcStat;
 use rta_shared::process::{CommandLine, Process, ProcessId, Suspension};
 use rustix::io::Errno;
 
 use crate::host::cgroup_mount::CgroupFreezers;
 use crate::host::process_attributes::ProcfsAttributes;
-use crate::host::procfs::{ListedProcess, ProcFs, ProcStat};
+use crate::host::procfs::{ListedProcess, ProcFs};
 use crate::host::users::UserNames;
 
 /// Maximum number of attempts to read a process that calls exec while it is read.

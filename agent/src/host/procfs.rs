@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
+use rta_shared::proc_stat::ProcStat;
 use rta_shared::process::{CommandLine, ProcessId};
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -200,48 +201,6 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     }
 }
 
-/// Fields of /proc/PID/stat (proc_pid_stat(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProcStat {
-    /// Field 3: the process has ended, and was not waited for yet.
-    pub(crate) is_zombie: bool,
-    /// Field 3: a signal stopped the process.
-    pub(crate) is_stopped: bool,
-    /// Field 3: a tracer holds the process; only for a moment if it is merely traced.
-    pub(crate) is_traced: bool,
-    /// Field 4: parent.
-    pub(crate) parent_pid: u32,
-    /// Field 5: process group.
-    pub(crate) group: u32,
-    /// Field 6: session.
-    pub(crate) session: u32,
-    /// Field 22: clock ticks after boot.
-    pub(crate) start_ticks: u64,
-}
-
-impl ProcStat {
-    fn parse(content: &[u8]) -> Option<Self> {
-        // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
-        let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
-        let mut fields = std::str::from_utf8(content.get(after_name..)?).ok()?.split_ascii_whitespace();
-        // The first field after the name is number 3.
-        let state = fields.next()?;
-        let parent_pid = fields.next()?.parse().ok()?;
-        let group = fields.next()?.parse().ok()?;
-        let session = fields.next()?.parse().ok()?;
-        let start_ticks = fields.nth(22 - 7)?.parse().ok()?;
-        Some(Self {
-            is_zombie: matches!(state, "Z" | "X"),
-            is_stopped: state == "T",
-            is_traced: state == "t",
-            parent_pid,
-            group,
-            session,
-            start_ticks,
-        })
-    }
-}
-
 /// Fields of /proc/PID/status (proc_pid_status(5)). The user there is always the process's own, unlike the
 /// owner of the folder /proc/PID, which is root for a process that changed its user without running another
 /// program.
@@ -287,28 +246,6 @@ impl ProcStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let line = b"42 (a) b) (c) S 7 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
-        let stat = ProcStat {
-            is_zombie: false,
-            is_stopped: false,
-            is_traced: false,
-            parent_pid: 7,
-            group: 41,
-            session: 40,
-            start_ticks: 987_654,
-        };
-        assert_eq!(ProcStat::parse(line), Some(stat));
-        let in_state = |state: &str| String::from_utf8_lossy(line).replace(") S ", &format!(") {state} "));
-        let parsed = |state: &str| ProcStat::parse(in_state(state).as_bytes());
-        assert_eq!(parsed("T"), Some(ProcStat { is_stopped: true, ..stat }));
-        assert_eq!(parsed("t"), Some(ProcStat { is_traced: true, ..stat }));
-        assert_eq!(parsed("Z"), Some(ProcStat { is_zombie: true, ..stat }));
-        assert_eq!(ProcStat::parse(b"42 (sh) S 7"), None);
-        assert_eq!(ProcStat::parse(b""), None);
-    }
 
     #[test]
     fn status_has_users_namespaces_and_switches() {
