@@ -237,7 +237,16 @@ async fn answer_in_time<T>(
     route: &LeaderRoute,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, OperationError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
+    answer_within(route, ANSWER_TIMEOUT, call).await
+}
+
+/// Returns the leader's answer, if it comes within the limit.
+pub(super) async fn answer_within<T>(
+    route: &LeaderRoute,
+    limit: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, OperationError> {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(|status| route.describe_failure(&status)),
         Err(elapsed) => Err(route.unknown_outcome(&elapsed)),
     }

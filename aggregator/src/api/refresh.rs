@@ -15,7 +15,9 @@ use tonic::{Code, Request};
 
 use super::Operations;
 use super::environment_leads::EnvironmentLeader;
+use super::leader_calls::answer_within;
 use crate::agents::client::AgentClient;
+use crate::auth::ActingCaller;
 use crate::operation_error::OperationError;
 
 /// Time without an answer after which a refresh no longer waits for the other agents. A scan takes a small part of
@@ -108,19 +110,15 @@ impl Operations {
     }
 
     async fn refresh_at_leader(&self, environment: &Name) -> Result<EnvironmentRefresh, OperationError> {
-        let route = match &self.leads {
-            Some(leads) => match leads.find(environment).await? {
-                EnvironmentLeader::Here(_) => return self.refresh_environment(environment).await,
-                EnvironmentLeader::There(route) => route,
-            },
-            None => return self.refresh_environment(environment).await,
+        // Everybody may ask for a scan.
+        let route = match self.environment_leader(environment, &ActingCaller::default()).await? {
+            EnvironmentLeader::Here(_) => return self.refresh_environment(environment).await,
+            EnvironmentLeader::There(route) => route,
         };
         let request = v1::RefreshRequest { environment: environment.as_str().to_owned() };
         let mut client = route.client();
-        let answer = tokio::time::timeout(LEADER_TIMEOUT, client.refresh(Request::new(request))).await;
-        let answer = answer.map_err(|elapsed| route.no_answer(&elapsed))?;
-        let v1::RefreshResponse { missing, version, .. } =
-            answer.map_err(|status| route.describe_failure(&status))?.into_inner();
+        let refreshed = answer_within(&route, LEADER_TIMEOUT, client.refresh(Request::new(request))).await?;
+        let v1::RefreshResponse { missing, version, .. } = refreshed.into_inner();
         let missing =
             missing.into_iter().map(|host| (host.environment.as_str().into(), host.host.as_str().into()));
         Ok(EnvironmentRefresh { missing: missing.collect(), version })
