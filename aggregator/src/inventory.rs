@@ -167,24 +167,12 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::config::{Source, load_sources};
-
     use super::*;
-
-    fn platform(hosts: &str) -> Platform {
-        let text = format!(
-            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{hosts}]\n"
-        );
-        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
-    }
-
-    fn host(name: &str, port: u16) -> String {
-        format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{port}\" }}, ")
-    }
+    use crate::sample_platform::platform_of_hosts;
 
     #[tokio::test]
     async fn an_instance_is_found_by_its_full_name_alone() {
-        let inventory = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
+        let inventory = Inventory::new(platform_of_hosts(&[("a", 1), ("b", 2)]), &[], None).unwrap();
         let find = |environment: &str, host: &str, component: &str| {
             let id = InstanceId {
                 environment: environment.into(),
@@ -204,12 +192,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_host_at_the_same_address_keeps_its_agent_wherever_it_stands() {
-        let before =
-            Inventory::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[], None).unwrap();
+        let before = Inventory::new(platform_of_hosts(&[("a", 1), ("b", 2), ("c", 3)]), &[], None).unwrap();
         let [a, b, c] = before.agent_ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         // `a` is removed, `c` moves to the front, `b` gets another address, and a new host gets the old one
         // of `a`.
-        let after = platform(&(host("C", 3) + &host("b", 4) + &host("d", 1)));
+        let after = platform_of_hosts(&[("C", 3), ("b", 4), ("d", 1)]);
         let after = Inventory::new(after, &before.agents, None).unwrap();
         let [first, second, third] = after.agent_ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         assert_eq!(first, c);

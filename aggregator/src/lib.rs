@@ -61,6 +61,8 @@ mod relay;
 mod sample_overview;
 #[cfg(test)]
 mod sample_plan;
+#[cfg(test)]
+mod sample_platform;
 mod server;
 mod state;
 mod store;

@@ -106,26 +106,14 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use rta_shared::config::{Platform, Source, load_sources};
-
     use tokio::sync::watch;
 
     use super::*;
     use crate::inventory::Inventory;
     use crate::pauses::PauseWatch;
+    use crate::sample_platform::platform_of_hosts;
     use crate::state::maintenance::MaintenanceSnapshot;
     use crate::state::prerequisites::PrerequisitesByHost;
-
-    fn platform(hosts: &str) -> Platform {
-        let text = format!(
-            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{hosts}]\n"
-        );
-        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
-    }
-
-    fn host(name: &str, port: u16) -> String {
-        format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{port}\" }}, ")
-    }
 
     #[tokio::test(start_paused = true)]
     async fn panic_of_a_follower_makes_the_host_unknown_and_it_begins_again() {
@@ -151,9 +139,9 @@ mod tests {
             inbox,
             AgentNotices { maintenance, prerequisites, pauses: PauseWatch::default() },
         );
-        let before = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
+        let before = Inventory::new(platform_of_hosts(&[("a", 1), ("b", 2)]), &[], None).unwrap();
         agent_tasks.follow_agents(&before.agents).await;
-        let after = Inventory::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();
+        let after = Inventory::new(platform_of_hosts(&[("b", 2), ("c", 3)]), &before.agents, None).unwrap();
         agent_tasks.follow_agents(&after.agents).await;
         let followed: HashSet<AgentId> = agent_tasks.tasks.keys().copied().collect();
         assert_eq!(followed, after.agent_ids().collect());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rta_shared::name::Name;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -104,41 +104,42 @@ impl HostFollower {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         self.is_patient = self.sources.is_some();
         let patient_until = Instant::now() + START_PATIENCE;
+        let mut ready: Option<oneshot::Sender<()>> = None;
         loop {
             self.update_relays().await;
             self.follow_agents().await;
+            if let Some(proceed) = ready.take() {
+                // The relay may have been stopped meanwhile.
+                let _ = proceed.send(());
+            }
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 // Neither sender ends before the shutdown.
                 Ok(()) = self.inventory.changed() => {}
                 () = sources_changed(&mut self.sources) => {}
                 () = tokio::time::sleep_until(patient_until), if self.is_patient => self.is_patient = false,
-                Some(event) = self.events.recv() => self.handle_event(event).await,
+                Some(event) = self.events.recv() => ready = self.note_event(event),
             }
         }
         self.stop_relays(|_, _| true).await;
         self.agent_tasks.stop_tasks(|_| true).await;
     }
 
-    async fn handle_event(&mut self, event: RelayEvent) {
+    /// Notes an event of a relay task. Returns the sender for a relay that waits until nothing else follows its hosts.
+    fn note_event(&mut self, event: RelayEvent) -> Option<oneshot::Sender<()>> {
+        let (RelayEvent::Ready { environment, task, .. } | RelayEvent::Ended { environment, task }) = &event;
+        let relay = self.relays.get_mut(environment).filter(|relay| relay.number == *task)?;
         match event {
-            RelayEvent::Ready { environment, task, proceed } => {
-                let Some(relay) = self.relays.get_mut(&environment).filter(|relay| relay.number == task)
-                else {
-                    return;
-                };
+            RelayEvent::Ready { environment, proceed, .. } => {
                 relay.state = RelayState::Used;
-                self.followed.insert(environment.clone());
                 tracing::info!(%environment, "the hosts of an environment are followed through its leader");
-                self.follow_agents().await;
-                // It may have been stopped meanwhile.
-                let _ = proceed.send(());
+                self.followed.insert(environment);
+                Some(proceed)
             }
-            RelayEvent::Ended { environment, task } => {
-                if let Some(relay) = self.relays.get_mut(&environment).filter(|relay| relay.number == task) {
-                    relay.state = RelayState::Failed;
-                    self.progress.remove(&environment);
-                }
+            RelayEvent::Ended { environment, .. } => {
+                relay.state = RelayState::Failed;
+                self.progress.remove(&environment);
+                None
             }
         }
     }
@@ -221,32 +222,25 @@ async fn sources_changed(sources: &mut Option<watch::Receiver<RelaySources>>) {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::config::{Platform, Source, load_sources};
+    use rta_shared::config::Platform;
     use rta_shared::impairment::ImpairmentList;
     use rta_shared::lifecycle::tasks::Heartbeat;
     use rta_shared::overview::Overview;
-    use rta_shared::report::{ConfigStatus, Report, ScanFigures, WatchStatus};
 
     use super::*;
     use crate::agent_id::AgentId;
     use crate::agents::stream::AgentNotices;
     use crate::clock::MessageReceipt;
     use crate::events::EventBus;
+    use crate::sample_platform::{empty_report, platform_of_hosts, scan_at};
     use crate::state::actor::{PublishedState, StateMessage, create_state_actor};
     use crate::state::host_feed::HostStateFeed;
     use crate::state::host_state::AgentUpdate;
 
     /// Creates a platform of these hosts, whose agents nobody can reach.
     fn platform(hosts: &[&str]) -> Platform {
-        let host = |(at, name): (usize, &&str)| {
-            format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{}\" }}", at + 1)
-        };
-        let hosts: Vec<String> = hosts.iter().enumerate().map(host).collect();
-        let text = format!(
-            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{}]\n",
-            hosts.join(", ")
-        );
-        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
+        let hosts: Vec<(&str, u16)> = hosts.iter().copied().zip(1..).collect();
+        platform_of_hosts(&hosts)
     }
 
     fn inventory(hosts: &[&str]) -> Arc<Inventory> {
@@ -278,22 +272,7 @@ mod tests {
 
         async fn report(&self, agent: AgentId, host: &str) {
             let at = Timestamp::now();
-            let report = Report {
-                host: host.into(),
-                boot_id: "boot".to_owned(),
-                scan: ScanFigures {
-                    scanned_at: at,
-                    duration: Duration::ZERO,
-                    processes_seen: 1,
-                    seen_at: at,
-                },
-                components: Ok(vec![]),
-                watch: WatchStatus::scans_only(),
-                config: ConfigStatus::default(),
-                agent_version: String::new(),
-                certificate_ends: None,
-                impairments: vec![],
-            };
+            let report = empty_report(host, scan_at(at));
             let update = AgentUpdate::Report(report.into(), MessageReceipt::now(Some(at)));
             self.inbox.send(StateMessage::AgentUpdate(agent, update)).await.unwrap();
         }

@@ -106,32 +106,22 @@ fn decode_host(message: v1::HostState, now: Timestamp) -> Result<(Name, Vec<Agen
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::report::{ConfigStatus, ScanFigures, WatchStatus};
+    use rta_shared::report::ScanFigures;
     use rta_shared::usage::HostUsage;
 
     use super::*;
+    use crate::sample_platform::{empty_report, scan_at};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
     fn scan(second: i64) -> ScanFigures {
-        let duration = std::time::Duration::from_millis(3);
-        ScanFigures { scanned_at: at(second), duration, processes_seen: 9, seen_at: at(second) }
+        ScanFigures { processes_seen: 9, ..scan_at(at(second)) }
     }
 
     fn report() -> Report {
-        Report {
-            host: "h".into(),
-            boot_id: "boot".to_owned(),
-            scan: scan(90),
-            components: Err("/proc hides processes".to_owned()),
-            watch: WatchStatus::scans_only(),
-            config: ConfigStatus::default(),
-            agent_version: "1".to_owned(),
-            certificate_ends: None,
-            impairments: vec![],
-        }
+        Report { components: Err("/proc hides processes".to_owned()), ..empty_report("h", scan(90)) }
     }
 
     fn usage() -> HostUsage {

@@ -185,12 +185,18 @@ struct HostFacts {
 
 impl HostFacts {
     fn is_same(&self, other: &Self) -> bool {
-        let is_same_report = match (&self.report, &other.report) {
-            (Some(one), Some(other)) => Snapshot::ptr_eq(one, other) || one.equals_except_times(other),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        is_same_report && self.freshness == other.freshness && self.ahead == other.ahead
+        is_same_report(self.report.as_ref(), other.report.as_ref())
+            && self.freshness == other.freshness
+            && self.ahead == other.ahead
+    }
+}
+
+/// Returns true if two reports differ in times at most.
+fn is_same_report(one: Option<&Snapshot<Report>>, other: Option<&Snapshot<Report>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Snapshot::ptr_eq(one, other) || one.equals_except_times(other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
@@ -422,10 +428,9 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use rta_shared::config::{Source, load_sources};
-    use rta_shared::report::{ConfigStatus, WatchStatus};
 
     use super::*;
+    use crate::sample_platform::{empty_report, platform_of_hosts, scan_at};
 
     fn lost(reason: &str) -> AgentUpdate {
         AgentUpdate::Lost(reason.to_owned())
@@ -474,44 +479,16 @@ mod tests {
     }
 
     fn report() -> Report {
-        let at = Timestamp::UNIX_EPOCH;
-        Report {
-            host: "h".into(),
-            boot_id: String::new(),
-            scan: ScanFigures { scanned_at: at, duration: Duration::ZERO, processes_seen: 1, seen_at: at },
-            components: Ok(vec![]),
-            watch: WatchStatus::scans_only(),
-            config: ConfigStatus::default(),
-            agent_version: String::new(),
-            certificate_ends: None,
-            impairments: vec![],
-        }
+        empty_report("h", ScanFigures { processes_seen: 1, ..scan_at(Timestamp::UNIX_EPOCH) })
     }
 
     const HOSTS: usize = 3;
-
-    fn platform() -> Platform {
-        let hosts: Vec<String> = (0..HOSTS)
-            .map(|at| {
-                format!(
-                    "{{ name = \"h{at}\", components = [\"c\"], agent = \"http://127.0.0.1:{}\" }}",
-                    at + 1
-                )
-            })
-            .collect();
-        let text = format!(
-            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{}]\n",
-            hosts.join(", ")
-        );
-        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
-    }
 
     /// Returns an update of this kind that differs from others with another `at`.
     fn update_of_kind(kind: u8, at: u32) -> AgentUpdate {
         let time = Timestamp::from_second(i64::from(at)).unwrap();
         let receipt = MessageReceipt { received: time, sent: Some(time) };
-        let scan =
-            ScanFigures { scanned_at: time, duration: Duration::ZERO, processes_seen: at, seen_at: time };
+        let scan = ScanFigures { processes_seen: at, ..scan_at(time) };
         match kind {
             0 => AgentUpdate::Report(Report { scan, ..report() }.into(), receipt),
             1 => AgentUpdate::Scanned(Report { scan, ..report() }.into(), receipt),
@@ -539,14 +516,6 @@ mod tests {
         Option<HostUsage>,
     );
 
-    fn is_same_report(before: &Option<Snapshot<Report>>, after: &Option<Snapshot<Report>>) -> bool {
-        match (before, after) {
-            (Some(before), Some(after)) => before.equals_except_times(after),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
-    }
-
     /// Returns everything that an evaluation reads.
     fn known(host: &HostState) -> Known {
         let report = host.report.clone();
@@ -559,7 +528,7 @@ mod tests {
         fn hosts_that_are_told_the_changes_are_in_the_same_state(
             steps in proptest::collection::vec((0..HOSTS, 0_u8..5, any::<bool>(), proptest::bool::weighted(0.1)), 1..60),
         ) {
-            let platform = platform();
+            let platform = platform_of_hosts(&[("h0", 1), ("h1", 2), ("h2", 3)]);
             let [of_leader, own] = [(); 2].map(|()| [(); HOSTS].map(|()| AgentId::new_unique()));
             let mut leader = HostStates::for_agents(of_leader.into_iter());
             let mut mirror = HostStates::for_agents(own.into_iter());
@@ -582,7 +551,7 @@ mod tests {
                     let before = known(&mirror.hosts()[at]);
                     let (_, is_changed) = mirror.apply_relayed_updates(own[at], updates).unwrap();
                     let after = known(&mirror.hosts()[at]);
-                    prop_assert!(is_changed || (before.3 == after.3 && is_same_report(&before.0, &after.0)));
+                    prop_assert!(is_changed || (before.3 == after.3 && is_same_report(before.0.as_ref(), after.0.as_ref())));
                     prop_assert!(!is_changed || before != after);
                 }
                 prop_assert!(leader.changes_since(version, &platform).hosts.is_empty());
