@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rta_shared::action::ActionKind::{Restart, Start, Stop};
 use rta_shared::action::{ActionKind, ActionOutcome};
+use rta_shared::proc_stat::ProcStat;
 use rta_shared::proto::v1;
 use rta_tests::{
     AgentClient, ServerProcess, TestConfig, connect_agent, request_target, run_action, wait_for,
@@ -66,12 +67,23 @@ async fn state(client: &mut AgentClient) -> v1::State {
     report.components[0].state()
 }
 
-/// Returns the number of processes that run a script of this site.
+/// Returns the number of shells that run a script of this site.
+///
+/// A shell that runs a command is two processes with one command line until the child has executed the
+/// command's program, so shells whose parent counts are left out.
 fn launchers(config: &TestConfig) -> usize {
     let folder = config.path("").display().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains("bash") && line.contains(&folder) && line.contains(".sh")).count()
+    let shells: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let stat = ProcStat::parse(&std::fs::read(entry.path().join("stat")).ok()?)?;
+            let is_launcher = line.contains("bash") && line.contains(&folder) && line.contains(".sh");
+            is_launcher.then_some((entry.file_name().to_str()?.parse().ok()?, stat.parent_pid))
+        })
+        .collect();
+    shells.iter().filter(|(_, parent)| shells.iter().all(|(pid, _)| pid != parent)).count()
 }
 
 /// Reproducible random number generator (splitmix64).
