@@ -9,12 +9,11 @@ use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 use rta_shared::timing::STORAGE_TIMEOUT;
 use tokio::sync::oneshot::error::TryRecvError;
-use tonic::Code;
 
 use super::action_record::{
     ActionRecord, ActionRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
 };
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use crate::host::process_tree::ProcessTree;
 
 /// Time limit for a record without which nothing is launched.
@@ -233,7 +232,7 @@ fn cannot_record(error: &str) -> ActionError {
     let reason = format!(
         "nothing was launched, since it could not be noted for the next agent, which might start a second one: {error}"
     );
-    ActionError::new(Code::FailedPrecondition, reason)
+    ActionError::new(ActionErrorKind::PreconditionFailed, reason)
 }
 
 #[cfg(test)]

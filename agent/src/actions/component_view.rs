@@ -6,9 +6,8 @@ use std::sync::Arc;
 use rta_shared::config::{HostComponent, HostConfig, same_parts};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, State};
-use tonic::Code;
 
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use super::launch::LaunchedCommand;
 use crate::state::AgentState;
 use crate::watch::WatchSnapshot;
@@ -76,7 +75,7 @@ impl ComponentView {
     }
 
     fn report_from(&self, snapshot: &WatchSnapshot) -> Result<ComponentReport, ActionError> {
-        let unavailable = |reason: &str| ActionError::new(Code::Unavailable, reason);
+        let unavailable = |reason: &str| ActionError::new(ActionErrorKind::Unavailable, reason);
         let matches = snapshot.matches.as_ref().map_err(|reason| unavailable(reason))?;
         // A reload may have moved or removed the component.
         let name = &self.component.name;
@@ -88,7 +87,7 @@ impl ComponentView {
             return Err(unavailable("a new configuration has changed its criteria in the meantime"));
         }
         if let Some(reason) = component.unknown_user() {
-            return Err(ActionError::new(Code::FailedPrecondition, reason));
+            return Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason));
         }
         let circumstances =
             ComponentContext { unseen: snapshot.unreadable.reason_for(at), ..ComponentContext::default() };

@@ -1,4 +1,4 @@
-//! Error of an action: a gRPC code and a sentence.
+//! Error of an action: its kind and a sentence.
 
 use std::fmt::Display;
 
@@ -9,10 +9,40 @@ use tonic::{Code, Status};
 
 use crate::watch::AgentStopped;
 
+/// Kind of an [`ActionError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActionErrorKind {
+    /// Another action or a change of the processes stands in its way; a later attempt may succeed.
+    Conflict,
+    /// It was given up before it had an effect.
+    Cancelled,
+    /// Its time limit passed.
+    TimedOut,
+    /// The state of the component, its configuration or its own command does not allow a success.
+    PreconditionFailed,
+    /// The processes cannot be seen or watched, or the agent is shutting down.
+    Unavailable,
+    /// The agent or the host's systemd failed.
+    Internal,
+}
+
+impl From<ActionErrorKind> for Code {
+    fn from(kind: ActionErrorKind) -> Self {
+        match kind {
+            ActionErrorKind::Conflict => Self::Aborted,
+            ActionErrorKind::Cancelled => Self::Cancelled,
+            ActionErrorKind::TimedOut => Self::DeadlineExceeded,
+            ActionErrorKind::PreconditionFailed => Self::FailedPrecondition,
+            ActionErrorKind::Unavailable => Self::Unavailable,
+            ActionErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
 /// Error of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ActionError {
-    pub(crate) code: Code,
+    pub(crate) kind: ActionErrorKind,
     /// Sentence without the component and the host, which [`ActionError::into_status`] adds.
     pub(crate) reason: String,
     /// Last lines of the log, safe to show.
@@ -20,8 +50,8 @@ pub(crate) struct ActionError {
 }
 
 impl ActionError {
-    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), log: Vec::new() }
+    pub(crate) fn new(kind: ActionErrorKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into(), log: Vec::new() }
     }
 
     /// Adds the last lines of the log.
@@ -31,7 +61,7 @@ impl ActionError {
 
     /// Creates the error for a failure of the agent itself.
     pub(crate) fn internal(error: impl Display) -> Self {
-        Self::new(Code::Internal, format!("the agent failed: {error}"))
+        Self::new(ActionErrorKind::Internal, format!("the agent failed: {error}"))
     }
 
     /// Converts the error into a status: the sentence on the first line, then one line of the log per line.
@@ -41,7 +71,7 @@ impl ActionError {
             message.push('\n');
             message.push_str(line);
         }
-        Status::new(self.code, message)
+        Status::new(self.kind.into(), message)
     }
 }
 
@@ -57,7 +87,7 @@ pub(crate) async fn run_blocking_step<T: Send + 'static>(
 
 impl From<AgentStopped> for ActionError {
     fn from(_: AgentStopped) -> Self {
-        Self::new(Code::Unavailable, "the agent is shutting down")
+        Self::new(ActionErrorKind::Unavailable, "the agent is shutting down")
     }
 }
 
@@ -67,7 +97,8 @@ mod tests {
 
     #[test]
     fn sentence_is_one_line_and_log_follows() {
-        let error = ActionError::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
+        let error = ActionError::new(ActionErrorKind::Internal, "it ended:\nso")
+            .with_log(vec!["a".into(), "b".into()]);
         let status = error.into_status(ActionKind::Start, &Name::from("app"), &Name::from("h"));
         assert_eq!(status.message(), "start of app on h: it ended:\\nso\na\nb");
     }

@@ -7,12 +7,11 @@ use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 use rustix::process::Signal;
 use tokio::time::Instant;
-use tonic::Code;
 
 use super::action_record::{LaunchedSession, monotonic_ms};
 use super::component_view::format_pids;
 use super::context::ActionContext;
-use super::error::{ActionError, run_blocking_step};
+use super::error::{ActionError, ActionErrorKind, run_blocking_step};
 use super::launch::LaunchedCommand;
 use super::stop_targets::{StopTargets, describe_processes};
 use crate::host::process_tree::ProcessTree;
@@ -36,7 +35,7 @@ pub(super) async fn refuse_if_launch_remains(context: &ActionContext) -> Result<
     }
     let who = describe_processes(&remaining.all()).await;
     let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
-    Err(ActionError::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason))
 }
 
 /// Refuses while an earlier agent's launch of a component that was removed from the configuration may still
@@ -65,7 +64,7 @@ pub(super) async fn refuse_if_removed_launch_pending(context: &ActionContext) ->
          {seconds} s",
         launch.leader.pid
     );
-    Err(ActionError::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason))
 }
 
 /// Refuses while a process exists that was the component and only stopped matching: the configuration or the
@@ -88,7 +87,7 @@ pub(super) async fn refuse_if_unmatched_remains(context: &ActionContext) -> Resu
     let reason = format!(
         "{who} ran as it, is still there, and does not match its criteria any more; correct the criteria, or end it"
     );
-    Err(ActionError::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason))
 }
 
 /// Returns true if any process of the launch remains.

@@ -7,9 +7,8 @@ use rta_shared::sanitize::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tonic::Code;
 
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use crate::host::cgroup_mount::{CgroupFreezers, FrozenCgroup};
 use crate::host::process_attributes::ProcfsAttributes;
 use crate::host::procfs::ProcFs;
@@ -40,7 +39,7 @@ impl PidfdProcess {
             Err(Errno::SRCH) => return Ok(None),
             Err(error) => {
                 return Err(ActionError::new(
-                    Code::Internal,
+                    ActionErrorKind::Internal,
                     format!("pid {} cannot be held: {error}", id.pid),
                 ));
             }
@@ -64,14 +63,15 @@ impl PidfdProcess {
         match pidfd_send_signal(&self.pidfd, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(Errno::PERM) => Err(ActionError::new(
-                Code::FailedPrecondition,
+                ActionErrorKind::PreconditionFailed,
                 format!(
                     "the agent may not signal pid {pid}; run the agent as root or as that process's user"
                 ),
             )),
-            Err(error) => {
-                Err(ActionError::new(Code::Internal, format!("pid {pid} cannot be signalled: {error}")))
-            }
+            Err(error) => Err(ActionError::new(
+                ActionErrorKind::Internal,
+                format!("pid {pid} cannot be signalled: {error}"),
+            )),
         }
     }
 }
@@ -85,7 +85,7 @@ pub(super) fn remaining_processes(processes: Vec<PidfdProcess>) -> Result<Vec<Pi
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => {
             return Err(ActionError::new(
-                Code::Internal,
+                ActionErrorKind::Internal,
                 format!("its processes cannot be waited for: {error}"),
             ));
         }

@@ -22,14 +22,14 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
 use super::context::ActionContext;
 use super::engine::{adopt_start, perform_action};
-use super::error::{ActionError, run_blocking_step};
+use super::error::{ActionError, ActionErrorKind, run_blocking_step};
 use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
 use crate::desired_state::DesiredStateStore;
@@ -180,7 +180,7 @@ impl ActionRunner {
             let may_yield = lock.by == Requester::autostart() || attempt.is_some();
             let yields = may_yield && !is_own && kind.stops();
             if !yields || Instant::now() >= deadline {
-                return Err(ActionError::new(Code::Aborted, lock.to_string()));
+                return Err(ActionError::new(ActionErrorKind::Conflict, lock.to_string()));
             }
             if !is_decision_recorded {
                 // The agent must not begin another attempt in the meantime.
@@ -215,13 +215,14 @@ impl ActionRunner {
     pub(crate) async fn inspect(&self, name: &str) -> Result<Vec<InspectedProcess>, Status> {
         let config = self.state.config();
         let component = find_component(&config, name)?.clone();
-        let to_error =
-            |error: ActionError| Status::new(error.code, format!("host {}: {}", config.host, error.reason));
+        let to_error = |error: ActionError| {
+            Status::new(error.kind.into(), format!("host {}: {}", config.host, error.reason))
+        };
         let seen = ComponentView::new(self.state.clone(), component.clone())
             .quick_check()
             .await
             .map_err(to_error)?;
-        let unseen = |reason: String| ActionError::new(Code::Unavailable, reason);
+        let unseen = |reason: String| ActionError::new(ActionErrorKind::Unavailable, reason);
         run_blocking_step(move || inspect_processes(&component, &seen.processes).map_err(unseen))
             .await
             .map_err(to_error)
@@ -330,7 +331,7 @@ impl ActionRunner {
         let outcome = tokio::select! {
             outcome = with_time_limit(limit, performing) => outcome,
             () = yielding.cancelled() => {
-                Err(ActionError::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
+                Err(ActionError::new(ActionErrorKind::Conflict, "it was given up, since an operator has asked for a stop"))
             }
         };
         // An action that the agent's shutdown interrupts is continued by the next agent.
@@ -412,13 +413,15 @@ async fn with_time_limit<T: Send + 'static>(
                  processes that it started may still run",
                 limit.as_secs()
             );
-            Err(ActionError::new(Code::DeadlineExceeded, reason))
+            Err(ActionError::new(ActionErrorKind::TimedOut, reason))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
 
     #[test]
@@ -442,11 +445,11 @@ mod tests {
         let limit = Duration::from_secs(90);
         let hangs =
             with_time_limit(limit, std::future::pending::<Result<(), ActionError>>()).await.unwrap_err();
-        assert_eq!(hangs.code, Code::DeadlineExceeded);
+        assert_eq!(hangs.kind, ActionErrorKind::TimedOut);
         assert!(hangs.reason.starts_with("it timed out after 90 s"), "{}", hangs.reason);
         let panics: Result<(), ActionError> = with_time_limit(limit, async { panic!("no way") }).await;
         let panics = panics.unwrap_err();
-        assert_eq!(panics.code, Code::Internal);
+        assert_eq!(panics.kind, ActionErrorKind::Internal);
         assert!(panics.reason.contains("panicked"), "{}", panics.reason);
         assert!(with_time_limit(limit, async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
     }

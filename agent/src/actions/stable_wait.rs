@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use rta_shared::action::ActionPhase;
 use rta_shared::config::{ProbeRule, StartRule};
 use rta_shared::process::ProcessId;
-use tonic::Code;
 
 use super::component_view::format_pids;
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use super::progress::ProgressReport;
 use crate::probe::format_question;
 
@@ -153,7 +152,7 @@ impl StableWait {
         let (seconds, who) = (self.timeout.as_secs(), format_pids(&self.pids()));
         let reason =
             format!("its probe did not pass within {seconds} s: {reason}; it is left running ({who})");
-        (StableVerdict::ProbeFailed(ActionError::new(Code::DeadlineExceeded, reason)), report)
+        (StableVerdict::ProbeFailed(ActionError::new(ActionErrorKind::TimedOut, reason)), report)
     }
 
     /// Returns the time limit that is over at `now`, after the check of that moment.
@@ -279,7 +278,7 @@ mod tests {
         let failing = || Some(Err("HTTP 500".to_owned()));
         let mut wait = StableWait::new(&rule(), Some(probe()), began, rule().timeout);
         let failed = ActionError::new(
-            Code::DeadlineExceeded,
+            ActionErrorKind::TimedOut,
             "its probe did not pass within 3 s: HTTP 500; it is left running (pids 7, 8)",
         );
         let rows = [

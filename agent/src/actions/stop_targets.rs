@@ -9,10 +9,9 @@ use rta_shared::process::{CommandLine, ProcessId};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::time::Instant;
-use tonic::Code;
 
 use super::context::ActionContext;
-use super::error::{ActionError, run_blocking_step};
+use super::error::{ActionError, ActionErrorKind, run_blocking_step};
 use super::marked_processes::find_marked_processes;
 use super::pidfd_process::{PidfdProcess, name_processes, remaining_processes};
 use super::scope::{ProcessScope, ScopeInput, protected_pids};
@@ -308,9 +307,9 @@ fn protected_process(id: ProcessId) -> ActionError {
          was signalled; make the criteria narrower",
         format_processes(&[id])
     );
-    ActionError::new(Code::FailedPrecondition, reason)
+    ActionError::new(ActionErrorKind::PreconditionFailed, reason)
 }
 
 fn unreadable_proc(error: Errno) -> ActionError {
-    ActionError::new(Code::Unavailable, format!("/proc cannot be read: {error}"))
+    ActionError::new(ActionErrorKind::Unavailable, format!("/proc cannot be read: {error}"))
 }

@@ -21,12 +21,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tonic::Code;
 
 use self::gate::{ChildGate, SpawnGate, spawn_gate};
 use super::action_record::{LAUNCH_ID, LaunchedSession, monotonic_ms, new_launch_id};
 use super::action_records::ActionRecords;
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use super::pidfd_process::{PidfdProcess, remaining_processes};
 use crate::host::cgroup::ComponentCgroup;
 use crate::host::cgroup_mount::CgroupFreezers;
@@ -84,7 +83,7 @@ impl LaunchedCommand {
         let id = launch.leader;
         let unreadable = |error: Errno| {
             ActionError::new(
-                Code::Unavailable,
+                ActionErrorKind::Unavailable,
                 format!("what an earlier agent launched cannot be watched: {error}"),
             )
         };
@@ -177,7 +176,7 @@ pub(super) async fn launch(request: LaunchRequest) -> Result<LaunchedCommand, Ac
     // Off the runtime: opens files and looks up users.
     tokio::task::spawn_blocking(move || {
         let outcome = check_command(&request.rule).and_then(|prepared| match answer.is_closed() {
-            true => Err(ActionError::new(Code::Cancelled, "it was given up")),
+            true => Err(ActionError::new(ActionErrorKind::Cancelled, "it was given up")),
             false => request.run(prepared),
         });
         if let Err(Ok(launched)) = answer.send(outcome) {
@@ -185,7 +184,9 @@ pub(super) async fn launch(request: LaunchRequest) -> Result<LaunchedCommand, Ac
             Handle::current().spawn(launched.terminate());
         }
     });
-    launched.await.unwrap_or_else(|_| Err(ActionError::new(Code::Internal, "the agent failed to launch it")))
+    launched
+        .await
+        .unwrap_or_else(|_| Err(ActionError::new(ActionErrorKind::Internal, "the agent failed to launch it")))
 }
 
 /// Checks whether a command can be run, as far as that can be known in advance. Blocking.
@@ -333,7 +334,7 @@ impl LaunchRequest {
 }
 
 fn cannot_launch(reason: String) -> ActionError {
-    ActionError::new(Code::FailedPrecondition, reason)
+    ActionError::new(ActionErrorKind::PreconditionFailed, reason)
 }
 
 /// Runs `command`, whose child waits at `gate` until `record` has recorded its process.
@@ -364,7 +365,7 @@ fn spawn_recorded(
         drop(command);
         let id = recorder
             .join()
-            .map_err(|_| ActionError::new(Code::Internal, "the agent failed to note it"))??;
+            .map_err(|_| ActionError::new(ActionErrorKind::Internal, "the agent failed to note it"))??;
         let child = child.map_err(|error| cannot_launch(format!("\"{program}\" cannot be run: {error}")))?;
         let id = id.ok_or_else(|| {
             cannot_launch(format!("\"{program}\" cannot be run: its process ended at once"))

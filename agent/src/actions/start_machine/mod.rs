@@ -20,11 +20,10 @@ use rta_shared::config::{CommandRule, HostComponent, ProbeRule, StartRule, Succe
 use rta_shared::process::ProcessId;
 use rta_shared::redact::redact_command_line;
 use rta_shared::report::State;
-use tonic::Code;
 
 pub(super) use self::effects::{CommandState, StartEffect, StartObservation, StartScan};
 use super::component_view::format_pids;
-use super::error::ActionError;
+use super::error::{ActionError, ActionErrorKind};
 use super::exit_status::format_exit_status;
 use super::progress::ProgressReport;
 use super::stable_wait::{CHECK_INTERVAL, StableCheck, StableLimit, StableVerdict, StableWait};
@@ -151,7 +150,7 @@ impl StartMachine {
             State::Partial => {
                 let missing = scan.missing;
                 let reason = format!("some of its processes run already, missing: {missing}; stop it first");
-                self.finish(Err(ActionError::new(Code::FailedPrecondition, reason)))
+                self.finish(Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason)))
             }
             State::Stopped | State::Starting | State::Stopping | State::Unknown => {
                 vec![StartEffect::RefuseObstructed]
@@ -218,7 +217,7 @@ impl StartMachine {
                     "its processes keep changing: after {seconds} s none had stayed for its settle time (now \
                      {who})"
                 );
-                effects.extend(wait.leave_running(ActionError::new(Code::Aborted, reason)));
+                effects.extend(wait.leave_running(ActionError::new(ActionErrorKind::Conflict, reason)));
             }
         }
         effects
@@ -273,7 +272,7 @@ impl LaunchWait {
         if self.ended_matches.is_empty() {
             let how = format_exit_status(failed?);
             let reason = format!("the command ended with {how} before the criteria matched");
-            let error = ActionError::new(Code::Internal, reason);
+            let error = ActionError::new(ActionErrorKind::Internal, reason);
             return Some(vec![StartEffect::FailStart { error, end_launch: true }]);
         }
         // Can another process take the place of those that ended?
@@ -331,7 +330,7 @@ impl LaunchWait {
             Some(_) | None => String::new(),
         };
         let reason = format!("it started ({}) and ended again{how}", format_pids(&self.ended_matches));
-        ActionError::new(Code::Internal, reason)
+        ActionError::new(ActionErrorKind::Internal, reason)
     }
 
     /// Creates the error for a component that did not match in time.
@@ -349,7 +348,7 @@ impl LaunchWait {
                 let reason = format!(
                     "it started ({who}) and ended again, and nothing took its place within {seconds} s"
                 );
-                return ActionError::new(Code::DeadlineExceeded, reason);
+                return ActionError::new(ActionErrorKind::TimedOut, reason);
             }
         };
         let how = match self.command {
@@ -359,7 +358,7 @@ impl LaunchWait {
             CommandState { has_ended: true, .. } => format!("; the command (pid {}) had ended", self.pid),
             CommandState { .. } => String::new(),
         };
-        ActionError::new(Code::DeadlineExceeded, format!("{what}{how}; check the criteria"))
+        ActionError::new(ActionErrorKind::TimedOut, format!("{what}{how}; check the criteria"))
     }
 }
 

@@ -95,7 +95,7 @@ proptest! {
                 }
             }
             now += Duration::from_millis(moment.milliseconds);
-            let failed = || ActionError::new(Code::Unavailable, "/proc");
+            let failed = || ActionError::new(ActionErrorKind::Unavailable, "/proc");
             let exit = moment.exit.map(ExitStatus::from_raw);
             observation = match observed.unwrap() {
                 StartEffect::Scan | StartEffect::RefuseObstructed if moment.fails => {

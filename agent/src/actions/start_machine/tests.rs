@@ -110,15 +110,15 @@ impl FakeHost {
     fn perform(&mut self, effect: StartEffect, at: u64) -> Option<StartObservation> {
         let end = self.command_end.filter(|(end, _)| at >= *end);
         let exit = end.and_then(|(_, status)| status).map(ExitStatus::from_raw);
-        let unreadable = || ActionError::new(Code::Unavailable, "/proc cannot be read");
+        let unreadable = || ActionError::new(ActionErrorKind::Unavailable, "/proc cannot be read");
         Some(match effect {
             StartEffect::Scan => {
                 let before = self.before.clone();
                 StartObservation::Scanned(before.unwrap_or_else(|| scan(State::Stopped, &[])))
             }
-            StartEffect::RefuseObstructed if self.is_obstructed => {
-                StartObservation::Failed(ActionError::new(Code::FailedPrecondition, "pid 5 is there"))
-            }
+            StartEffect::RefuseObstructed if self.is_obstructed => StartObservation::Failed(
+                ActionError::new(ActionErrorKind::PreconditionFailed, "pid 5 is there"),
+            ),
             StartEffect::RefuseObstructed => StartObservation::Unobstructed,
             StartEffect::Launch => {
                 self.log.push("launch".to_owned());

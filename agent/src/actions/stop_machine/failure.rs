@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use rta_shared::process::ProcessId;
-use tonic::Code;
 
 use super::KILL_TIMEOUT;
 use crate::actions::component_view::format_pids;
-use crate::actions::error::ActionError;
+use crate::actions::error::{ActionError, ActionErrorKind};
 use crate::actions::external_supervisor::ExternalSupervisor;
 
 /// Reason why processes are left after a stop.
@@ -59,13 +58,13 @@ impl StopFailure {
                 if let Some(why) = frozen {
                     reason.push_str(&format!("; {why}"));
                 }
-                ActionError::new(Code::DeadlineExceeded, reason)
+                ActionError::new(ActionErrorKind::TimedOut, reason)
             }
             Self::Unkillable { frozen } => {
                 let seconds = KILL_TIMEOUT.as_secs();
                 let why = frozen.unwrap_or_else(|| "the kernel holds it, perhaps on a disk".to_owned());
                 let reason = format!("{names} did not end within {seconds} s of SIGKILL; {why}");
-                ActionError::new(Code::DeadlineExceeded, reason)
+                ActionError::new(ActionErrorKind::TimedOut, reason)
             }
             Self::Restarted { ended, supervisor, .. } => {
                 let ended = format_pids(&ended);
@@ -73,7 +72,7 @@ impl StopFailure {
                     .or(supervisor)
                     .map_or_else(|| "something else starts it".to_owned(), |by| by.to_string());
                 let reason = format!("it was ended ({ended}), but {names} came in its place: {by}");
-                ActionError::new(Code::Aborted, reason)
+                ActionError::new(ActionErrorKind::Conflict, reason)
             }
         }
     }
@@ -92,7 +91,10 @@ mod tests {
             |supervisor| StopFailure::Restarted { ended: vec![5, 6], matched: vec![], supervisor };
         let rows = [
             (
-                StopFailure::Denied(ActionError::new(Code::FailedPrecondition, "the agent may not")),
+                StopFailure::Denied(ActionError::new(
+                    ActionErrorKind::PreconditionFailed,
+                    "the agent may not",
+                )),
                 None,
                 "the agent may not; still there: pid 7 (java)",
             ),

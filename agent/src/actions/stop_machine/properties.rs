@@ -5,10 +5,10 @@ use std::process::ExitStatus;
 
 use proptest::prelude::*;
 use rustix::process::Signal;
-use tonic::Code;
 
 use super::tests::{command, id};
 use super::*;
+use crate::actions::error::ActionErrorKind;
 use crate::host::cgroup_mount::FrozenCgroup;
 
 /// Random answers of a host: each process is matched, other or absent; each signal is reached, denied, of a
@@ -58,8 +58,8 @@ fn random_signal(moment: &RandomStopMoment, ids: &[ProcessId]) -> SignalResult {
             _ => result.reached.push(*id),
         }
     }
-    result.why =
-        (!result.denied.is_empty()).then(|| ActionError::new(Code::FailedPrecondition, "it may not"));
+    result.why = (!result.denied.is_empty())
+        .then(|| ActionError::new(ActionErrorKind::PreconditionFailed, "it may not"));
     result
 }
 
@@ -103,7 +103,7 @@ proptest! {
             };
             prop_assert!(effects.iter().all(is_silent));
             now += Duration::from_millis(moment.milliseconds);
-            let failed = || StopObservation::Failed(ActionError::new(Code::Unavailable, "/proc"));
+            let failed = || StopObservation::Failed(ActionError::new(ActionErrorKind::Unavailable, "/proc"));
             observation = match observed.unwrap() {
                 StopEffect::Scan { .. } if moment.fails => failed(),
                 StopEffect::Scan { .. } => {

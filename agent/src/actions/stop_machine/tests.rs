@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use tonic::Code;
-
 use super::*;
+use crate::actions::error::ActionErrorKind;
 use crate::actions::stop_targets::SignalResult;
 use crate::host::cgroup_mount::FrozenCgroup;
 
@@ -111,7 +110,10 @@ impl FakeHost {
             }
             StopEffect::FindSupervisor { .. } => StopObservation::SupervisorFound(self.supervisor.clone()),
             StopEffect::LaunchCommand => match self.command {
-                None => StopObservation::CommandNotLaunched(ActionError::new(Code::Internal, "no such file")),
+                None => StopObservation::CommandNotLaunched(ActionError::new(
+                    ActionErrorKind::Internal,
+                    "no such file",
+                )),
                 Some((time, _, victim)) => {
                     let end = self.now + Duration::from_millis(time);
                     self.command_ends = Some(end);
@@ -156,7 +158,8 @@ impl FakeHost {
             let Some(process) = self.processes.get_mut(&one.pid) else { continue };
             if process.is_denied {
                 result.denied.push(*one);
-                let why = || ActionError::new(Code::FailedPrecondition, "the agent may not signal it");
+                let why =
+                    || ActionError::new(ActionErrorKind::PreconditionFailed, "the agent may not signal it");
                 result.why.get_or_insert_with(why);
                 continue;
             }
@@ -412,7 +415,7 @@ fn component_that_comes_back_in_the_settle_time_fails_with_its_starter() {
     };
     assert_eq!(machine.next(now, scanned(&[9])), [StopEffect::Explain { failure, remaining: vec![id(9)] }]);
     // An error of the host ends the stop too.
-    let error = ActionError::new(Code::Aborted, "it came back");
+    let error = ActionError::new(ActionErrorKind::Conflict, "it came back");
     let finished = machine.next(now, StopObservation::Failed(error.clone()));
     assert_eq!(finished, [StopEffect::Finish(Err(error))]);
 }

@@ -11,13 +11,12 @@ mod restart;
 use rta_shared::action::ActionResult;
 use rta_shared::config::{CommandRule, StartEngine, StartRule};
 use tokio::time::Instant;
-use tonic::Code;
 
 use self::executor::StartExecutor;
 use super::Engine;
 use crate::actions::action_record::LaunchedSession;
 use crate::actions::context::ActionContext;
-use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::error::{ActionError, ActionErrorKind, run_blocking_step};
 use crate::actions::launch::check_command;
 
 /// Engine that runs commands and signals processes.
@@ -69,7 +68,7 @@ impl<'a> CommandEngine<'a> {
         });
         rule.ok_or_else(|| {
             let reason = "the configuration has no start command for it; it is watched only";
-            ActionError::new(Code::FailedPrecondition, reason)
+            ActionError::new(ActionErrorKind::PreconditionFailed, reason)
         })
     }
 }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use rta_shared::action::{ActionOutcome, ActionResult};
-use tonic::Code;
 
 use crate::actions::component_view::format_pids;
-use crate::actions::error::ActionError;
+use crate::actions::error::{ActionError, ActionErrorKind};
 
 /// Creates the error for a component that was not stopped, since its command cannot be run.
 pub(super) fn refused_error(error: ActionError) -> ActionError {
@@ -30,7 +29,7 @@ pub(super) fn combine_results(
     if started.outcome == ActionOutcome::AlreadyRunning {
         let who = format_pids(&started.pids);
         let reason = format!("when it was stopped, something else started it ({who})");
-        return Err(ActionError::new(Code::Aborted, reason));
+        return Err(ActionError::new(ActionErrorKind::Conflict, reason));
     }
     Ok(ActionResult { outcome: ActionOutcome::Restarted, pids: started.pids, took, warning: None })
 }
@@ -42,7 +41,7 @@ mod tests {
     #[test]
     fn restart_names_the_part_that_failed() {
         let part = |outcome| ActionResult { outcome, pids: vec![7], took: Duration::ZERO, warning: None };
-        let failed = || Err(ActionError::new(Code::Internal, "it ended again"));
+        let failed = || Err(ActionError::new(ActionErrorKind::Internal, "it ended again"));
         let rows = [
             (ActionOutcome::Stopped, Ok(part(ActionOutcome::Started)), "restarted in 2.0 s (pid 7)"),
             (ActionOutcome::AlreadyStopped, Ok(part(ActionOutcome::Started)), "restarted in 2.0 s (pid 7)"),

@@ -8,12 +8,11 @@ use rta_shared::config::{HostComponent, StartRule};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 use tokio::time::Instant;
-use tonic::Code;
 
 use super::Engine;
 use crate::actions::component_view::{ComponentView, format_pids, pids};
 use crate::actions::context::ActionContext;
-use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::error::{ActionError, ActionErrorKind, run_blocking_step};
 use crate::actions::progress::ProgressSender;
 use crate::actions::start_probe::note_log_end;
 use crate::host::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
@@ -47,7 +46,7 @@ impl Engine for SystemdEngine<'_> {
             State::Partial => {
                 let who = format_pids(&pids(&found.processes));
                 let reason = format!("some of its processes run already ({who}); stop it first");
-                return Err(ActionError::new(Code::FailedPrecondition, reason));
+                return Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason));
             }
             State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
         }
@@ -109,8 +108,8 @@ impl From<SystemdError> for ActionError {
             SystemdError::NoBus(_)
             | SystemdError::NoSystemd(_)
             | SystemdError::UnknownUnit(_)
-            | SystemdError::Denied(_) => Code::FailedPrecondition,
-            SystemdError::ConnectionLost | SystemdError::Refused(_) => Code::Internal,
+            | SystemdError::Denied(_) => ActionErrorKind::PreconditionFailed,
+            SystemdError::ConnectionLost | SystemdError::Refused(_) => ActionErrorKind::Internal,
         };
         Self::new(code, trouble.to_string())
     }
@@ -179,16 +178,16 @@ impl<'a> SystemdEngine<'a> {
                     "systemd has not done the {word} of {unit} in time, and goes on with it; it is {}",
                     state.describe()
                 );
-                return Err(ActionError::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(ActionErrorKind::TimedOut, reason));
             }
         };
         if result == "done" {
             return Ok(());
         }
         let code = match result.as_str() {
-            "canceled" => Code::Aborted,
-            "timeout" => Code::DeadlineExceeded,
-            _ => Code::Internal,
+            "canceled" => ActionErrorKind::Conflict,
+            "timeout" => ActionErrorKind::TimedOut,
+            _ => ActionErrorKind::Internal,
         };
         let state = self.systemd.unit_state(unit).await?;
         Err(ActionError::new(code, describe_failed_job(&result, word, unit, &state)))
@@ -207,7 +206,7 @@ impl<'a> SystemdEngine<'a> {
             state.describe(),
             format_pids(&pids(running))
         );
-        Err(ActionError::new(Code::FailedPrecondition, reason))
+        Err(ActionError::new(ActionErrorKind::PreconditionFailed, reason))
     }
 
     /// Returns the length of the component's own log; 0 without one. Off the runtime: the disk may hang.

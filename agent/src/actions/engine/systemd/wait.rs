@@ -6,11 +6,10 @@ use rta_shared::action::ActionPhase;
 use rta_shared::process::Process;
 use rta_shared::report::State;
 use tokio::time::Instant;
-use tonic::Code;
 
 use super::SystemdEngine;
 use crate::actions::component_view::format_pids;
-use crate::actions::error::ActionError;
+use crate::actions::error::{ActionError, ActionErrorKind};
 use crate::actions::stable_wait::{CHECK_INTERVAL, StableCheck, StableLimit, StableVerdict, StableWait};
 use crate::actions::start_machine::StartScan;
 use crate::actions::start_probe::RepeatedProbe;
@@ -75,7 +74,7 @@ impl SystemdEngine<'_> {
                         "its processes keep changing: none has stayed for its settle time (now {})",
                         format_pids(&wait.pids())
                     );
-                    return Err(ActionError::new(Code::Aborted, reason));
+                    return Err(ActionError::new(ActionErrorKind::Conflict, reason));
                 }
                 None => tokio::time::sleep(CHECK_INTERVAL).await,
             }
@@ -87,7 +86,7 @@ impl SystemdEngine<'_> {
         let state = self.systemd.unit_state(self.unit).await?;
         let (who, unit, state) = (format_pids(pids), self.unit, state.describe());
         let reason = format!("it started ({who}) and ended again; systemd: {unit} {state}");
-        Ok(ActionError::new(Code::Internal, reason))
+        Ok(ActionError::new(ActionErrorKind::Internal, reason))
     }
 
     /// Creates the error for a component that did not match in time.
@@ -103,7 +102,7 @@ impl SystemdEngine<'_> {
         };
         let (unit, state) = (self.unit, state.describe());
         let reason = format!("{what}, though {unit} is {state}; check the criteria");
-        Ok(ActionError::new(Code::DeadlineExceeded, reason))
+        Ok(ActionError::new(ActionErrorKind::TimedOut, reason))
     }
 
     /// Refuses to wait for the processes of a unit that is not active any more.
@@ -116,7 +115,7 @@ impl SystemdEngine<'_> {
             "failed" => format!("systemd: {} {}", self.unit, state.describe()),
             _ => format!("systemd: {} is {} again before the criteria matched", self.unit, state.describe()),
         };
-        Err(ActionError::new(Code::Internal, reason))
+        Err(ActionError::new(ActionErrorKind::Internal, reason))
     }
 
     /// Verifies that no process of `before` is left; `None`: that none is left at all.
@@ -141,7 +140,7 @@ impl SystemdEngine<'_> {
                     self.unit,
                     format_pids(&left)
                 );
-                return Err(ActionError::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(ActionErrorKind::TimedOut, reason));
             }
             tokio::time::sleep(CHECK_INTERVAL).await;
         }
