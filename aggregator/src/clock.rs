@@ -4,7 +4,7 @@
 //! could make a dead host look alive, or a live one lost.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::format::rough_duration;
@@ -39,6 +39,12 @@ impl ClockPair {
         Self { wall: Timestamp::now(), at: Instant::now() }
     }
 
+    /// Returns the moment `age` earlier on both clocks.
+    pub(crate) fn before(self, age: Duration) -> Self {
+        let wall = SignedDuration::try_from(age).ok().and_then(|age| self.wall.checked_sub(age).ok());
+        Self { wall: wall.unwrap_or(self.wall), at: self.at.checked_sub(age).unwrap_or(self.at) }
+    }
+
     /// Returns how far the wall clock was set forward between `self` and a `later` moment; `None` if it was
     /// not set.
     pub(crate) fn step_until(self, later: Self) -> Option<SignedDuration> {
@@ -48,11 +54,19 @@ impl ClockPair {
     }
 }
 
+#[cfg(test)]
+impl ClockPair {
+    /// Creates a moment at this time of the wall clock, for which the monotonic clock does not matter.
+    pub(crate) fn sample(wall: Timestamp) -> Self {
+        Self { wall, at: Instant::now() }
+    }
+}
+
 /// Receipt of a message from an agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageReceipt {
-    /// Time of the receipt.
-    pub(crate) received: Timestamp,
+    /// Time of the receipt. Its age is told to other aggregators, and must not change when the wall clock is set.
+    pub(crate) received: ClockPair,
     /// Time of sending by the host's clock; `None` if the agent did not send it.
     pub(crate) sent: Option<Timestamp>,
 }
@@ -60,14 +74,14 @@ pub(crate) struct MessageReceipt {
 impl MessageReceipt {
     /// Creates the receipt of a message that is received now.
     pub(crate) fn now(sent: Option<Timestamp>) -> Self {
-        Self { received: Timestamp::now(), sent }
+        Self { received: ClockPair::now(), sent }
     }
 
     /// Converts the time `then` of the host's clock, which is not after the message, to the aggregator's
     /// clock. `reference` replaces the time of sending if the agent did not send it.
     pub(crate) fn local_time_of(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
         let age = self.sent.unwrap_or(reference).duration_since(then).max(SignedDuration::ZERO);
-        self.received.checked_sub(age).unwrap_or(self.received)
+        self.received.wall.checked_sub(age).unwrap_or(self.received.wall)
     }
 }
 
@@ -87,7 +101,7 @@ impl ClockSkew {
         if self.samples.len() >= MAX_SAMPLES {
             self.samples.pop_front();
         }
-        self.samples.push_back(receipt.received.duration_since(sent));
+        self.samples.push_back(receipt.received.wall.duration_since(sent));
         let Some(skew) = self.measured_ahead() else { return false };
         let difference = (skew - self.reported).abs();
         let new = match (self.reported.is_zero(), skew.abs()) {
@@ -153,8 +167,6 @@ fn format_rounded(millis: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn seconds(seconds: i64) -> SignedDuration {
@@ -164,7 +176,7 @@ mod tests {
     /// Creates the receipt of a message with this delay from a host whose clock is ahead by `skew_ahead`.
     fn message(at: i64, ahead: SignedDuration, delay: SignedDuration) -> MessageReceipt {
         let sent = Timestamp::from_second(1_000_000 + at).unwrap();
-        MessageReceipt { received: sent + delay, sent: Some(sent + ahead) }
+        MessageReceipt { received: ClockPair::sample(sent + delay), sent: Some(sent + ahead) }
     }
 
     #[test]
@@ -221,7 +233,7 @@ mod tests {
     #[test]
     fn agent_that_does_not_say_when_it_sent_has_no_skew() {
         let mut skew = ClockSkew::default();
-        let received = Timestamp::UNIX_EPOCH;
+        let received = ClockPair::sample(Timestamp::UNIX_EPOCH);
         (0..10).for_each(|_| assert!(!skew.add_message(&MessageReceipt { received, sent: None })));
         assert_eq!(skew.impairment(), None);
     }
@@ -230,9 +242,9 @@ mod tests {
     fn ages_come_from_the_receipt_whatever_the_host_says() {
         let receipt = message(0, seconds(7200), seconds(0));
         let seen = receipt.sent.unwrap() - seconds(3);
-        assert_eq!(receipt.local_time_of(seen, seen), receipt.received - seconds(3));
+        assert_eq!(receipt.local_time_of(seen, seen), receipt.received.wall - seconds(3));
         // A host that claims to have seen later than it sent counts as having seen when it sent.
-        assert_eq!(receipt.local_time_of(seen + seconds(50), seen), receipt.received);
+        assert_eq!(receipt.local_time_of(seen + seconds(50), seen), receipt.received.wall);
     }
 
     #[test]

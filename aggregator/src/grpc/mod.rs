@@ -5,9 +5,9 @@ pub(crate) mod call_limit;
 use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{Stream, StreamExt as _};
-use jiff::Timestamp;
 use rta_shared::name::Name;
 use rta_shared::overview_delta::OverviewSender;
 use rta_shared::plan::PlanEvent;
@@ -86,7 +86,7 @@ impl AggregatorService for AggregatorGrpc {
         let reader = self.operations.leading_operations(&environment)?.hosts.reader();
         let changes = futures::stream::unfold(reader, async |mut reader| {
             let changes = reader.next().await?;
-            Some((encode_changes(changes, Timestamp::now()), reader))
+            Some((encode_changes(changes, Instant::now()), reader))
         });
         let messages = changes.flat_map(|messages| futures::stream::iter(messages.into_iter().map(Ok)));
         let ended = format!("this aggregator does not lead {environment} any more");

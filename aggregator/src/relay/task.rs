@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rta_shared::action::Requester;
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
@@ -18,6 +17,7 @@ use super::source::RelaySource;
 use super::wire::ChangeDecoder;
 use crate::agent_id::AgentId;
 use crate::agents::client::AgentClient;
+use crate::clock::ClockPair;
 use crate::forwarding::LeaderRoute;
 use crate::inventory::Inventory;
 use crate::pauses::{LastHeard, PauseWatch};
@@ -218,7 +218,7 @@ impl IncomingChanges {
                 Ok(Ok(Some(message))) => message,
             };
             heard.note();
-            match decoder.add(message, Timestamp::now()) {
+            match decoder.add(message, ClockPair::now()) {
                 Err(error) => return Err(format!("the aggregator at {}: {error}", route.leader())),
                 Ok(Some(changes)) => return Ok(changes),
                 Ok(None) => {}

@@ -1,11 +1,12 @@
 //! Messages with the states of hosts between aggregators (`WatchHosts` in `proto/rta/v1/aggregator.proto`).
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::{Duration, Instant};
+
 use rta_shared::name::Name;
 use rta_shared::proto::{ProtocolError, from_wire_time, to_wire_time, v1};
 use rta_shared::report::Report;
 
-use crate::clock::MessageReceipt;
+use crate::clock::{ClockPair, MessageReceipt};
 use crate::state::host_state::{AgentUpdate, HostChanges};
 
 /// Maximum number of hosts in a message. Reports of some 100 kB, which are very large ones, stay far below the limit of
@@ -13,7 +14,7 @@ use crate::state::host_state::{AgentUpdate, HostChanges};
 const HOSTS_PER_MESSAGE: usize = 64;
 
 /// Returns the messages for changes, at least one. `now` is the time of sending.
-pub(crate) fn encode_changes(changes: HostChanges, now: Timestamp) -> Vec<v1::WatchHostsResponse> {
+pub(crate) fn encode_changes(changes: HostChanges, now: Instant) -> Vec<v1::WatchHostsResponse> {
     let HostChanges { version, is_complete, hosts } = changes;
     let mut hosts = hosts.into_iter().map(|(host, updates)| encode_host(&host, updates, now)).peekable();
     let mut messages = Vec::new();
@@ -28,7 +29,7 @@ pub(crate) fn encode_changes(changes: HostChanges, now: Timestamp) -> Vec<v1::Wa
     }
 }
 
-fn encode_host(host: &Name, updates: Vec<AgentUpdate>, now: Timestamp) -> v1::HostState {
+fn encode_host(host: &Name, updates: Vec<AgentUpdate>, now: Instant) -> v1::HostState {
     let mut message = v1::HostState { host: host.as_str().to_owned(), ..v1::HostState::default() };
     for update in updates {
         match update {
@@ -36,12 +37,12 @@ fn encode_host(host: &Name, updates: Vec<AgentUpdate>, now: Timestamp) -> v1::Ho
                 let report = v1::Report::from(&*report);
                 let sent_at = receipt.sent.map(to_wire_time);
                 message.report = Some(v1::Report { sent_at, ..report });
-                message.received_millis_ago = millis_since(receipt.received, now);
+                message.received_millis_ago = millis_since(receipt.received.at, now);
             }
             AgentUpdate::Heartbeat(scan, receipt) => {
                 let sent_at = receipt.sent.map(to_wire_time);
                 message.heartbeat = Some(v1::Heartbeat { sent_at, ..v1::Heartbeat::from(&scan) });
-                message.received_millis_ago = millis_since(receipt.received, now);
+                message.received_millis_ago = millis_since(receipt.received.at, now);
             }
             AgentUpdate::Usage(usage) => message.usage = Some((&usage).into()),
             AgentUpdate::Lost(reason) => message.lost = reason,
@@ -50,8 +51,8 @@ fn encode_host(host: &Name, updates: Vec<AgentUpdate>, now: Timestamp) -> v1::Ho
     message
 }
 
-fn millis_since(then: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(now.duration_since(then).as_millis()).unwrap_or(0)
+fn millis_since(then: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(then).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Collects the messages of changes until they are complete.
@@ -68,7 +69,7 @@ impl ChangeDecoder {
     pub(super) fn add(
         &mut self,
         message: v1::WatchHostsResponse,
-        now: Timestamp,
+        now: ClockPair,
     ) -> Result<Option<HostChanges>, ProtocolError> {
         let v1::WatchHostsResponse { hosts, is_complete, version } = message;
         for host in hosts {
@@ -81,10 +82,9 @@ impl ChangeDecoder {
     }
 }
 
-fn decode_host(message: v1::HostState, now: Timestamp) -> Result<(Name, Vec<AgentUpdate>), ProtocolError> {
+fn decode_host(message: v1::HostState, now: ClockPair) -> Result<(Name, Vec<AgentUpdate>), ProtocolError> {
     let v1::HostState { host, report, heartbeat, received_millis_ago, lost, usage } = message;
-    let age = SignedDuration::from_millis(i64::try_from(received_millis_ago).unwrap_or(i64::MAX));
-    let received = now.checked_sub(age).unwrap_or(now);
+    let received = now.before(Duration::from_millis(received_millis_ago));
     let receipt = |sent| MessageReceipt { received, sent };
     let mut updates = Vec::new();
     if let Some(report) = report {
@@ -106,6 +106,7 @@ fn decode_host(message: v1::HostState, now: Timestamp) -> Result<(Name, Vec<Agen
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use rta_shared::report::ScanFigures;
     use rta_shared::usage::HostUsage;
 
@@ -138,11 +139,12 @@ mod tests {
         }
     }
 
-    /// Sends changes at 100 s and receives them at 205 s of another clock.
-    fn transmit(changes: HostChanges) -> (usize, HostChanges) {
-        let messages = encode_changes(changes, at(100));
+    /// Sends changes 5 s after `received` and receives them at 205 s of another clock.
+    fn transmit(changes: HostChanges, received: ClockPair) -> (usize, HostChanges) {
+        let messages = encode_changes(changes, received.at + Duration::from_secs(5));
         let (count, mut decoder) = (messages.len(), ChangeDecoder::default());
-        let mut received = messages.into_iter().map(|message| decoder.add(message, at(205)).unwrap());
+        let mut received =
+            messages.into_iter().map(|message| decoder.add(message, ClockPair::sample(at(205))).unwrap());
         let changes = received.by_ref().find_map(|complete| complete).unwrap();
         assert_eq!(received.count(), 0);
         (count, changes)
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn updates_arrive_with_the_age_of_their_messages() {
-        let receipt = MessageReceipt { received: at(95), sent: Some(at(60)) };
+        let receipt = MessageReceipt { received: ClockPair::sample(at(95)), sent: Some(at(60)) };
         let updates = vec![
             AgentUpdate::Report(report().into(), receipt),
             AgentUpdate::Heartbeat(scan(94), receipt),
@@ -158,7 +160,7 @@ mod tests {
             AgentUpdate::Usage(usage()),
         ];
         let hosts = vec![("h".into(), updates), ("silent".into(), vec![])];
-        let (_, changes) = transmit(HostChanges { version: 7, is_complete: true, hosts });
+        let (_, changes) = transmit(HostChanges { version: 7, is_complete: true, hosts }, receipt.received);
         assert!(changes.version == 7 && changes.is_complete);
         let [(host, updates), (silent, none)] = &changes.hosts[..] else { panic!("{changes:?}") };
         assert_eq!((host.as_str(), silent.as_str(), none.len()), ("h", "silent", 0));
@@ -173,7 +175,8 @@ mod tests {
         };
         assert_eq!((&**received, *scanned, reason.as_str(), used), (&report(), scan(94), "gone", &usage()));
         for receipt in [of_report, of_heartbeat] {
-            assert_eq!((receipt.received, receipt.sent), (at(200), Some(at(60))));
+            assert_eq!((receipt.received.wall, receipt.sent), (at(200), Some(at(60))));
+            assert!(receipt.received.at.elapsed() >= Duration::from_secs(5));
         }
     }
 
@@ -181,10 +184,11 @@ mod tests {
     fn many_hosts_are_several_messages_and_no_change_is_one() {
         let host =
             |at: usize| (Name::from(format!("h{at}").as_str()), vec![AgentUpdate::Lost("gone".to_owned())]);
+        let now = ClockPair::now();
         for (count, messages) in [(0, 1), (1, 1), (64, 1), (65, 2), (130, 3)] {
             let hosts: Vec<_> = (0..count).map(host).collect();
             let names: Vec<Name> = hosts.iter().map(|(name, _)| name.clone()).collect();
-            let (sent, changes) = transmit(HostChanges { version: 3, is_complete: false, hosts });
+            let (sent, changes) = transmit(HostChanges { version: 3, is_complete: false, hosts }, now);
             assert_eq!((sent, changes.version, changes.is_complete), (messages, 3, false));
             assert_eq!(changes.hosts.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
         }
@@ -195,6 +199,6 @@ mod tests {
         let heartbeat = Some(v1::Heartbeat::default());
         let hosts = vec![v1::HostState { host: "h".to_owned(), heartbeat, ..v1::HostState::default() }];
         let message = v1::WatchHostsResponse { hosts, is_complete: true, version: 1 };
-        assert!(ChangeDecoder::default().add(message, at(0)).is_err());
+        assert!(ChangeDecoder::default().add(message, ClockPair::now()).is_err());
     }
 }

@@ -289,7 +289,8 @@ impl HostState {
     fn shift_clock(&mut self, step: SignedDuration) {
         self.skew.reset();
         if let Some(receipt) = &mut self.receipt {
-            receipt.received = receipt.received.checked_add(step).unwrap_or(receipt.received);
+            let received = &mut receipt.received.wall;
+            *received = received.checked_add(step).unwrap_or(*received);
         }
     }
 
@@ -430,6 +431,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::ClockPair;
     use crate::sample_platform::{empty_report, platform_of_hosts, scan_at};
 
     fn lost(reason: &str) -> AgentUpdate {
@@ -487,7 +489,7 @@ mod tests {
     /// Returns an update of this kind that differs from others with another `at`.
     fn update_of_kind(kind: u8, at: u32) -> AgentUpdate {
         let time = Timestamp::from_second(i64::from(at)).unwrap();
-        let receipt = MessageReceipt { received: time, sent: Some(time) };
+        let receipt = MessageReceipt { received: ClockPair::sample(time), sent: Some(time) };
         let scan = ScanFigures { processes_seen: at, ..scan_at(time) };
         match kind {
             0 => AgentUpdate::Report(Report { scan, ..report() }.into(), receipt),
@@ -519,7 +521,7 @@ mod tests {
     /// Returns everything that an evaluation reads.
     fn known(host: &HostState) -> Known {
         let report = host.report.clone();
-        let receipt = host.receipt.map(|receipt| (receipt.received, receipt.sent));
+        let receipt = host.receipt.map(|receipt| (receipt.received.wall, receipt.sent));
         (report, host.scan, receipt, host.freshness.clone(), host.usage.clone())
     }
 

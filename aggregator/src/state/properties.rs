@@ -340,7 +340,7 @@ impl Comparison {
             }
             Step::Blind(host) => self.report(*host, Err("/proc hides processes".to_owned()), false),
             Step::Heartbeat(host) => {
-                let receipt = MessageReceipt { received: self.now.wall, sent: Some(self.now.wall) };
+                let receipt = MessageReceipt { received: self.now, sent: Some(self.now.wall) };
                 self.send(*host, &AgentUpdate::Heartbeat(self.scan(), receipt));
             }
             Step::Usage(host) => {
@@ -431,7 +431,7 @@ impl Comparison {
             impairments: vec![],
         };
         let ahead = SignedDuration::from_secs(if is_ahead { 3600 } else { 0 });
-        let receipt = MessageReceipt { received: self.now.wall, sent: Some(self.now.wall + ahead) };
+        let receipt = MessageReceipt { received: self.now, sent: Some(self.now.wall + ahead) };
         self.send(host, &AgentUpdate::Report(report.into(), receipt));
     }
 
@@ -585,7 +585,7 @@ impl Comparison {
             };
         }
         // Without a time of sending it says nothing new of the host's clock.
-        let receipt = MessageReceipt { received: self.now.wall, sent: None };
+        let receipt = MessageReceipt { received: self.now, sent: None };
         reports
             .into_iter()
             .map(|(host, report)| (host, AgentUpdate::Report(report.into(), receipt)))

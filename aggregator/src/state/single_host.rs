@@ -1,5 +1,7 @@
 //! Health of one host alone, by the same rules as for the whole platform.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
@@ -7,7 +9,7 @@ use rta_shared::name::Name;
 use rta_shared::overview::{ComponentAliases, Overview};
 use rta_shared::report::Report;
 
-use crate::clock::MessageReceipt;
+use crate::clock::{ClockPair, MessageReceipt};
 use crate::state::evaluate::evaluate_platform;
 use crate::state::host_state::{AgentUpdate, HostState};
 
@@ -22,7 +24,7 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
         if let Some(report) = report.take_if(|report| report.host == *name) {
             known.apply_update(AgentUpdate::Report(
                 report.into(),
-                MessageReceipt { received: now, sent: None },
+                MessageReceipt { received: ClockPair { wall: now, at: Instant::now() }, sent: None },
             ));
         }
         known

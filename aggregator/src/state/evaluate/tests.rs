@@ -17,7 +17,7 @@ use rta_shared::report::{
 };
 
 use super::*;
-use crate::clock::MessageReceipt;
+use crate::clock::{ClockPair, MessageReceipt};
 use crate::state::host_state::AgentUpdate;
 
 const PLATFORM: &str = r#"
@@ -159,7 +159,7 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
 }
 
 fn receipt() -> MessageReceipt {
-    MessageReceipt { received: Timestamp::UNIX_EPOCH, sent: None }
+    MessageReceipt { received: ClockPair::sample(Timestamp::UNIX_EPOCH), sent: None }
 }
 
 fn scan() -> ScanFigures {
@@ -471,7 +471,10 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
         seen_at: at(second + two_hours - 1),
         ..scan()
     };
-    let receipt = |second: i64| MessageReceipt { received: at(second), sent: Some(at(second + two_hours)) };
+    let receipt = |second: i64| MessageReceipt {
+        received: ClockPair::sample(at(second)),
+        sent: Some(at(second + two_hours)),
+    };
     world.report("a", |components| {
         let since = at(990 + two_hours);
         let action = Some(ActionLock { kind: ActionKind::Stop, by: Requester::default(), since });
