@@ -39,7 +39,8 @@ pub(crate) struct HostStates {
     hosts: Vec<HostState>,
     /// Versions of each host's state, in the same order.
     versions: Vec<HostVersions>,
-    /// Version of the states of all hosts: the number of changes so far.
+    /// Version of the states of all hosts: the number of changes so far, after the time of the creation in
+    /// microseconds. So the versions of one leader's term are higher than those of the terms before.
     version: u64,
     /// First version with these hosts.
     first_version: u64,
@@ -54,9 +55,10 @@ struct HostVersions {
 }
 
 impl HostStates {
-    /// Creates the state of hosts with these agents, without any report yet.
-    pub(crate) fn for_agents(agents: impl Iterator<Item = AgentId>) -> Self {
-        Self::default().with_agents(agents)
+    /// Creates the state of hosts with these agents, without any report yet, at the time `now`.
+    pub(crate) fn for_agents(agents: impl Iterator<Item = AgentId>, now: Timestamp) -> Self {
+        let version = u64::try_from(now.as_microsecond()).unwrap_or_default();
+        Self { version, ..Self::default() }.with_agents(agents)
     }
 
     /// Keeps the state of the hosts with these agents. Adds new ones without a report, and drops all others.
@@ -445,7 +447,7 @@ mod tests {
     #[test]
     fn knowledge_moves_with_its_agent_and_late_news_reaches_nobody_else() {
         let [a, b, c, replaced] = [(); 4].map(|()| AgentId::new_unique());
-        let mut host_states = HostStates::for_agents([a, b, c].into_iter());
+        let mut host_states = HostStates::for_agents([a, b, c].into_iter(), Timestamp::UNIX_EPOCH);
         let now = Instant::now();
         for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
             assert!(host_states.apply_update(agent, lost(reason), now).is_some_and(|(_, is_new)| is_new));
@@ -464,7 +466,7 @@ mod tests {
     #[test]
     fn host_of_a_flapping_agent_is_unknown_without_a_break() {
         let agent = AgentId::new_unique();
-        let mut host_states = HostStates::for_agents([agent].into_iter());
+        let mut host_states = HostStates::for_agents([agent].into_iter(), Timestamp::UNIX_EPOCH);
         let start = Instant::now();
         let mut send = |update, seconds| {
             let now = start + Duration::from_secs(seconds);
@@ -525,6 +527,22 @@ mod tests {
         (report, host.scan, receipt, host.freshness.clone(), host.usage.clone())
     }
 
+    #[test]
+    fn versions_of_a_later_term_are_higher() {
+        let platform = platform_of_hosts(&[("h", 1)]);
+        let agent = AgentId::new_unique();
+        let version = |second: i64, updates: u32| {
+            let begun_at = Timestamp::from_second(second).unwrap();
+            let mut states = HostStates::for_agents([agent].into_iter(), begun_at);
+            (0..updates).for_each(|at| _ = states.apply_update(agent, update_of_kind(2, at), Instant::now()));
+            let changes = states.changes_since(0, &platform);
+            assert!(changes.is_complete);
+            changes.version
+        };
+        assert_eq!(version(100, 1000) - version(100, 0), 1000);
+        assert!(version(101, 0) > version(100, 1000));
+    }
+
     proptest! {
         #[test]
         fn hosts_that_are_told_the_changes_are_in_the_same_state(
@@ -532,8 +550,8 @@ mod tests {
         ) {
             let platform = platform_of_hosts(&[("h0", 1), ("h1", 2), ("h2", 3)]);
             let [of_leader, own] = [(); 2].map(|()| [(); HOSTS].map(|()| AgentId::new_unique()));
-            let mut leader = HostStates::for_agents(of_leader.into_iter());
-            let mut mirror = HostStates::for_agents(own.into_iter());
+            let mut leader = HostStates::for_agents(of_leader.into_iter(), Timestamp::UNIX_EPOCH);
+            let mut mirror = HostStates::for_agents(own.into_iter(), Timestamp::UNIX_EPOCH);
             let (now, mut version) = (Instant::now(), 0);
             let last = steps.len() - 1;
             for (at, (host, kind, is_told, is_restarted)) in steps.into_iter().enumerate() {

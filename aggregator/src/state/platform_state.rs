@@ -55,7 +55,7 @@ impl PlatformState {
         let view = PlatformView::new(&platform, &graph);
         let removed_samples = transitions.follow_config(view.environments());
         Self {
-            host_states: HostStates::for_agents(agents.into_iter()),
+            host_states: HostStates::for_agents(agents.into_iter(), Timestamp::now()),
             remote_prerequisites: RemotePrerequisiteIndex::new(&platform, &graph),
             view,
             stale: StaleHosts::all(),

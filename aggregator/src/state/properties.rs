@@ -315,7 +315,7 @@ impl Comparison {
         let mut oracle = Oracle {
             platform: Arc::clone(&platforms[0]),
             graph: DependencyGraph::new(&platforms[0]),
-            host_states: HostStates::for_agents(own().into_iter()),
+            host_states: HostStates::for_agents(own().into_iter(), Timestamp::UNIX_EPOCH),
             maintenance: ActiveMaintenance::default(),
             planned_stops: PlannedStops::default(),
             transitions: TransitionTracker::default(),

@@ -2980,7 +2980,8 @@ pub struct WatchHostsResponse {
     /// environment.
     #[prost(bool, tag = "2")]
     pub is_complete: bool,
-    /// Version of the states, which the message completes; 0 if further messages do.
+    /// Version of the states, which the message completes; 0 if further messages do. Versions of a leader are higher than
+    /// those of the leaders before.
     #[prost(uint64, tag = "3")]
     pub version: u64,
 }
