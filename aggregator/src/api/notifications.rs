@@ -1,5 +1,6 @@
 //! Operations on notifications.
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::proto::{from_wire_time, to_wire_time, v1};
 use tonic::Code;
@@ -49,10 +50,10 @@ impl Operations {
         route.map(EnvironmentLeader::There).ok_or_else(nobody_notifies)
     }
 
-    /// Returns the state of the notifications.
+    /// Returns the state of the notifications of all environments, and why those of some are missing.
     ///
     /// # Errors
-    /// Returns an error if this aggregator sends none.
+    /// Returns an error if no aggregator that sends any answers.
     pub(crate) async fn notify_status(
         &self,
         caller: &ActingCaller,
@@ -61,12 +62,21 @@ impl Operations {
         for acting in self.acting_operations() {
             all.push(acting.own_notify_status().await?);
         }
-        if let Some(leads) = self.leads.as_ref().filter(|_| !caller.is_forwarded) {
-            for route in leads.all_routes() {
-                all.push(self.notify_status_at_leader(&route, &caller.by).await?);
+        let leads = self.leads.as_ref().filter(|_| !caller.is_forwarded);
+        let routes = leads.map(|leads| leads.all_routes()).unwrap_or_default();
+        let others = routes.iter().map(|route| self.notify_status_at_leader(route, &caller.by));
+        let mut missing = Vec::new();
+        for other in join_all(others).await {
+            match other {
+                Ok(status) => all.push(status),
+                Err(error) => missing.push(error),
             }
         }
-        all.into_iter().reduce(merge_status).ok_or_else(nobody_notifies)
+        let Some(merged) = all.into_iter().reduce(merge_status) else {
+            return Err(missing.into_iter().next().unwrap_or_else(nobody_notifies));
+        };
+        let missing = missing.into_iter().map(|error| error.message).collect();
+        Ok(v1::GetNotifyStatusResponse { missing, ..merged })
     }
 
     async fn own_notify_status(&self) -> Result<v1::GetNotifyStatusResponse, OperationError> {
@@ -86,6 +96,7 @@ impl Operations {
             open: count(open),
             config_error: config_error.unwrap_or_default(),
             switch_error: switch_error.unwrap_or_default(),
+            missing: Vec::new(),
         })
     }
 

@@ -43,6 +43,7 @@ pub(crate) async fn run_notify(
 fn is_well(status: &v1::GetNotifyStatusResponse) -> bool {
     status.config_error.is_empty()
         && status.switch_error.is_empty()
+        && status.missing.is_empty()
         && status.channels.iter().all(|channel| channel.failure.is_empty())
 }
 
@@ -87,6 +88,12 @@ fn status_text(status: &v1::GetNotifyStatusResponse, now: Timestamp) -> String {
         text.push_str(&format!(
             "warning: the dead man's switch cannot be reached: {}\n",
             printable(&status.switch_error)
+        ));
+    }
+    for reason in &status.missing {
+        text.push_str(&format!(
+            "warning: an aggregator's notifications are not in these figures: {}\n",
+            printable(reason)
         ));
     }
     text
@@ -174,6 +181,7 @@ mod tests {
                 channels: vec![fails],
                 open: 1,
                 switch_error: "refused".to_owned(),
+                missing: vec!["the aggregator at http://c:7600 does not answer".to_owned()],
                 ..v1::GetNotifyStatusResponse::default()
             },
             ..AggregatorScript::default()
@@ -184,6 +192,7 @@ mod tests {
             "1 root cause notified and not over",
             "3 waiting; fails since 1970-01-01 00:00 UTC: no connection",
             "warning: the dead man's switch cannot be reached: refused",
+            "warning: an aggregator's notifications are not in these figures: the aggregator at http://c:7600 does not answer",
         ] {
             assert!(text.contains(expected), "{text}");
         }

@@ -2880,6 +2880,9 @@ pub struct GetNotifyStatusResponse {
     /// Reason why the dead man's switch cannot be reached; empty: none.
     #[prost(string, tag = "4")]
     pub switch_error: ::prost::alloc::string::String,
+    /// Reasons, each as a sentence, why the state of other aggregators is missing here.
+    #[prost(string, repeated, tag = "5")]
+    pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NotifyChannelStatus {
