@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tonic::transport::Channel;
 
+use crate::server_process::wait_for_value;
 use crate::{
     AgentClient, CertificateFiles, ServerProcess, TestCa, TestConfig, TestUsers, WebClient, binary,
     connect_agent, run_binary, wait_for,
@@ -400,7 +401,7 @@ impl TestAggregator {
 
     /// Waits until the overview meets a condition, and returns it.
     pub fn wait_for_overview(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, || Some(self.overview()).filter(&is_met))
+        wait_for_value(what, || self.overview(), is_met)
     }
 
     /// Returns the first host of the overview.
@@ -410,7 +411,7 @@ impl TestAggregator {
 
     /// Waits until the first host of the overview meets a condition, and returns it.
     pub fn wait_for_host(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, || Some(self.host()).filter(&is_met))
+        wait_for_value(what, || self.host(), is_met)
     }
 
     /// Returns every instance of the first environment.
@@ -439,7 +440,7 @@ impl TestAggregator {
 
     /// Waits until the first instance of a component meets a condition, and returns it.
     pub fn wait_for_instance(&self, component: &str, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
-        wait_for(&format!("{component} {what}"), || Some(self.instance(component)).filter(&is_met))
+        wait_for_value(&format!("{component} {what}"), || self.instance(component), is_met)
     }
 
     /// Returns events of the JSON API that the query selects, the newest first.

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::output_reader::ReadMode;
@@ -13,6 +14,9 @@ use crate::{OutputReader, binary};
 
 /// Time limit that only broken tests exceed.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Interval between two looks at an awaited condition.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Calls `attempt` until it returns a value.
 ///
@@ -25,7 +29,26 @@ pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Reads a value until it meets a condition, and returns it.
+///
+/// # Panics
+/// Panics after a minute without such a value, and shows the last one; `what` names the awaited condition.
+pub(crate) fn wait_for_value(what: &str, read: impl Fn() -> Value, is_met: impl Fn(&Value) -> bool) -> Value {
+    /// Characters of the value that are shown.
+    const MAX_SHOWN: usize = 4_000;
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    loop {
+        let value = read();
+        if is_met(&value) {
+            return value;
+        }
+        let shown = || value.to_string().chars().take(MAX_SHOWN).collect::<String>();
+        assert!(Instant::now() < deadline, "waited in vain for {what}: {}", shown());
+        std::thread::sleep(LOOK_INTERVAL);
     }
 }
 
