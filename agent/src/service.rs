@@ -127,7 +127,7 @@ impl AgentService for AgentGrpcService {
         &self,
         request: Request<v1::AgentServiceActRequest>,
     ) -> Result<Response<Self::ActStream>, Status> {
-        let (_, extensions, v1::AgentServiceActRequest { kind, component, by, target }) =
+        let (_, extensions, v1::AgentServiceActRequest { kind, component, by, target, request_id }) =
             request.into_parts();
         let kind = requested_action_kind(kind)?;
         let by = requester(&extensions, by);
@@ -136,7 +136,23 @@ impl AgentService for AgentGrpcService {
         self.admit(target.as_ref())?;
         self.admit_leader(target.as_ref()).await?;
         tracing::info!(action = %kind, component = %printable(&component), by = %by, "action requested");
-        let events = self.actions.perform(kind, &component, by, ActionOrigin::Request(target)).await?;
+        let events =
+            self.actions.perform(kind, &component, by, ActionOrigin::Request { target, request_id }).await?;
+        let messages = events.map(|event| event.map(|event| (&event).into()));
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
+    }
+
+    type WatchActionStream = AgentResponseStream<v1::AgentServiceActResponse>;
+
+    async fn watch_action(
+        &self,
+        request: Request<v1::WatchActionRequest>,
+    ) -> Result<Response<Self::WatchActionStream>, Status> {
+        log_call("an action is followed again", request.extensions());
+        let v1::WatchActionRequest { request_id, target } = request.into_inner();
+        self.admit(target.as_ref())?;
+        let unknown = || Status::not_found("this agent knows no action of this ID");
+        let events = self.actions.follow(&request_id).ok_or_else(unknown)?;
         let messages = events.map(|event| event.map(|event| (&event).into()));
         Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }

@@ -67,6 +67,7 @@ pub async fn run_action(client: &mut AgentClient, kind: ActionKind, component: &
         component: component.to_owned(),
         by: Some((&by).into()),
         target: request_target(client).await,
+        request_id: String::new(),
     };
     read_events(client.act(request).await).await
 }

@@ -48,7 +48,13 @@ fn ann() -> Option<v1::Requester> {
 async fn act(client: &mut Client, kind: v1::ActionKind) -> Result<(), Status> {
     let target = request_target(client).await;
     let component = "app".to_owned();
-    let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: ann(), target };
+    let request = v1::AgentServiceActRequest {
+        kind: kind.into(),
+        component,
+        by: ann(),
+        target,
+        request_id: String::new(),
+    };
     let mut events = client.act(request).await?.into_inner();
     while events.message().await?.is_some() {}
     Ok(())

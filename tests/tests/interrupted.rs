@@ -30,6 +30,7 @@ async fn begin(client: &AgentClient, kind: ActionKind) {
         component: "app".to_owned(),
         by: Some(v1::Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
         target: request_target(&mut client).await,
+        request_id: String::new(),
     };
     // The agent may end before it answers.
     tokio::spawn(async move { drop(client.act(request).await) });

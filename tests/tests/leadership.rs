@@ -430,6 +430,7 @@ async fn paused_leader_acts_no_more_and_follows_when_it_wakes_up() {
             component: "slow".to_owned(),
             by: None,
             target: Some(v1::RequestTarget { epoch, ..target.clone() }),
+            request_id: String::new(),
         };
         let refused = agent.act(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);

@@ -89,7 +89,13 @@ impl ObservedAction {
 async fn perform(client: &mut Client, kind: v1::ActionKind, component: &str) -> ObservedAction {
     let target = rta_tests::request_target(client).await;
     let component = component.to_owned();
-    let request = v1::AgentServiceActRequest { kind: kind.into(), component, by: None, target };
+    let request = v1::AgentServiceActRequest {
+        kind: kind.into(),
+        component,
+        by: None,
+        target,
+        request_id: String::new(),
+    };
     let mut observed = ObservedAction { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
     let mut events = match client.act(request).await {
         Err(status) => return ObservedAction { end: Err(status), ..observed },

@@ -105,14 +105,26 @@ async fn agent_refuses_what_is_not_for_it() {
         (Some(configured), "the configuration of h changed since this was planned; "),
     ] {
         let kind = v1::ActionKind::Start.into();
-        let start = v1::AgentServiceActRequest { kind, component: component(), by: None, target };
+        let start = v1::AgentServiceActRequest {
+            kind,
+            component: component(),
+            by: None,
+            target,
+            request_id: String::new(),
+        };
         let status = client.act(start).await.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert!(status.message().starts_with(expected), "{status}");
     }
     for kind in [0, 99] {
         let target = Some(right.clone());
-        let act = v1::AgentServiceActRequest { kind, component: component(), by: None, target };
+        let act = v1::AgentServiceActRequest {
+            kind,
+            component: component(),
+            by: None,
+            target,
+            request_id: String::new(),
+        };
         assert_eq!(client.act(act).await.unwrap_err().code(), Code::InvalidArgument, "{kind}");
     }
     for target in [None, Some(wrong)] {

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `runner` | runs one action at a time per component, each with a time limit and progress events |
+//! | `action_feed` | events of an action for all who follow it |
 //! | `context`, `progress`, `error` | context, progress events and errors of an action |
 //! | `component_view` | matched processes of the component, as an action reads them |
 //! | `engine` | the engines, which perform actions: commands and signals of the agent, or systemd |
@@ -18,6 +19,7 @@
 //! | `marked_processes` | finding the processes of a launch by the mark in their environment |
 //! | `recovery`, `recovery_decision`, `resume` | continuing actions of an earlier agent |
 
+mod action_feed;
 mod action_record;
 pub(crate) mod action_records;
 pub(crate) mod component_view;

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use jiff::Timestamp;
 use rta_shared::action::{ActionEvent, ActionPhase, ActionProgress};
 use rta_shared::sanitize::printable;
-use tokio::sync::mpsc;
 use tonic::Status;
+
+use super::action_feed::ActionFeed;
 
 /// Event of an action: its progress, and finally its result.
 pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
@@ -27,12 +28,12 @@ pub(super) struct ProgressReport {
 
 /// Sends the progress of an action to its caller.
 pub(crate) struct ProgressSender {
-    events: mpsc::UnboundedSender<ActionEventResult>,
+    events: ActionFeed,
     sent: AtomicU32,
 }
 
 impl ProgressSender {
-    pub(crate) fn new(events: mpsc::UnboundedSender<ActionEventResult>) -> Self {
+    pub(crate) fn new(events: ActionFeed) -> Self {
         Self { events, sent: AtomicU32::new(0) }
     }
 
@@ -47,8 +48,7 @@ impl ProgressSender {
         tracing::debug!(phase = phase.word(), text, ?pids, "progress");
         if self.sent.fetch_add(1, Ordering::Relaxed) < MAX_PROGRESS_EVENTS {
             let progress = ActionProgress { at: Timestamp::now(), phase, text, pids };
-            // The caller may have gone.
-            let _ = self.events.send(Ok(ActionEvent::Progress(progress)));
+            self.events.send(Ok(ActionEvent::Progress(progress)));
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use rta_shared::action::ActionLock;
 use rta_shared::config::HostComponent;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::action_feed::ActionFeed;
 use super::action_record::{RecordedAction, monotonic_ms};
 use super::recovery_decision::{RecoveryDecision, decide_recovery};
 use super::runner::{ACTION_TASK, ActionRunner, ActionWork};
@@ -58,8 +58,8 @@ impl ActionRunner {
             self.register_preemptible(&component.name, &yielding);
         }
         let actions = self.clone();
-        // The events have no receiver.
-        let (events, _) = mpsc::unbounded_channel();
+        // Nobody follows the events.
+        let events = ActionFeed::default();
         let guard = self.tasks.guard(ACTION_TASK).may_end();
         tokio::spawn(async move {
             let _guard = guard;

@@ -17,13 +17,13 @@ use rta_shared::process::ProcessId;
 use rta_shared::proto::v1;
 use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
 use rta_shared::timing::ActionTimes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
+use super::action_feed::{ActionFeed, FollowableActions};
 use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
@@ -49,12 +49,20 @@ const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
 /// Name of the action tasks in panic messages.
 pub(super) const ACTION_TASK: &str = "an action";
 
+/// Maximum length of the ID of a request, in bytes.
+const MAX_REQUEST_ID: usize = 64;
+
 /// Origin of an action.
 pub(crate) enum ActionOrigin {
     /// The agent itself.
     Agent,
-    /// A client that names the agent the request is meant for; a request without target is refused.
-    Request(Option<v1::RequestTarget>),
+    /// A client.
+    Request {
+        /// Agent that the request is meant for; a request without target is refused.
+        target: Option<v1::RequestTarget>,
+        /// ID by which the action can be followed again; empty: it cannot.
+        request_id: String,
+    },
 }
 
 /// Performs actions, one at a time per component. Each continues if its caller disconnects.
@@ -66,6 +74,7 @@ pub(crate) struct ActionRunner {
     cgroups: ComponentCgroups,
     pub(super) records: ActionRecords,
     preemptible: PreemptibleStarts,
+    followable: FollowableActions,
     pub(super) tasks: OwnedTasks,
     shutdown: CancellationToken,
 }
@@ -100,6 +109,7 @@ impl ActionRunner {
             cgroups,
             records,
             preemptible: PreemptibleStarts::default(),
+            followable: FollowableActions::default(),
             tasks,
             shutdown,
         }
@@ -119,15 +129,19 @@ impl ActionRunner {
         origin: ActionOrigin,
     ) -> Result<impl Stream<Item = ActionEventResult> + use<>, Status> {
         let config = self.state.config();
-        if let ActionOrigin::Request(target) = &origin {
+        if let ActionOrigin::Request { target, request_id } = &origin {
+            if request_id.len() > MAX_REQUEST_ID {
+                let message = format!("the ID of a request has at most {MAX_REQUEST_ID} bytes");
+                return Err(Status::invalid_argument(message));
+            }
             // The target is checked against the same configuration that the component is then taken from.
             let (host, boot_id, config_digest) = (&config.host, self.state.boot_id(), &config.digest);
             AgentIdentity { host, boot_id, config_digest }.admit_action(target.as_ref())?;
         }
         let component = find_component(&config, name)?.clone();
         let (begun, is_begun) = oneshot::channel();
-        // Unbounded, but `ProgressSender` limits the number of events.
-        let (events, stream) = mpsc::unbounded_channel();
+        let events = ActionFeed::default();
+        let stream = events.follow();
         let (actions, host) = (self.clone(), config.host.clone());
         // Runs in its own task from the beginning, so that it continues, and finally releases the component,
         // if the caller disconnects.
@@ -142,6 +156,10 @@ impl ActionRunner {
                 // The caller may have gone, here and below.
                 Err(error) => return drop(begun.send(Err(to_error(error)))),
             };
+            if let ActionOrigin::Request { request_id, .. } = origin {
+                let is_configured = |name: &Name| config.find(name.as_str()).is_some();
+                actions.followable.add(&name, request_id, events.clone(), is_configured);
+            }
             let _ = begun.send(Ok(()));
             let work = ActionWork::Perform(by.clone());
             let outcome = actions.run_reserved(kind, component, events.clone(), yielding, work).await;
@@ -156,10 +174,16 @@ impl ActionRunner {
                 },
                 _ => done,
             };
-            let _ = events.send(outcome.map(add_warning).map(ActionEvent::Done).map_err(to_error));
+            events.send(outcome.map(add_warning).map(ActionEvent::Done).map_err(to_error));
         });
         is_begun.await.unwrap_or_else(|_| Err(Status::internal("the agent failed")))?;
-        Ok(UnboundedReceiverStream::new(stream))
+        Ok(stream)
+    }
+
+    /// Returns the events of an action that a client began with this ID, from the first one on; `None` if it is
+    /// unknown.
+    pub(crate) fn follow(&self, request_id: &str) -> Option<impl Stream<Item = ActionEventResult> + use<>> {
+        self.followable.find(request_id).map(|feed| feed.follow())
     }
 
     /// Reserves a component. Returns the token that is cancelled when the action must yield. An operator's
@@ -284,7 +308,7 @@ impl ActionRunner {
         &self,
         kind: ActionKind,
         component: HostComponent,
-        events: mpsc::UnboundedSender<ActionEventResult>,
+        events: ActionFeed,
         yielding: CancellationToken,
         work: ActionWork,
     ) -> Result<ActionResult, ActionError> {

@@ -64,6 +64,7 @@ impl AgentClient {
             component: component.as_str().to_owned(),
             by: Some(by.into()),
             target: Some(target),
+            request_id: String::new(),
         };
         let mut client = self.connection.client();
         let call = async { self.receive_action_end(client.act(request).await, tell).await };

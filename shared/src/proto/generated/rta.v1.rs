@@ -924,6 +924,16 @@ pub struct AgentServiceActRequest {
     pub by: ::core::option::Option<Requester>,
     #[prost(message, optional, tag = "4")]
     pub target: ::core::option::Option<RequestTarget>,
+    /// Unique ID for WatchAction, at most 64 bytes; empty: the action cannot be followed again.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchActionRequest {
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub target: ::core::option::Option<RequestTarget>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AgentServiceActResponse {
@@ -1277,6 +1287,34 @@ pub mod agent_service_client {
             req.extensions_mut().insert(GrpcMethod::new("rta.v1.AgentService", "Act"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
+        /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
+        /// NOT_FOUND: the agent knows no action of this ID. It was never begun, a later one of the component was, or the
+        /// agent has started again since.
+        pub async fn watch_action(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchActionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::AgentServiceActResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rta.v1.AgentService/WatchAction",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rta.v1.AgentService", "WatchAction"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Replaces all maintenance windows of the agent: what is not listed is in none. They are kept over a
         /// restart of the agent. It answers within a second, even if its disk takes longer; the aggregator waits for
         /// 3 seconds.
@@ -1503,6 +1541,23 @@ pub mod agent_service_server {
             &self,
             request: tonic::Request<super::AgentServiceActRequest>,
         ) -> std::result::Result<tonic::Response<Self::ActStream>, tonic::Status>;
+        /// Server streaming response type for the WatchAction method.
+        type WatchActionStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::AgentServiceActResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
+        /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
+        /// NOT_FOUND: the agent knows no action of this ID. It was never begun, a later one of the component was, or the
+        /// agent has started again since.
+        async fn watch_action(
+            &self,
+            request: tonic::Request<super::WatchActionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchActionStream>,
+            tonic::Status,
+        >;
         /// Replaces all maintenance windows of the agent: what is not listed is in none. They are kept over a
         /// restart of the agent. It answers within a second, even if its disk takes longer; the aggregator waits for
         /// 3 seconds.
@@ -1773,6 +1828,52 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ActSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rta.v1.AgentService/WatchAction" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchActionSvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::ServerStreamingService<super::WatchActionRequest>
+                    for WatchActionSvc<T> {
+                        type Response = super::AgentServiceActResponse;
+                        type ResponseStream = T::WatchActionStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchActionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::watch_action(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchActionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
