@@ -8,6 +8,7 @@ mod audit;
 mod authorization;
 mod autostart;
 mod boot_order;
+mod broken_connection;
 mod check;
 mod clean_start;
 mod clocks;

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `client` | the client, and checks of what the agent sends |
 //! | `connection` | the connection with an agent, which is open while it is needed |
-//! | `requests` | scans, actions, logs, reloads |
+//! | `actions` | starts, stops and restarts, over connections that break meanwhile |
+//! | `requests` | scans, logs, reloads |
 //! | `stream` | the report stream, and what is sent to the agent meanwhile |
 //! | `tasks` | one task for each agent |
 
+pub(crate) mod actions;
 pub(crate) mod client;
 mod connection;
 pub(crate) mod requests;

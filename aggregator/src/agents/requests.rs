@@ -1,8 +1,5 @@
-//! Requests to an agent: scans, actions, reloads of its configuration.
+//! Requests to an agent: scans, logs, reloads of its configuration.
 
-use std::time::Duration;
-
-use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::Name;
@@ -15,7 +12,6 @@ use tonic::{Code, Response, Status, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
-use crate::leadership::LeaderEpoch;
 use crate::operation_error::OperationError;
 
 impl AgentClient {
@@ -37,80 +33,6 @@ impl AgentClient {
                 )
             }
         }
-    }
-
-    /// Starts, stops or restarts a component of this host, waits no longer than `patience`, and passes
-    /// progress to `tell`. `request_target` is the host, boot and configuration that the action was planned
-    /// for.
-    ///
-    /// # Errors
-    /// Returns an error if the agent refuses, does not answer, or belongs to another host.
-    pub(crate) async fn perform_action(
-        &self,
-        kind: ActionKind,
-        component: &Name,
-        target: v1::RequestTarget,
-        by: &Requester,
-        patience: Duration,
-        tell: impl Fn(ActionProgress),
-    ) -> Result<ActionResult, OperationError> {
-        // The target at planning time is sent, not the latest known one; but another host's agent gets no
-        // request at all.
-        self.request_target()?;
-        let LeaderEpoch { environment, epoch } = self.leadership.acting_epoch()?;
-        let target = v1::RequestTarget { environment, epoch, ..target };
-        let request = v1::AgentServiceActRequest {
-            kind: v1::ActionKind::from(kind).into(),
-            component: component.as_str().to_owned(),
-            by: Some(by.into()),
-            target: Some(target),
-            request_id: String::new(),
-        };
-        let mut client = self.connection.client();
-        let call = async { self.receive_action_end(client.act(request).await, tell).await };
-        tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
-            Err(OperationError::new(
-                Code::DeadlineExceeded,
-                format!(
-                    "the agent on {} has not said within {} s how it ended; look at the status",
-                    self.host,
-                    patience.as_secs()
-                ),
-            ))
-        })
-    }
-
-    /// Receives the events of an action until its end.
-    async fn receive_action_end(
-        &self,
-        opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
-        tell: impl Fn(ActionProgress),
-    ) -> Result<ActionResult, OperationError> {
-        let describe_error = |status: Status| {
-            let message = match (status.code(), status.message()) {
-                (Code::Unimplemented, "") => format!(
-                    "the agent on {} is of another version, which this aggregator cannot ask to act; upgrade \
-                     rta-agent there",
-                    self.host
-                ),
-                _ => self.describe_failure(&status),
-            };
-            OperationError::new(status.code(), message)
-        };
-        let mut events = opened.map_err(describe_error)?.into_inner();
-        while let Some(event) = events.message().await.map_err(describe_error)? {
-            match ActionEvent::try_from(event) {
-                Ok(ActionEvent::Progress(progress)) => tell(progress),
-                Ok(ActionEvent::Done(done)) => return Ok(done),
-                Err(error) => {
-                    let message = format!("the agent on {}: {error}", self.host);
-                    return Err(OperationError::new(Code::Internal, message));
-                }
-            }
-        }
-        let message =
-            format!("the agent on {} ended before it said how it went; look at the status", self.host);
-        Err(OperationError::new(Code::Unavailable, message))
     }
 
     /// Returns the processes that come nearest to a component's criteria.

@@ -45,8 +45,10 @@ use tonic::Code;
 
 use self::environment_leads::{EnvironmentLeader, EnvironmentLeads};
 use self::recording::unrecorded_error;
+use crate::agents::actions::AgentAction;
+use crate::agents::client::AgentClient;
+use crate::agents::stream::AgentNotices;
 use crate::agents::tasks::AgentTasks;
-use crate::agents::{client::AgentClient, stream::AgentNotices};
 use crate::audit::Refusal;
 use crate::auth::ActingCaller;
 use crate::config_manager::{
@@ -587,8 +589,8 @@ impl Operations {
         let agent = agent_of(&inventory, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = ActionTimes::from(found.component).patience(kind);
-        let outcome =
-            agent.perform_action(kind, &found.component.name, target, &plan.by, patience, tell).await;
+        let action = AgentAction { kind, component: &found.component.name, target, by: &plan.by, patience };
+        let outcome = agent.perform_action(action, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),

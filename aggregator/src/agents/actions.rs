@@ -1,0 +1,220 @@
+//! Actions on an agent's host. A connection that breaks does not end the action, so the agent is then asked how the
+//! action goes on.
+
+use std::time::Duration;
+
+use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
+use rta_shared::name::Name;
+use rta_shared::proto::v1;
+use tokio::time::Instant;
+use tonic::{Code, ConnectError, Response, Status, Streaming};
+
+use crate::agents::client::AgentClient;
+use crate::leadership::LeaderEpoch;
+use crate::operation_error::OperationError;
+
+/// Time for which an agent is asked how an action goes on after the connection broke. An agent that was only slow,
+/// suspended or cut off for some seconds answers within it.
+const FOLLOW_UP_LIMIT: Duration = Duration::from_secs(10);
+/// Interval between two attempts.
+const FOLLOW_UP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Action that is requested from an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentAction<'a> {
+    pub(crate) kind: ActionKind,
+    pub(crate) component: &'a Name,
+    /// Host, boot and configuration that the action was planned for.
+    pub(crate) target: v1::RequestTarget,
+    pub(crate) by: &'a Requester,
+    /// Time limit of the whole action.
+    pub(crate) patience: Duration,
+}
+
+/// End of the events of an action.
+enum EventsEnd {
+    /// The agent has said how the action ended.
+    Answered(Result<ActionResult, OperationError>),
+    /// The connection broke.
+    Broken(Status),
+}
+
+impl AgentClient {
+    /// Starts, stops or restarts a component of this host, and passes progress to `tell`. If the connection breaks
+    /// meanwhile, the agent is asked how the action goes on.
+    ///
+    /// # Errors
+    /// Returns an error if the agent refuses, does not answer, or belongs to another host.
+    pub(crate) async fn perform_action(
+        &self,
+        action: AgentAction<'_>,
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError> {
+        let patience = action.patience;
+        tokio::time::timeout(patience, self.request_and_follow(action, tell)).await.unwrap_or_else(|_| {
+            Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!(
+                    "the agent on {} has not said within {} s how it ended; look at the status",
+                    self.host,
+                    patience.as_secs()
+                ),
+            ))
+        })
+    }
+
+    async fn request_and_follow(
+        &self,
+        action: AgentAction<'_>,
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError> {
+        // The target at planning time is sent, not the latest known one; but another host's agent gets no
+        // request at all.
+        self.request_target()?;
+        let LeaderEpoch { environment, epoch } = self.leadership.acting_epoch()?;
+        let request_id = random_id();
+        let request = v1::AgentServiceActRequest {
+            kind: v1::ActionKind::from(action.kind).into(),
+            component: action.component.as_str().to_owned(),
+            by: Some(action.by.into()),
+            target: Some(v1::RequestTarget { environment, epoch, ..action.target }),
+            request_id: request_id.clone(),
+        };
+        let opened = self.connection.client().act(request).await;
+        if let Err(status) = &opened
+            && is_unsent(status)
+        {
+            return Err(self.describe_error(status));
+        }
+        let mut told = 0;
+        let mut end = self.receive_events(opened, &mut told, &tell).await;
+        loop {
+            let broken = match end {
+                EventsEnd::Answered(answer) => return answer,
+                EventsEnd::Broken(status) => status,
+            };
+            tracing::info!(host = %self.host, component = %action.component, "the connection broke during an action");
+            let followed = self.follow_up(&request_id).await;
+            let followed = followed.map_err(|reason| {
+                let (error, kind) = (self.describe_error(&broken), action.kind);
+                let message = format!(
+                    "{}; this broke the connection during the {kind}, and {reason}; look at the status of {} on {}",
+                    error.message, action.component, self.host
+                );
+                OperationError::new(error.code, message)
+            })?;
+            end = self.receive_events(Ok(followed), &mut told, &tell).await;
+        }
+    }
+
+    /// Asks for the events of an action until the agent answers.
+    ///
+    /// # Errors
+    /// Returns the reason why there are none.
+    async fn follow_up(
+        &self,
+        request_id: &str,
+    ) -> Result<Response<Streaming<v1::AgentServiceActResponse>>, String> {
+        let until = Instant::now() + FOLLOW_UP_LIMIT;
+        loop {
+            tokio::time::sleep(FOLLOW_UP_INTERVAL).await;
+            let target = Some(self.request_target().map_err(|error| error.message)?);
+            let request = v1::WatchActionRequest { request_id: request_id.to_owned(), target };
+            let mut client = self.connection.client();
+            let late = || format!("the agent has not answered again within {} s", FOLLOW_UP_LIMIT.as_secs());
+            match tokio::time::timeout_at(until, client.watch_action(request)).await {
+                Ok(Ok(events)) => return Ok(events),
+                // The call did not reach the agent, or was cut.
+                Ok(Err(status)) if is_of_connection(&status) || status.code() == Code::Unavailable => {
+                    tracing::debug!(host = %self.host, %status, "an action cannot be followed yet");
+                }
+                Ok(Err(status)) if status.code() == Code::NotFound => {
+                    return Err("the agent, which has perhaps started again, knows nothing of it".to_owned());
+                }
+                Ok(Err(status)) => return Err(self.describe_failure(&status)),
+                Err(_) => return Err(late()),
+            }
+            if Instant::now() >= until {
+                return Err(late());
+            }
+        }
+    }
+
+    /// Receives the events of an action until their end. The first `told` ones have been received before; the number
+    /// grows with each.
+    async fn receive_events(
+        &self,
+        opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
+        told: &mut usize,
+        tell: &impl Fn(ActionProgress),
+    ) -> EventsEnd {
+        let mut events = match opened {
+            Ok(response) => response.into_inner(),
+            Err(status) => return self.end_of(status),
+        };
+        let mut received = 0;
+        loop {
+            let event = match events.message().await {
+                Ok(Some(event)) => event,
+                Ok(None) => {
+                    let message = format!(
+                        "the agent on {} ended before it said how it went; look at the status",
+                        self.host
+                    );
+                    return EventsEnd::Answered(Err(OperationError::new(Code::Unavailable, message)));
+                }
+                Err(status) => return self.end_of(status),
+            };
+            match ActionEvent::try_from(event) {
+                Ok(ActionEvent::Progress(progress)) => {
+                    received += 1;
+                    if received > *told {
+                        *told = received;
+                        tell(progress);
+                    }
+                }
+                Ok(ActionEvent::Done(done)) => return EventsEnd::Answered(Ok(done)),
+                Err(error) => {
+                    let message = format!("the agent on {}: {error}", self.host);
+                    return EventsEnd::Answered(Err(OperationError::new(Code::Internal, message)));
+                }
+            }
+        }
+    }
+
+    fn end_of(&self, status: Status) -> EventsEnd {
+        match is_of_connection(&status) {
+            true => EventsEnd::Broken(status),
+            false => EventsEnd::Answered(Err(self.describe_error(&status))),
+        }
+    }
+
+    fn describe_error(&self, status: &Status) -> OperationError {
+        let message = match (status.code(), status.message()) {
+            (Code::Unimplemented, "") => format!(
+                "the agent on {} is of another version, which this aggregator cannot ask to act; upgrade rta-agent \
+                 there",
+                self.host
+            ),
+            _ => self.describe_failure(status),
+        };
+        OperationError::new(status.code(), message)
+    }
+}
+
+/// Returns true if the status is not the agent's, but that of a connection which could not be made or broke.
+fn is_of_connection(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// Returns true if the call was not sent: there was no connection.
+fn is_unsent(status: &Status) -> bool {
+    let first = std::error::Error::source(status);
+    std::iter::successors(first, |error| error.source()).any(|error| error.is::<ConnectError>())
+}
+
+/// Returns an ID that no other request has; empty, which allows no follow-up, if the system has no randomness.
+fn random_id() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map(|()| format!("{:032x}", u128::from_ne_bytes(bytes))).unwrap_or_default()
+}
