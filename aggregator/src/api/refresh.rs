@@ -20,9 +20,12 @@ use crate::agents::client::AgentClient;
 use crate::auth::ActingCaller;
 use crate::operation_error::OperationError;
 
-/// Time without an answer after which a refresh no longer waits for the other agents. A scan takes a small part of
-/// it, even on a busy machine; an agent that is silent for longer soon counts as unreachable.
-const SILENCE_LIMIT: Duration = Duration::from_secs(2);
+/// Least and greatest time without an answer after which a refresh no longer waits for the other agents. An agent that
+/// is silent for longer soon counts as unreachable.
+const MIN_SILENCE: Duration = Duration::from_millis(750);
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// Factor by which a scan may take longer than the last one of its host: the machine may be busy now.
+const SCAN_FACTOR: u32 = 10;
 /// Time limit for the answer of an environment's leader: its own agents delay it no longer than [`SCAN_TIMEOUT`].
 const LEADER_TIMEOUT: Duration = SCAN_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// Maximum time for which the scans of another aggregator are awaited after its answer.
@@ -129,9 +132,11 @@ impl Operations {
     async fn refresh_agents(&self, is_asked: impl Fn(&AgentClient) -> bool) -> Vec<(Name, Name)> {
         let inventory = self.inventory();
         let overview = self.overview();
-        let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+        let hosts = || overview.environments.iter().flat_map(|environment| &environment.hosts);
+        let scans = hosts().filter_map(|host| host.agent.as_ref()).map(|agent| agent.scan_micros);
+        let silence_limit = silence_limit(Duration::from_micros(scans.max().unwrap_or_default()));
         let unreachable: HashSet<&Name> =
-            hosts.filter(|host| !host.reachable && host.error.is_some()).map(|host| &host.name).collect();
+            hosts().filter(|host| !host.reachable && host.error.is_some()).map(|host| &host.name).collect();
         let (answered, mut answers) = mpsc::unbounded_channel();
         let (mut awaited, mut missing) = (BTreeSet::new(), BTreeSet::new());
         for (at, agent) in inventory.agents.iter().enumerate().filter(|(_, agent)| is_asked(agent)) {
@@ -148,17 +153,34 @@ impl Operations {
             tokio::spawn(self.shutdown.clone().run_until_cancelled_owned(scan));
         }
         let last = Instant::now() + SCAN_TIMEOUT;
-        let mut deadline = Instant::now() + SILENCE_LIMIT;
+        let mut deadline = Instant::now() + silence_limit;
         while !awaited.is_empty() {
             let answer = tokio::time::timeout_at(deadline.min(last), answers.recv()).await;
             let Ok(Some((at, is_scanned))) = answer else { break };
             awaited.remove(&at);
             if is_scanned {
                 missing.remove(&at);
-                deadline = Instant::now() + SILENCE_LIMIT;
+                deadline = Instant::now() + silence_limit;
             }
         }
         let agents = inventory.agents.iter().enumerate().filter(|(at, _)| missing.contains(at));
         agents.map(|(_, agent)| (agent.environment().clone(), agent.host().clone())).collect()
+    }
+}
+
+/// Returns the time without an answer after which no other agent is waited for, if the slowest host's last scan took
+/// `longest_scan`.
+fn silence_limit(longest_scan: Duration) -> Duration {
+    longest_scan.saturating_mul(SCAN_FACTOR).clamp(MIN_SILENCE, MAX_SILENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_slow_scans_are_waited_for_longer() {
+        let limit = |millis| silence_limit(Duration::from_millis(millis)).as_millis();
+        assert_eq!([0, 20, 75, 120, 300].map(limit), [750, 750, 750, 1200, 2000]);
     }
 }
