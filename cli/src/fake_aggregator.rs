@@ -399,10 +399,11 @@ pub(crate) fn sample_overview(healths: &[(&str, Health)]) -> Overview {
 
 /// Returns an overview of the host `DEV/h` with these instances.
 pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
+    let health = instances.iter().map(|instance| instance.health).max().unwrap_or(Health::Up);
     let host = HostOverview {
         name: "h".into(),
         role: None,
-        health: Health::Up,
+        health,
         reachable: true,
         scanned_at: None,
         error: None,
@@ -412,8 +413,7 @@ pub(crate) fn overview_of(instances: Vec<InstanceOverview>) -> Overview {
         maintenance: None,
         impairments: vec![],
     };
-    let environment =
-        EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host.into()] };
+    let environment = EnvironmentOverview { name: "DEV".into(), health, hosts: vec![host.into()] };
     Overview {
         generated_at: Timestamp::UNIX_EPOCH,
         environments: vec![environment.into()],

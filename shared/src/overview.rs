@@ -469,6 +469,16 @@ impl Overview {
         })
     }
 
+    /// Returns the instances of all hosts but those that are up as a whole, in the configuration's order. Of thousands
+    /// of hosts, most are.
+    pub fn instances_of_impaired_hosts(&self) -> impl Iterator<Item = LocatedInstance<'_>> {
+        self.environments.iter().flat_map(|environment| {
+            environment.hosts.iter().filter(|host| !host.is_up()).flat_map(move |host| {
+                host.instances.iter().map(move |instance| LocatedInstance { environment, host, instance })
+            })
+        })
+    }
+
     /// Returns the instance with this name; `None` if it is not in the configuration.
     pub fn find(&self, id: &InstanceId) -> Option<LocatedInstance<'_>> {
         let environment = self.environments.iter().find(|one| one.name == id.environment)?;
@@ -479,7 +489,7 @@ impl Overview {
 
     /// Returns the number of instances with each health.
     pub fn counts(&self) -> HealthCounts {
-        self.instances().map(|located| located.instance.health).collect()
+        count_health(self.environments.iter().flat_map(|environment| &environment.hosts))
     }
 
     /// Returns true if `other` is equal apart from times and resource usage.
@@ -510,17 +520,36 @@ impl Overview {
 impl EnvironmentOverview {
     /// Returns the number of its instances that plans stopped on purpose.
     pub fn planned_stops(&self) -> usize {
-        let instances = self.hosts.iter().flat_map(|host| &host.instances);
+        let impaired = self.hosts.iter().filter(|host| !host.is_up());
+        let instances = impaired.flat_map(|host| &host.instances);
         instances.filter(|instance| instance.stopped_by.is_some()).count()
     }
 
     /// Returns the number of its instances with each health.
     pub fn counts(&self) -> HealthCounts {
-        self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
+        count_health(&self.hosts)
     }
 }
 
+/// Returns the number of the hosts' instances with each health.
+fn count_health<'o>(hosts: impl IntoIterator<Item = &'o Snapshot<HostOverview>>) -> HealthCounts {
+    let mut counts = HealthCounts::default();
+    for host in hosts {
+        if host.is_up() {
+            counts.up += host.instances.len();
+        } else {
+            host.instances.iter().for_each(|instance| counts.add(instance.health));
+        }
+    }
+    counts
+}
+
 impl HostOverview {
+    /// Returns true if the host is known, and all its instances are up.
+    pub fn is_up(&self) -> bool {
+        self.health == Health::Up && self.reachable && self.error.is_none()
+    }
+
     /// Returns the time up to which the state of the host is known, by the aggregator's clock; `None` before
     /// the first report. The last full scan may be older: between two scans, the agent follows the host by
     /// other means.

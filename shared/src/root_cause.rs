@@ -94,11 +94,11 @@ pub fn find_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
     let mut by_cause: HashMap<&InstanceId, Vec<LocatedInstance<'_>>> = HashMap::new();
     let mut by_host: HashMap<&Name, Vec<LocatedInstance<'_>>> = HashMap::new();
     let planned: HashSet<InstanceId> = overview
-        .instances()
+        .instances_of_impaired_hosts()
         .filter(|located| located.instance.stopped_by.is_some())
         .map(|located| located.id())
         .collect();
-    for other in overview.instances() {
+    for other in overview.instances_of_impaired_hosts() {
         if let Some(cause) = root_of(other.instance, &planned) {
             by_cause.entry(cause).or_default().push(other);
             if other.host.name != cause.host {
@@ -108,7 +108,7 @@ pub fn find_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
     }
     let mut root_causes = Vec::new();
     for environment in &overview.environments {
-        for host in &environment.hosts {
+        for host in environment.hosts.iter().filter(|host| !host.is_up()) {
             if !host.reachable || host.error.is_some() {
                 let affected = by_host.get(&host.name).cloned().unwrap_or_default();
                 root_causes.push(RootCause { environment, host, instance: None, affected });
@@ -223,10 +223,11 @@ pub(crate) mod tests {
 
     pub(crate) fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
         let error = (!reachable).then(|| "gone".to_owned());
+        let health = instances.iter().map(|instance| instance.health).max().unwrap_or(Health::Unknown);
         HostOverview {
             name: name.into(),
             role: None,
-            health: Health::Up,
+            health,
             reachable,
             scanned_at: None,
             error,
