@@ -10,9 +10,10 @@ use rta_shared::planned_maintenance::UpcomingMaintenance;
 use rta_shared::proto::v1;
 use tonic::{Code, Status};
 
+use super::Operations;
 use super::history::MaintenanceRequest;
 use super::planned_maintenance::PlanMaintenanceRequest;
-use super::{BeginPlanError, Operations};
+use super::plans::BeginPlanError;
 use crate::forwarding::LeaderRoute;
 use crate::operation_error::OperationError;
 use crate::plans::confirmation;

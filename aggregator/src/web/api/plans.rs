@@ -16,7 +16,8 @@ use serde::Serialize;
 use super::body::ApiBody;
 use super::event_stream::{StreamLimit, json_event, last_event_id, respond};
 use super::plan_json::{PlanBody, PlanPreview, PlanState};
-use crate::api::{BeginPlanError, Operations};
+use crate::api::Operations;
+use crate::api::plans::BeginPlanError;
 use crate::web::problem::ApiProblem;
 use crate::web::request_context::RequestContext;
 

@@ -15,7 +15,8 @@ use tonic::Code;
 
 use super::confirmation::confirmation_page;
 use super::view;
-use crate::api::{BeginPlanError, Operations};
+use crate::api::Operations;
+use crate::api::plans::BeginPlanError;
 use crate::operation_error::OperationError;
 use crate::web::action_subject::{ActionSubject, RollingFields};
 use crate::web::parts::{layout, planned};
