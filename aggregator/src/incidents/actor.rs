@@ -61,6 +61,9 @@ pub(super) async fn run(
             Some(event) = events.next() => {
                 last = None;
                 take_in(&mut tracker, event);
+                while let Some(Some(event)) = events.next().now_or_never() {
+                    take_in(&mut tracker, event);
+                }
             }
             _ = ticks.tick() => heartbeat.beat(),
         }

@@ -3,7 +3,6 @@
 //! An overview and the events of the same change arrive in any order. An event waits until an overview of its time
 //! was observed; if it belongs to no incident then, it waits for a while for one that begins later.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,10 +22,10 @@ const MAX_WAITING: usize = 10_000;
 const FAILED: &str = "failed";
 
 /// Place of an incident: open or over, and its index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum IncidentIndex {
-    Open(usize),
     Recent(usize),
+    Open(usize),
 }
 
 /// Returns the place of an event, if it concerns one host.
@@ -75,7 +74,7 @@ impl IncidentTracker {
         if self.fresh.is_empty() {
             return;
         }
-        let index = self.index_by_place();
+        self.index_places();
         let mut found = Vec::new();
         let mut early = std::collections::VecDeque::new();
         for event in std::mem::take(&mut self.fresh) {
@@ -84,7 +83,7 @@ impl IncidentTracker {
                 early.push_back(event);
                 continue;
             }
-            match self.find_incident(&event, &index) {
+            match self.find_incident(&event) {
                 Some(at) => found.push((at, event)),
                 None => self.unmatched.push_back(event),
             }
@@ -103,17 +102,18 @@ impl IncidentTracker {
         self.unmatched.drain(..surplus);
     }
 
-    /// Returns the incidents by the places that they touch, the newest last.
-    fn index_by_place(&self) -> HashMap<CauseId, Vec<IncidentIndex>> {
-        let recent = self.recent.iter().enumerate().map(|(at, one)| (IncidentIndex::Recent(at), one));
-        let open = self.open.iter().enumerate().map(|(at, one)| (IncidentIndex::Open(at), one));
-        let mut index: HashMap<CauseId, Vec<IncidentIndex>> = HashMap::new();
-        for (at, tracked) in recent.chain(open) {
-            for place in &tracked.touched {
-                index.entry(place.clone()).or_default().push(at);
-            }
-        }
-        index
+    /// Returns the incidents that touch a place: the open ones first, and the newest of each first.
+    fn incidents_at(&self, place: &CauseId) -> Vec<IncidentIndex> {
+        let index = |id: &u64| {
+            let open = self.open.iter().position(|one| one.incident.id == *id).map(IncidentIndex::Open);
+            open.or_else(|| {
+                self.recent.iter().position(|one| one.incident.id == *id).map(IncidentIndex::Recent)
+            })
+        };
+        let mut found: Vec<IncidentIndex> =
+            self.by_place.get(place).into_iter().flatten().filter_map(index).collect();
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found
     }
 
     fn tracked(&self, at: IncidentIndex) -> Option<&TrackedIncident> {
@@ -125,15 +125,10 @@ impl IncidentTracker {
 
     /// Returns the incident to which an event belongs: first one of which its place is a root cause now, then one
     /// that affects it, then one that touched it before, then that of its host, then that of its plan.
-    fn find_incident(
-        &self,
-        event: &Event,
-        index: &HashMap<CauseId, Vec<IncidentIndex>>,
-    ) -> Option<IncidentIndex> {
+    fn find_incident(&self, event: &Event) -> Option<IncidentIndex> {
         let place = place_of(event)?;
         let host = CauseId { component: None, ..place.clone() };
         let is_notification = event.kind == EventKind::Notification;
-        let touching = |place: &CauseId| index.get(place).into_iter().flatten().rev().copied();
         let is_then = |at: &IncidentIndex| {
             self.tracked(*at).is_some_and(|tracked| {
                 let incident = &tracked.incident;
@@ -149,7 +144,7 @@ impl IncidentTracker {
         let holds = |at: &IncidentIndex, test: &dyn Fn(&TrackedIncident) -> bool| {
             is_open(at) && self.tracked(*at).is_some_and(test)
         };
-        let candidates: Vec<IncidentIndex> = touching(&place).filter(is_then).collect();
+        let candidates: Vec<IncidentIndex> = self.incidents_at(&place).into_iter().filter(is_then).collect();
         let find =
             |test: &dyn Fn(&TrackedIncident) -> bool| candidates.iter().copied().find(|at| holds(at, test));
         find(&|tracked| tracked.present.contains(&place))
@@ -159,7 +154,7 @@ impl IncidentTracker {
                 let of_host = |at: &IncidentIndex| {
                     self.tracked(*at).is_some_and(|tracked| tracked.incident.causes.contains(&host))
                 };
-                touching(&host).filter(is_then).find(of_host)
+                self.incidents_at(&host).into_iter().filter(is_then).find(of_host)
             })
             .or_else(|| {
                 let plan = event.plan?;

@@ -47,6 +47,8 @@ pub(super) struct IncidentTracker {
     /// Those that are over, the last one last.
     pub(super) recent: VecDeque<TrackedIncident>,
     pub(super) plans: FollowedPlans,
+    /// IDs of the incidents by the places that they touch. [`IncidentTracker::index_places`] brings it up to date.
+    pub(super) by_place: HashMap<CauseId, Vec<u64>>,
     /// Events that no incident was searched for yet.
     pub(super) fresh: VecDeque<Arc<Event>>,
     /// Events that belonged to no incident when it was searched for.
@@ -72,7 +74,9 @@ pub(super) struct TrackedIncident {
     /// Instances whose bad health they explain.
     pub(super) affected: HashSet<CauseId>,
     /// All places that were root causes or affected.
-    pub(super) touched: HashSet<CauseId>,
+    touched: HashSet<CauseId>,
+    /// Those of them that are not in [`IncidentTracker::by_place`] yet.
+    unindexed: Vec<CauseId>,
     /// Worst health of its first root cause.
     health: Health,
     /// True once a root cause of it was seen by this aggregator.
@@ -84,11 +88,12 @@ pub(super) struct TrackedIncident {
 impl TrackedIncident {
     fn new(incident: Incident, health: Health, is_confirmed: bool) -> Self {
         let affected = incident.affected_instances.iter().cloned().map(CauseId::from);
-        let touched = incident.causes.iter().cloned().chain(affected).collect();
+        let touched: HashSet<CauseId> = incident.causes.iter().cloned().chain(affected).collect();
         let present = incident.causes.iter().filter(|_| incident.is_open()).cloned().collect();
         Self {
             present,
             affected: HashSet::new(),
+            unindexed: touched.iter().cloned().collect(),
             touched,
             health,
             is_confirmed,
@@ -135,9 +140,19 @@ impl TrackedIncident {
         if !self.incident.causes.contains(id) {
             self.incident.causes.push(id.clone());
         }
-        self.touched.insert(id.clone());
+        self.touch([id.clone()]);
         self.present.insert(id.clone());
         self.is_confirmed = true;
+    }
+
+    /// Adds places that it touches.
+    fn touch(&mut self, places: impl IntoIterator<Item = CauseId>) {
+        for place in places {
+            if !self.touched.contains(&place) {
+                self.touched.insert(place.clone());
+                self.unindexed.push(place);
+            }
+        }
     }
 
     /// Returns true if the loss of this host, which is noticed now, belongs to it: it began with the loss of
@@ -161,7 +176,8 @@ impl TrackedIncident {
         let own = self.present.iter().filter_map(|id| causes.causes.get(id));
         let affected: BTreeSet<&InstanceId> = own.flat_map(|cause| &cause.affected).collect();
         self.affected = affected.iter().map(|id| CauseId::from((*id).clone())).collect();
-        self.touched.extend(self.affected.iter().cloned());
+        let now_affected: Vec<CauseId> = self.affected.difference(&self.touched).cloned().collect();
+        self.touch(now_affected);
         let is_peak = affected.len() > self.incident.affected;
         if is_peak {
             self.incident.affected = affected.len();
@@ -459,16 +475,39 @@ impl IncidentTracker {
 
     fn forget_before(&mut self, now: Timestamp) {
         let mut surplus = self.recent.len().saturating_sub(MAX_RECENT);
-        self.recent.retain(|tracked| {
+        for tracked in std::mem::take(&mut self.recent) {
             // The end of one that has changed is not recorded yet.
-            if self.changed.contains(&tracked.incident.id) {
-                return true;
+            let is_kept = self.changed.contains(&tracked.incident.id) || {
+                let is_surplus = surplus > 0;
+                surplus -= usize::from(is_surplus);
+                !is_surplus && tracked.ended_within(COMES_BACK_WITHIN, now)
+            };
+            if is_kept {
+                self.recent.push_back(tracked);
+            } else {
+                self.remove_from_index(&tracked);
             }
-            let is_surplus = surplus > 0;
-            surplus -= usize::from(is_surplus);
-            !is_surplus && tracked.ended_within(COMES_BACK_WITHIN, now)
-        });
+        }
         self.plans.forget_before(now);
+    }
+
+    /// Adds the places that incidents have touched since the last call to the index.
+    pub(super) fn index_places(&mut self) {
+        for tracked in self.open.iter_mut().chain(&mut self.recent) {
+            for place in tracked.unindexed.drain(..) {
+                self.by_place.entry(place).or_default().push(tracked.incident.id);
+            }
+        }
+    }
+
+    fn remove_from_index(&mut self, tracked: &TrackedIncident) {
+        for place in &tracked.touched {
+            let Some(incidents) = self.by_place.get_mut(place) else { continue };
+            incidents.retain(|id| *id != tracked.incident.id);
+            if incidents.is_empty() {
+                self.by_place.remove(place);
+            }
+        }
     }
 
     /// Takes all plans for ended, because events have been missed.
