@@ -16,7 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::actions::runner::{ActionOrigin, ActionRunner};
+use crate::actions::runner::{ActionOrigin, ActionRunner, MAX_REQUEST_ID};
 use crate::authorization::requester;
 use crate::leader_epoch;
 use crate::logs::{LogBatch, LogError, LogReaders};
@@ -151,7 +151,11 @@ impl AgentService for AgentGrpcService {
         log_call("an action is followed again", request.extensions());
         let v1::WatchActionRequest { request_id, target } = request.into_inner();
         self.admit(target.as_ref())?;
-        let unknown = || Status::not_found("this agent knows no action of this ID");
+        if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
+            let message = format!("name the ID of a request, of at most {MAX_REQUEST_ID} bytes");
+            return Err(Status::invalid_argument(message));
+        }
+        let unknown = || Status::not_found("this agent has not begun an action of this ID, and will not");
         let events = self.actions.follow(&request_id).ok_or_else(unknown)?;
         let messages = events.map(|event| event.map(|event| (&event).into()));
         Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))

@@ -1,12 +1,11 @@
 //! Events of actions for those who follow them: the caller that began an action, and again the same one after its
 //! connection broke.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
 use rta_shared::action::ActionEvent;
-use rta_shared::name::Name;
 use tokio::sync::watch;
 
 use super::progress::ActionEventResult;
@@ -21,49 +20,77 @@ impl ActionFeed {
         self.0.send_modify(|events| events.push(event));
     }
 
+    fn is_ended(&self) -> bool {
+        self.0.borrow().last().is_some_and(is_last)
+    }
+
     /// Returns all events from the first one on; the stream ends with the last.
     pub(crate) fn follow(&self) -> impl Stream<Item = ActionEventResult> + use<> {
         futures::stream::unfold(Some((self.0.subscribe(), 0)), async |next| {
             let (mut events, at) = next?;
             // The senders end before the last event only if the agent ends.
             let event = events.wait_for(|events| events.len() > at).await.ok()?.get(at)?.clone();
-            let is_last = !matches!(event, Ok(ActionEvent::Progress(_)));
-            Some((event, (!is_last).then_some((events, at + 1))))
+            let next = (!is_last(&event)).then_some((events, at + 1));
+            Some((event, next))
         })
     }
 }
 
-/// Last action of each component that a client began with an ID. Clones share them.
+fn is_last(event: &ActionEventResult) -> bool {
+    !matches!(event, Ok(ActionEvent::Progress(_)))
+}
+
+/// Maximum number of actions that are remembered, besides those under way.
+const MAX_ACTIONS: usize = 64;
+
+/// Last actions that clients began with an ID. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FollowableActions(Arc<Mutex<HashMap<Name, FollowableAction>>>);
+pub(super) struct FollowableActions(Arc<Mutex<VecDeque<FollowableAction>>>);
 
 #[derive(Debug)]
 struct FollowableAction {
     request_id: String,
-    feed: ActionFeed,
+    /// `None`: its client asked for it before it began, and was told that it had not.
+    feed: Option<ActionFeed>,
 }
 
 impl FollowableActions {
-    /// Adds an action of a component in place of an earlier one, and forgets those of components for which
-    /// `is_configured` does not hold.
-    pub(super) fn add(
-        &self,
-        component: &Name,
-        request_id: String,
-        feed: ActionFeed,
-        is_configured: impl Fn(&Name) -> bool,
-    ) {
+    /// Adds an action that begins. Returns false if it must not: its client asked for it before, and was told that it
+    /// had not begun. An action without ID always may.
+    pub(super) fn begin(&self, request_id: &str, feed: &ActionFeed) -> bool {
         let mut actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        actions.retain(|name, _| is_configured(name));
-        actions.insert(component.clone(), FollowableAction { request_id, feed });
+        if request_id.is_empty() {
+            return true;
+        }
+        if actions.iter().any(|action| action.request_id == request_id) {
+            return false;
+        }
+        push(&mut actions, request_id, Some(feed.clone()));
+        true
     }
 
-    /// Returns the events of the action with this ID; `None` if it is unknown.
+    /// Returns the events of the action with this ID; `None` if it has not begun, and now never will.
     pub(super) fn find(&self, request_id: &str) -> Option<ActionFeed> {
-        let actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = actions.values().find(|action| action.request_id == request_id && !request_id.is_empty());
-        found.map(|action| action.feed.clone())
+        let mut actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match actions.iter().find(|action| action.request_id == request_id) {
+            Some(found) => found.feed.clone(),
+            None => {
+                push(&mut actions, request_id, None);
+                None
+            }
+        }
     }
+}
+
+/// Adds an action, and forgets the oldest ones that are not under way.
+fn push(actions: &mut VecDeque<FollowableAction>, request_id: &str, feed: Option<ActionFeed>) {
+    let is_over = |action: &FollowableAction| action.feed.as_ref().is_none_or(ActionFeed::is_ended);
+    while actions.len() >= MAX_ACTIONS
+        && let Some(oldest) = actions.iter().position(is_over)
+    {
+        actions.remove(oldest);
+    }
+    actions.push_back(FollowableAction { request_id: request_id.to_owned(), feed });
 }
 
 #[cfg(test)]
@@ -116,20 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn last_action_of_a_configured_component_is_found_by_its_id() {
+    fn action_is_found_by_its_id_and_does_not_begin_after_it_was_missed() {
         let actions = FollowableActions::default();
-        let add = |component: &str, id: &str| {
+        let feed = ActionFeed::default();
+        feed.send(progress("one"));
+        assert!(actions.begin("1", &feed) && actions.begin("", &feed) && actions.begin("", &feed));
+        assert_eq!(actions.find("1").map(|feed| feed.0.borrow().len()), Some(1));
+        // Who asked for it has been told that it did not begin.
+        assert!(actions.find("2").is_none() && actions.find("").is_none());
+        assert!(!actions.begin("2", &feed) && !actions.begin("1", &feed));
+    }
+
+    #[test]
+    fn only_actions_that_have_ended_are_forgotten() {
+        let actions = FollowableActions::default();
+        let running = ActionFeed::default();
+        assert!(actions.begin("running", &running));
+        for at in 0..2 * MAX_ACTIONS {
             let feed = ActionFeed::default();
-            feed.send(progress(id));
-            actions.add(&Name::from(component), id.to_owned(), feed, |name| name.as_str() != "removed");
-        };
-        let finds = |id: &str| actions.find(id).is_some_and(|feed| feed.0.borrow().len() == 1);
-        add("app", "1");
-        add("removed", "2");
-        assert!(finds("1") && finds("2") && !finds("3"));
-        add("app", "3");
-        assert!(!finds("1") && !finds("2") && finds("3"));
-        add("web", "");
-        assert!(!finds("") && finds("3"));
+            feed.send(done());
+            assert!(actions.begin(&at.to_string(), &feed));
+        }
+        assert!(actions.find("running").is_some() && actions.find("0").is_none());
+        assert!(actions.find(&(2 * MAX_ACTIONS - 1).to_string()).is_some());
+        assert_eq!(actions.0.lock().unwrap().len(), MAX_ACTIONS);
     }
 }

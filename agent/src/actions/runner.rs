@@ -50,7 +50,7 @@ const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) const ACTION_TASK: &str = "an action";
 
 /// Maximum length of the ID of a request, in bytes.
-const MAX_REQUEST_ID: usize = 64;
+pub(crate) const MAX_REQUEST_ID: usize = 64;
 
 /// Origin of an action.
 pub(crate) enum ActionOrigin {
@@ -142,6 +142,11 @@ impl ActionRunner {
         let (begun, is_begun) = oneshot::channel();
         let events = ActionFeed::default();
         let stream = events.follow();
+        if let ActionOrigin::Request { request_id, .. } = &origin
+            && !self.followable.begin(request_id, &events)
+        {
+            return Err(Status::aborted("its caller has given this request up; nothing was done"));
+        }
         let (actions, host) = (self.clone(), config.host.clone());
         // Runs in its own task from the beginning, so that it continues, and finally releases the component,
         // if the caller disconnects.
@@ -154,12 +159,12 @@ impl ActionRunner {
             let yielding = match reserved {
                 Ok(yielding) => yielding,
                 // The caller may have gone, here and below.
-                Err(error) => return drop(begun.send(Err(to_error(error)))),
+                Err(error) => {
+                    let refusal = to_error(error);
+                    events.send(Err(refusal.clone()));
+                    return drop(begun.send(Err(refusal)));
+                }
             };
-            if let ActionOrigin::Request { request_id, .. } = origin {
-                let is_configured = |name: &Name| config.find(name.as_str()).is_some();
-                actions.followable.add(&name, request_id, events.clone(), is_configured);
-            }
             let _ = begun.send(Ok(()));
             let work = ActionWork::Perform(by.clone());
             let outcome = actions.run_reserved(kind, component, events.clone(), yielding, work).await;
@@ -180,8 +185,8 @@ impl ActionRunner {
         Ok(stream)
     }
 
-    /// Returns the events of an action that a client began with this ID, from the first one on; `None` if it is
-    /// unknown.
+    /// Returns the events of an action that a client began with this ID, from the first one on; `None` if it has not
+    /// begun, and now never will.
     pub(crate) fn follow(&self, request_id: &str) -> Option<impl Stream<Item = ActionEventResult> + use<>> {
         self.followable.find(request_id).map(|feed| feed.follow())
     }

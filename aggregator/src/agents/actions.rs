@@ -6,6 +6,7 @@ use std::time::Duration;
 use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
+use rta_shared::sanitize::printable;
 use tokio::time::Instant;
 use tonic::{Code, ConnectError, Response, Status, Streaming};
 
@@ -77,7 +78,7 @@ impl AgentClient {
             kind: v1::ActionKind::from(action.kind).into(),
             component: action.component.as_str().to_owned(),
             by: Some(action.by.into()),
-            target: Some(v1::RequestTarget { environment, epoch, ..action.target }),
+            target: Some(v1::RequestTarget { environment, epoch, ..action.target.clone() }),
             request_id: request_id.clone(),
         };
         let opened = self.connection.client().act(request).await;
@@ -95,13 +96,16 @@ impl AgentClient {
             };
             tracing::info!(host = %self.host, component = %action.component, "the connection broke during an action");
             let followed = self.follow_up(&request_id).await;
-            let followed = followed.map_err(|reason| {
-                let (error, kind) = (self.describe_error(&broken), action.kind);
+            let followed = followed.map_err(|failure| {
+                let (AgentAction { kind, component, .. }, host) = (&action, &self.host);
                 let message = format!(
-                    "{}; this broke the connection during the {kind}, and {reason}; look at the status of {} on {}",
-                    error.message, action.component, self.host
+                    "the connection with the agent at {} broke during the {kind} ({}), and {}; look at the status of \
+                     {component} on {host}",
+                    self.address,
+                    root_message(&broken),
+                    failure.message
                 );
-                OperationError::new(error.code, message)
+                OperationError::new(failure.code, message)
             })?;
             end = self.receive_events(Ok(followed), &mut told, &tell).await;
         }
@@ -110,32 +114,43 @@ impl AgentClient {
     /// Asks for the events of an action until the agent answers.
     ///
     /// # Errors
-    /// Returns the reason why there are none.
+    /// Returns the reason why there are none. The code is UNAVAILABLE only if the agent has not answered.
     async fn follow_up(
         &self,
         request_id: &str,
-    ) -> Result<Response<Streaming<v1::AgentServiceActResponse>>, String> {
+    ) -> Result<Response<Streaming<v1::AgentServiceActResponse>>, OperationError> {
         let until = Instant::now() + FOLLOW_UP_LIMIT;
+        let mut last = String::new();
         loop {
             tokio::time::sleep(FOLLOW_UP_INTERVAL).await;
-            let target = Some(self.request_target().map_err(|error| error.message)?);
-            let request = v1::WatchActionRequest { request_id: request_id.to_owned(), target };
+            // The host may have been booted meanwhile, and its agent then answers that it knows nothing of the action.
+            let target = v1::RequestTarget { boot_id: String::new(), ..self.request_target()? };
+            let request = v1::WatchActionRequest { request_id: request_id.to_owned(), target: Some(target) };
             let mut client = self.connection.client();
-            let late = || format!("the agent has not answered again within {} s", FOLLOW_UP_LIMIT.as_secs());
             match tokio::time::timeout_at(until, client.watch_action(request)).await {
                 Ok(Ok(events)) => return Ok(events),
                 // The call did not reach the agent, or was cut.
                 Ok(Err(status)) if is_of_connection(&status) || status.code() == Code::Unavailable => {
-                    tracing::debug!(host = %self.host, %status, "an action cannot be followed yet");
+                    last = format!(": {}", root_message(&status));
                 }
-                Ok(Err(status)) if status.code() == Code::NotFound => {
-                    return Err("the agent, which has perhaps started again, knows nothing of it".to_owned());
+                Ok(Err(status)) => {
+                    let reason = match status.code() {
+                        Code::NotFound => {
+                            "the agent has not begun it, or has started again since and cannot say".to_owned()
+                        }
+                        Code::Unimplemented => {
+                            "the agent is of an earlier version, which cannot say".to_owned()
+                        }
+                        _ => self.describe_failure(&status),
+                    };
+                    return Err(OperationError::new(Code::Aborted, reason));
                 }
-                Ok(Err(status)) => return Err(self.describe_failure(&status)),
-                Err(_) => return Err(late()),
+                Err(_) => {}
             }
             if Instant::now() >= until {
-                return Err(late());
+                let seconds = FOLLOW_UP_LIMIT.as_secs();
+                let message = format!("the agent has not answered again for {seconds} s{last}");
+                return Err(OperationError::new(Code::Unavailable, message));
             }
         }
     }
@@ -150,7 +165,7 @@ impl AgentClient {
     ) -> EventsEnd {
         let mut events = match opened {
             Ok(response) => response.into_inner(),
-            Err(status) => return self.end_of(status),
+            Err(status) => return self.events_end(status),
         };
         let mut received = 0;
         loop {
@@ -163,7 +178,7 @@ impl AgentClient {
                     );
                     return EventsEnd::Answered(Err(OperationError::new(Code::Unavailable, message)));
                 }
-                Err(status) => return self.end_of(status),
+                Err(status) => return self.events_end(status),
             };
             match ActionEvent::try_from(event) {
                 Ok(ActionEvent::Progress(progress)) => {
@@ -182,7 +197,7 @@ impl AgentClient {
         }
     }
 
-    fn end_of(&self, status: Status) -> EventsEnd {
+    fn events_end(&self, status: Status) -> EventsEnd {
         match is_of_connection(&status) {
             true => EventsEnd::Broken(status),
             false => EventsEnd::Answered(Err(self.describe_error(&status))),
@@ -205,6 +220,13 @@ impl AgentClient {
 /// Returns true if the status is not the agent's, but that of a connection which could not be made or broke.
 fn is_of_connection(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
+}
+
+/// Returns the innermost reason of a status, which says most.
+fn root_message(status: &Status) -> String {
+    let first = std::error::Error::source(status);
+    let last = std::iter::successors(first, |error| error.source()).last();
+    printable(&last.map_or_else(|| status.message().to_owned(), ToString::to_string)).into_owned()
 }
 
 /// Returns true if the call was not sent: there was no connection.

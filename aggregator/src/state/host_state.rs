@@ -40,7 +40,8 @@ pub(crate) struct HostStates {
     /// Versions of each host's state, in the same order.
     versions: Vec<HostVersions>,
     /// Version of the states of all hosts: the number of changes so far, after the time of the creation in
-    /// microseconds. So the versions of one leader's term are higher than those of the terms before.
+    /// microseconds. So the versions of one leader's term are higher than those of the terms before, as far as the
+    /// clocks of the leaders agree.
     version: u64,
     /// First version with these hosts.
     first_version: u64,

@@ -55,7 +55,7 @@ pub const AGENT_METHODS: &[MethodRule] = &[
     method("/rta.v1.AgentService/GetReport", Right::View),
     method("/rta.v1.AgentService/WatchReport", Right::View),
     method("/rta.v1.AgentService/Act", Right::Act),
-    method("/rta.v1.AgentService/WatchAction", Right::View),
+    method("/rta.v1.AgentService/WatchAction", Right::Act),
     method("/rta.v1.AgentService/SetMaintenance", Right::Act),
     method("/rta.v1.AgentService/SetPrerequisites", Right::Act),
     method("/rta.v1.AgentService/ReadLog", Right::View),

@@ -78,9 +78,24 @@ impl ClientTls {
     /// content of the files at that time.
     pub fn channel(&self, endpoint: &Endpoint, target: ServerTarget) -> Channel {
         let (asking, target) = (self.clone(), Arc::new(target));
-        endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        let limit = endpoint.get_connect_timeout();
+        // Of what the connector itself says, the caller knows that there was no connection; not so of a time limit
+        // around it.
+        let outer =
+            limit.map_or_else(|| endpoint.clone(), |limit| endpoint.clone().connect_timeout(limit * 2));
+        outer.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let (asking, target) = (asking.clone(), Arc::clone(&target));
-            async move { asking.connect(&target).await.map(TokioIo::new) }
+            async move {
+                let connecting = asking.connect(&target);
+                let connected = match limit {
+                    Some(limit) => tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
+                        let message = format!("no TLS connection within {} s", limit.as_secs());
+                        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+                    }),
+                    None => connecting.await,
+                };
+                connected.map(TokioIo::new)
+            }
         }))
     }
 

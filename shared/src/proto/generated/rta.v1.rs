@@ -1289,8 +1289,9 @@ pub mod agent_service_client {
         }
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
-        /// NOT_FOUND: the agent knows no action of this ID. It was never begun, a later one of the component was, or the
-        /// agent has started again since.
+        /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
+        /// now on. The last 64 actions are remembered.
+        /// INVALID_ARGUMENT: there is no ID, or a too long one.
         pub async fn watch_action(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchActionRequest>,
@@ -1549,8 +1550,9 @@ pub mod agent_service_server {
             + 'static;
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
-        /// NOT_FOUND: the agent knows no action of this ID. It was never begun, a later one of the component was, or the
-        /// agent has started again since.
+        /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
+        /// now on. The last 64 actions are remembered.
+        /// INVALID_ARGUMENT: there is no ID, or a too long one.
         async fn watch_action(
             &self,
             request: tonic::Request<super::WatchActionRequest>,
@@ -3085,7 +3087,7 @@ pub struct WatchHostsResponse {
     #[prost(bool, tag = "2")]
     pub is_complete: bool,
     /// Version of the states, which the message completes; 0 if further messages do. Versions of a leader are higher than
-    /// those of the leaders before.
+    /// those of the leaders before, as far as their clocks agree.
     #[prost(uint64, tag = "3")]
     pub version: u64,
 }
