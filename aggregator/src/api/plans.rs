@@ -14,6 +14,7 @@ use rta_shared::proto::v1::RequestTarget;
 use rta_shared::sanitize::printable_lines;
 use rta_shared::timing::ActionTimes;
 use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use super::environment_leads::EnvironmentLeader;
@@ -192,14 +193,19 @@ impl Operations {
         }
         // The caller may have disconnected.
         let _ = recorded.send(Ok(()));
+        let outcomes = TaskTracker::new();
         let perform = {
-            let (operations, plan_run) = (self.clone(), Arc::clone(&plan_run));
+            let (operations, plan_run, outcomes) = (self.clone(), Arc::clone(&plan_run), outcomes.clone());
             move |at, step| {
                 let target = targets.get(at).cloned().unwrap_or_default();
-                operations.clone().perform_step(Arc::clone(&plan_run), at, step, target)
+                operations.clone().perform_step(Arc::clone(&plan_run), at, step, target, outcomes.clone())
             }
         };
-        run_plan(Arc::clone(&plan_run), options, perform, self.shutdown.clone()).await;
+        let settle = async {
+            outcomes.close();
+            outcomes.wait().await;
+        };
+        run_plan(Arc::clone(&plan_run), options, perform, settle, self.shutdown.clone()).await;
         // A restart that failed or was cancelled leaves stopped what it did not come to start again.
         for (id, stop) in recovery::find_planned_stops(&plan_run.snapshot(), &self.overview()) {
             if let Ok(acting) = self.operations_in(&id.environment) {
@@ -208,18 +214,21 @@ impl Operations {
         }
     }
 
-    /// Performs one step of a plan.
+    /// Performs one step of a plan. One of the tasks `outcomes` then brings its outcome into the overview, while later
+    /// steps begin.
     async fn perform_step(
         self,
         plan_run: Arc<PlanRun>,
         at: usize,
         step: Step,
         target: RequestTarget,
+        outcomes: TaskTracker,
     ) -> Result<String, StepFailure> {
         if let Err(error) = self.record_attempt(&plan_run).await {
             return Err(StepFailure { reason: error.message, unreachable: false });
         }
         if let Some(gate) = &step.gate {
+            self.show_present_state(&step.instance).await;
             return self.await_gate(&plan_run, at, &step.instance, gate).await;
         }
         let tell = |progress: ActionProgress| {
@@ -231,13 +240,28 @@ impl Operations {
         acting.ensure_recorded().map_err(failure)?;
         let outcome =
             acting.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
+        // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
+        let is_stopped = plan_run.begun().plan.kind == ActionKind::Stop
+            && outcome
+                .as_ref()
+                .is_ok_and(|done| matches!(done.outcome, ActionOutcome::Stopped | ActionOutcome::Killed));
+        let stop = is_stopped.then(|| {
+            let PlanStart { id, by, .. } = plan_run.begun();
+            PlannedStop { plan: *id, by: by.clone(), at: Timestamp::now() }
+        });
+        let guard = acting.tasks.guard("the outcome of a step").may_end();
+        outcomes.spawn(async move {
+            let _guard = guard;
+            let shutdown = acting.shutdown.clone();
+            shutdown.run_until_cancelled(acting.show_outcome(step.instance, stop)).await;
+        });
         outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
             unreachable: error.code == Code::Unavailable,
             reason: error.message,
         })
     }
 
-    /// Performs an action on one instance and waits for its end; the overview then shows the result.
+    /// Performs an action on one instance and waits for its end.
     async fn perform_action(
         &self,
         kind: ActionKind,
@@ -257,25 +281,34 @@ impl Operations {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
-        // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
-        let is_stopped = plan.plan.kind == ActionKind::Stop
-            && outcome
-                .as_ref()
-                .is_ok_and(|done| matches!(done.outcome, ActionOutcome::Stopped | ActionOutcome::Killed));
-        match is_stopped {
-            true => {
-                let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
+        outcome
+    }
+
+    /// Brings the outcome of a step into the overview, with the `stop` that the plan made.
+    async fn show_outcome(&self, id: InstanceId, stop: Option<PlannedStop>) {
+        let inventory = self.inventory();
+        // It may have been removed from the configuration meanwhile.
+        let Ok(found) = inventory.find_instance(&id) else { return };
+        let Ok(agent) = agent_of(&inventory, &found) else { return };
+        match stop {
+            Some(stop) => {
                 let update = request_scan(agent).await.map(|update| (agent.id(), update));
                 // One message, so that the same overview shows both.
-                let _ = self.inbox.send(StateMessage::AddPlannedStop(id.clone(), stop, update)).await;
+                let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, update)).await;
             }
-            false => {
+            None => {
                 // The report that the plan asks for is sent by the stream, too.
                 let _ = self.refresh_host(agent).await;
             }
         }
         self.flushed_overview().await;
-        outcome
+    }
+
+    /// Brings the present state of an instance into the overview: the outcome of the step before may not be in it yet.
+    async fn show_present_state(&self, id: &InstanceId) {
+        if let Ok(acting) = self.operations_in(&id.environment) {
+            acting.show_outcome(id.clone(), None).await;
+        }
     }
 
     /// Returns a plan that is under way or ended recently.

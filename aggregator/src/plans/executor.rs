@@ -30,12 +30,14 @@ fn parallel_limit(options: &ExecutionOptions) -> usize {
     usize::try_from(requested.min(MAX_PARALLEL)).unwrap_or(1)
 }
 
-/// Runs the plan of `plan_run`. `perform` executes one step, given its position, and returns its outcome.
-/// Returns `None` if the aggregator is `ending` before the plan has ended.
+/// Runs the plan of `plan_run`. `perform` executes one step, given its position, and returns its outcome; `settle` ends
+/// when the overview shows the outcomes of all steps, before which the plan does not end. Returns `None` if the
+/// aggregator is `ending` before the plan has ended.
 pub(crate) async fn run_steps<F>(
     plan_run: &PlanRun,
     options: &ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
+    settle: impl Future<Output = ()>,
     ending: &CancellationToken,
 ) -> Option<PlanEnd>
 where
@@ -61,7 +63,7 @@ where
         }
         if under_way.tasks.is_empty() {
             match (schedule.is_over(), ending.is_cancelled()) {
-                (true, _) => return Some(plan_run.end_plan(Timestamp::now())),
+                (true, _) => break,
                 (false, true) => return None,
                 // Cancelled just now.
                 (false, false) => continue,
@@ -80,6 +82,8 @@ where
             () = ending.cancelled() => return None,
         }
     }
+    settle.await;
+    Some(plan_run.end_plan(Timestamp::now()))
 }
 
 /// Marks the skipped steps.
@@ -141,12 +145,13 @@ pub(crate) async fn run_plan<F>(
     plan_run: Arc<PlanRun>,
     options: ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
+    settle: impl Future<Output = ()>,
     ending: CancellationToken,
 ) where
     F: Future<Output = Result<String, StepFailure>> + Send + 'static,
 {
     let id = plan_run.begun().id;
-    match run_steps(&plan_run, &options, perform, &ending).await {
+    match run_steps(&plan_run, &options, perform, settle, &ending).await {
         Some(end) if end.is_complete() => tracing::info!(plan = id, %end, "plan ended"),
         Some(end) => tracing::warn!(plan = id, %end, "plan ended"),
         None => tracing::warn!(plan = id, "the aggregator ends before the plan"),

@@ -31,7 +31,7 @@ async fn run_without_delay(plan_run: &PlanRun, options: &ExecutionOptions, faili
         let fails = failing.contains(&at);
         async move { if fails { Err(failure()) } else { Ok("yes".to_owned()) } }
     };
-    let end = run_steps(plan_run, options, perform, &CancellationToken::new()).await.unwrap();
+    let end = run_steps(plan_run, options, perform, async {}, &CancellationToken::new()).await.unwrap();
     assert_eq!(plan_run.snapshot().end, Some(end));
     let order = order.lock().unwrap();
     order.clone()
@@ -46,6 +46,17 @@ async fn each_step_waits_for_those_before_it() {
     assert_eq!(order, [0, 1, 2, 3, 4]);
     assert_eq!(states(&plan_run), [Done; 5]);
     assert!(plan_run.snapshot().end.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn plan_ends_only_when_the_outcomes_are_shown() {
+    let plan_run = plan_run(&[&[]]);
+    let is_ended = || plan_run.snapshot().end.is_some();
+    let settle = async { assert!(states(&plan_run) == [Done] && !is_ended()) };
+    let perform = |_: usize, _: Step| async { Ok(String::new()) };
+    let options = ExecutionOptions::default();
+    let end = run_steps(&plan_run, &options, perform, settle, &CancellationToken::new()).await;
+    assert!(end.is_some() && is_ended());
 }
 
 #[tokio::test]
@@ -94,7 +105,7 @@ async fn a_dead_host_is_in_the_way_only_of_what_depends_on_it() {
         }
     };
     let options = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
-    run_steps(&plan_run, &options, perform, &CancellationToken::new()).await.unwrap();
+    run_steps(&plan_run, &options, perform, async {}, &CancellationToken::new()).await.unwrap();
     // After another failure no new steps begin.
     assert_eq!(states(&plan_run), [Failed, Skipped, Done, Failed, Skipped, Skipped]);
     let texts: Vec<String> = plan_run.snapshot().steps.into_iter().map(|(_, text)| text).collect();
@@ -151,6 +162,7 @@ fn start_held_plan(steps: usize, parallel: u32, failing: Option<usize>) -> HeldP
                 &plan_run,
                 &ExecutionOptions { parallel, ..ExecutionOptions::default() },
                 perform,
+                async {},
                 &ending,
             )
             .await
@@ -225,7 +237,9 @@ async fn a_step_that_panics_is_a_failed_one() {
         assert_ne!(at, 0, "a broken performer");
         Ok(String::new())
     };
-    run_steps(&plan_run, &ExecutionOptions::default(), perform, &CancellationToken::new()).await.unwrap();
+    run_steps(&plan_run, &ExecutionOptions::default(), perform, async {}, &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(states(&plan_run), [Failed, Skipped]);
     assert!(plan_run.snapshot().steps[0].1.starts_with("the aggregator failed: "));
 }
@@ -270,7 +284,9 @@ async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
             if at == 1 { Err(failure()) } else { Ok(String::new()) }
         }
     };
-    run_steps(&plan_run, &ExecutionOptions::default(), perform, &CancellationToken::new()).await.unwrap();
+    run_steps(&plan_run, &ExecutionOptions::default(), perform, async {}, &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(states(&plan_run), [Done, Failed, Skipped, Done, Skipped]);
 }
 
@@ -293,7 +309,7 @@ async fn a_cancelled_restart_brings_back_what_it_has_stopped() {
         async { Ok(String::new()) }
     };
     let options = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
-    let end = run_steps(&plan_run, &options, perform, &CancellationToken::new()).await.unwrap();
+    let end = run_steps(&plan_run, &options, perform, async {}, &CancellationToken::new()).await.unwrap();
     assert_eq!(states(&plan_run), [Done, Skipped, Skipped, Done, Skipped]);
     assert_eq!((end.done, end.skipped, end.cancelled), (2, 3, true));
 }
@@ -309,7 +325,7 @@ async fn a_restart_that_is_cancelled_when_all_is_stopped_brings_all_back() {
             async { Ok(String::new()) }
         };
         let options = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
-        let end = run_steps(&plan_run, &options, perform, &CancellationToken::new()).await.unwrap();
+        let end = run_steps(&plan_run, &options, perform, async {}, &CancellationToken::new()).await.unwrap();
         let restarted = if cancelled_at == 1 { Skipped } else { Done };
         assert_eq!(states(&plan_run), [Done, Done, restarted, Done, Done]);
         assert_eq!(end.cancelled, cancelled_at == 1);
