@@ -13,6 +13,7 @@
     reason = "a bench prints, counts little, and fails if it cannot set itself up"
 )]
 
+mod agent_process;
 mod changes;
 mod rows;
 mod scenario;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use rta_tests::measurement::argument;
 
+use agent_process::{SIMULATE, simulate};
 use rows::{Measured, ROWS};
 use scenario::{Options, measure};
 use several::measure_several;
@@ -31,6 +33,11 @@ fn main() -> ExitCode {
         argument(name).unwrap_or_else(|| default.to_owned()).split(',').map(str::to_owned).collect()
     };
     let number = |text: &str| text.parse().expect("a number is given");
+    if argument(SIMULATE).is_some() {
+        let numbers: Vec<usize> = list(SIMULATE, "").iter().map(|text| number(text)).collect();
+        simulate(numbers[0], numbers[1]);
+        return ExitCode::SUCCESS;
+    }
     let sizes: Vec<usize> = list("--hosts", "100,1000").iter().map(|text| number(text)).collect();
     let options = Options {
         groups: argument("--rows").map(|_| list("--rows", "")),

@@ -1,6 +1,6 @@
 //! Several aggregators over one PostgreSQL, each of which leads its share of the environments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rta_tests::measurement::{CpuMeter, percentile, resident_kb};
@@ -8,6 +8,7 @@ use rta_tests::{FakeAgents, PostgresServer, TestAggregator, TestConfig, binary};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
+use crate::agent_process::AgentProcess;
 use crate::changes::{Changer, refresh_time, watch_latencies};
 use crate::rows::Measured;
 use crate::scenario::{COMPONENTS, Options, SETTLE, START_PATIENCE, mb, raise_open_files};
@@ -15,16 +16,22 @@ use crate::scenario::{COMPONENTS, Options, SETTLE, START_PATIENCE, mb, raise_ope
 /// Interval between two looks at what is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Measures `count` aggregators over one database with so many hosts in as many environments.
+/// Measures `count` aggregators over one database with so many hosts in as many environments. The agents of each
+/// environment are in a process of their own, since a process may have too few open files for all.
 pub(crate) fn measure_several(hosts: usize, count: usize, options: &Options) -> Measured {
     let note = |what: &str| println!("{hosts} hosts, {count} aggregators: {what}");
     raise_open_files();
     binary("rta-aggregator");
     let server = PostgresServer::start().expect("PostgreSQL is installed");
     let url = server.create_database();
-    let agents = FakeAgents::new(hosts, COMPONENTS);
+    let in_each = hosts / count;
+    let agents = FakeAgents::new(in_each, COMPONENTS);
+    let others: Vec<AgentProcess> = (1..count).map(|at| AgentProcess::start(at, in_each)).collect();
     let config = TestConfig::new();
-    config.write("components.toml", &agents.startable_toml_in(count));
+    let environments: String = others.iter().map(|other| other.environment_toml.as_str()).collect();
+    config.write("components.toml", &(agents.startable_toml() + &environments));
+    let ports = agents.ports().chain(others.iter().flat_map(AgentProcess::ports));
+    let agent_ports = ports.map(|port| format!("{port:04X}")).collect();
     note("start");
     let began = Instant::now();
     let start = |at: usize| {
@@ -32,7 +39,7 @@ pub(crate) fn measure_several(hosts: usize, count: usize, options: &Options) -> 
         TestAggregator::start(&config, &["--store", &url, "--advertise", &address])
     };
     let mut aggregators: Vec<TestAggregator> = (0..count).map(start).collect();
-    let several = Several { server: &server, url: &url, agents: &agents, hosts };
+    let several = Several { server: &server, url: &url, agent_ports };
     several.wait_for_division(&aggregators, count);
     let mut measured = Measured::new();
     measured.insert("several-ready", began.elapsed().as_secs_f64());
@@ -52,19 +59,20 @@ pub(crate) fn measure_several(hosts: usize, count: usize, options: &Options) -> 
     let resident: f64 = aggregators.iter().map(|aggregator| mb(resident_kb(aggregator.process.pid()))).sum();
     measured.insert("several-resident", resident / of_each);
     let connections = several.connections() as f64;
-    measured.insert("several-connections", connections / hosts as f64);
+    measured.insert("several-connections", connections / several.agent_ports.len() as f64);
 
     // The hosts that change are in the first environment.
-    let leader = several.leaders()["e0"];
+    let leader = several.leaders()["e"];
     let other = (leader + 1) % count;
     note("WatchOverview at an aggregator that does not lead");
     let runtime = Runtime::new().expect("a runtime can be made");
-    let mut changer = Changer::new(&agents, hosts / count);
+    let mut changer = Changer::new(&agents, in_each);
     let seen = watch_latencies(&runtime, aggregators[other].grpc, &mut changer, 60);
     changer.restore();
     for (key, share) in [("several-watch-p50", 0.5), ("several-watch-p99", 0.99)] {
         measured.insert(key, percentile(&seen, share).as_secs_f64() * 1e3);
     }
+    measured.insert("page-size", aggregators[other].web.get("/").body.len() as f64 / 1e3);
     note("refresh");
     let client = runtime.block_on(aggregators[other].client()).max_decoding_message_size(256 << 20);
     measured.insert("several-refresh", refresh_time(&runtime, client).as_secs_f64());
@@ -72,7 +80,7 @@ pub(crate) fn measure_several(hosts: usize, count: usize, options: &Options) -> 
     note("the leader is killed");
     let killed = Instant::now();
     aggregators[leader].stop(Signal::KILL);
-    several.wait_for("another leader", || several.leaders().get("e0").is_some_and(|now| *now != leader));
+    several.wait_for("another leader", || several.leaders().get("e").is_some_and(|now| *now != leader));
     measured.insert("several-taken", killed.elapsed().as_secs_f64());
     aggregators.remove(leader);
     several.wait_for("the hosts to be known", || are_ready(&aggregators));
@@ -85,8 +93,8 @@ pub(crate) fn measure_several(hosts: usize, count: usize, options: &Options) -> 
 struct Several<'a> {
     server: &'a PostgresServer,
     url: &'a str,
-    agents: &'a FakeAgents,
-    hosts: usize,
+    /// Ports of the agents as `/proc/net/tcp` writes them.
+    agent_ports: HashSet<String>,
 }
 
 impl Several<'_> {
@@ -118,18 +126,16 @@ impl Several<'_> {
 
     /// Waits until each agent has one connection.
     fn wait_for_connections(&self) {
-        self.wait_for("each agent to have one connection", || self.connections() == self.hosts);
+        self.wait_for("each agent to have one connection", || self.connections() == self.agent_ports.len());
     }
 
     /// Returns the number of established TCP connections with agents (`/proc/net/tcp`, proc_net(5)).
     fn connections(&self) -> usize {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("connections can be listed");
-        let ports: std::collections::HashSet<String> =
-            self.agents.ports().map(|port| format!("{port:04X}")).collect();
         let is_with_agent = |line: &&str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             matches!(fields[..], [_, _, remote, "01", ..]
-                if remote.split_once(':').is_some_and(|(_, port)| ports.contains(port)))
+                if remote.split_once(':').is_some_and(|(_, port)| self.agent_ports.contains(port)))
         };
         table.lines().filter(is_with_agent).count()
     }

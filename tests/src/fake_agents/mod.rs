@@ -6,6 +6,7 @@ mod streams;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -41,6 +42,8 @@ pub enum AgentBehaviour {
 #[derive(Debug)]
 pub struct FakeAgents {
     agents: Vec<FakeAgent>,
+    /// Number of the first host.
+    first: usize,
     /// Time that each action takes.
     action_time: watch::Sender<Duration>,
     /// Number of actions requested from the agents.
@@ -85,11 +88,24 @@ impl FakeAgents {
     /// # Panics
     /// Panics if no socket can be bound.
     pub fn with_clocks(ahead: &[i64], components: usize) -> Self {
+        Self::build(0, ahead, components)
+    }
+
+    /// Creates hosts with components, all of them running, for a platform that has other hosts too: the names
+    /// of these begin with that of the host at the position `first`.
+    ///
+    /// # Panics
+    /// Panics if no socket can be bound.
+    pub fn beginning_with(first: usize, hosts: usize, components: usize) -> Self {
+        Self::build(first, &vec![0; hosts], components)
+    }
+
+    fn build(first: usize, ahead: &[i64], components: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let actions = Arc::new(AtomicUsize::new(0));
         let action_time = watch::Sender::new(Duration::ZERO);
-        let agents = ahead.iter().enumerate().map(|(at, ahead)| {
+        let agents = (first..).zip(ahead).map(|(at, ahead)| {
             let clock = HostClock { ahead: *ahead };
             let report = watch::Sender::new(initial_report(at, components, clock));
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
@@ -105,7 +121,8 @@ impl FakeAgents {
             runtime.spawn(serve(listener, address, service, behaviour.subscribe()));
             FakeAgent { address, report, behaviour }
         });
-        Self { agents: agents.collect(), actions: Arc::clone(&actions), action_time, _runtime: runtime }
+        let agents = agents.collect();
+        Self { agents, first, actions, action_time, _runtime: runtime }
     }
 
     /// Returns the configuration of their platform: each component but the first depends on the one before
@@ -165,16 +182,27 @@ impl FakeAgents {
         }
         let _ = writeln!(toml, "[[role]]\nname = \"r\"\ncomponents = {names:?}");
         let in_each = self.agents.len().div_ceil(environments);
-        for (at, agent) in self.agents.iter().enumerate() {
-            if at % in_each == 0 {
-                let number = if environments == 1 { String::new() } else { (at / in_each).to_string() };
-                let _ = writeln!(toml, "[[environment]]\nname = \"E{number}\"");
-            }
-            let name = host_name(at);
+        for (number, first) in (0..self.agents.len()).step_by(in_each).enumerate() {
+            let number = if environments == 1 { String::new() } else { number.to_string() };
+            let last = self.agents.len().min(first + in_each);
+            toml.push_str(&self.environment_toml_of(first..last, &format!("E{number}")));
+        }
+        toml
+    }
+
+    /// Returns the configuration of an environment of all these hosts, for a platform whose role and components
+    /// are those of [`FakeAgents::toml`] of other agents.
+    pub fn environment_toml(&self, environment: &str) -> String {
+        self.environment_toml_of(0..self.agents.len(), environment)
+    }
+
+    fn environment_toml_of(&self, hosts: Range<usize>, environment: &str) -> String {
+        let mut toml = format!("[[environment]]\nname = \"{environment}\"\n");
+        for at in hosts {
+            let (name, address) = (host_name(self.first + at), self.agents[at].address);
             let _ = writeln!(
                 toml,
-                "[[environment.host]]\nname = \"{name}\"\nrole = \"r\"\nagent = \"http://{}\"",
-                agent.address
+                "[[environment.host]]\nname = \"{name}\"\nrole = \"r\"\nagent = \"http://{address}\""
             );
         }
         toml
