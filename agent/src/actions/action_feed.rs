@@ -40,8 +40,9 @@ fn is_last(event: &ActionEventResult) -> bool {
     !matches!(event, Ok(ActionEvent::Progress(_)))
 }
 
-/// Maximum number of actions that are remembered, besides those under way.
-const MAX_ACTIONS: usize = 64;
+/// Maximum number of actions that are remembered, besides those under way. A plan has up to 64 steps under way, which
+/// may all lose their connection at once.
+const MAX_ACTIONS: usize = 512;
 
 /// Last actions that clients began with an ID. Clones share them.
 #[derive(Clone, Debug, Default)]

@@ -13,13 +13,13 @@ use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::sanitize::printable_lines;
 use rta_shared::timing::ActionTimes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use super::environment_leads::EnvironmentLeader;
 use super::recording::unrecorded_error;
-use super::{Operations, agent_of, ready_overview, request_scan};
+use super::{Operations, agent_of, ready_overview};
 use crate::agents::actions::AgentAction;
 use crate::auth::ActingCaller;
 use crate::operation_error::OperationError;
@@ -40,6 +40,42 @@ const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
 struct PreparedPlan {
     plan: Plan,
     targets: Vec<RequestTarget>,
+}
+
+/// Maximum number of outcomes of one plan that are brought into the overview at once; further steps wait to end.
+const MAX_OUTCOMES: usize = 64;
+
+/// Tasks that bring the outcomes of a plan's steps into the overview while later steps are under way. Clones share
+/// them.
+#[derive(Clone, Debug)]
+struct StepOutcomes {
+    tasks: TaskTracker,
+    slots: Arc<Semaphore>,
+}
+
+impl StepOutcomes {
+    fn new() -> Self {
+        let tasks = TaskTracker::new();
+        // It goes on taking tasks; who waits then waits for those that there are.
+        tasks.close();
+        Self { tasks, slots: Arc::new(Semaphore::new(MAX_OUTCOMES)) }
+    }
+
+    /// Begins to show the outcome of a step on an instance that `acting` leads.
+    async fn show(&self, acting: Operations, instance: InstanceId) {
+        // The semaphore is never closed.
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let guard = acting.tasks.guard("the outcome of a step").may_end();
+        self.tasks.spawn(async move {
+            let (_slot, _guard, shutdown) = (slot, guard, acting.shutdown.clone());
+            shutdown.run_until_cancelled(acting.show_present_state(&instance)).await;
+        });
+    }
+
+    /// Returns when all outcomes are in the overview.
+    async fn settle(&self) {
+        self.tasks.wait().await;
+    }
 }
 
 /// Reason why a plan was not begun.
@@ -193,7 +229,7 @@ impl Operations {
         }
         // The caller may have disconnected.
         let _ = recorded.send(Ok(()));
-        let outcomes = TaskTracker::new();
+        let outcomes = StepOutcomes::new();
         let perform = {
             let (operations, plan_run, outcomes) = (self.clone(), Arc::clone(&plan_run), outcomes.clone());
             move |at, step| {
@@ -201,34 +237,30 @@ impl Operations {
                 operations.clone().perform_step(Arc::clone(&plan_run), at, step, target, outcomes.clone())
             }
         };
-        let settle = async {
-            outcomes.close();
-            outcomes.wait().await;
-        };
-        run_plan(Arc::clone(&plan_run), options, perform, settle, self.shutdown.clone()).await;
+        run_plan(Arc::clone(&plan_run), options, perform, outcomes.settle(), self.shutdown.clone()).await;
         // A restart that failed or was cancelled leaves stopped what it did not come to start again.
         for (id, stop) in recovery::find_planned_stops(&plan_run.snapshot(), &self.overview()) {
             if let Ok(acting) = self.operations_in(&id.environment) {
-                let _ = acting.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+                let _ = acting.inbox.send(StateMessage::AddPlannedStop(id, stop)).await;
             }
         }
     }
 
-    /// Performs one step of a plan. One of the tasks `outcomes` then brings its outcome into the overview, while later
-    /// steps begin.
+    /// Performs one step of a plan, and has `outcomes` bring its outcome into the overview.
     async fn perform_step(
         self,
         plan_run: Arc<PlanRun>,
         at: usize,
         step: Step,
         target: RequestTarget,
-        outcomes: TaskTracker,
+        outcomes: StepOutcomes,
     ) -> Result<String, StepFailure> {
         if let Err(error) = self.record_attempt(&plan_run).await {
             return Err(StepFailure { reason: error.message, unreachable: false });
         }
         if let Some(gate) = &step.gate {
-            self.show_present_state(&step.instance).await;
+            // Gates follow a batch, and see what its steps have done.
+            outcomes.settle().await;
             return self.await_gate(&plan_run, at, &step.instance, gate).await;
         }
         let tell = |progress: ActionProgress| {
@@ -245,16 +277,15 @@ impl Operations {
             && outcome
                 .as_ref()
                 .is_ok_and(|done| matches!(done.outcome, ActionOutcome::Stopped | ActionOutcome::Killed));
-        let stop = is_stopped.then(|| {
-            let PlanStart { id, by, .. } = plan_run.begun();
-            PlannedStop { plan: *id, by: by.clone(), at: Timestamp::now() }
-        });
-        let guard = acting.tasks.guard("the outcome of a step").may_end();
-        outcomes.spawn(async move {
-            let _guard = guard;
-            let shutdown = acting.shutdown.clone();
-            shutdown.run_until_cancelled(acting.show_outcome(step.instance, stop)).await;
-        });
+        if is_stopped {
+            let PlanStart { id: plan, by, .. } = plan_run.begun();
+            let stop = PlannedStop { plan: *plan, by: by.clone(), at: Timestamp::now() };
+            // Recorded before the end of the step, so that a later aggregator knows of both.
+            acting.store.record_planned_stop(step.instance.clone(), Some(stop.clone()));
+            // The state actor ends only at shutdown.
+            let _ = acting.inbox.send(StateMessage::AddPlannedStop(step.instance.clone(), stop)).await;
+        }
+        outcomes.show(acting, step.instance).await;
         outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
             unreachable: error.code == Code::Unavailable,
             reason: error.message,
@@ -284,31 +315,15 @@ impl Operations {
         outcome
     }
 
-    /// Brings the outcome of a step into the overview, with the `stop` that the plan made.
-    async fn show_outcome(&self, id: InstanceId, stop: Option<PlannedStop>) {
+    /// Brings the present state of an instance into the overview. The report that is asked for is sent by the agent's
+    /// stream, too.
+    async fn show_present_state(&self, id: &InstanceId) {
         let inventory = self.inventory();
         // It may have been removed from the configuration meanwhile.
-        let Ok(found) = inventory.find_instance(&id) else { return };
-        let Ok(agent) = agent_of(&inventory, &found) else { return };
-        match stop {
-            Some(stop) => {
-                let update = request_scan(agent).await.map(|update| (agent.id(), update));
-                // One message, so that the same overview shows both.
-                let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, update)).await;
-            }
-            None => {
-                // The report that the plan asks for is sent by the stream, too.
-                let _ = self.refresh_host(agent).await;
-            }
-        }
+        let found = inventory.find_instance(id);
+        let Ok(agent) = found.and_then(|found| agent_of(&inventory, &found)) else { return };
+        let _ = self.refresh_host(agent).await;
         self.flushed_overview().await;
-    }
-
-    /// Brings the present state of an instance into the overview: the outcome of the step before may not be in it yet.
-    async fn show_present_state(&self, id: &InstanceId) {
-        if let Ok(acting) = self.operations_in(&id.environment) {
-            acting.show_outcome(id.clone(), None).await;
-        }
     }
 
     /// Returns a plan that is under way or ended recently.
@@ -432,7 +447,7 @@ impl Operations {
                     // The stops of other environments are recorded by their own leaders.
                     if self.inventory().find_instance(&id).is_ok() {
                         // The state actor ends only at shutdown.
-                        let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
+                        let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop)).await;
                     }
                 }
             }

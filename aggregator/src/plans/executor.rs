@@ -82,8 +82,12 @@ where
             () = ending.cancelled() => return None,
         }
     }
-    settle.await;
-    Some(plan_run.end_plan(Timestamp::now()))
+    tokio::select! {
+        biased;
+        // The next aggregator ends the plan.
+        () = ending.cancelled() => None,
+        () = settle => Some(plan_run.end_plan(Timestamp::now())),
+    }
 }
 
 /// Marks the skipped steps.

@@ -75,9 +75,8 @@ pub(crate) enum StateMessage {
     ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Adds or cancels planned maintenance. Answered with it; `None` if nothing planned has the ID.
     ChangePlannedMaintenance(PlannedMaintenanceChange, oneshot::Sender<Option<UpcomingMaintenance>>),
-    /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
-    /// agent did not send one.
-    AddPlannedStop(InstanceId, PlannedStop, Option<(AgentId, AgentUpdate)>),
+    /// A plan stopped this instance on purpose. The report that shows it may come later.
+    AddPlannedStop(InstanceId, PlannedStop),
     /// Replaces the maintenance and the planned stops by those of the leader's record.
     FollowRecord(Arc<SharedRecord>),
     /// Answered with a copy of what an evaluation needs.
@@ -473,10 +472,7 @@ impl StateActor {
                                 let _ = done.send(self.change_planned_maintenance(change));
                                 pending.changed = true;
                             }
-                            StateMessage::AddPlannedStop(id, stop, update) => {
-                                if let Some((agent, update)) = update {
-                                    self.state.apply_update(agent, update, now);
-                                }
+                            StateMessage::AddPlannedStop(id, stop) => {
                                 self.store.record_planned_stop(id.clone(), Some(stop.clone()));
                                 self.state.add_planned_stop(id, stop, ClockPair::now());
                                 pending.changed = true;

@@ -1290,7 +1290,7 @@ pub mod agent_service_client {
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
         /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
-        /// now on. The last 64 actions are remembered.
+        /// now on. The last 512 actions are remembered.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         pub async fn watch_action(
             &mut self,
@@ -1551,7 +1551,7 @@ pub mod agent_service_server {
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
         /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
-        /// now on. The last 64 actions are remembered.
+        /// now on. The last 512 actions are remembered.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         async fn watch_action(
             &self,
