@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::Stream;
 use rta_shared::action::ActionEvent;
 use tokio::sync::watch;
+use tonic::Status;
 
-use super::progress::ActionEventResult;
+/// Event of an action: its progress, and finally its result.
+pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
 
 /// Events of one action so far, of which the result or the error is the last. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +103,6 @@ mod tests {
     use futures::StreamExt as _;
     use jiff::Timestamp;
     use rta_shared::action::{ActionOutcome, ActionPhase, ActionProgress, ActionResult};
-    use tonic::Status;
 
     use super::*;
 

@@ -2,15 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::action_feed::ActionFeed;
 use jiff::Timestamp;
 use rta_shared::action::{ActionEvent, ActionPhase, ActionProgress};
 use rta_shared::sanitize::printable;
-use tonic::Status;
-
-use super::action_feed::ActionFeed;
-
-/// Event of an action: its progress, and finally its result.
-pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
 
 /// Maximum number of progress events per action: a component that keeps changing must not fill the memory
 /// behind a caller that reads slowly.

@@ -23,14 +23,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::action_feed::{ActionFeed, FollowableActions};
+use super::action_feed::{ActionEventResult, ActionFeed, FollowableActions};
 use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
 use super::context::ActionContext;
 use super::engine::{adopt_start, perform_action};
 use super::error::{ActionError, ActionErrorKind, run_blocking_step};
-use super::progress::{ActionEventResult, ProgressSender};
+use super::progress::ProgressSender;
 use super::resume::resume_action;
 use crate::desired_state::DesiredStateStore;
 use crate::host::cgroup::{ComponentCgroup, ComponentCgroups};
