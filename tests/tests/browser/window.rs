@@ -34,6 +34,46 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// Number of attempts to start a driver, before each of which the port of the last one was taken.
+const DRIVER_ATTEMPTS: usize = 5;
+
+/// Starts a driver, and returns it with its port. `None` if none is installed: the test is then skipped with a loud
+/// message.
+fn start_driver() -> Option<(Child, u16)> {
+    for _ in 0..DRIVER_ATTEMPTS {
+        let driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // The browser is in the driver's process group, so both can be ended at once.
+            .process_group(0)
+            .spawn();
+        let mut driver = match driver {
+            Ok(driver) => driver,
+            Err(error) => {
+                skipped(&format!("there is no chromedriver ({error}); install chromium-driver"));
+                return None;
+            }
+        };
+        let said = OutputReader::collect(driver.stdout.take().expect("the output is piped"));
+        let port = wait_for("the driver to listen, or to end", || {
+            let lines = said.lines();
+            let port = lines.iter().find_map(|line| {
+                let port = line.strip_prefix("ChromeDriver was started successfully on port ")?;
+                port.trim_end_matches('.').parse::<u16>().ok()
+            });
+            // It takes a free port of one kind of address and the same one of the other, which may be taken.
+            let mut has_ended = || driver.try_wait().expect("the driver is a child").is_some();
+            port.map(Some).or_else(|| has_ended().then_some(None))
+        });
+        if let Some(port) = port {
+            return Some((driver, port));
+        }
+    }
+    panic!("the driver ended {DRIVER_ATTEMPTS} times before it listened");
+}
+
 /// Setting for JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
@@ -54,30 +94,7 @@ impl Browser {
     pub(crate) async fn open_with(script: Script, more: &[&str]) -> Option<Self> {
         // The client of the driver leaves the choice to the program. Another test may have made it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // The browser is in the driver's process group, so both can be ended at once.
-            .process_group(0)
-            .spawn();
-        let mut driver = match driver {
-            Ok(driver) => driver,
-            Err(error) => {
-                skipped(&format!("there is no chromedriver ({error}); install chromium-driver"));
-                return None;
-            }
-        };
-        let said = OutputReader::collect(driver.stdout.take().expect("the output is piped"));
-        let port = wait_for("the driver to listen", || {
-            said.lines().iter().find_map(|line| {
-                line.strip_prefix("ChromeDriver was started successfully on port ")?
-                    .trim_end_matches('.')
-                    .parse::<u16>()
-                    .ok()
-            })
-        });
+        let (driver, port) = start_driver()?;
         let profile = TempDir::new().expect("a folder can be made");
         let mut wanted = DesiredCapabilities::chrome();
         let folder = format!("--user-data-dir={}", profile.path().display());
