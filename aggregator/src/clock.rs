@@ -65,7 +65,7 @@ impl ClockPair {
 /// Receipt of a message from an agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageReceipt {
-    /// Time of the receipt. Its age is told to other aggregators, and must not change when the wall clock is set.
+    /// Time of the receipt. Other aggregators receive its age, which must not change when the wall clock is set.
     pub(crate) received: ClockPair,
     /// Time of sending by the host's clock; `None` if the agent did not send it.
     pub(crate) sent: Option<Timestamp>,

@@ -20,7 +20,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Minimum time between two checks that counts as a pause. With less, the next heartbeat of every agent is
 /// read in time.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-/// Minimum pause of which people are told: it would have lost agents.
+/// Minimum pause that is reported to people: a shorter one loses no agent.
 const MIN_TOLD_PAUSE: Duration = MAX_AGENT_SILENCE;
 /// Pauses of this aggregator; clones share them. By default there are none.
 #[derive(Clone, Debug, Default)]

@@ -166,7 +166,7 @@ mod tests {
         let leader = start(variable, &mark, 0);
         let group = i32::try_from(leader.id()).unwrap();
         let member = start(variable, &mark, group);
-        // The leader of this group is no command that was left behind.
+        // The leader of this group was not left behind.
         let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let background = start(variable, &mark, i32::try_from(other.id()).unwrap());
         assert_eq!(kill_leftovers(variable, Leftovers::OfUnfinishedCommands).len(), 2);

@@ -76,7 +76,7 @@ impl AgentTasks {
 }
 
 /// Runs `follow_reports` until `end`, and again after each panic. A panic makes the host unknown, so that its last
-/// report does not stay on display. Nothing is told after it has ended.
+/// report does not stay on display. No update is sent after `end`.
 async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     follow: impl Fn() -> F,
     lost: impl AsyncFn(AgentUpdate),

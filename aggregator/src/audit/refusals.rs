@@ -1,4 +1,4 @@
-//! How many refusals are written: whoever is refused must not be able to fill the disk. Pure.
+//! Number of refusals that are written: nobody who is refused may fill the disk. Pure.
 
 use std::time::{Duration, Instant};
 

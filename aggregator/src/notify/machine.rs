@@ -352,7 +352,7 @@ impl TrackedCause {
         let kind = if notified.is_flapping { MessageKind::Flapping } else { MessageKind::Begin };
         let mut present = self.clone();
         if self.presence != Presence::Present {
-            // Its end is told once it has lasted.
+            // A message about its end follows once the end has lasted.
             (present.cause.health, present.cause.reason) = (Health::Up, String::new());
             present.cause.affected = Affected::default();
         }

@@ -271,7 +271,7 @@ fn open_notification_says_how_it_is_now() {
     scene.undecided = HashMap::from([(cause("kafka").id, unseen)]);
     assert!(scene.messages(1, &[], &[(cause("kafka").id, CauseOutcome::Undecided)]).is_empty());
     assert_eq!(summary(&scene), ["kafka on h (DEV) is unknown"]);
-    // It is well again, which is told once it has lasted.
+    // It is well again; a message follows once that has lasted.
     scene.undecided.clear();
     assert!(scene.see(1, &[]).is_empty());
     assert_eq!(summary(&scene), ["kafka on h (DEV) is up"]);
