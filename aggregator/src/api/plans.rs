@@ -42,15 +42,15 @@ struct PreparedPlan {
     targets: Vec<RequestTarget>,
 }
 
-/// Maximum number of outcomes of one plan that are brought into the overview at once; further steps wait to end.
-const MAX_OUTCOMES: usize = 64;
+/// Maximum number of scans after the steps of one plan at once; further steps wait to end.
+const MAX_SCANS: usize = 64;
 
 /// Tasks that bring the outcomes of a plan's steps into the overview while later steps are under way. Clones share
 /// them.
 #[derive(Clone, Debug)]
 struct StepOutcomes {
     tasks: TaskTracker,
-    slots: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
 }
 
 impl StepOutcomes {
@@ -58,17 +58,23 @@ impl StepOutcomes {
         let tasks = TaskTracker::new();
         // It goes on taking tasks; who waits then waits for those that there are.
         tasks.close();
-        Self { tasks, slots: Arc::new(Semaphore::new(MAX_OUTCOMES)) }
+        Self { tasks, scans: Arc::new(Semaphore::new(MAX_SCANS)) }
     }
 
     /// Begins to show the outcome of a step on an instance that `acting` leads.
     async fn show(&self, acting: Operations, instance: InstanceId) {
         // The semaphore is never closed.
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = Arc::clone(&self.scans).acquire_owned().await;
         let guard = acting.tasks.guard("the outcome of a step").may_end();
         self.tasks.spawn(async move {
-            let (_slot, _guard, shutdown) = (slot, guard, acting.shutdown.clone());
-            shutdown.run_until_cancelled(acting.show_present_state(&instance)).await;
+            let (_guard, shutdown) = (guard, acting.shutdown.clone());
+            let showing = async {
+                acting.refresh_instance(&instance).await;
+                // Any number may wait for the next overview.
+                drop(slot);
+                acting.flushed_overview().await;
+            };
+            shutdown.run_until_cancelled(showing).await;
         });
     }
 
@@ -315,15 +321,13 @@ impl Operations {
         outcome
     }
 
-    /// Brings the present state of an instance into the overview. The report that is asked for is sent by the agent's
-    /// stream, too.
-    async fn show_present_state(&self, id: &InstanceId) {
+    /// Makes the agent of an instance scan now. The agent's stream sends the same report.
+    async fn refresh_instance(&self, id: &InstanceId) {
         let inventory = self.inventory();
         // It may have been removed from the configuration meanwhile.
         let found = inventory.find_instance(id);
         let Ok(agent) = found.and_then(|found| agent_of(&inventory, &found)) else { return };
         let _ = self.refresh_host(agent).await;
-        self.flushed_overview().await;
     }
 
     /// Returns a plan that is under way or ended recently.
