@@ -247,7 +247,7 @@ impl Operations {
         // A restart that failed or was cancelled leaves stopped what it did not come to start again.
         for (id, stop) in recovery::find_planned_stops(&plan_run.snapshot(), &self.overview()) {
             if let Ok(acting) = self.operations_in(&id.environment) {
-                let _ = acting.inbox.send(StateMessage::AddPlannedStop(id, stop)).await;
+                acting.add_planned_stop(id, stop).await;
             }
         }
     }
@@ -286,10 +286,8 @@ impl Operations {
         if is_stopped {
             let PlanStart { id: plan, by, .. } = plan_run.begun();
             let stop = PlannedStop { plan: *plan, by: by.clone(), at: Timestamp::now() };
-            // Recorded before the end of the step, so that a later aggregator knows of both.
-            acting.store.record_planned_stop(step.instance.clone(), Some(stop.clone()));
-            // The state actor ends only at shutdown.
-            let _ = acting.inbox.send(StateMessage::AddPlannedStop(step.instance.clone(), stop)).await;
+            // Before the end of the step, so that a later aggregator knows of both.
+            acting.add_planned_stop(step.instance.clone(), stop).await;
         }
         outcomes.show(acting, step.instance).await;
         outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
@@ -319,6 +317,13 @@ impl Operations {
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
         outcome
+    }
+
+    /// Records that a plan stopped an instance on purpose, and shows it.
+    async fn add_planned_stop(&self, id: InstanceId, stop: PlannedStop) {
+        self.store.record_planned_stop(id.clone(), Some(stop.clone()));
+        // The state actor ends only at shutdown.
+        let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop)).await;
     }
 
     /// Makes the agent of an instance scan now. The agent's stream sends the same report.
@@ -450,8 +455,7 @@ impl Operations {
                 for (id, stop) in recovery::close_plan(&plan_run, &overview, Timestamp::now()) {
                     // The stops of other environments are recorded by their own leaders.
                     if self.inventory().find_instance(&id).is_ok() {
-                        // The state actor ends only at shutdown.
-                        let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop)).await;
+                        self.add_planned_stop(id, stop).await;
                     }
                 }
             }

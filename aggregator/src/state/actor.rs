@@ -75,7 +75,7 @@ pub(crate) enum StateMessage {
     ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Adds or cancels planned maintenance. Answered with it; `None` if nothing planned has the ID.
     ChangePlannedMaintenance(PlannedMaintenanceChange, oneshot::Sender<Option<UpcomingMaintenance>>),
-    /// A plan stopped this instance on purpose. The report that shows it may come later.
+    /// A plan stopped this instance on purpose, which is recorded. The report that shows it may come later.
     AddPlannedStop(InstanceId, PlannedStop),
     /// Replaces the maintenance and the planned stops by those of the leader's record.
     FollowRecord(Arc<SharedRecord>),
@@ -473,7 +473,6 @@ impl StateActor {
                                 pending.changed = true;
                             }
                             StateMessage::AddPlannedStop(id, stop) => {
-                                self.store.record_planned_stop(id.clone(), Some(stop.clone()));
                                 self.state.add_planned_stop(id, stop, ClockPair::now());
                                 pending.changed = true;
                             }
