@@ -41,6 +41,7 @@
 //! | [`root_cause_groups`] | root causes of the same kind as one item |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
+//! | [`error_source`] | the first cause of an error |
 //! | [`event`], [`incident`] | recorded events; the events of one cause, from begin to end |
 //! | [`metrics`] | metrics for Prometheus: families and text formats |
 //! | [`reload`] | results of a configuration reload |
@@ -66,6 +67,7 @@ pub mod connection;
 pub mod criterion;
 pub mod dependency;
 pub mod down_cause;
+pub mod error_source;
 pub mod event;
 pub mod explain;
 pub mod format;

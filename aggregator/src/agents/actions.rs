@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
+use rta_shared::error_source::deepest_source;
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::sanitize::printable;
@@ -222,11 +223,11 @@ fn is_of_connection(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-/// Returns the innermost reason of a status, which says most.
+/// Returns the first cause of a status; its message if it has none.
 fn root_message(status: &Status) -> String {
-    let first = std::error::Error::source(status);
-    let last = std::iter::successors(first, |error| error.source()).last();
-    printable(&last.map_or_else(|| status.message().to_owned(), ToString::to_string)).into_owned()
+    let source = std::error::Error::source(status);
+    let text = source.map_or_else(|| status.message().to_owned(), |first| deepest_source(first).to_string());
+    printable(&text).into_owned()
 }
 
 /// Returns true if the call was not sent: there was no connection.

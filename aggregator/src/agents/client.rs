@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rta_shared::config::Host;
+use rta_shared::error_source::deepest_source;
 use rta_shared::name::Name;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::Report;
@@ -159,7 +160,7 @@ impl AgentClient {
     pub(super) fn describe_failure(&self, status: &Status) -> String {
         // A status with a source did not come from the agent: the call did not reach it, or was cut. The
         // status of a failed action has the last log lines below its sentence.
-        let Some(mut source) = status.source() else { return printable_lines(status.message()) };
+        let Some(source) = status.source() else { return printable_lines(status.message()) };
         if let Some(reason) = describe_tls_error(source) {
             return format!(
                 "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
@@ -167,12 +168,11 @@ impl AgentClient {
                 printable(&reason)
             );
         }
-        while let Some(deeper) = source.source() {
-            source = deeper;
-        }
         format!(
-            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
-            self.address, self.host
+            "no connection to the agent at {}: {}; is rta-agent running on {}?",
+            self.address,
+            deepest_source(source),
+            self.host
         )
     }
 }

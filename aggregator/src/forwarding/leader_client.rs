@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rta_shared::action::Requester;
+use rta_shared::error_source::deepest_source;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::timing::CLIENT_PING_INTERVAL;
 use rta_shared::tls::{ClientTls, ServerTarget, connect};
@@ -126,15 +127,6 @@ impl LeaderRoute {
         };
         OperationError::new(Code::Unavailable, message)
     }
-}
-
-/// Returns the first cause of a failure.
-fn deepest_source<'e>(failure: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut deepest = failure;
-    while let Some(deeper) = deepest.source() {
-        deepest = deeper;
-    }
-    deepest
 }
 
 /// Returns the first cause of a failure if no connection was made, so that nothing was asked.

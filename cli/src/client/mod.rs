@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use rta_shared::address::{AddressProblem, server_url};
 use rta_shared::config::ComponentNotes;
+use rta_shared::error_source::deepest_source;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::local_socket::default_paths;
 use rta_shared::overview::{InstanceId, Overview};
@@ -256,7 +257,7 @@ impl AggregatorClient {
     fn failure_from(&self, status: &Status) -> CommandFailure {
         // A status with a source did not come from the aggregator: the call failed to
         // reach it, or was cut off.
-        let Some(mut source) = status.source() else {
+        let Some(source) = status.source() else {
             if status.code() == Code::Unimplemented && status.message().is_empty() {
                 let address = &self.address;
                 return CommandFailure::new(
@@ -274,10 +275,7 @@ impl AggregatorClient {
                 printable(&reason)
             ));
         }
-        while let Some(deeper) = source.source() {
-            source = deeper;
-        }
-        let innermost = source.to_string();
+        let innermost = deepest_source(source).to_string();
         CommandFailure::Unreachable(match innermost.starts_with(local_socket::NO_ANSWER) {
             true => innermost,
             false => {
