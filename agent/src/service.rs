@@ -16,6 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
+use crate::actions::action_feed::FollowedAction;
 use crate::actions::runner::{ActionOrigin, ActionRunner, MAX_REQUEST_ID};
 use crate::authorization::requester;
 use crate::leader_epoch;
@@ -149,14 +150,24 @@ impl AgentService for AgentGrpcService {
         request: Request<v1::WatchActionRequest>,
     ) -> Result<Response<Self::WatchActionStream>, Status> {
         log_call("an action is followed again", request.extensions());
-        let v1::WatchActionRequest { request_id, target } = request.into_inner();
+        let v1::WatchActionRequest { request_id, target, agent_run_id } = request.into_inner();
         self.admit(target.as_ref())?;
         if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
             let message = format!("name the ID of a request, of at most {MAX_REQUEST_ID} bytes");
             return Err(Status::invalid_argument(message));
         }
-        let unknown = || Status::not_found("this agent has not begun an action of this ID, and will not");
-        let events = self.actions.follow(&request_id).ok_or_else(unknown)?;
+        let events = match self.actions.follow(&request_id, &agent_run_id) {
+            FollowedAction::Begun(events) => events,
+            FollowedAction::NotBegun => {
+                let message = "this agent has not begun an action of this ID, and will not";
+                return Err(Status::not_found(message));
+            }
+            FollowedAction::Unknown => {
+                let message =
+                    "this agent cannot say whether an action of this ID has begun; from now on it will not";
+                return Err(Status::aborted(message));
+            }
+        };
         let messages = events.map(|event| event.map(|event| (&event).into()));
         Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }

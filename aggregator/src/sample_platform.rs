@@ -35,6 +35,7 @@ pub(crate) fn empty_report(host: &str, scan: ScanFigures) -> Report {
         watch: WatchStatus::scans_only(),
         config: ConfigStatus::default(),
         agent_version: String::new(),
+        agent_run_id: String::new(),
         certificate_ends: None,
         impairments: vec![],
     }

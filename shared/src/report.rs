@@ -266,6 +266,8 @@ pub struct Report {
     pub config: ConfigStatus,
     /// Version of the agent.
     pub agent_version: String,
+    /// ID of this run of the agent, another one after each of its starts; empty if its version has none.
+    pub agent_run_id: String,
     /// Expiry of the agent's certificate; `None`: the connection is in clear text, or the agent's version
     /// does not report it.
     pub certificate_ends: Option<Timestamp>,
@@ -278,6 +280,7 @@ impl Report {
     pub fn equals_except_times(&self, other: &Self) -> bool {
         self.host == other.host
             && self.boot_id == other.boot_id
+            && self.agent_run_id == other.agent_run_id
             && self.components == other.components
             && self.watch == other.watch
             && self.config == other.config

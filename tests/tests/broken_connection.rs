@@ -1,12 +1,13 @@
 //! Connections between aggregator and agent that break in the middle of an action.
 
 use std::process::Output;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rta_shared::action::ActionPhase;
 use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
 use rta_shared::proto::v1;
-use rta_tests::{TestCluster, TestConfig, run_binary, wait_for};
+use rta_tests::{CuttingRelay, TestCluster, TestConfig, run_binary, wait_for};
 use rustix::process::Signal;
 
 /// Command that becomes the component when a file appears, so that its start takes as long as a test wants.
@@ -83,9 +84,43 @@ fn action_of_an_agent_that_started_again_is_said_to_be_unknown_and_goes_on() {
     cluster.agents[0].start_again();
     let ended = starting.join().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
-    let expected = "the agent has not begun it, or has started again since and cannot say; look at the status of app on h";
+    let expected = "the agent has started again since, and cannot say whether it had begun it; look at the status of app on h";
     assert!(!ended.status.success() && said.contains(expected), "{ended:?}");
     std::fs::write(cluster.config.path("app.sh.go"), "").unwrap();
     cluster.aggregator.wait_for_health("app", "up");
     assert_eq!(cluster.config.processes().len(), 1);
+}
+
+#[test]
+fn action_that_the_agent_has_surely_not_begun_is_requested_again() {
+    for (cuts, expected_cuts_left) in [(1, 0), (100, 97)] {
+        let relay = CuttingRelay::start("cut-off-app", cuts);
+        let config = TestConfig::new();
+        let component = config.component_toml("cut-off-app", "", "");
+        let relayed = Arc::clone(&relay);
+        let cluster = TestCluster::builder(config)
+            .components(&component)
+            .hosts_toml(&["h"], move |agents| {
+                relayed.lead_to(agents[0]);
+                format!(
+                    "[[environment]]\nname = \"TEST\"\n[[environment.host]]\nname = \"h\"\n\
+                     components = [\"cut-off-app\"]\nagent = \"http://{}\"",
+                    relayed.address()
+                )
+            })
+            .start();
+        cluster.aggregator.wait_for_health("cut-off-app", "down");
+        let address = cluster.aggregator.grpc.to_string();
+        let ended = run_binary("rta", ["--aggregator", &address, "start", "cut-off-app"]);
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(relay.cuts_left(), expected_cuts_left, "{ended:?}");
+        if expected_cuts_left == 0 {
+            assert!(ended.status.success(), "{ended:?}");
+            assert_eq!(cluster.config.processes().len(), 1);
+        } else {
+            let expected = "and the agent has not begun it; look at the status of cut-off-app on h";
+            assert!(!ended.status.success() && said.contains(expected), "{ended:?}");
+            assert_eq!(cluster.config.processes(), Vec::<u32>::new());
+        }
+    }
 }

@@ -3,27 +3,40 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::Stream;
 use rta_shared::action::ActionEvent;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Status;
 
 /// Event of an action: its progress, and finally its result.
 pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
 
-/// Events of one action so far, of which the result or the error is the last. Clones share them.
+/// Events of one action. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ActionFeed(watch::Sender<Vec<ActionEventResult>>);
+pub(crate) struct ActionFeed(watch::Sender<SentEvents>);
+
+/// Events of one action so far, of which the result or the error is the last.
+#[derive(Debug, Default)]
+struct SentEvents {
+    events: Vec<ActionEventResult>,
+    /// Time of the last one.
+    ended_at: Option<Instant>,
+}
 
 impl ActionFeed {
     /// Adds an event. `ProgressSender` limits their number.
     pub(super) fn send(&self, event: ActionEventResult) {
-        self.0.send_modify(|events| events.push(event));
+        self.0.send_modify(|sent| {
+            sent.ended_at = is_last(&event).then(Instant::now);
+            sent.events.push(event);
+        });
     }
 
-    fn is_ended(&self) -> bool {
-        self.0.borrow().last().is_some_and(is_last)
+    fn ended_at(&self) -> Option<Instant> {
+        self.0.borrow().ended_at
     }
 
     /// Returns all events from the first one on; the stream ends with the last.
@@ -31,7 +44,7 @@ impl ActionFeed {
         futures::stream::unfold(Some((self.0.subscribe(), 0)), async |next| {
             let (mut events, at) = next?;
             // The senders end before the last event only if the agent ends.
-            let event = events.wait_for(|events| events.len() > at).await.ok()?.get(at)?.clone();
+            let event = events.wait_for(|sent| sent.events.len() > at).await.ok()?.events.get(at)?.clone();
             let next = (!is_last(&event)).then_some((events, at + 1));
             Some((event, next))
         })
@@ -46,9 +59,41 @@ fn is_last(event: &ActionEventResult) -> bool {
 /// may all lose their connection at once.
 const MAX_ACTIONS: usize = 512;
 
+/// Time after the end of a forgotten action in which nothing is said of an unknown one: it may be the same. Clients
+/// ask within seconds after their connection broke.
+const RECENTLY_ENDED: Duration = Duration::from_mins(1);
+
 /// Last actions that clients began with an ID. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FollowableActions(Arc<Mutex<VecDeque<FollowableAction>>>);
+pub(super) struct FollowableActions(Arc<Mutex<RecentActions>>);
+
+#[derive(Debug, Default)]
+struct RecentActions {
+    actions: VecDeque<FollowableAction>,
+    /// Latest end of a forgotten action.
+    forgotten_up_to: Option<Instant>,
+}
+
+/// Action that its client asks for again.
+#[derive(Debug)]
+pub(crate) enum FollowedAction<T> {
+    /// It has begun; these are its events.
+    Begun(T),
+    /// It has not begun, and now never will.
+    NotBegun,
+    /// It may have begun and been forgotten; otherwise it never will.
+    Unknown,
+}
+
+impl<T> FollowedAction<T> {
+    pub(super) fn map<U>(self, to_events: impl FnOnce(T) -> U) -> FollowedAction<U> {
+        match self {
+            Self::Begun(events) => FollowedAction::Begun(to_events(events)),
+            Self::NotBegun => FollowedAction::NotBegun,
+            Self::Unknown => FollowedAction::Unknown,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct FollowableAction {
@@ -61,39 +106,47 @@ impl FollowableActions {
     /// Adds an action that begins. Returns false if it must not: its client asked for it before, and was told that it
     /// had not begun. An action without ID always may.
     pub(super) fn begin(&self, request_id: &str, feed: &ActionFeed) -> bool {
-        let mut actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if request_id.is_empty() {
             return true;
         }
-        if actions.iter().any(|action| action.request_id == request_id) {
+        if recent.actions.iter().any(|action| action.request_id == request_id) {
             return false;
         }
-        push(&mut actions, request_id, Some(feed.clone()));
+        recent.add(request_id, Some(feed.clone()));
         true
     }
 
-    /// Returns the events of the action with this ID; `None` if it has not begun, and now never will.
-    pub(super) fn find(&self, request_id: &str) -> Option<ActionFeed> {
-        let mut actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match actions.iter().find(|action| action.request_id == request_id) {
-            Some(found) => found.feed.clone(),
+    /// Finds the action with this ID. One that is not found never begins from now on.
+    pub(super) fn find(&self, request_id: &str) -> FollowedAction<ActionFeed> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match recent.actions.iter().find(|action| action.request_id == request_id) {
+            Some(FollowableAction { feed: Some(feed), .. }) => FollowedAction::Begun(feed.clone()),
+            Some(FollowableAction { feed: None, .. }) => FollowedAction::NotBegun,
             None => {
-                push(&mut actions, request_id, None);
-                None
+                recent.add(request_id, None);
+                match recent.forgotten_up_to.is_some_and(|end| end.elapsed() < RECENTLY_ENDED) {
+                    true => FollowedAction::Unknown,
+                    false => FollowedAction::NotBegun,
+                }
             }
         }
     }
 }
 
-/// Adds an action, and forgets the oldest ones that are not under way.
-fn push(actions: &mut VecDeque<FollowableAction>, request_id: &str, feed: Option<ActionFeed>) {
-    let is_over = |action: &FollowableAction| action.feed.as_ref().is_none_or(ActionFeed::is_ended);
-    while actions.len() >= MAX_ACTIONS
-        && let Some(oldest) = actions.iter().position(is_over)
-    {
-        actions.remove(oldest);
+impl RecentActions {
+    /// Adds an action, and forgets the oldest ones that are not under way.
+    fn add(&mut self, request_id: &str, feed: Option<ActionFeed>) {
+        let is_over =
+            |action: &FollowableAction| action.feed.as_ref().is_none_or(|feed| feed.ended_at().is_some());
+        while self.actions.len() >= MAX_ACTIONS
+            && let Some(oldest) = self.actions.iter().position(is_over)
+        {
+            let forgotten = self.actions.remove(oldest).and_then(|action| action.feed?.ended_at());
+            self.forgotten_up_to = self.forgotten_up_to.max(forgotten);
+        }
+        self.actions.push_back(FollowableAction { request_id: request_id.to_owned(), feed });
     }
-    actions.push_back(FollowableAction { request_id: request_id.to_owned(), feed });
 }
 
 #[cfg(test)]
@@ -149,11 +202,16 @@ mod tests {
         let actions = FollowableActions::default();
         let feed = ActionFeed::default();
         feed.send(progress("one"));
-        assert!(actions.begin("1", &feed) && actions.begin("", &feed) && actions.begin("", &feed));
-        assert_eq!(actions.find("1").map(|feed| feed.0.borrow().len()), Some(1));
+        let begin = |request_id: &str| actions.begin(request_id, &feed);
+        assert!(begin("1") && begin("") && begin(""));
+        assert!(
+            matches!(actions.find("1"), FollowedAction::Begun(feed) if feed.0.borrow().events.len() == 1)
+        );
         // Who asked for it has been told that it did not begin.
-        assert!(actions.find("2").is_none() && actions.find("").is_none());
-        assert!(!actions.begin("2", &feed) && !actions.begin("1", &feed));
+        for request_id in ["2", "2", ""] {
+            assert!(matches!(actions.find(request_id), FollowedAction::NotBegun));
+        }
+        assert!(!begin("2") && !begin("1"));
     }
 
     #[test]
@@ -166,8 +224,27 @@ mod tests {
             feed.send(done());
             assert!(actions.begin(&at.to_string(), &feed));
         }
-        assert!(actions.find("running").is_some() && actions.find("0").is_none());
-        assert!(actions.find(&(2 * MAX_ACTIONS - 1).to_string()).is_some());
-        assert_eq!(actions.0.lock().unwrap().len(), MAX_ACTIONS);
+        let last = (2 * MAX_ACTIONS - 1).to_string();
+        for request_id in ["running", &last] {
+            assert!(matches!(actions.find(request_id), FollowedAction::Begun(_)));
+        }
+        assert_eq!(actions.0.lock().unwrap().actions.len(), MAX_ACTIONS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_of_an_unknown_action_soon_after_the_end_of_a_forgotten_one() {
+        let actions = FollowableActions::default();
+        // Those that never began may be forgotten.
+        for at in 0..=MAX_ACTIONS {
+            assert!(matches!(actions.find(&at.to_string()), FollowedAction::NotBegun));
+        }
+        let ended = ActionFeed::default();
+        ended.send(done());
+        for at in 0..=MAX_ACTIONS {
+            assert!(actions.begin(&format!("ended {at}"), &ended));
+        }
+        assert!(matches!(actions.find("ended 0"), FollowedAction::Unknown));
+        tokio::time::advance(RECENTLY_ENDED).await;
+        assert!(matches!(actions.find("other"), FollowedAction::NotBegun));
     }
 }

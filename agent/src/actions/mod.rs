@@ -19,7 +19,7 @@
 //! | `marked_processes` | finding the processes of a launch by the mark in their environment |
 //! | `recovery`, `recovery_decision`, `resume` | continuing actions of an earlier agent |
 
-mod action_feed;
+pub(crate) mod action_feed;
 mod action_record;
 pub(crate) mod action_records;
 pub(crate) mod component_view;

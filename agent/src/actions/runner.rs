@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::action_feed::{ActionEventResult, ActionFeed, FollowableActions};
+use super::action_feed::{ActionEventResult, ActionFeed, FollowableActions, FollowedAction};
 use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
@@ -185,10 +185,19 @@ impl ActionRunner {
         Ok(stream)
     }
 
-    /// Returns the events of an action that a client began with this ID, from the first one on; `None` if it has not
-    /// begun, and now never will.
-    pub(crate) fn follow(&self, request_id: &str) -> Option<impl Stream<Item = ActionEventResult> + use<>> {
-        self.followable.find(request_id).map(|feed| feed.follow())
+    /// Finds the action that a client requested with this ID from the run `agent_run_id` of the agent, and returns
+    /// its events from the first one on.
+    pub(crate) fn follow(
+        &self,
+        request_id: &str,
+        agent_run_id: &str,
+    ) -> FollowedAction<impl Stream<Item = ActionEventResult> + use<>> {
+        let is_of_this_run = !agent_run_id.is_empty() && agent_run_id == self.state.agent_run_id();
+        match self.followable.find(request_id) {
+            // An earlier run may have begun it.
+            FollowedAction::NotBegun if !is_of_this_run => FollowedAction::Unknown,
+            found => found.map(|feed| feed.follow()),
+        }
     }
 
     /// Reserves a component. Returns the token that is cancelled when the action must yield. An operator's

@@ -32,6 +32,7 @@ const LATE_SNAPSHOT: Duration = Duration::from_millis(1500);
 /// Inputs and outputs of the actor.
 pub(super) struct ActorInputs {
     pub(super) boot_id: String,
+    pub(super) agent_run_id: String,
     pub(super) config: watch::Sender<Arc<HostConfig>>,
     pub(super) watcher: Watcher,
     pub(super) probes: Probes,
@@ -213,6 +214,7 @@ impl AgentStateActor {
             watch: snapshot.watch.clone(),
             config: ConfigStatus { digest: snapshot.config.digest.clone(), error: self.config_error.clone() },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_run_id: self.inputs.agent_run_id.clone(),
             certificate_ends: *self.inputs.certificate_ends.borrow(),
             impairments: self.inputs.impairments.all(),
         });

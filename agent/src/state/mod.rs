@@ -78,6 +78,7 @@ pub(crate) struct AgentState {
     unit_refresh: Arc<Notify>,
     exits: LaunchedExits,
     boot_id: Arc<str>,
+    agent_run_id: Arc<str>,
 }
 
 impl AgentState {
@@ -106,10 +107,12 @@ impl AgentState {
         let mut probes = Probes::new();
         probes.configure(&config.components);
         let probe_durations = probes.durations();
-        let boot_id: Arc<str> = read_boot_id().into();
+        let boot_id: Arc<str> = read_random_id("boot_id").into();
+        let agent_run_id: Arc<str> = read_random_id("uuid").into();
         let runs = RunRecorder::new(desired_state, exits.clone(), statuses, &boot_id);
         let actor = AgentStateActor::new(ActorInputs {
             boot_id: boot_id.to_string(),
+            agent_run_id: agent_run_id.to_string(),
             config: config_publisher,
             watcher: watcher.clone(),
             probes,
@@ -154,6 +157,7 @@ impl AgentState {
                 unit_refresh,
                 exits,
                 boot_id,
+                agent_run_id,
             },
             task,
         ))
@@ -187,6 +191,11 @@ impl AgentState {
     /// Returns the content of `/proc/sys/kernel/random/boot_id`.
     pub(crate) fn boot_id(&self) -> &str {
         &self.boot_id
+    }
+
+    /// Returns the ID of this run of the agent; empty if the kernel gave none.
+    pub(crate) fn agent_run_id(&self) -> &str {
+        &self.agent_run_id
     }
 
     /// Returns the systemd client.
@@ -265,7 +274,8 @@ impl AgentState {
     }
 }
 
-fn read_boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+/// Reads an ID of `/proc/sys/kernel/random`: that of the boot, or a new one (random(4)).
+fn read_random_id(file: &str) -> String {
+    let id = std::fs::read_to_string(format!("/proc/sys/kernel/random/{file}")).unwrap_or_default();
     id.trim().to_owned()
 }

@@ -1,5 +1,5 @@
 //! Actions on an agent's host. A connection that breaks does not end the action, so the agent is then asked how the
-//! action goes on.
+//! action goes on; one that has surely not begun is requested again.
 
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::operation_error::OperationError;
 const FOLLOW_UP_LIMIT: Duration = Duration::from_secs(10);
 /// Interval between two attempts.
 const FOLLOW_UP_INTERVAL: Duration = Duration::from_millis(250);
+/// Number of times that an action is requested at most, if the agent has surely not begun it each time.
+const MAX_REQUESTS: usize = 3;
 
 /// Action that is requested from an agent.
 #[derive(Clone, Debug)]
@@ -39,6 +41,22 @@ enum EventsEnd {
     Answered(Result<ActionResult, OperationError>),
     /// The connection broke.
     Broken(Status),
+}
+
+/// Events of an action, from the first one on.
+type ActionEvents = Response<Streaming<v1::AgentServiceActResponse>>;
+
+/// Failure of one request for an action.
+enum RequestFailure {
+    /// The connection broke, the agent has not begun the action, and this request for it never will.
+    NotBegun(Status),
+    Failed(OperationError),
+}
+
+impl From<OperationError> for RequestFailure {
+    fn from(error: OperationError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl AgentClient {
@@ -70,11 +88,37 @@ impl AgentClient {
         action: AgentAction<'_>,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
+        let (mut sent, mut told) = (1, 0);
+        loop {
+            match self.request_once(&action, &mut told, &tell).await {
+                Ok(done) => return Ok(done),
+                Err(RequestFailure::Failed(error)) => return Err(error),
+                // The connection broke before the agent had read the request.
+                Err(RequestFailure::NotBegun(_)) if told == 0 && sent < MAX_REQUESTS => sent += 1,
+                Err(RequestFailure::NotBegun(broken)) => {
+                    return Err(self.broken_error(
+                        &action,
+                        &broken,
+                        Code::Aborted,
+                        "the agent has not begun it",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Requests an action, and passes its progress to `tell`, apart from the first `told` messages.
+    async fn request_once(
+        &self,
+        action: &AgentAction<'_>,
+        told: &mut usize,
+        tell: &impl Fn(ActionProgress),
+    ) -> Result<ActionResult, RequestFailure> {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
         self.request_target()?;
         let LeaderEpoch { environment, epoch } = self.leadership.acting_epoch()?;
-        let request_id = random_id();
+        let (request_id, agent_run_id) = (random_id(), self.agent_run_id());
         let request = v1::AgentServiceActRequest {
             kind: v1::ActionKind::from(action.kind).into(),
             component: action.component.as_str().to_owned(),
@@ -86,58 +130,75 @@ impl AgentClient {
         if let Err(status) = &opened
             && is_unsent(status)
         {
-            return Err(self.describe_error(status));
+            return Err(self.describe_error(status).into());
         }
-        let mut told = 0;
-        let mut end = self.receive_events(opened, &mut told, &tell).await;
+        let mut end = self.receive_events(opened, told, tell).await;
         loop {
             let broken = match end {
-                EventsEnd::Answered(answer) => return answer,
+                EventsEnd::Answered(answer) => return answer.map_err(RequestFailure::Failed),
                 EventsEnd::Broken(status) => status,
             };
             tracing::info!(host = %self.host, component = %action.component, "the connection broke during an action");
-            let followed = self.follow_up(&request_id).await;
-            let followed = followed.map_err(|failure| {
-                let (AgentAction { kind, component, .. }, host) = (&action, &self.host);
-                let message = format!(
-                    "the connection with the agent at {} broke during the {kind} ({}), and {}; look at the status of \
-                     {component} on {host}",
-                    self.address,
-                    root_message(&broken),
-                    failure.message
-                );
-                OperationError::new(failure.code, message)
-            })?;
-            end = self.receive_events(Ok(followed), &mut told, &tell).await;
+            let followed = match self.follow_up(&request_id, &agent_run_id).await {
+                Ok(Some(events)) => events,
+                Ok(None) => return Err(RequestFailure::NotBegun(broken)),
+                Err(failure) => {
+                    return Err(self.broken_error(action, &broken, failure.code, &failure.message).into());
+                }
+            };
+            end = self.receive_events(Ok(followed), told, tell).await;
         }
     }
 
-    /// Asks for the events of an action until the agent answers.
+    /// Returns the error of an action whose connection broke, of which no more is known than `reason`.
+    fn broken_error(
+        &self,
+        action: &AgentAction<'_>,
+        broken: &Status,
+        code: Code,
+        reason: &str,
+    ) -> OperationError {
+        let (AgentAction { kind, component, .. }, host) = (action, &self.host);
+        let message = format!(
+            "the connection with the agent at {} broke during the {kind} ({}), and {reason}; look at the status of \
+             {component} on {host}",
+            self.address,
+            root_message(broken),
+        );
+        OperationError::new(code, message)
+    }
+
+    /// Asks the agent how the action goes on that was requested with an ID from a run of the agent, until it answers.
+    /// `None`: it has not begun, and this request for it never will.
     ///
     /// # Errors
-    /// Returns the reason why there are none. The code is UNAVAILABLE only if the agent has not answered.
+    /// Returns the reason why it is not known. The code is UNAVAILABLE only if the agent has not answered.
     async fn follow_up(
         &self,
         request_id: &str,
-    ) -> Result<Response<Streaming<v1::AgentServiceActResponse>>, OperationError> {
+        agent_run_id: &str,
+    ) -> Result<Option<ActionEvents>, OperationError> {
         let until = Instant::now() + FOLLOW_UP_LIMIT;
         let mut last = String::new();
         loop {
             tokio::time::sleep(FOLLOW_UP_INTERVAL).await;
             // The host may have been booted meanwhile, and its agent then answers that it knows nothing of the action.
             let target = v1::RequestTarget { boot_id: String::new(), ..self.request_target()? };
-            let request = v1::WatchActionRequest { request_id: request_id.to_owned(), target: Some(target) };
+            let (request_id, agent_run_id) = (request_id.to_owned(), agent_run_id.to_owned());
+            let request = v1::WatchActionRequest { request_id, target: Some(target), agent_run_id };
             let mut client = self.connection.client();
             match tokio::time::timeout_at(until, client.watch_action(request)).await {
-                Ok(Ok(events)) => return Ok(events),
+                Ok(Ok(events)) => return Ok(Some(events)),
                 // The call did not reach the agent, or was cut.
                 Ok(Err(status)) if is_of_connection(&status) || status.code() == Code::Unavailable => {
                     last = format!(": {}", root_message(&status));
                 }
                 Ok(Err(status)) => {
                     let reason = match status.code() {
-                        Code::NotFound => {
-                            "the agent has not begun it, or has started again since and cannot say".to_owned()
+                        Code::NotFound => return Ok(None),
+                        Code::Aborted => {
+                            "the agent has started again since, and cannot say whether it had begun it"
+                                .to_owned()
                         }
                         Code::Unimplemented => {
                             "the agent is of an earlier version, which cannot say".to_owned()
@@ -160,7 +221,7 @@ impl AgentClient {
     /// grows with each.
     async fn receive_events(
         &self,
-        opened: Result<Response<Streaming<v1::AgentServiceActResponse>>, Status>,
+        opened: Result<ActionEvents, Status>,
         told: &mut usize,
         tell: &impl Fn(ActionProgress),
     ) -> EventsEnd {

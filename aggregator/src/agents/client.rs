@@ -38,8 +38,8 @@ enum LastResponder {
     /// None so far.
     #[default]
     Nobody,
-    /// The right host, in this boot.
-    Own { boot_id: String },
+    /// The right host, in this boot and run of its agent.
+    Own { boot_id: String, agent_run_id: String },
     /// Another host: nothing is sent to its agent.
     Foreign(Name),
 }
@@ -96,13 +96,14 @@ impl AgentClient {
             self.note_responder(LastResponder::Foreign(report.host));
             return Err(sentence);
         }
-        self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
+        self.note_relayed_report(&report);
         Ok((report, receipt))
     }
 
     /// Notes a report that another aggregator has received and checked.
     pub(crate) fn note_relayed_report(&self, report: &Report) {
-        self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
+        let (boot_id, agent_run_id) = (report.boot_id.clone(), report.agent_run_id.clone());
+        self.note_responder(LastResponder::Own { boot_id, agent_run_id });
     }
 
     fn note_responder(&self, by: LastResponder) {
@@ -127,13 +128,21 @@ impl AgentClient {
     pub(super) fn request_target(&self) -> Result<v1::RequestTarget, OperationError> {
         let boot_id = match self.last_responder.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             LastResponder::Nobody => String::new(),
-            LastResponder::Own { boot_id } => boot_id,
+            LastResponder::Own { boot_id, .. } => boot_id,
             LastResponder::Foreign(host) => {
                 return Err(OperationError::new(Code::FailedPrecondition, self.foreign_agent_message(&host)));
             }
         };
         let host = self.host.as_str().to_owned();
         Ok(v1::RequestTarget { host, boot_id, ..v1::RequestTarget::default() })
+    }
+
+    /// Returns the ID of the agent's run that answered last; empty if there is none.
+    pub(super) fn agent_run_id(&self) -> String {
+        match &*self.last_responder.lock().unwrap_or_else(PoisonError::into_inner) {
+            LastResponder::Own { agent_run_id, .. } => agent_run_id.clone(),
+            LastResponder::Nobody | LastResponder::Foreign(_) => String::new(),
+        }
     }
 
     /// Returns the target of a request that changes something, with the epoch of this aggregator.

@@ -427,6 +427,7 @@ impl Comparison {
             watch: WatchStatus::scans_only(),
             config: ConfigStatus { digest: "0".to_owned(), error: None },
             agent_version: String::new(),
+            agent_run_id: String::new(),
             certificate_ends: None,
             impairments: vec![],
         };

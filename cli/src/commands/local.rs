@@ -40,6 +40,7 @@ pub(crate) fn run_local(
         watch: WatchStatus::scans_only(),
         config: ConfigStatus { digest: platform.digest.clone(), error: None },
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent_run_id: String::new(),
         certificate_ends: None,
         impairments: vec![],
     };

@@ -275,6 +275,7 @@ impl From<&Report> for v1::Report {
             components,
             error,
             agent_version: report.agent_version.clone(),
+            agent_run_id: report.agent_run_id.clone(),
             seen_at: Some(to_wire_time(report.scan.seen_at)),
             watch: Some((&report.watch).into()),
             config_digest: report.config.digest.clone(),
@@ -310,6 +311,7 @@ impl TryFrom<v1::Report> for Report {
             watch: report.watch.map_or(Ok(WatchStatus::scans_only()), WatchStatus::try_from)?,
             config: ConfigStatus { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
+            agent_run_id: report.agent_run_id,
             certificate_ends: report.certificate_ends.map(from_wire_time).transpose()?,
             impairments: impairments_from_wire(report.impairments)?,
         })
@@ -403,6 +405,7 @@ mod tests {
             config: ConfigStatus { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
             certificate_ends: Some("2027-11-24T09:30:00Z".parse().unwrap()),
             agent_version: "0.1.0".to_owned(),
+            agent_run_id: "7f".to_owned(),
             impairments: vec![
                 Impairment::new(ImpairedPart::State, "agent.json cannot be written"),
                 Impairment::starting(ImpairedPart::Log, "lost", "2026-11-24T09:30:00Z".parse().unwrap()),

@@ -153,6 +153,7 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
         watch: WatchStatus { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
         config: ConfigStatus::default(),
         agent_version: String::new(),
+        agent_run_id: String::new(),
         certificate_ends: None,
         impairments: vec![],
     }

@@ -517,6 +517,9 @@ pub struct Report {
     /// difference of the two clocks. Absent: not reported.
     #[prost(message, optional, tag = "15")]
     pub sent_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// ID of this run of the agent, another one after each of its starts. Empty: the agent's version has none.
+    #[prost(string, tag = "16")]
+    pub agent_run_id: ::prost::alloc::string::String,
 }
 /// State of one component, as its agent observed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -934,6 +937,9 @@ pub struct WatchActionRequest {
     pub request_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub target: ::core::option::Option<RequestTarget>,
+    /// Report.agent_run_id, as it was known when Act was sent.
+    #[prost(string, tag = "3")]
+    pub agent_run_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AgentServiceActResponse {
@@ -1289,8 +1295,9 @@ pub mod agent_service_client {
         }
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
-        /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
-        /// now on. The last 512 actions are remembered.
+        /// NOT_FOUND: the agent has not begun an action of this ID, and will not: it refuses the ID from now on.
+        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it was started after
+        /// Act was sent (or agent_run_id does not say), or more than 512 other actions have ended within a minute.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         pub async fn watch_action(
             &mut self,
@@ -1550,8 +1557,9 @@ pub mod agent_service_server {
             + 'static;
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
-        /// NOT_FOUND: the agent has not begun an action of this ID since it started, and will not: it refuses the ID from
-        /// now on. The last 512 actions are remembered.
+        /// NOT_FOUND: the agent has not begun an action of this ID, and will not: it refuses the ID from now on.
+        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it was started after
+        /// Act was sent (or agent_run_id does not say), or more than 512 other actions have ended within a minute.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         async fn watch_action(
             &self,
