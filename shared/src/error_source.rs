@@ -1,6 +1,8 @@
-//! First causes of errors.
+//! Causes of errors.
 
 use std::error::Error;
+
+use tonic::{ConnectError, Status};
 
 /// Returns the first cause of `error`, which says most: the last in the chain of its sources, or itself.
 pub fn deepest_source<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
@@ -11,11 +13,30 @@ pub fn deepest_source<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 
     deepest
 }
 
+/// Returns true if a call failed because there was no connection, so that nothing of it was sent.
+pub fn is_unconnected(status: &Status) -> bool {
+    let mut next = status.source();
+    while let Some(error) = next {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tonic::transport::Endpoint;
 
     use super::*;
+    use crate::proto::v1;
+    use crate::proto::v1::agent_service_client::AgentServiceClient;
 
     /// Error with a number of causes, of which each says how many there are below it.
     #[derive(Debug)]
@@ -40,5 +61,35 @@ mod tests {
         for causes in 0..4 {
             assert_eq!(deepest_source(&nested(causes)).to_string(), "0 below");
         }
+    }
+
+    async fn call_failure(endpoint: Endpoint) -> Status {
+        AgentServiceClient::new(endpoint.connect_lazy())
+            .get_report(v1::GetReportRequest {})
+            .await
+            .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn call_is_unconnected_only_if_nothing_of_it_was_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let ending = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            // The connection breaks after some of the call has come.
+            assert_ne!(connection.read(&mut [0; 10_000]).await.unwrap(), 0);
+        });
+        let cut = call_failure(Endpoint::from_shared(url.clone()).unwrap()).await;
+        assert!(!is_unconnected(&cut) && cut.source().is_some(), "{cut:?}");
+        ending.await.unwrap();
+        // Nobody listens any more.
+        let refused = call_failure(Endpoint::from_shared(url).unwrap()).await;
+        let missing = call_failure(Endpoint::from_static("unix:///no/such/socket")).await;
+        // A connection takes longer than this.
+        let late = Endpoint::from_static("http://127.0.0.1:9").connect_timeout(Duration::from_nanos(1));
+        for status in [refused, missing, call_failure(late).await] {
+            assert!(is_unconnected(&status), "{status:?}");
+        }
+        assert!(!is_unconnected(&Status::unavailable("the agent is shutting down")));
     }
 }

@@ -41,7 +41,7 @@
 //! | [`root_cause_groups`] | root causes of the same kind as one item |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
-//! | [`error_source`] | the first cause of an error |
+//! | [`error_source`] | causes of errors: the first one, and whether a call was sent |
 //! | [`event`], [`incident`] | recorded events; the events of one cause, from begin to end |
 //! | [`metrics`] | metrics for Prometheus: families and text formats |
 //! | [`reload`] | results of a configuration reload |

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
-use rta_shared::error_source::deepest_source;
+use rta_shared::error_source::{deepest_source, is_unconnected};
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::sanitize::printable;
 use tokio::time::Instant;
-use tonic::{Code, ConnectError, Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::leadership::LeaderEpoch;
@@ -128,7 +128,7 @@ impl AgentClient {
         };
         let opened = self.connection.client().act(request).await;
         if let Err(status) = &opened
-            && is_unsent(status)
+            && is_unconnected(status)
         {
             return Err(self.describe_error(status).into());
         }
@@ -289,12 +289,6 @@ fn root_message(status: &Status) -> String {
     let source = std::error::Error::source(status);
     let text = source.map_or_else(|| status.message().to_owned(), |first| deepest_source(first).to_string());
     printable(&text).into_owned()
-}
-
-/// Returns true if the call was not sent: there was no connection.
-fn is_unsent(status: &Status) -> bool {
-    let first = std::error::Error::source(status);
-    std::iter::successors(first, |error| error.source()).any(|error| error.is::<ConnectError>())
 }
 
 /// Returns an ID that no other request has; empty, which allows no follow-up, if the system has no randomness.

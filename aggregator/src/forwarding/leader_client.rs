@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rta_shared::action::Requester;
-use rta_shared::error_source::deepest_source;
+use rta_shared::error_source::{deepest_source, is_unconnected};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::timing::CLIENT_PING_INTERVAL;
 use rta_shared::tls::{ClientTls, ServerTarget, connect};
@@ -102,47 +101,28 @@ impl LeaderRoute {
         match status.source() {
             // The leader itself has answered.
             None => OperationError::new(status.code(), status.message()),
-            Some(source) if unreached_reason(source).is_some() => self.no_answer(source),
+            Some(source) if is_unconnected(status) => {
+                let message = format!(
+                    "nothing was done: the aggregator at {} leads, and cannot be reached from here: {}; try again in some \
+                     seconds, another one takes over if it has ended",
+                    self.leader,
+                    deepest_source(source)
+                );
+                OperationError::new(Code::Unavailable, message)
+            }
             Some(source) => self.unknown_outcome(source),
         }
     }
 
     /// Returns the error of a call that the leader may have carried out, and did not answer.
     pub(crate) fn unknown_outcome(&self, failure: &(dyn Error + 'static)) -> OperationError {
-        OperationError { code: Code::Unknown, ..self.no_answer(failure) }
+        let message = format!(
+            "the aggregator at {} leads, and did not answer: {}; rta events shows whether it was done",
+            self.leader,
+            deepest_source(failure)
+        );
+        OperationError::new(Code::Unknown, message)
     }
-
-    /// Returns the error of a call that the leader did not answer.
-    pub(crate) fn no_answer(&self, failure: &(dyn Error + 'static)) -> OperationError {
-        let leader = &self.leader;
-        let message = match unreached_reason(failure) {
-            Some(reason) => format!(
-                "nothing was done: the aggregator at {leader} leads, and cannot be reached from here: {reason}; try again \
-                 in some seconds, another one takes over if it has ended"
-            ),
-            None => format!(
-                "the aggregator at {leader} leads, and did not answer: {}; rta events shows whether it was done",
-                deepest_source(failure)
-            ),
-        };
-        OperationError::new(Code::Unavailable, message)
-    }
-}
-
-/// Returns the first cause of a failure if no connection was made, so that nothing was asked.
-fn unreached_reason<'e>(failure: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let mut next = Some(failure);
-    let mut is_unreached = false;
-    while let Some(error) = next {
-        is_unreached |= error.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::HostUnreachable
-            )
-        });
-        next = error.source();
-    }
-    is_unreached.then(|| deepest_source(failure))
 }
 
 /// Returns a channel that connects at the first call; `None` if the address is invalid.

@@ -1,16 +1,16 @@
 //! Calls about plans: preview, begin, watch, cancel, and what an action would do.
 
 use std::cell::Cell;
-use std::error::Error as _;
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
 use rta_shared::action::ActionKind;
+use rta_shared::error_source::is_unconnected;
 use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::timing::RESPONSE_TIMEOUT;
 use rta_shared::what_if::{WhatIfAssumption, WhatIfOverview};
-use tonic::{Code, ConnectError, Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use super::AggregatorClient;
 use crate::exit::CommandFailure;
@@ -114,16 +114,4 @@ impl AggregatorClient {
         let call = calls.cancel_plan(v1::CancelPlanRequest { plan_id });
         Ok(self.await_response(RESPONSE_TIMEOUT, call).await?.skipped)
     }
-}
-
-/// Returns true if a call failed because no connection could be made, so nothing of it was sent.
-fn is_unconnected(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
