@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `subscriptions` | subscriptions to shared pages |
+//! | `shared_values` | values created once for all who ask for them |
 //! | `event_list` | the events of an open page of events |
 //! | `incident_list` | the incidents of an open page of incidents |
 //! | `renderer` | rendering of a shared page after every change |
@@ -10,6 +11,7 @@
 mod event_list;
 mod incident_list;
 mod renderer;
+mod shared_values;
 mod subscriptions;
 
 use crate::web::pages::graph;

@@ -45,7 +45,7 @@ pub(super) enum PageSubject {
     Incidents(IncidentsQuery),
 }
 
-/// Live rendering of a page for one room.
+/// Live rendering of a page for one shared view.
 pub(super) struct LiveRenderer {
     operations: Operations,
     subject: PageSubject,

@@ -1,14 +1,14 @@
-//! Shared subscriptions: all readers of the same page share one room, so that each change is computed once
+//! Shared subscriptions: all readers of the same page share one view, so that each change is computed once
 //! and the same bytes are sent to everybody.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use rta_shared::keyed_semaphore::{KeyedSemaphore, Permit};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::renderer::{LiveRenderer, PagePatch, PageSubject, PageVersion};
+use super::shared_values::SharedValues;
 use crate::api::Operations;
 use crate::web::request_context::RequestContext;
 
@@ -29,10 +29,10 @@ pub(in crate::web) struct Subscriptions {
     pub(super) operations: Operations,
     open: KeyedSemaphore<String>,
     begun: KeyedSemaphore<String>,
-    subscriptions: Arc<Mutex<HashMap<ViewKey, Weak<SharedView>>>>,
+    views: SharedValues<ViewKey, SharedView>,
 }
 
-/// Content of a room's page.
+/// Page of a shared view, and the rights that it is rendered for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ViewKey {
     subject: PageSubject,
@@ -72,7 +72,7 @@ impl Subscriptions {
             operations,
             open: KeyedSemaphore::new(MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTIONS_PER_CLIENT),
             begun: KeyedSemaphore::new(MAX_VIEWS, MAX_VIEWS_PER_CLIENT),
-            subscriptions: Arc::default(),
+            views: SharedValues::default(),
         }
     }
 
@@ -88,38 +88,27 @@ impl Subscriptions {
         let open = self.open.acquire(context.client_name().to_owned()).ok_or(SubscribeError::TooMany)?;
         let (may_act, has_token) = (context.may_act, context.csrf.is_some());
         let key = ViewKey { subject: subject.clone(), may_act, has_token };
-        if let Some(view) = self.find(&key) {
-            return Ok(Subscription { view, _open: open });
-        }
+        let create = self.create_view(subject, context);
+        let view = self.views.get_or_create(key, SharedView::is_alive, create).await?;
+        Ok(Subscription { view, _open: open })
+    }
+
+    async fn create_view(
+        &self,
+        subject: &PageSubject,
+        context: &RequestContext,
+    ) -> Result<SharedView, SubscribeError> {
         let begun = self.begun.acquire(context.client_name().to_owned()).ok_or(SubscribeError::TooMany)?;
         // The changes are sent to all readers: the script inserts the token of its session.
         let context =
             RequestContext { csrf: context.csrf.as_ref().map(|_| String::new()), ..context.clone() };
         let made = LiveRenderer::new(self.operations.clone(), subject.clone(), context).await;
-        let (view, page) = made.ok_or(SubscribeError::NotFound)?;
+        let (renderer, page) = made.ok_or(SubscribeError::NotFound)?;
         let (page, seen) = watch::channel(PageVersion { number: 0, page });
-        let mut subscriptions = self.lock();
-        subscriptions.retain(|_, view| view.strong_count() > 0);
-        if let Some(view) = subscriptions.get(&key).and_then(Weak::upgrade).filter(|view| view.is_alive()) {
-            // Another reader created the room in the meantime.
-            return Ok(Subscription { view, _open: open });
-        }
         let (changes, heard) = broadcast::channel(MAX_LAG);
         let ended = CancellationToken::new();
-        tokio::spawn(ended.clone().run_until_cancelled_owned(view.render_changes(page, changes)));
-        let view = SharedView { page: seen, changes: heard, _task: ended.drop_guard(), _begun: begun };
-        let view = Arc::new(view);
-        subscriptions.insert(key, Arc::downgrade(&view));
-        Ok(Subscription { view, _open: open })
-    }
-
-    /// Returns the existing room.
-    fn find(&self, key: &ViewKey) -> Option<Arc<SharedView>> {
-        self.lock().get(key).and_then(Weak::upgrade).filter(|view| view.is_alive())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ViewKey, Weak<SharedView>>> {
-        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+        tokio::spawn(ended.clone().run_until_cancelled_owned(renderer.render_changes(page, changes)));
+        Ok(SharedView { page: seen, changes: heard, _task: ended.drop_guard(), _begun: begun })
     }
 }
 
