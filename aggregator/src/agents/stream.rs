@@ -13,7 +13,7 @@ use rta_shared::report::ScanFigures;
 use rta_shared::timing::{MAX_AGENT_SILENCE, NOTICE_TIMEOUT, PREREQUISITES_INTERVAL};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Streaming};
 
 use crate::agents::client::AgentClient;
 use crate::clock::MessageReceipt;
@@ -98,20 +98,10 @@ impl AgentClient {
         tell: impl Fn(AgentUpdate) -> F,
         notices: &AgentNotices,
     ) -> String {
-        let silent = || {
-            let seconds = MAX_AGENT_SILENCE.as_secs();
-            format!(
-                "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
-                self.address
-            )
-        };
-        let mut client = self.connection.client();
-        let LeaderEpoch { environment, epoch } = self.leadership.announced_epoch();
-        let opening = client.watch_report(v1::WatchReportRequest { environment, epoch });
-        let mut stream = match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
-            Err(_) => return silent(),
-            Ok(Err(status)) => return self.describe_failure(&status),
-            Ok(Ok(response)) => response.into_inner(),
+        // Calls are boxed here and below: they need some kilobytes each, which only those under way should occupy.
+        let mut stream = match Box::pin(self.open_reports()).await {
+            Ok(stream) => stream,
+            Err(reason) => return reason,
         };
         let known = Notify::new();
         let reading = async {
@@ -119,7 +109,7 @@ impl AgentClient {
                 let event = match tokio::time::timeout(MAX_AGENT_SILENCE, stream.message()).await {
                     // What was sent meanwhile may not be read yet.
                     Err(_) if last_heard.is_excused() => continue,
-                    Err(_) => return silent(),
+                    Err(_) => return self.silence_message(),
                     Ok(Err(status)) => return self.describe_failure(&status),
                     Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
                     Ok(Ok(Some(message))) => message.event,
@@ -164,6 +154,26 @@ impl AgentClient {
         }
     }
 
+    /// Opens the stream of reports.
+    async fn open_reports(&self) -> Result<Streaming<v1::WatchReportResponse>, String> {
+        let mut client = self.connection.client();
+        let LeaderEpoch { environment, epoch } = self.leadership.announced_epoch();
+        let opening = client.watch_report(v1::WatchReportRequest { environment, epoch });
+        match tokio::time::timeout(MAX_AGENT_SILENCE, opening).await {
+            Err(_) => Err(self.silence_message()),
+            Ok(Err(status)) => Err(self.describe_failure(&status)),
+            Ok(Ok(response)) => Ok(response.into_inner()),
+        }
+    }
+
+    fn silence_message(&self) -> String {
+        let seconds = MAX_AGENT_SILENCE.as_secs();
+        format!(
+            "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
+            self.address
+        )
+    }
+
     /// Sends the agent the maintenance of its host: at once, since it may remember maintenance that is over,
     /// and after every change. Retries if that fails.
     async fn send_maintenance(&self, mut maintenance: watch::Receiver<MaintenanceSnapshot>) -> Infallible {
@@ -172,7 +182,7 @@ impl AgentClient {
         loop {
             let own = maintenance.borrow_and_update().of_host(&self.host);
             if let Some(own) = own.filter(|own| last_sent.as_ref() != Some(own)) {
-                match self.set_maintenance(&own, Timestamp::now()).await {
+                match Box::pin(self.set_maintenance(&own, Timestamp::now())).await {
                     Ok(()) => last_sent = Some(own),
                     Err(reason) => {
                         if complained != reason {
@@ -202,7 +212,8 @@ impl AgentClient {
             let own = prerequisites.borrow_and_update().get(&self.host).cloned();
             if own.is_some() || last_sent.is_some() {
                 // After a failure it is sent again soon; the agent uses its last state until then.
-                if let Err(reason) = self.set_prerequisites(own.as_deref().unwrap_or_default()).await {
+                let sent = Box::pin(self.set_prerequisites(own.as_deref().unwrap_or_default())).await;
+                if let Err(reason) = sent {
                     tracing::debug!(host = %self.host, reason, "the agent was not told of prerequisites");
                 }
             }

@@ -85,7 +85,8 @@ async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     loop {
         // Runs in a task of its own, so that its panic is caught. It is awaited, so that it is not in the middle of
         // telling something when others begin.
-        match tokio::spawn(end.clone().run_until_cancelled_owned(follow())).await {
+        // Boxed, because each layer around a future adds its size once more, and there is a task for each host.
+        match tokio::spawn(end.clone().run_until_cancelled_owned(Box::pin(follow()))).await {
             Ok(_) => return,
             Err(error) => {
                 tracing::error!(%error, "the task that follows an agent panicked and is started again");
