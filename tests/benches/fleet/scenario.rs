@@ -93,6 +93,7 @@ pub(crate) fn measure(hosts: usize, options: &Options) -> Measured {
         let seen = watch_latencies(&runtime, aggregator.grpc, &mut changer, 60);
         bench.insert_latencies(["watch-p50", "watch-p99"], &seen);
         changer.restore();
+        std::thread::sleep(SETTLE);
     }
     if options.has("size") {
         bench.measured.insert("page-size", aggregator.web.get("/").body.len() as f64 / 1e3);

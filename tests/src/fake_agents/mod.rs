@@ -245,7 +245,9 @@ async fn serve(
             let _ = life.wait_for(|now| *now == AgentBehaviour::Dead).await;
         };
         let server = Server::builder().add_service(service.clone());
-        let served = server.serve_with_incoming_shutdown(TcpIncoming::from(incoming), death).await;
+        let served = server
+            .serve_with_incoming_shutdown(TcpIncoming::from(incoming).with_nodelay(Some(true)), death)
+            .await;
         let returned = behaviour.wait_for(|now| *now != AgentBehaviour::Dead).await;
         if served.is_err() || returned.is_err() {
             return;
