@@ -68,7 +68,7 @@ impl RunRecorder {
         let observation = ComponentObservation {
             component,
             processes: &report.processes,
-            hold: report.action.as_ref(),
+            hold: report.action.as_deref(),
             exit_record: &ending,
             is_alive: &is_alive,
         };
@@ -80,7 +80,7 @@ impl RunRecorder {
             self.running_inquiries.insert(name.clone(), (task.id(), id));
         }
         if report.state.is_stopped() {
-            report.down_cause = self.history.cause(name);
+            report.down_cause = self.history.cause(name).map(Box::new);
         }
         report.exceeded_limits.extend(self.history.exceeded_restarts(component, Timestamp::now()));
         if let Some(probe) = &report.probe {

@@ -203,7 +203,7 @@ mod tests {
         ] {
             let found = causes(|kafka, detector| {
                 unused(kafka, detector);
-                (kafka.autostart, detector.autostart) = (own, others);
+                (kafka.autostart, detector.autostart) = (own.map(Box::new), others.map(Box::new));
             });
             assert_eq!(found, *expected);
         }

@@ -52,11 +52,11 @@ pub(crate) fn sample() -> Overview {
     };
     let detector = InstanceOverview {
         reason: "kafka server on c9t21193 is down".to_owned(),
-        cause: Some(InstanceId {
+        cause: Some(Box::new(InstanceId {
             environment: "DEV".into(),
             host: "c9t21193".into(),
             component: "kafka server".into(),
-        }),
+        })),
         ..instance("novelty detector", Some(State::Running), Health::Degraded)
     };
     let host = |name: &str, health, instance: InstanceOverview| HostOverview {

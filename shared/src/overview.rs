@@ -91,7 +91,7 @@ pub struct InstanceOverview {
     pub reason: String,
     /// Instance that explains a bad health: the root cause, not a symptom. `None` if the instance is up, or
     /// if it is its own cause.
-    pub cause: Option<InstanceId>,
+    pub cause: Option<Box<InstanceId>>,
     /// True if the configuration has a start command for it.
     pub startable: bool,
     /// Parts as the agent reported them; empty if the host is unknown.
@@ -99,18 +99,18 @@ pub struct InstanceOverview {
     /// Result of the probe; `None` if it has no probe, or is not known to run.
     pub probe: Option<ProbeReport>,
     /// Action in progress.
-    pub action: Option<ActionLock>,
+    pub action: Option<Box<ActionLock>>,
     /// State of its systemd unit; `None` if it has none, or the host is unknown.
-    pub unit: Option<UnitReport>,
+    pub unit: Option<Box<UnitReport>>,
     /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
-    pub down_cause: Option<DownCause>,
+    pub down_cause: Option<Box<DownCause>>,
     /// State of its automatic restarts; `None` if it is never restarted automatically, or the host is
     /// unknown.
-    pub autostart: Option<Autostart>,
+    pub autostart: Option<Box<Autostart>>,
     /// Maintenance window of the instance, or of its host.
-    pub maintenance: Option<Maintenance>,
+    pub maintenance: Option<Box<Maintenance>>,
     /// Plan that stopped it on purpose; `None` if it runs, or was stopped otherwise.
-    pub stopped_by: Option<PlannedStop>,
+    pub stopped_by: Option<Box<PlannedStop>>,
     /// True if it has a log that users can read.
     pub has_log: bool,
     /// True if it is down, and neither ran nor was started since rta first watched for it. Known within the
@@ -149,7 +149,7 @@ impl InstanceOverview {
 
     /// Returns true if the instance runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
-        awaits_probe(self.state, self.action.as_ref())
+        awaits_probe(self.state, self.action.as_deref())
     }
 
     /// Returns the state in which an instance that only waits for its probe counts as running: it must not be
@@ -603,7 +603,8 @@ mod tests {
         assert_eq!(instance.reason_at(now), instance.reason);
         assert_eq!(instance.stop_explanation(now), None);
         let kind = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
-        instance.down_cause = Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
+        instance.down_cause =
+            Some(Box::new(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None }));
         // A reason from another aggregator version, with another text.
         assert_eq!(instance.reason_at(now), instance.reason);
         instance.reason = "it is not running: ended by SIGKILL; it also lacks zoo".to_owned();
@@ -639,7 +640,7 @@ mod tests {
                             ..Process::new(ProcessId { pid: 4242, start_ticks: 7 }, 1)
                         }],
                         reason: "kafka server is down".to_owned(),
-                        cause: Some(id),
+                        cause: Some(Box::new(id)),
                         startable: true,
                         parts: vec![PartReport {
                             name: None,

@@ -154,10 +154,10 @@ mod tests {
             host("c", true, vec![down("cassandra", None)]),
         ]);
         let hosts = &mut shown.environments[0].hosts;
-        hosts[0].instances[0].stopped_by = stop(5);
+        hosts[0].instances[0].stopped_by = stop(5).map(Box::new);
         hosts[0].instances[0].startable = true;
-        hosts[1].instances[0].stopped_by = stop(5);
-        hosts[2].instances[0].stopped_by = stop(7);
+        hosts[1].instances[0].stopped_by = stop(5).map(Box::new);
+        hosts[2].instances[0].stopped_by = stop(7).map(Box::new);
         shown
     }
 

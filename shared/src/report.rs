@@ -102,15 +102,15 @@ pub struct ComponentReport {
     /// Reason why some of its processes may be invisible to the agent, as a sentence.
     pub unseen: Option<String>,
     /// Action in progress.
-    pub action: Option<ActionLock>,
+    pub action: Option<Box<ActionLock>>,
     /// Result of the probe; `None` if it has no probe, or does not run.
     pub probe: Option<ProbeReport>,
     /// State of its systemd unit; `None` if systemd does not start it.
-    pub unit: Option<UnitReport>,
+    pub unit: Option<Box<UnitReport>>,
     /// State of its automatic restarts; `None` if it is never restarted automatically.
-    pub autostart: Option<Autostart>,
+    pub autostart: Option<Box<Autostart>>,
     /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
-    pub down_cause: Option<DownCause>,
+    pub down_cause: Option<Box<DownCause>>,
     /// Limits that it exceeds.
     pub exceeded_limits: Vec<ExceededLimit>,
 }
@@ -158,10 +158,10 @@ impl ComponentReport {
             doubled: parts.iter().any(|part| part.surplus().is_some()),
             parts,
             unseen,
-            action,
+            action: action.map(Box::new),
             probe: None,
-            unit,
-            autostart,
+            unit: unit.map(Box::new),
+            autostart: autostart.map(Box::new),
             down_cause: None,
             exceeded_limits: Vec::new(),
         };
@@ -180,7 +180,7 @@ impl ComponentReport {
 
     /// Returns true if the component runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
-        awaits_probe(Some(self.state), self.action.as_ref())
+        awaits_probe(Some(self.state), self.action.as_deref())
     }
 }
 

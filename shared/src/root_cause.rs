@@ -74,13 +74,13 @@ impl RootCause<'_> {
 
     /// Returns the plan's stop, if the instance was stopped on purpose.
     pub fn planned_stop(&self) -> Option<&PlannedStop> {
-        self.instance.and_then(|instance| instance.stopped_by.as_ref())
+        self.instance.and_then(|instance| instance.stopped_by.as_deref())
     }
 
     /// Returns the maintenance window that explains it.
     pub fn maintenance(&self) -> Option<&Maintenance> {
         match self.instance {
-            Some(instance) => instance.maintenance.as_ref(),
+            Some(instance) => instance.maintenance.as_deref(),
             None => self.host.maintenance.as_ref(),
         }
     }
@@ -138,7 +138,7 @@ pub fn find_root_causes(overview: &Overview) -> Vec<RootCause<'_>> {
 /// consequence of the deliberate stops in `planned`.
 fn root_of<'o>(instance: &'o InstanceOverview, planned: &HashSet<InstanceId>) -> Option<&'o InstanceId> {
     let ended_by_itself = instance.health == Health::Down && instance.stopped_by.is_none();
-    instance.cause.as_ref().filter(|cause| !(ended_by_itself && planned.contains(cause)))
+    instance.cause.as_deref().filter(|cause| !(ended_by_itself && planned.contains(cause)))
 }
 
 /// Returns the instances whose alerts are suppressed: those in maintenance, and those whose bad health is a
@@ -212,10 +212,12 @@ pub(crate) mod tests {
 
     pub(crate) fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
-            cause: cause.map(|(host, component)| InstanceId {
-                environment: "DEV".into(),
-                host: host.into(),
-                component: component.into(),
+            cause: cause.map(|(host, component)| {
+                Box::new(InstanceId {
+                    environment: "DEV".into(),
+                    host: host.into(),
+                    component: component.into(),
+                })
             }),
             ..InstanceOverview::new(component, health)
         }
@@ -299,7 +301,7 @@ pub(crate) mod tests {
         });
         let mut maintained = host("a", true, vec![instance("kafka", Health::Down, None)]);
         maintained.maintenance.clone_from(&maintenance);
-        maintained.instances[0].maintenance = maintenance;
+        maintained.instances[0].maintenance = maintenance.map(Box::new);
         let overview = overview(vec![
             maintained,
             host(

@@ -40,7 +40,7 @@ pub(crate) fn build_graph(
         roots: located.iter().map(|located| located.as_ref().map(root)).collect(),
         located,
         lanes: environment.hosts.iter().map(|host| &host.name).zip(of.iter().copied()).collect(),
-        causes: overview.instances().filter_map(|located| located.instance.cause.as_ref()).collect(),
+        causes: overview.instances().filter_map(|located| located.instance.cause.as_deref()).collect(),
         graph: EnvironmentGraph { lanes, ..EnvironmentGraph::default() },
         nodes: HashMap::new(),
     };

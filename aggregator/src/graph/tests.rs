@@ -118,7 +118,7 @@ pub(crate) fn entangled() -> (DependencyGraph, Overview) {
         host: root.name.clone(),
         component: root.instances[0].component.clone(),
     };
-    overview.environments[0].hosts[149].instances[1].cause = Some(cause);
+    overview.environments[0].hosts[149].instances[1].cause = Some(Box::new(cause));
     (needs(&text), overview)
 }
 
@@ -178,7 +178,11 @@ fn trouble_takes_the_whole_way_and_no_other() {
     let hosts = &mut overview.environments[0].hosts;
     hosts.truncate(2);
     let because = |component: &str| InstanceOverview {
-        cause: Some(InstanceId { environment: "DEV".into(), host: "a".into(), component: "bus".into() }),
+        cause: Some(Box::new(InstanceId {
+            environment: "DEV".into(),
+            host: "a".into(),
+            component: "bus".into(),
+        })),
         ..instance(component, Some(State::Running), Health::Degraded)
     };
     hosts[0].name = "a".into();
@@ -260,7 +264,7 @@ fn a_large_environment_shows_what_is_wrong_by_host_and_the_rest_by_role() {
     for host in [8, 500] {
         hosts[host].health = Health::Degraded;
         let last = hosts[host].instances.last_mut().unwrap();
-        (last.health, last.cause) = (Health::Degraded, (host == 8).then(|| id.clone()));
+        (last.health, last.cause) = (Health::Degraded, (host == 8).then(|| Box::new(id.clone())));
     }
     let graph = build_sample_graph(&needs, &overview);
     let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.display_name()).collect();
@@ -277,7 +281,7 @@ fn of_a_large_environment_where_everything_is_wrong_the_causes_are_drawn_first()
     let id = InstanceId { environment: "DEV".into(), host: "h999".into(), component: "run bus".into() };
     for (at, host) in overview.environments[0].hosts.iter_mut().enumerate() {
         host.health = Health::Degraded;
-        let cause = (at != 999).then(|| id.clone());
+        let cause = (at != 999).then(|| Box::new(id.clone()));
         let last = host.instances.last_mut().unwrap();
         (last.health, last.cause) = (Health::Degraded, cause);
     }

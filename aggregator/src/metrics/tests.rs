@@ -60,7 +60,7 @@ fn figures() -> PlatformFigures {
     detector.since = Some(seconds(2_000));
     let state = ProbeState::Passing;
     detector.probe = Some(ProbeReport { state, since: Timestamp::UNIX_EPOCH, reason: String::new() });
-    detector.autostart = Some(Autostart {
+    detector.autostart = Some(Box::new(Autostart {
         wanted: true,
         why: String::new(),
         restarts: 1,
@@ -70,7 +70,7 @@ fn figures() -> PlatformFigures {
         flapping: false,
         last_end: String::new(),
         waiting_for: String::new(),
-    });
+    }));
     let odd = instance("odd \"name\" \\ back", Some(State::Running), Health::Up);
     host.instances.push(odd.into());
     overview.environments[0].hosts[0].maintenance = Some(Maintenance {
@@ -193,7 +193,7 @@ fn root_causes_are_those_that_notifications_tell_of() {
     let stopped = |overview: &mut Overview| {
         let kind = DownKind::Stopped { by: Requester::default() };
         overview.environments[0].hosts[0].instances[0].down_cause =
-            Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
+            Some(Box::new(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None }));
     };
     assert_eq!(planned(stopped), Some(true));
     let never_ran = |overview: &mut Overview| {

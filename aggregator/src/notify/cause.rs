@@ -264,8 +264,11 @@ mod tests {
     fn down_instance_is_not_over_because_it_lacks_something_else() {
         let mut overview = sample();
         let open = [id("c9t21193", Some("kafka server"))];
-        kafka(&mut overview).cause =
-            Some(InstanceId { environment: "DEV".into(), host: "z".into(), component: "zoo".into() });
+        kafka(&mut overview).cause = Some(Box::new(InstanceId {
+            environment: "DEV".into(),
+            host: "z".into(),
+            component: "zoo".into(),
+        }));
         assert_eq!(snapshot(&overview, &open).outcomes[&open[0]], CauseOutcome::Undecided);
         kafka(&mut overview).health = Health::Degraded;
         assert_eq!(snapshot(&overview, &open).outcomes[&open[0]], CauseOutcome::Over);
@@ -274,7 +277,7 @@ mod tests {
     #[test]
     fn maintenance_and_deliberate_stops_are_quiet_and_failures_of_their_own_are_not() {
         let mut overview = sample();
-        kafka(&mut overview).maintenance = Some(maintenance());
+        kafka(&mut overview).maintenance = Some(Box::new(maintenance()));
         let detector = &mut overview.environments[0].hosts[1].instances[0];
         let name = detector.component.clone();
         let host = overview.environments[0].hosts[1].name.clone();
@@ -288,9 +291,9 @@ mod tests {
         let mut overview = sample();
         let by = Requester { user: "ann".to_owned(), address: String::new() };
         let stop = PlannedStop { plan: 3, by: by.clone(), at: Timestamp::UNIX_EPOCH };
-        kafka(&mut overview).stopped_by = Some(stop);
+        kafka(&mut overview).stopped_by = Some(Box::new(stop));
         kafka(&mut overview).action =
-            Some(ActionLock { kind: ActionKind::Stop, by, since: Timestamp::UNIX_EPOCH });
+            Some(Box::new(ActionLock { kind: ActionKind::Stop, by, since: Timestamp::UNIX_EPOCH }));
         let cause = &snapshot(&overview, &[]).causes[&id("c9t21193", Some("kafka server"))];
         assert_eq!(cause.quiet, Some(Quiet::OnPurpose("stopped by ann (plan 3)".to_owned())));
         assert_eq!((cause.severity, cause.is_acted_on), (Severity::Info, true));

@@ -230,7 +230,7 @@ mod tests {
             let kafka = &mut overview.environments[0].hosts[0].instances[0];
             kafka.state = Some(State::Stopped);
             let kind = DownKind::Stopped { by: begun.by.clone() };
-            kafka.down_cause = Some(DownCause { at: second(observed), kind, last_log_line: None });
+            kafka.down_cause = Some(Box::new(DownCause { at: second(observed), kind, last_log_line: None }));
             let found = find_planned_stops(&snapshot, &overview);
             assert_eq!(found.iter().map(|(_, stop)| stop.at).collect::<Vec<_>>(), [second(expected)]);
         }

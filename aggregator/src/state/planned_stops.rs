@@ -106,7 +106,7 @@ impl PlannedStops {
                     held.unseen_since = None;
                     let own = cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
                     instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
-                    instance.stopped_by = Some(held.stop.clone());
+                    instance.stopped_by = Some(Box::new(held.stop.clone()));
                 }
                 is_over
             }
@@ -215,7 +215,7 @@ mod tests {
         };
         let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
         let (shown, ended) = show(&mut stops, State::Stopped, Health::Down, noted);
-        assert_eq!(shown.stopped_by, Some(stop));
+        assert_eq!(shown.stopped_by.as_deref(), Some(&stop));
         assert_eq!(shown.reason, "stopped by ann (plan 5); it also lacks zoo");
         let later = Timestamp::from_second(120).unwrap();
         assert_eq!(shown.reason_at(later), "stopped by ann 2 min ago (plan 5); it also lacks zoo");
@@ -237,7 +237,7 @@ mod tests {
             let at = Timestamp::from_second(1_000 + seconds_later).unwrap();
             let cause = DownCause { at, kind, last_log_line: None };
             down.reason = format!("{cause}; it also lacks zoo");
-            down.down_cause = Some(cause);
+            down.down_cause = Some(Box::new(cause));
             let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
             let ended = stops.apply_to(&id, &mut down, Instant::now(), wall());
             assert_eq!(ended.is_none(), down.stopped_by.is_some());

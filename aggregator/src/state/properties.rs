@@ -222,14 +222,15 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
                 2 => cause(DownKind::NeverSeen),
                 3 => cause(DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false }),
                 _ => cause(DownKind::Stopped { by: Requester::default() }),
-            };
-            report.autostart = if kind == 3 { autostart(2, "c0 on h1") } else { None };
+            }
+            .map(Box::new);
+            report.autostart = if kind == 3 { autostart(2, "c0 on h1") } else { None }.map(Box::new);
         }
         5 => report.state = State::Partial,
         6 => {
             report.state = State::Starting;
             let by = Requester::default();
-            report.action = Some(ActionLock { kind: ActionKind::Start, by, since: at });
+            report.action = Some(Box::new(ActionLock { kind: ActionKind::Start, by, since: at }));
         }
         7 => report.state = State::Stopping,
         8 => report.state = State::Unknown,
@@ -237,7 +238,7 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
         10 | 11 => report.probe = probe(ProbeState::Failing),
         12 => report.processes = vec![process(7), process(8)],
         13 => report.processes[0].suspension = Some(Suspension::Signal),
-        14 => report.autostart = autostart(1, ""),
+        14 => report.autostart = autostart(1, "").map(Box::new),
         15 => report.doubled = true,
         _ => {}
     }
@@ -288,7 +289,7 @@ impl Oracle {
             for instance in &mut host.instances {
                 let at = at.next().unwrap();
                 let own = self.maintenance.of_instance(&host.name, &instance.component);
-                instance.maintenance = own.or(host.maintenance.as_ref()).cloned();
+                instance.maintenance = own.or(host.maintenance.as_ref()).cloned().map(Box::new);
                 let id = self.graph.id(at);
                 ended.extend(self.planned_stops.apply_to(id, instance, now.at, now.wall));
                 self.transitions.track_instance(at, instance, is_host_known, now.wall, &mut transitions);
@@ -547,13 +548,13 @@ impl Comparison {
             if let Some(autostart) = &mut seen.autostart
                 && (!runs || seen.state != State::Running)
             {
-                *autostart = Autostart {
+                **autostart = Autostart {
                     wanted: runs,
                     next_at: None,
                     given_up: false,
                     flapping: false,
                     waiting_for: String::new(),
-                    ..autostart.clone()
+                    ..Autostart::clone(autostart)
                 };
             }
             if seen.state == if runs { State::Running } else { State::Stopped } {
@@ -582,7 +583,7 @@ impl Comparison {
                 probe: None,
                 unit: None,
                 autostart: seen.autostart.clone(),
-                down_cause: (!runs).then_some(cause),
+                down_cause: (!runs).then_some(Box::new(cause)),
             };
         }
         // Without a time of sending it says nothing new of the host's clock.

@@ -86,7 +86,8 @@ pub(crate) fn assume_stopped(report: &mut ComponentReport, now: Timestamp) {
         unit.sub_state = "dead".to_owned();
     }
     let by = Requester { user: ASSUMED_USER.to_owned(), address: String::new() };
-    report.down_cause = Some(DownCause { at: now, kind: DownKind::Stopped { by }, last_log_line: None });
+    report.down_cause =
+        Some(Box::new(DownCause { at: now, kind: DownKind::Stopped { by }, last_log_line: None }));
 }
 
 /// Changes a report to that after a start: it runs, and its probe passes. One that runs already stays as it
@@ -147,7 +148,7 @@ pub(crate) fn health_changes(
                     before: before.health,
                     after: instance.health,
                     reason: instance.reason.clone(),
-                    cause: instance.cause.clone(),
+                    cause: instance.cause.as_deref().cloned(),
                 });
             }
         }

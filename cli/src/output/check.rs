@@ -224,11 +224,11 @@ mod tests {
     #[test]
     fn why_a_cause_is_down_is_told_in_short() {
         let mut shown = overview(&[Health::Down]);
-        shown.environments[0].hosts[0].instances[0].down_cause = Some(DownCause {
+        shown.environments[0].hosts[0].instances[0].down_cause = Some(Box::new(DownCause {
             at: shown.generated_at - jiff::SignedDuration::from_secs(120),
             kind: DownKind::Exited { status: 7, is_clean: false },
             last_log_line: Some("disk | full".to_owned()),
-        });
+        }));
         let (_, line) = super::plugin_output(&shown, &HashSet::new(), &AlertThresholds::default(), false);
         let expected = "RTA CRITICAL - 1 down of 1 instance: a/b on DEV/h is down (ended 2 min ago with exit status 7) |";
         assert!(line.starts_with(expected), "{line}");
@@ -314,9 +314,9 @@ mod tests {
         let mut shown = overview(&[Down, Degraded, Up]);
         let cause = shown.instances().next().unwrap().id();
         let instances = &mut shown.environments[0].hosts[0].instances;
-        instances[0].maintenance = Some(maintenance());
+        instances[0].maintenance = Some(Box::new(maintenance()));
         instances[1].component = "detector".into();
-        instances[1].cause = Some(cause);
+        instances[1].cause = Some(Box::new(cause));
         instances[2].component = "fine".into();
         let all = suppressed_instances(&shown);
         let (code, line) = check(&shown, &all);
@@ -367,11 +367,11 @@ mod tests {
             let thresholds = AlertThresholds { warning: parse(warning), critical: parse(critical) };
             let mut shown = overview(healths);
             for instance in shown.environments[0].hosts[0].instances.iter_mut().take(stopped) {
-                instance.stopped_by = Some(PlannedStop {
+                instance.stopped_by = Some(Box::new(PlannedStop {
                     plan: 5,
                     by: Requester { user: "ann".to_owned(), address: String::new() },
                     at: shown.generated_at - jiff::SignedDuration::from_secs(120),
-                });
+                }));
             }
             let (found, line) = super::plugin_output(&shown, &HashSet::new(), &thresholds, false);
             assert_eq!(found, code, "{healths:?}: {line}");

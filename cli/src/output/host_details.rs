@@ -315,14 +315,14 @@ mod tests {
         let mut shown = overview();
         let instance = &mut shown.environments[0].hosts[0].instances[1];
         let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
-        instance.action = Some(ActionLock { kind: ActionKind::Stop, by, since: before(5) });
-        instance.unit = Some(UnitReport {
+        instance.action = Some(Box::new(ActionLock { kind: ActionKind::Stop, by, since: before(5) }));
+        instance.unit = Some(Box::new(UnitReport {
             name: "quiet.service".to_owned(),
             active_state: "failed".to_owned(),
             sub_state: "failed".to_owned(),
             result: "exit-code".to_owned(),
             error: None,
-        });
+        }));
         assert!(host_details(&shown, now()).contains(
             "quiet      a stop of it is under way, since 09:29:55 UTC, for ann from 10.0.0.7; \
              unit quiet.service failed (failed, exit-code)\n"

@@ -167,8 +167,8 @@ mod tests {
         let by = Requester { user: "ann".to_owned(), address: String::new() };
         let instance = &mut shown.environments[0].hosts[0].instances[0];
         let since = Timestamp::UNIX_EPOCH;
-        instance.action = Some(ActionLock { kind: ActionKind::Start, by: by.clone(), since });
-        instance.maintenance = Some(Maintenance {
+        instance.action = Some(Box::new(ActionLock { kind: ActionKind::Start, by: by.clone(), since }));
+        instance.maintenance = Some(Box::new(Maintenance {
             environment: "DEV".into(),
             host: "h".into(),
             component: None,
@@ -176,7 +176,7 @@ mod tests {
             until: None,
             reason: "disks\u{1b}".to_owned(),
             by,
-        });
+        }));
         assert!(instance_table(&shown, PIPE, Timestamp::UNIX_EPOCH).contains(
             "not running; starting for ann since 00:00:00 UTC; in maintenance: disks\\u{1b} (ann)"
         ));

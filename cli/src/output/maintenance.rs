@@ -10,7 +10,7 @@ pub(crate) fn maintenance_entries(overview: &Overview) -> Vec<Maintenance> {
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     hosts
         .flat_map(|host| {
-            let own = host.instances.iter().filter_map(|instance| instance.maintenance.as_ref());
+            let own = host.instances.iter().filter_map(|instance| instance.maintenance.as_deref());
             // An instance also carries its host's maintenance.
             host.maintenance.iter().chain(own.filter(|maintenance| maintenance.component.is_some()))
         })

@@ -109,6 +109,7 @@ impl From<&PartReport> for v1::PartReport {
 impl From<v1::PartReport> for PartReport {
     fn from(part: v1::PartReport) -> Self {
         let v1::PartReport { name, count, running, pids } = part;
+        let pids = without_spare_capacity(pids);
         Self { name: optional_name(name), count: count.unwrap_or_default().into(), running, pids }
     }
 }
@@ -197,13 +198,13 @@ impl From<&ComponentReport> for v1::ComponentReport {
             state: v1::State::from(report.state).into(),
             processes: report.processes.iter().map(Into::into).collect(),
             doubled: report.doubled,
-            action: report.action.as_ref().map(Into::into),
+            action: report.action.as_deref().map(Into::into),
             parts: report.parts.iter().map(Into::into).collect(),
             unseen: report.unseen.clone().unwrap_or_default(),
             probe: report.probe.as_ref().map(Into::into),
-            unit: report.unit.as_ref().map(Into::into),
-            autostart: report.autostart.as_ref().map(Into::into),
-            down_cause: report.down_cause.as_ref().map(Into::into),
+            unit: report.unit.as_deref().map(Into::into),
+            autostart: report.autostart.as_deref().map(Into::into),
+            down_cause: report.down_cause.as_deref().map(Into::into),
             exceeded_limits: report.exceeded_limits.iter().map(Into::into).collect(),
         }
     }
@@ -216,20 +217,16 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
         Ok(Self {
             component: Name::from(report.component),
             state: state_from_wire(report.state)?,
-            processes: report.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
+            processes: convert_all(report.processes)?,
             doubled: report.doubled,
-            action: report.action.map(ActionLock::try_from).transpose()?,
-            parts: report.parts.into_iter().map(Into::into).collect(),
+            action: report.action.map(ActionLock::try_from).transpose()?.map(Box::new),
+            parts: without_spare_capacity(report.parts.into_iter().map(Into::into).collect()),
             unseen: optional(report.unseen),
             probe: report.probe.map(ProbeReport::try_from).transpose()?,
-            unit: report.unit.map(Into::into),
-            autostart: report.autostart.map(Autostart::try_from).transpose()?,
-            down_cause: down_cause::from_wire(report.down_cause)?,
-            exceeded_limits: report
-                .exceeded_limits
-                .into_iter()
-                .map(ExceededLimit::try_from)
-                .collect::<Result<_, _>>()?,
+            unit: report.unit.map(Into::into).map(Box::new),
+            autostart: report.autostart.map(Autostart::try_from).transpose()?.map(Box::new),
+            down_cause: down_cause::from_wire(report.down_cause)?.map(Box::new),
+            exceeded_limits: convert_all(report.exceeded_limits)?,
         })
     }
 }
@@ -292,11 +289,8 @@ impl TryFrom<v1::Report> for Report {
     type Error = ProtocolError;
 
     fn try_from(report: v1::Report) -> Result<Self, ProtocolError> {
-        let components = if report.error.is_empty() {
-            Ok(report.components.into_iter().map(ComponentReport::try_from).collect::<Result<_, _>>()?)
-        } else {
-            Err(report.error)
-        };
+        let components =
+            if report.error.is_empty() { Ok(convert_all(report.components)?) } else { Err(report.error) };
         Ok(Self {
             host: Name::from(report.host),
             boot_id: report.boot_id,
@@ -316,6 +310,18 @@ impl TryFrom<v1::Report> for Report {
             impairments: impairments_from_wire(report.impairments)?,
         })
     }
+}
+
+/// Converts messages to values that are kept until the next report.
+fn convert_all<M, V: TryFrom<M>>(messages: Vec<M>) -> Result<Vec<V>, V::Error> {
+    messages.into_iter().map(V::try_from).collect::<Result<_, _>>().map(without_spare_capacity)
+}
+
+/// Gives back memory that the decoder reserved for more values; a collected vector keeps the room of the messages
+/// that it came from.
+fn without_spare_capacity<V>(mut values: Vec<V>) -> Vec<V> {
+    values.shrink_to_fit();
+    values
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -350,11 +356,11 @@ mod tests {
                     suspension: Some(Suspension::Freezer),
                 }],
                 doubled: true,
-                action: Some(ActionLock {
+                action: Some(Box::new(ActionLock {
                     kind: ActionKind::Restart,
                     by: Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() },
                     since: "2026-11-24T09:29:59Z".parse().unwrap(),
-                }),
+                })),
                 parts: vec![PartReport {
                     name: Some("driver".into()),
                     count: ProcessCount { min: 0, max: None },
@@ -367,14 +373,14 @@ mod tests {
                     since: "2026-11-24T09:29:00Z".parse().unwrap(),
                     reason: "refused".to_owned(),
                 }),
-                unit: Some(UnitReport {
+                unit: Some(Box::new(UnitReport {
                     name: "kafka.service".to_owned(),
                     active_state: "failed".to_owned(),
                     sub_state: "failed".to_owned(),
                     result: "exit-code".to_owned(),
                     error: None,
-                }),
-                autostart: Some(Autostart {
+                })),
+                autostart: Some(Box::new(Autostart {
                     wanted: true,
                     why: "declared".to_owned(),
                     restarts: 2,
@@ -384,12 +390,12 @@ mod tests {
                     last_end: "exit status 1".to_owned(),
                     restarts_total: 7,
                     waiting_for: "kafka on k1".to_owned(),
-                }),
-                down_cause: Some(crate::down_cause::DownCause {
+                })),
+                down_cause: Some(Box::new(crate::down_cause::DownCause {
                     at: "2026-11-24T09:29:59Z".parse().unwrap(),
                     kind: crate::down_cause::DownKind::Unknown,
                     last_log_line: None,
-                }),
+                })),
                 exceeded_limits: vec![ExceededLimit {
                     kind: LimitKind::OpenFiles,
                     reason: "pid 3 has 900 open files, above 80 % of 1024".to_owned(),

@@ -39,7 +39,7 @@ pub(crate) fn local_health(seen: &ComponentReport) -> (Health, String) {
             if let Some(probe) = seen.probe.as_ref().filter(|probe| probe.state == ProbeState::Failing) {
                 reasons.push(format!("its probe fails: {}", probe.reason));
             }
-            if let Some(autostart) = seen.autostart.as_ref().filter(|autostart| autostart.flapping) {
+            if let Some(autostart) = seen.autostart.as_deref().filter(|autostart| autostart.flapping) {
                 reasons
                     .push(format!("it was restarted {} lately (flapping)", format_times(autostart.restarts)));
             }
@@ -85,7 +85,7 @@ fn stopped_reason(seen: &ComponentReport) -> String {
     }
     // Nothing starts a second one beside what is still there.
     let is_unmatched = cause.is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. }));
-    match seen.autostart.as_ref().filter(|_| !is_unmatched) {
+    match seen.autostart.as_deref().filter(|_| !is_unmatched) {
         Some(Autostart { given_up: true, restarts, last_end, .. }) => {
             reason.push_str(&format!("; given up after {}", format_restarts(*restarts)));
             if !last_end.is_empty() {
@@ -249,17 +249,17 @@ mod tests {
             ),
         ];
         for (unit, reason) in rows {
-            let report = ComponentReport { unit, ..seen(State::Stopped) };
+            let report = ComponentReport { unit: unit.map(Box::new), ..seen(State::Stopped) };
             assert_eq!(local_health(&report), (Health::Down, reason.to_owned()));
         }
-        let mut report = ComponentReport { unit: unit("", "", ""), ..seen(State::Stopped) };
+        let mut report = ComponentReport { unit: unit("", "", "").map(Box::new), ..seen(State::Stopped) };
         report.unit.as_mut().unwrap().error = Some("no bus".into());
         assert_eq!(local_health(&report).1, "it is not running; kafka.service: no bus");
     }
 
     #[test]
     fn what_runs_outside_of_its_unit_is_up_and_the_unit_is_told_with_other_trouble() {
-        let failed = || unit("failed", "failed", "signal");
+        let failed = || unit("failed", "failed", "signal").map(Box::new);
         let running = ComponentReport { unit: failed(), ..seen(State::Running) };
         assert_eq!(local_health(&running), (Health::Up, String::new()));
         let partial = ComponentReport { unit: failed(), ..seen(State::Partial) };
@@ -287,7 +287,7 @@ mod tests {
             waiting_for: String::new(),
         };
         let with = |state, autostart: &Autostart| {
-            local_health(&ComponentReport { autostart: Some(autostart.clone()), ..seen(state) })
+            local_health(&ComponentReport { autostart: Some(Box::new(autostart.clone())), ..seen(state) })
         };
         assert_eq!(with(State::Running, &autostart), (Health::Up, String::new()));
         assert_eq!(with(State::Stopped, &autostart).1, "it is not running");

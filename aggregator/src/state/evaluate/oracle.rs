@@ -44,7 +44,7 @@ pub(crate) fn evaluate_everything(
                                 health: verdict.health,
                                 processes: seen.map(|seen| seen.processes.clone()).unwrap_or_default(),
                                 reason: verdict.reason,
-                                cause: verdict.cause.map(|at| graph.id(at).clone()),
+                                cause: verdict.cause.map(|at| Box::new(graph.id(at).clone())),
                                 startable: component.is_some_and(|component| component.start.is_some()),
                                 parts: seen.map(|seen| seen.parts.clone()).unwrap_or_default(),
                                 probe: seen.and_then(|seen| seen.probe.clone()),

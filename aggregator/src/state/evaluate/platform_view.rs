@@ -276,7 +276,7 @@ impl PlatformView {
         let mut instance = build_instance(before, seen, self.results.of(at), graph);
         correct_times(&mut instance, known.skew());
         let own = annotations.maintenance.of_instance(&host.name, &instance.component);
-        instance.maintenance = own.or(host.maintenance.as_ref()).cloned();
+        instance.maintenance = own.or(host.maintenance.as_ref()).cloned().map(Box::new);
         let (id, now) = (graph.id(at), annotations.now);
         ended_stops.extend(annotations.planned_stops.apply_to(id, &mut instance, now.at, now.wall));
         let is_host_known = host.reachable && host.error.is_none();
@@ -329,7 +329,7 @@ fn build_instance(
         health: result.health,
         processes: seen.map(|seen| seen.processes.clone()).unwrap_or_default(),
         reason: result.reason.clone(),
-        cause: result.cause.map(|root| graph.id(root.at).clone()),
+        cause: result.cause.map(|root| Box::new(graph.id(root.at).clone())),
         startable: before.startable,
         parts: seen.map(|seen| seen.parts.clone()).unwrap_or_default(),
         probe: seen.and_then(|seen| seen.probe.clone()),

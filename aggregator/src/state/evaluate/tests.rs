@@ -274,7 +274,7 @@ fn root_is_named_once_where_the_agent_waits_for_it() {
         world.report("s", |components| {
             let detector = components.iter_mut().find(|seen| seen.component == *"detector").unwrap();
             *detector = component_report(&detector.component, vec![], None);
-            detector.autostart = Some(Autostart {
+            detector.autostart = Some(Box::new(Autostart {
                 wanted: true,
                 why: String::new(),
                 restarts: 0,
@@ -284,7 +284,7 @@ fn root_is_named_once_where_the_agent_waits_for_it() {
                 last_end: String::new(),
                 restarts_total: 7,
                 waiting_for: awaited.to_owned(),
-            });
+            }));
         });
         let (health, reason, cause) = world.verdict("DEV/s/detector");
         assert_eq!((health, cause.as_deref()), (Health::Down, Some("DEV/a/kafka")));

@@ -63,7 +63,7 @@ fn instance_has_run_once_it_was_seen_or_its_start_failed() {
         let mut overview = sample();
         let at = Timestamp::UNIX_EPOCH;
         overview.environments[0].hosts[0].instances[0].down_cause =
-            Some(DownCause { at, kind, last_log_line: None });
+            Some(Box::new(DownCause { at, kind, last_log_line: None }));
         overview
     };
     let never_ran = |tracker: &mut TransitionTracker, overview: &Overview| {
@@ -161,7 +161,7 @@ fn a_silent_host_is_one_event_and_its_instances_keep_what_was_known() {
 fn what_an_agent_does_by_itself_is_recorded() {
     let autostart = |restarts, given_up| {
         let mut overview = sample();
-        overview.environments[0].hosts[0].instances[0].autostart = Some(Autostart {
+        overview.environments[0].hosts[0].instances[0].autostart = Some(Box::new(Autostart {
             wanted: true,
             why: String::new(),
             restarts,
@@ -171,7 +171,7 @@ fn what_an_agent_does_by_itself_is_recorded() {
             last_end: "it was ended by SIGKILL".to_owned(),
             restarts_total: 7,
             waiting_for: String::new(),
-        });
+        }));
         overview
     };
     let mut tracker = TransitionTracker::default();

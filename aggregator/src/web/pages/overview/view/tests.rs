@@ -296,7 +296,7 @@ fn stopped_on_purpose() -> Overview {
         at: Timestamp::UNIX_EPOCH,
     };
     hosts[0].instances[0].reason = stop.to_string();
-    hosts[0].instances[0].stopped_by = Some(stop);
+    hosts[0].instances[0].stopped_by = Some(Box::new(stop));
     overview
 }
 
