@@ -25,8 +25,12 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 const OPEN_FILES: u64 = 65_536;
 /// Time that each action of the plan takes.
 const STEP: Duration = Duration::from_millis(20);
-/// Number of changes whose cost is measured, and of those whose growth of the record is.
-const CHANGES: u32 = 100;
+/// Changes whose cost is measured: rounds of rest and of changes, the duration of each half, and the rate of the
+/// changes.
+const CHANGE_ROUNDS: u32 = 5;
+const CHANGE_ROUND: Duration = Duration::from_secs(4);
+const CHANGES_A_SECOND: u32 = 10;
+/// Number of changes for which the growth of the record is measured.
 const RECORDED_CHANGES: u32 = 600;
 
 /// Choices of the user.
@@ -73,7 +77,7 @@ pub(crate) fn measure(hosts: usize, options: &Options) -> Measured {
     std::thread::sleep(SETTLE);
 
     let mut bench = Bench { agents: &agents, hosts, cpu: CpuMeter::new(pid), measured };
-    if options.has("rest") || options.has("change") {
+    if options.has("rest") {
         note("rest");
         bench.rest(Duration::from_secs(options.rest_seconds));
     }
@@ -156,15 +160,19 @@ impl Bench<'_> {
         self.measured.insert("resident-most", mb(most_resident_kb(self.cpu.pid())));
     }
 
-    /// Measures what changes cost beyond the rest.
+    /// Measures what changes cost beyond the rest, which is measured in turn with them: it varies by more than they
+    /// cost within a minute.
     fn cost_of_changes(&mut self) {
         let mut changer = Changer::new(self.agents, self.hosts);
-        let (began, before) = (Instant::now(), self.cpu.read());
-        let count = changer.run(10, Duration::from_secs(u64::from(CHANGES) / 10));
-        std::thread::sleep(Duration::from_millis(500));
-        let used = (self.cpu.read() - before).as_secs_f64();
-        let at_rest = self.measured.get("rest").copied().unwrap_or_default() / 100.0;
-        let beyond = used - at_rest * began.elapsed().as_secs_f64();
+        let (mut beyond, mut count) = (0.0, 0);
+        for _ in 0..CHANGE_ROUNDS {
+            let at_rest = self.cpu_share(CHANGE_ROUND);
+            let (began, before) = (Instant::now(), self.cpu.read());
+            count += changer.run(CHANGES_A_SECOND, CHANGE_ROUND);
+            std::thread::sleep(Duration::from_millis(500));
+            let used = (self.cpu.read() - before).as_secs_f64();
+            beyond += used - at_rest * began.elapsed().as_secs_f64();
+        }
         self.measured.insert("change", beyond.max(0.0) * 1e3 / count as f64);
         changer.restore();
         std::thread::sleep(SETTLE);
