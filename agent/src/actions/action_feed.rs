@@ -75,13 +75,13 @@ struct RecentActions {
 }
 
 /// Action that its client asks for again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum FollowedAction<T> {
     /// It has begun; these are its events.
     Begun(T),
     /// It has not begun, and now never will.
     NotBegun,
-    /// It may have begun and been forgotten; otherwise it never will.
+    /// It may have begun in an earlier run of the agent, or been forgotten; otherwise it never will.
     Unknown,
 }
 
@@ -98,8 +98,8 @@ impl<T> FollowedAction<T> {
 #[derive(Debug)]
 struct FollowableAction {
     request_id: String,
-    /// `None`: its client asked for it before it began, and was told that it had not.
-    feed: Option<ActionFeed>,
+    /// Answer to its client. Whoever asks before it begins has been told so, and gets the same answer again.
+    answer: FollowedAction<ActionFeed>,
 }
 
 impl FollowableActions {
@@ -113,39 +113,41 @@ impl FollowableActions {
         if recent.actions.iter().any(|action| action.request_id == request_id) {
             return false;
         }
-        recent.add(request_id, Some(feed.clone()));
+        recent.add(request_id, FollowedAction::Begun(feed.clone()));
         true
     }
 
     /// Finds the action with this ID. One that is not found never begins from now on.
     pub(super) fn find(&self, request_id: &str) -> FollowedAction<ActionFeed> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match recent.actions.iter().find(|action| action.request_id == request_id) {
-            Some(FollowableAction { feed: Some(feed), .. }) => FollowedAction::Begun(feed.clone()),
-            Some(FollowableAction { feed: None, .. }) => FollowedAction::NotBegun,
-            None => {
-                recent.add(request_id, None);
-                match recent.forgotten_up_to.is_some_and(|end| end.elapsed() < RECENTLY_ENDED) {
-                    true => FollowedAction::Unknown,
-                    false => FollowedAction::NotBegun,
-                }
-            }
+        if let Some(known) = recent.actions.iter().find(|action| action.request_id == request_id) {
+            return known.answer.clone();
         }
+        let answer = match recent.forgotten_up_to.is_some_and(|end| end.elapsed() < RECENTLY_ENDED) {
+            true => FollowedAction::Unknown,
+            false => FollowedAction::NotBegun,
+        };
+        recent.add(request_id, answer.clone());
+        answer
     }
 }
 
 impl RecentActions {
     /// Adds an action, and forgets the oldest ones that are not under way.
-    fn add(&mut self, request_id: &str, feed: Option<ActionFeed>) {
-        let is_over =
-            |action: &FollowableAction| action.feed.as_ref().is_none_or(|feed| feed.ended_at().is_some());
+    fn add(&mut self, request_id: &str, answer: FollowedAction<ActionFeed>) {
+        let is_over = |action: &FollowableAction| match &action.answer {
+            FollowedAction::Begun(feed) => feed.ended_at().is_some(),
+            FollowedAction::NotBegun | FollowedAction::Unknown => true,
+        };
         while self.actions.len() >= MAX_ACTIONS
             && let Some(oldest) = self.actions.iter().position(is_over)
         {
-            let forgotten = self.actions.remove(oldest).and_then(|action| action.feed?.ended_at());
-            self.forgotten_up_to = self.forgotten_up_to.max(forgotten);
+            let forgotten = self.actions.remove(oldest).map(|action| action.answer);
+            if let Some(FollowedAction::Begun(feed)) = forgotten {
+                self.forgotten_up_to = self.forgotten_up_to.max(feed.ended_at());
+            }
         }
-        self.actions.push_back(FollowableAction { request_id: request_id.to_owned(), feed });
+        self.actions.push_back(FollowableAction { request_id: request_id.to_owned(), answer });
     }
 }
 
@@ -243,7 +245,9 @@ mod tests {
         for at in 0..=MAX_ACTIONS {
             assert!(actions.begin(&format!("ended {at}"), &ended));
         }
-        assert!(matches!(actions.find("ended 0"), FollowedAction::Unknown));
+        for _ in 0..2 {
+            assert!(matches!(actions.find("ended 0"), FollowedAction::Unknown));
+        }
         tokio::time::advance(RECENTLY_ENDED).await;
         assert!(matches!(actions.find("other"), FollowedAction::NotBegun));
     }

@@ -1296,8 +1296,10 @@ pub mod agent_service_client {
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
         /// NOT_FOUND: the agent has not begun an action of this ID, and will not: it refuses the ID from now on.
-        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it was started after
-        /// Act was sent (or agent_run_id does not say), or more than 512 other actions have ended within a minute.
+        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it may have been
+        /// started after Act was sent (agent_run_id is that of another run, or empty), or it has forgotten an action that
+        /// ended less than a minute ago.
+        /// The last 512 IDs are remembered, and those of all actions under way.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         pub async fn watch_action(
             &mut self,
@@ -1558,8 +1560,10 @@ pub mod agent_service_server {
         /// Follows an action that Act began, also after its end: streams its progress from the beginning, and last its
         /// result. A caller whose connection breaks learns so how the action went. Errors: those of the action, and
         /// NOT_FOUND: the agent has not begun an action of this ID, and will not: it refuses the ID from now on.
-        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it was started after
-        /// Act was sent (or agent_run_id does not say), or more than 512 other actions have ended within a minute.
+        /// ABORTED: it refuses the ID from now on, but cannot say whether it has begun the action: it may have been
+        /// started after Act was sent (agent_run_id is that of another run, or empty), or it has forgotten an action that
+        /// ended less than a minute ago.
+        /// The last 512 IDs are remembered, and those of all actions under way.
         /// INVALID_ARGUMENT: there is no ID, or a too long one.
         async fn watch_action(
             &self,
