@@ -61,57 +61,47 @@ impl From<OperationError> for RequestFailure {
 
 impl AgentClient {
     /// Starts, stops or restarts a component of this host, and passes progress to `tell`. If the connection breaks
-    /// meanwhile, the agent is asked how the action goes on.
+    /// meanwhile, the agent is asked how the action goes on; if it has surely not begun, it is requested again while
+    /// `may_begin` is true.
     ///
     /// # Errors
     /// Returns an error if the agent refuses, does not answer, or belongs to another host.
     pub(crate) async fn perform_action(
         &self,
         action: AgentAction<'_>,
+        may_begin: impl Fn() -> bool,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
-        let patience = action.patience;
-        tokio::time::timeout(patience, self.request_and_follow(action, tell)).await.unwrap_or_else(|_| {
-            Err(OperationError::new(
-                Code::DeadlineExceeded,
-                format!(
-                    "the agent on {} has not said within {} s how it ended; look at the status",
-                    self.host,
-                    patience.as_secs()
-                ),
-            ))
-        })
-    }
-
-    async fn request_and_follow(
-        &self,
-        action: AgentAction<'_>,
-        tell: impl Fn(ActionProgress),
-    ) -> Result<ActionResult, OperationError> {
-        let (mut sent, mut told) = (1, 0);
+        let mut sent = 1;
         loop {
-            match self.request_once(&action, &mut told, &tell).await {
-                Ok(done) => return Ok(done),
-                Err(RequestFailure::Failed(error)) => return Err(error),
-                // The connection broke before the agent had read the request.
-                Err(RequestFailure::NotBegun(_)) if told == 0 && sent < MAX_REQUESTS => sent += 1,
-                Err(RequestFailure::NotBegun(broken)) => {
-                    return Err(self.broken_error(
-                        &action,
-                        &broken,
-                        Code::Aborted,
-                        "the agent has not begun it",
-                    ));
-                }
+            // The agent has used none of its time for an action that it has not begun.
+            let requested = tokio::time::timeout(action.patience, self.request_once(&action, &tell)).await;
+            let broken = match requested {
+                Err(_) => return Err(self.patience_error(&action)),
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(RequestFailure::Failed(error))) => return Err(error),
+                Ok(Err(RequestFailure::NotBegun(broken))) => broken,
+            };
+            if sent == MAX_REQUESTS || !may_begin() {
+                return Err(self.not_begun_error(&action, &broken));
             }
+            sent += 1;
         }
     }
 
-    /// Requests an action, and passes its progress to `tell`, apart from the first `told` messages.
+    fn patience_error(&self, action: &AgentAction<'_>) -> OperationError {
+        let seconds = action.patience.as_secs();
+        let message = format!(
+            "the agent on {} has not said within {seconds} s how it ended; look at the status",
+            self.host
+        );
+        OperationError::new(Code::DeadlineExceeded, message)
+    }
+
+    /// Requests an action, and passes its progress to `tell`.
     async fn request_once(
         &self,
         action: &AgentAction<'_>,
-        told: &mut usize,
         tell: &impl Fn(ActionProgress),
     ) -> Result<ActionResult, RequestFailure> {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
@@ -132,7 +122,9 @@ impl AgentClient {
         {
             return Err(self.describe_error(status).into());
         }
-        let mut end = self.receive_events(opened, told, tell).await;
+        // The agent answers as soon as it has begun.
+        let (mut is_begun, mut told) = (opened.is_ok(), 0);
+        let mut end = self.receive_events(opened, &mut told, tell).await;
         loop {
             let broken = match end {
                 EventsEnd::Answered(answer) => return answer.map_err(RequestFailure::Failed),
@@ -141,12 +133,12 @@ impl AgentClient {
             tracing::info!(host = %self.host, component = %action.component, "the connection broke during an action");
             let followed = match self.follow_up(&request_id, &agent_run_id).await {
                 Ok(Some(events)) => events,
-                Ok(None) => return Err(RequestFailure::NotBegun(broken)),
-                Err(failure) => {
-                    return Err(self.broken_error(action, &broken, failure.code, &failure.message).into());
-                }
+                Ok(None) if !is_begun => return Err(RequestFailure::NotBegun(broken)),
+                Ok(None) => return Err(self.broken_error(action, &broken, &cannot_say()).into()),
+                Err(failure) => return Err(self.broken_error(action, &broken, &failure).into()),
             };
-            end = self.receive_events(Ok(followed), told, tell).await;
+            is_begun = true;
+            end = self.receive_events(Ok(followed), &mut told, tell).await;
         }
     }
 
@@ -155,17 +147,29 @@ impl AgentClient {
         &self,
         action: &AgentAction<'_>,
         broken: &Status,
-        code: Code,
-        reason: &str,
+        reason: &OperationError,
     ) -> OperationError {
         let (AgentAction { kind, component, .. }, host) = (action, &self.host);
         let message = format!(
-            "the connection with the agent at {} broke during the {kind} ({}), and {reason}; look at the status of \
+            "the connection with the agent at {} broke during the {kind} ({}), and {}; look at the status of \
              {component} on {host}",
             self.address,
             root_message(broken),
+            reason.message
         );
-        OperationError::new(code, message)
+        OperationError::new(reason.code, message)
+    }
+
+    /// Returns the error of an action that the agent has surely not begun.
+    fn not_begun_error(&self, action: &AgentAction<'_>, broken: &Status) -> OperationError {
+        let (AgentAction { kind, .. }, host) = (action, &self.host);
+        let message = format!(
+            "nothing was done: the connection with the agent at {} broke before it had begun the {kind} ({}); look at \
+             the network and the load of {host}, then try again",
+            self.address,
+            root_message(broken)
+        );
+        OperationError::new(Code::Unavailable, message)
     }
 
     /// Asks the agent how the action goes on that was requested with an ID from a run of the agent, until it answers.
@@ -184,6 +188,7 @@ impl AgentClient {
             tokio::time::sleep(FOLLOW_UP_INTERVAL).await;
             // The host may have been booted meanwhile, and its agent then answers that it knows nothing of the action.
             let target = v1::RequestTarget { boot_id: String::new(), ..self.request_target()? };
+            let is_of_unknown_run = agent_run_id.is_empty();
             let (request_id, agent_run_id) = (request_id.to_owned(), agent_run_id.to_owned());
             let request = v1::WatchActionRequest { request_id, target: Some(target), agent_run_id };
             let mut client = self.connection.client();
@@ -194,18 +199,16 @@ impl AgentClient {
                     last = format!(": {}", root_message(&status));
                 }
                 Ok(Err(status)) => {
-                    let reason = match status.code() {
-                        Code::NotFound => return Ok(None),
-                        Code::Aborted => {
-                            "the agent has started again since, and cannot say whether it had begun it"
-                                .to_owned()
-                        }
+                    return match status.code() {
+                        Code::NotFound if !is_of_unknown_run => Ok(None),
+                        // An agent without IDs of its runs may have begun it in an earlier one.
+                        Code::NotFound | Code::Aborted => Err(cannot_say()),
                         Code::Unimplemented => {
-                            "the agent is of an earlier version, which cannot say".to_owned()
+                            let reason = "the agent is of an earlier version, which cannot say";
+                            Err(OperationError::new(Code::Aborted, reason))
                         }
-                        _ => self.describe_failure(&status),
+                        _ => Err(OperationError::new(Code::Aborted, self.describe_failure(&status))),
                     };
-                    return Err(OperationError::new(Code::Aborted, reason));
                 }
                 Err(_) => {}
             }
@@ -277,6 +280,12 @@ impl AgentClient {
         };
         OperationError::new(status.code(), message)
     }
+}
+
+/// Returns the reason why it is not known how an action went, of which the agent knows nothing.
+fn cannot_say() -> OperationError {
+    let reason = "the agent cannot say whether it had begun it, since it may have started again";
+    OperationError::new(Code::Aborted, reason)
 }
 
 /// Returns true if the status is not the agent's, but that of a connection which could not be made or broke.

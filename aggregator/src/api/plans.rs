@@ -276,8 +276,7 @@ impl Operations {
         let failure = |error: OperationError| StepFailure { reason: error.message, unreachable: false };
         let acting = self.operations_in(&step.instance.environment).map_err(failure)?;
         acting.ensure_recorded().map_err(failure)?;
-        let outcome =
-            acting.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
+        let outcome = acting.perform_action(step.action, &step.instance, target, (&plan_run, at), tell).await;
         // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
         let is_stopped = plan_run.begun().plan.kind == ActionKind::Stop
             && outcome
@@ -296,13 +295,13 @@ impl Operations {
         })
     }
 
-    /// Performs an action on one instance and waits for its end.
+    /// Performs the action of a plan's step on one instance and waits for its end.
     async fn perform_action(
         &self,
         kind: ActionKind,
         id: &InstanceId,
         target: RequestTarget,
-        plan: &PlanStart,
+        (plan_run, step): (&PlanRun, usize),
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
         let inventory = self.inventory();
@@ -310,8 +309,14 @@ impl Operations {
         let agent = agent_of(&inventory, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = ActionTimes::from(found.component).patience(kind);
-        let action = AgentAction { kind, component: &found.component.name, target, by: &plan.by, patience };
-        let outcome = agent.perform_action(action, tell).await;
+        let action = AgentAction {
+            kind,
+            component: &found.component.name,
+            target,
+            by: &plan_run.begun().by,
+            patience,
+        };
+        let outcome = agent.perform_action(action, || plan_run.may_still_begin(step), tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),

@@ -167,12 +167,18 @@ impl PlanRun {
     /// does not restart what the plan has stopped.
     pub(crate) fn begin_step(&self, step: usize, at: Timestamp) -> bool {
         self.with_log(|log| {
-            let begins = !self.cancelled.is_cancelled() || self.restores_stopped(log, step);
+            let begins = self.may_begin(log, step);
             if begins {
                 self.change_step(log, step, at, StepState::UnderWay, String::new());
             }
             begins
         })
+    }
+
+    /// Returns true if a step that is under way, and has done nothing so far, may still begin; see
+    /// [`Self::begin_step`].
+    pub(crate) fn may_still_begin(&self, step: usize) -> bool {
+        self.with_log(|log| self.may_begin(log, step))
     }
 
     /// Adds a progress update of a step.
@@ -292,6 +298,10 @@ impl PlanRun {
                 }
             }
         })
+    }
+
+    fn may_begin(&self, log: &PlanLog, step: usize) -> bool {
+        !self.cancelled.is_cancelled() || self.restores_stopped(log, step)
     }
 
     fn restores_stopped(&self, log: &PlanLog, step: usize) -> bool {
@@ -431,8 +441,9 @@ pub(crate) mod tests {
     #[test]
     fn what_was_cancelled_does_not_begin_and_what_has_ended_cannot_be_cancelled() {
         let plan_run = plan_run(plan_begin(1, &[&[], &[], &[]]));
-        assert!(plan_run.begin_step(0, NOW));
+        assert!(plan_run.begin_step(0, NOW) && plan_run.may_still_begin(0));
         assert_eq!(plan_run.cancel(), Some(2));
+        assert!(!plan_run.may_still_begin(0));
         assert!(!plan_run.begin_step(1, NOW));
         let states: Vec<StepState> = plan_run.snapshot().steps.into_iter().map(|(state, _)| state).collect();
         assert_eq!(states, [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
