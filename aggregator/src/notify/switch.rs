@@ -2,15 +2,19 @@
 //! the alarm when the requests stop.
 
 use rta_shared::config::notify::DeadMansSwitch;
+#[cfg(feature = "network-notifications")]
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::SelfCheck;
-use super::deliver::files::read_secret;
-use super::deliver::http;
+#[cfg(not(feature = "network-notifications"))]
+use super::deliver::NOT_BUILT_IN;
+#[cfg(feature = "network-notifications")]
+use super::deliver::{files::read_secret, http};
 
 /// Time limit of a request.
+#[cfg(feature = "network-notifications")]
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests the address at its interval while `check` finds nothing. Publishes why it cannot be reached.
@@ -32,6 +36,12 @@ pub(crate) async fn run_switch(rule: DeadMansSwitch, check: SelfCheck, error: wa
     }
 }
 
+#[cfg(not(feature = "network-notifications"))]
+async fn request(_: &DeadMansSwitch) -> Result<(), String> {
+    Err(NOT_BUILT_IN.to_owned())
+}
+
+#[cfg(feature = "network-notifications")]
 async fn request(rule: &DeadMansSwitch) -> Result<(), String> {
     let sending = async {
         let url = read_secret(&rule.url).await?;

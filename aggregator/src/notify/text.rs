@@ -70,6 +70,7 @@ fn affected(message: &Message) -> String {
 }
 
 /// Returns the subject of a mail.
+#[cfg(feature = "network-notifications")]
 pub(crate) fn subject(message: &Message) -> String {
     let tag = match message.kind {
         MessageKind::End => "over",
@@ -81,6 +82,7 @@ pub(crate) fn subject(message: &Message) -> String {
 }
 
 /// Returns the lines of a message as plain text.
+#[cfg(feature = "network-notifications")]
 pub(crate) fn body(message: &Message) -> String {
     let mut lines = vec![message.summary.clone()];
     if message.kind == MessageKind::Test {
@@ -113,6 +115,7 @@ pub(crate) fn body(message: &Message) -> String {
 }
 
 /// Returns the value of a placeholder of a chat template.
+#[cfg(feature = "network-notifications")]
 pub(crate) fn placeholder(message: &Message, name: &str) -> String {
     let text = match name {
         "affected" => message.affected.count.to_string(),

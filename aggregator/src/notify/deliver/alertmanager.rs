@@ -13,8 +13,6 @@ use super::{DeliveryError, http};
 use crate::notify::message::{Message, MessageKind};
 use crate::notify::text;
 
-/// Interval between repetitions of open alerts.
-pub(crate) const RESEND_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 /// Time after which an alert ends unless it is repeated.
 const LIFETIME: SignedDuration = SignedDuration::from_secs(300);
 /// Maximum number of alerts in a request.

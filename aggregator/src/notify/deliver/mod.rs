@@ -1,5 +1,7 @@
 //! Delivery of one message by one channel. The only part of notifications that does I/O with others.
 //!
+//! Without the feature `network-notifications`, as in the demo, only commands are run: the build is shorter.
+//!
 //! | module | holds |
 //! |---|---|
 //! | `files` | reads of files, off the runtime |
@@ -10,20 +12,33 @@
 //! | `mail` | mail |
 //! | `command` | commands |
 
+#[cfg(feature = "network-notifications")]
 mod alertmanager;
+#[cfg(feature = "network-notifications")]
 mod chat;
 mod command;
+#[cfg(feature = "network-notifications")]
 pub(crate) mod files;
+#[cfg(feature = "network-notifications")]
 pub(crate) mod http;
+#[cfg(feature = "network-notifications")]
 mod mail;
+#[cfg(feature = "network-notifications")]
 mod webhook;
+
+use std::time::Duration;
 
 use rta_shared::config::notify::ChannelKind;
 
-pub(crate) use alertmanager::RESEND_INTERVAL;
 pub(crate) use command::kill_leftover_commands;
 
 use super::message::Message;
+
+/// Interval between repetitions of open alerts.
+pub(crate) const RESEND_INTERVAL: Duration = Duration::from_secs(60);
+/// Reason why a channel of this kind delivers nothing.
+#[cfg(not(feature = "network-notifications"))]
+pub(super) const NOT_BUILT_IN: &str = "this rta was built without mail and HTTP (network-notifications)";
 
 /// Reason why a message was not delivered, as a part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +64,17 @@ impl DeliveryError {
 /// Returns an error if the receiver did not confirm it. It may have received it all the same.
 pub(crate) async fn deliver(channel: &ChannelKind, message: &Message) -> Result<(), DeliveryError> {
     match channel {
+        #[cfg(feature = "network-notifications")]
         ChannelKind::Webhook(channel) => webhook::deliver(channel, message).await,
+        #[cfg(feature = "network-notifications")]
         ChannelKind::Alertmanager(channel) => alertmanager::deliver(channel, message).await,
+        #[cfg(feature = "network-notifications")]
         ChannelKind::Chat(channel) => chat::deliver(channel, message).await,
+        #[cfg(feature = "network-notifications")]
         ChannelKind::Mail(channel) => mail::deliver(channel, message).await,
         ChannelKind::Command(channel) => command::deliver(channel, message).await,
+        #[cfg(not(feature = "network-notifications"))]
+        _ => Err(DeliveryError::Refused(NOT_BUILT_IN.to_owned())),
     }
 }
 
@@ -62,8 +83,10 @@ pub(crate) async fn deliver(channel: &ChannelKind, message: &Message) -> Result<
 /// # Errors
 /// Returns an error if the receiver did not confirm it.
 pub(crate) async fn resend(channel: &ChannelKind, open: &[Message]) -> Result<(), DeliveryError> {
-    match channel {
-        ChannelKind::Alertmanager(channel) if !open.is_empty() => alertmanager::resend(channel, open).await,
+    match (channel, open) {
+        (_, []) => Ok(()),
+        #[cfg(feature = "network-notifications")]
+        (ChannelKind::Alertmanager(channel), _) => alertmanager::resend(channel, open).await,
         _ => Ok(()),
     }
 }
