@@ -4,25 +4,21 @@ use std::error::Error;
 
 use tonic::{ConnectError, Status};
 
+/// Returns the causes of `error`, without itself: the nearest first, the first cause last.
+pub fn error_sources<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> + use<'e> {
+    std::iter::successors(error.source(), |source| (**source).source())
+}
+
 /// Returns the first cause of `error`, which says most: the last in the chain of its sources, or itself.
 pub fn deepest_source<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut deepest = error;
-    while let Some(deeper) = deepest.source() {
-        deepest = deeper;
-    }
-    deepest
+    error_sources(error).last().unwrap_or(error)
 }
 
 /// Returns true if a call failed because there was no connection, so that nothing of it was sent.
 pub fn is_unconnected(status: &Status) -> bool {
-    let mut next = status.source();
-    while let Some(error) = next {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    error_sources(status).any(|error| error.is::<ConnectError>())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
-use rta_shared::error_source::{deepest_source, is_unconnected};
+use rta_shared::error_source::{error_sources, is_unconnected};
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::sanitize::printable;
@@ -295,8 +295,8 @@ fn is_of_connection(status: &Status) -> bool {
 
 /// Returns the first cause of a status; its message if it has none.
 fn root_message(status: &Status) -> String {
-    let source = std::error::Error::source(status);
-    let text = source.map_or_else(|| status.message().to_owned(), |first| deepest_source(first).to_string());
+    let first = error_sources(status).last();
+    let text = first.map_or_else(|| status.message().to_owned(), |first| first.to_string());
     printable(&text).into_owned()
 }
 

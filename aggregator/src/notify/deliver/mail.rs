@@ -9,6 +9,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use rta_shared::config::notify::{MailChannel, MailTls};
+use rta_shared::error_source::error_sources;
 use rta_shared::sanitize::printable;
 
 use super::DeliveryError;
@@ -29,12 +30,8 @@ pub(super) async fn deliver(channel: &MailChannel, message: &Message) -> Result<
     match sending.await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => {
-            let mut reason = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(inner) = source {
-                reason = format!("{reason}: {inner}");
-                source = inner.source();
-            }
+            let reason =
+                error_sources(&error).fold(error.to_string(), |reason, inner| format!("{reason}: {inner}"));
             let reason = printable(&reason).into_owned();
             // 55x: the server knows the message and will not take it.
             let is_final =

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::future::join_all;
 use futures::{TryStreamExt as _, pin_mut};
+use rta_shared::error_source::{deepest_source, error_sources};
 use tokio::runtime::Runtime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -216,25 +217,15 @@ impl From<PostgresError> for StoreError {
 }
 
 fn is_io(error: &PostgresError) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<std::io::Error>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    error_sources(error).any(|cause| cause.is::<std::io::Error>())
 }
 
 /// Describes an error by its innermost cause, which says most.
 fn describe_chain(error: &PostgresError) -> String {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
+    match error.is_closed() {
+        true => "the connection is lost".to_owned(),
+        false => deepest_source(error).to_string(),
     }
-    if error.is_closed() { "the connection is lost".to_owned() } else { reason }
 }
 
 /// Value of a queued statement.
