@@ -2,20 +2,11 @@
 //! the alarm when the requests stop.
 
 use rta_shared::config::notify::DeadMansSwitch;
-#[cfg(feature = "network-notifications")]
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::SelfCheck;
-#[cfg(not(feature = "network-notifications"))]
-use super::deliver::NOT_BUILT_IN;
-#[cfg(feature = "network-notifications")]
-use super::deliver::{files::read_secret, http};
-
-/// Time limit of a request.
-#[cfg(feature = "network-notifications")]
-const TIMEOUT: Duration = Duration::from_secs(10);
+use super::deliver::request_switch;
 
 /// Requests the address at its interval while `check` finds nothing. Publishes why it cannot be reached.
 pub(crate) async fn run_switch(rule: DeadMansSwitch, check: SelfCheck, error: watch::Sender<Option<String>>) {
@@ -27,7 +18,7 @@ pub(crate) async fn run_switch(rule: DeadMansSwitch, check: SelfCheck, error: wa
             tracing::warn!(reason, "the dead man's switch is not served: rta itself is not well");
             continue;
         }
-        let outcome = request(&rule).await.err();
+        let outcome = request_switch(&rule).await.err().map(|error| error.reason().to_owned());
         error.send_if_modified(|error| {
             let is_new = *error != outcome;
             *error = outcome;
@@ -36,24 +27,11 @@ pub(crate) async fn run_switch(rule: DeadMansSwitch, check: SelfCheck, error: wa
     }
 }
 
-#[cfg(not(feature = "network-notifications"))]
-async fn request(_: &DeadMansSwitch) -> Result<(), String> {
-    Err(NOT_BUILT_IN.to_owned())
-}
-
-#[cfg(feature = "network-notifications")]
-async fn request(rule: &DeadMansSwitch) -> Result<(), String> {
-    let sending = async {
-        let url = read_secret(&rule.url).await?;
-        http::send(http::client(rule.ca.as_deref(), TIMEOUT).await?.get(url)).await
-    };
-    sending.await.map_err(|error| error.reason().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use rta_shared::config::notify::SecretText;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -7,22 +7,26 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode};
+use rta_shared::config::notify::DeadMansSwitch;
+use rta_shared::error_source::error_sources;
 use rta_shared::sanitize::printable;
 use rta_shared::tls::TlsFiles;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::DeliveryError;
-use super::files::read_off_runtime;
+use super::files::{read_off_runtime, read_secret};
 
 /// Maximum number of bytes of an answer that are shown.
 const MAX_SHOWN: usize = 200;
+/// Time limit of a request of a dead man's switch.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns a client that trusts the CA in the file `ca`, or those of the system, and waits at most `timeout`
 /// for an answer. It follows no redirection: a message must not be sent elsewhere.
 ///
 /// # Errors
 /// Returns an error if the CA cannot be read.
-pub(crate) async fn client(ca: Option<&Path>, timeout: Duration) -> Result<Client, DeliveryError> {
+pub(super) async fn client(ca: Option<&Path>, timeout: Duration) -> Result<Client, DeliveryError> {
     let roots = match ca {
         Some(ca) => {
             let files = TlsFiles { own: None, ca: Some(ca.to_owned()) };
@@ -52,6 +56,15 @@ pub(crate) async fn client(ca: Option<&Path>, timeout: Duration) -> Result<Clien
         .map_err(|error| failure(&error.without_url()))
 }
 
+/// Requests the address of a dead man's switch.
+///
+/// # Errors
+/// Returns an error if the address cannot be read, or as [`send`] does.
+pub(crate) async fn request_switch(switch: &DeadMansSwitch) -> Result<(), DeliveryError> {
+    let url = read_secret(&switch.url).await?;
+    send(client(switch.ca.as_deref(), SWITCH_TIMEOUT).await?.get(url)).await
+}
+
 /// Returns the headers with these names and values.
 ///
 /// # Errors
@@ -72,7 +85,7 @@ pub(super) fn headers(all: &[(&'static str, &str)]) -> Result<HeaderMap, Deliver
 /// # Errors
 /// Returns an error if there is no answer, or if its status is no success. The address is not part of the
 /// reason, because it may contain a secret.
-pub(crate) async fn send(request: RequestBuilder) -> Result<(), DeliveryError> {
+pub(super) async fn send(request: RequestBuilder) -> Result<(), DeliveryError> {
     let answer = request.send().await.map_err(|error| failure(&error.without_url()))?;
     let status = answer.status();
     if status.is_success() {
@@ -115,14 +128,8 @@ fn failure(error: &reqwest::Error) -> DeliveryError {
     } else {
         "no answer"
     };
-    let mut source = std::error::Error::source(error);
-    let mut reason = None;
-    while let Some(inner) = source {
-        reason = Some(inner.to_string());
-        source = inner.source();
-    }
-    DeliveryError::Failed(match reason.filter(|_| !error.is_timeout()) {
-        Some(reason) => format!("{what}: {}", printable(&reason)),
+    DeliveryError::Failed(match error_sources(error).last().filter(|_| !error.is_timeout()) {
+        Some(reason) => format!("{what}: {}", printable(&reason.to_string())),
         None => what.to_owned(),
     })
 }

@@ -18,9 +18,9 @@ mod alertmanager;
 mod chat;
 mod command;
 #[cfg(feature = "network-notifications")]
-pub(crate) mod files;
+mod files;
 #[cfg(feature = "network-notifications")]
-pub(crate) mod http;
+mod http;
 #[cfg(feature = "network-notifications")]
 mod mail;
 #[cfg(feature = "network-notifications")]
@@ -29,8 +29,12 @@ mod webhook;
 use std::time::Duration;
 
 use rta_shared::config::notify::ChannelKind;
+#[cfg(not(feature = "network-notifications"))]
+use rta_shared::config::notify::DeadMansSwitch;
 
 pub(crate) use command::kill_leftover_commands;
+#[cfg(feature = "network-notifications")]
+pub(crate) use http::request_switch;
 
 use super::message::Message;
 
@@ -38,7 +42,7 @@ use super::message::Message;
 pub(crate) const RESEND_INTERVAL: Duration = Duration::from_secs(60);
 /// Reason why a channel of this kind delivers nothing.
 #[cfg(not(feature = "network-notifications"))]
-pub(super) const NOT_BUILT_IN: &str = "this rta was built without mail and HTTP (network-notifications)";
+const NOT_BUILT_IN: &str = "this rta was built without mail and HTTP (network-notifications)";
 
 /// Reason why a message was not delivered, as a part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +93,12 @@ pub(crate) async fn resend(channel: &ChannelKind, open: &[Message]) -> Result<()
         (ChannelKind::Alertmanager(channel), _) => alertmanager::resend(channel, open).await,
         _ => Ok(()),
     }
+}
+
+/// Requests nothing, since HTTP is not built in.
+#[cfg(not(feature = "network-notifications"))]
+pub(crate) async fn request_switch(_: &DeadMansSwitch) -> Result<(), DeliveryError> {
+    Err(DeliveryError::Refused(NOT_BUILT_IN.to_owned()))
 }
 
 /// Returns the JSON of a message.
