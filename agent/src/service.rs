@@ -16,7 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::actions::action_feed::FollowedAction;
+use crate::actions::action_feed::ActionLookup;
 use crate::actions::runner::{ActionOrigin, ActionRunner, MAX_REQUEST_ID};
 use crate::authorization::requester;
 use crate::leader_epoch;
@@ -157,12 +157,12 @@ impl AgentService for AgentGrpcService {
             return Err(Status::invalid_argument(message));
         }
         let events = match self.actions.follow(&request_id, &agent_run_id) {
-            FollowedAction::Begun(events) => events,
-            FollowedAction::NotBegun => {
+            ActionLookup::Begun(events) => events,
+            ActionLookup::NotBegun => {
                 let message = "this agent has not begun an action of this ID, and will not";
                 return Err(Status::not_found(message));
             }
-            FollowedAction::Unknown => {
+            ActionLookup::Unknown => {
                 let message =
                     "this agent cannot say whether an action of this ID has begun; from now on it will not";
                 return Err(Status::aborted(message));

@@ -74,9 +74,9 @@ struct RecentActions {
     forgotten_up_to: Option<Instant>,
 }
 
-/// Action that its client asks for again.
+/// Result of looking an action up for a client that asks for it again.
 #[derive(Clone, Debug)]
-pub(crate) enum FollowedAction<T> {
+pub(crate) enum ActionLookup<T> {
     /// It has begun; these are its events.
     Begun(T),
     /// It has not begun, and now never will.
@@ -85,12 +85,12 @@ pub(crate) enum FollowedAction<T> {
     Unknown,
 }
 
-impl<T> FollowedAction<T> {
-    pub(super) fn map<U>(self, to_events: impl FnOnce(T) -> U) -> FollowedAction<U> {
+impl<T> ActionLookup<T> {
+    pub(super) fn map<U>(self, to_events: impl FnOnce(T) -> U) -> ActionLookup<U> {
         match self {
-            Self::Begun(events) => FollowedAction::Begun(to_events(events)),
-            Self::NotBegun => FollowedAction::NotBegun,
-            Self::Unknown => FollowedAction::Unknown,
+            Self::Begun(events) => ActionLookup::Begun(to_events(events)),
+            Self::NotBegun => ActionLookup::NotBegun,
+            Self::Unknown => ActionLookup::Unknown,
         }
     }
 }
@@ -98,8 +98,8 @@ impl<T> FollowedAction<T> {
 #[derive(Debug)]
 struct FollowableAction {
     request_id: String,
-    /// Answer to its client. Whoever asks before it begins has been told so, and gets the same answer again.
-    answer: FollowedAction<ActionFeed>,
+    /// Result of looking it up: its events, or what a client that asked before it began was told.
+    lookup: ActionLookup<ActionFeed>,
 }
 
 impl FollowableActions {
@@ -113,41 +113,41 @@ impl FollowableActions {
         if recent.actions.iter().any(|action| action.request_id == request_id) {
             return false;
         }
-        recent.add(request_id, FollowedAction::Begun(feed.clone()));
+        recent.add(request_id, ActionLookup::Begun(feed.clone()));
         true
     }
 
     /// Finds the action with this ID. One that is not found never begins from now on.
-    pub(super) fn find(&self, request_id: &str) -> FollowedAction<ActionFeed> {
+    pub(super) fn find(&self, request_id: &str) -> ActionLookup<ActionFeed> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = recent.actions.iter().find(|action| action.request_id == request_id) {
-            return known.answer.clone();
+            return known.lookup.clone();
         }
-        let answer = match recent.forgotten_up_to.is_some_and(|end| end.elapsed() < RECENTLY_ENDED) {
-            true => FollowedAction::Unknown,
-            false => FollowedAction::NotBegun,
+        let lookup = match recent.forgotten_up_to.is_some_and(|end| end.elapsed() < RECENTLY_ENDED) {
+            true => ActionLookup::Unknown,
+            false => ActionLookup::NotBegun,
         };
-        recent.add(request_id, answer.clone());
-        answer
+        recent.add(request_id, lookup.clone());
+        lookup
     }
 }
 
 impl RecentActions {
     /// Adds an action, and forgets the oldest ones that are not under way.
-    fn add(&mut self, request_id: &str, answer: FollowedAction<ActionFeed>) {
-        let is_over = |action: &FollowableAction| match &action.answer {
-            FollowedAction::Begun(feed) => feed.ended_at().is_some(),
-            FollowedAction::NotBegun | FollowedAction::Unknown => true,
+    fn add(&mut self, request_id: &str, lookup: ActionLookup<ActionFeed>) {
+        let is_over = |action: &FollowableAction| match &action.lookup {
+            ActionLookup::Begun(feed) => feed.ended_at().is_some(),
+            ActionLookup::NotBegun | ActionLookup::Unknown => true,
         };
         while self.actions.len() >= MAX_ACTIONS
             && let Some(oldest) = self.actions.iter().position(is_over)
         {
-            let forgotten = self.actions.remove(oldest).map(|action| action.answer);
-            if let Some(FollowedAction::Begun(feed)) = forgotten {
+            let forgotten = self.actions.remove(oldest).map(|action| action.lookup);
+            if let Some(ActionLookup::Begun(feed)) = forgotten {
                 self.forgotten_up_to = self.forgotten_up_to.max(feed.ended_at());
             }
         }
-        self.actions.push_back(FollowableAction { request_id: request_id.to_owned(), answer });
+        self.actions.push_back(FollowableAction { request_id: request_id.to_owned(), lookup });
     }
 }
 
@@ -206,12 +206,10 @@ mod tests {
         feed.send(progress("one"));
         let begin = |request_id: &str| actions.begin(request_id, &feed);
         assert!(begin("1") && begin("") && begin(""));
-        assert!(
-            matches!(actions.find("1"), FollowedAction::Begun(feed) if feed.0.borrow().events.len() == 1)
-        );
+        assert!(matches!(actions.find("1"), ActionLookup::Begun(feed) if feed.0.borrow().events.len() == 1));
         // Who asked for it has been told that it did not begin.
         for request_id in ["2", "2", ""] {
-            assert!(matches!(actions.find(request_id), FollowedAction::NotBegun));
+            assert!(matches!(actions.find(request_id), ActionLookup::NotBegun));
         }
         assert!(!begin("2") && !begin("1"));
     }
@@ -228,7 +226,7 @@ mod tests {
         }
         let last = (2 * MAX_ACTIONS - 1).to_string();
         for request_id in ["running", &last] {
-            assert!(matches!(actions.find(request_id), FollowedAction::Begun(_)));
+            assert!(matches!(actions.find(request_id), ActionLookup::Begun(_)));
         }
         assert_eq!(actions.0.lock().unwrap().actions.len(), MAX_ACTIONS);
     }
@@ -238,7 +236,7 @@ mod tests {
         let actions = FollowableActions::default();
         // Those that never began may be forgotten.
         for at in 0..=MAX_ACTIONS {
-            assert!(matches!(actions.find(&at.to_string()), FollowedAction::NotBegun));
+            assert!(matches!(actions.find(&at.to_string()), ActionLookup::NotBegun));
         }
         let ended = ActionFeed::default();
         ended.send(done());
@@ -246,9 +244,9 @@ mod tests {
             assert!(actions.begin(&format!("ended {at}"), &ended));
         }
         for _ in 0..2 {
-            assert!(matches!(actions.find("ended 0"), FollowedAction::Unknown));
+            assert!(matches!(actions.find("ended 0"), ActionLookup::Unknown));
         }
         tokio::time::advance(RECENTLY_ENDED).await;
-        assert!(matches!(actions.find("other"), FollowedAction::NotBegun));
+        assert!(matches!(actions.find("other"), ActionLookup::NotBegun));
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::action_feed::{ActionEventResult, ActionFeed, FollowableActions, FollowedAction};
+use super::action_feed::{ActionEventResult, ActionFeed, ActionLookup, FollowableActions};
 use super::action_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::action_records::ActionRecords;
 use super::component_view::ComponentView;
@@ -191,11 +191,11 @@ impl ActionRunner {
         &self,
         request_id: &str,
         agent_run_id: &str,
-    ) -> FollowedAction<impl Stream<Item = ActionEventResult> + use<>> {
+    ) -> ActionLookup<impl Stream<Item = ActionEventResult> + use<>> {
         let is_of_this_run = !agent_run_id.is_empty() && agent_run_id == self.state.agent_run_id();
         match self.followable.find(request_id) {
             // An earlier run may have begun it.
-            FollowedAction::NotBegun if !is_of_this_run => FollowedAction::Unknown,
+            ActionLookup::NotBegun if !is_of_this_run => ActionLookup::Unknown,
             found => found.map(|feed| feed.follow()),
         }
     }

@@ -188,9 +188,11 @@ impl AgentClient {
             tokio::time::sleep(FOLLOW_UP_INTERVAL).await;
             // The host may have been booted meanwhile, and its agent then answers that it knows nothing of the action.
             let target = v1::RequestTarget { boot_id: String::new(), ..self.request_target()? };
-            let is_of_unknown_run = agent_run_id.is_empty();
-            let (request_id, agent_run_id) = (request_id.to_owned(), agent_run_id.to_owned());
-            let request = v1::WatchActionRequest { request_id, target: Some(target), agent_run_id };
+            let request = v1::WatchActionRequest {
+                request_id: request_id.to_owned(),
+                target: Some(target),
+                agent_run_id: agent_run_id.to_owned(),
+            };
             let mut client = self.connection.client();
             match tokio::time::timeout_at(until, client.watch_action(request)).await {
                 Ok(Ok(events)) => return Ok(Some(events)),
@@ -200,7 +202,7 @@ impl AgentClient {
                 }
                 Ok(Err(status)) => {
                     return match status.code() {
-                        Code::NotFound if !is_of_unknown_run => Ok(None),
+                        Code::NotFound if !agent_run_id.is_empty() => Ok(None),
                         // An agent without IDs of its runs may have begun it in an earlier one.
                         Code::NotFound | Code::Aborted => Err(cannot_say()),
                         Code::Unimplemented => {

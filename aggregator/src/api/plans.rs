@@ -276,7 +276,7 @@ impl Operations {
         let failure = |error: OperationError| StepFailure { reason: error.message, unreachable: false };
         let acting = self.operations_in(&step.instance.environment).map_err(failure)?;
         acting.ensure_recorded().map_err(failure)?;
-        let outcome = acting.perform_action(step.action, &step.instance, target, (&plan_run, at), tell).await;
+        let outcome = acting.perform_action(step.action, &step.instance, target, &plan_run, at, tell).await;
         // A restart stops nothing on purpose, and an instance that had ended by itself was stopped by nobody.
         let is_stopped = plan_run.begun().plan.kind == ActionKind::Stop
             && outcome
@@ -301,7 +301,8 @@ impl Operations {
         kind: ActionKind,
         id: &InstanceId,
         target: RequestTarget,
-        (plan_run, step): (&PlanRun, usize),
+        plan_run: &PlanRun,
+        step: usize,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
         let inventory = self.inventory();
