@@ -84,7 +84,8 @@ fn action_of_an_agent_that_started_again_is_said_to_be_unknown_and_goes_on() {
     cluster.agents[0].start_again();
     let ended = starting.join().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
-    let expected = "the agent cannot say whether it had begun it, since it may have started again; look at the status of app on h";
+    let expected =
+        "the agent cannot say how it went, since it may have started again; look at the status of app on h";
     assert!(!ended.status.success() && said.contains(expected), "{ended:?}");
     std::fs::write(cluster.config.path("app.sh.go"), "").unwrap();
     cluster.aggregator.wait_for_health("app", "up");

@@ -286,7 +286,7 @@ impl AgentClient {
 
 /// Returns the reason why it is not known how an action went, of which the agent knows nothing.
 fn cannot_say() -> OperationError {
-    let reason = "the agent cannot say whether it had begun it, since it may have started again";
+    let reason = "the agent cannot say how it went, since it may have started again";
     OperationError::new(Code::Aborted, reason)
 }
 
