@@ -45,7 +45,10 @@ pub fn generate(folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new([env!("CARGO_MANIFEST_DIR")])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     let mut descriptors = compiler.file_descriptor_set();
-    tonic_prost_build::configure().out_dir(folder).compile_fds(descriptors.clone())?;
+    tonic_prost_build::configure()
+        .codec_path("crate::proto::codec::SmallBufferCodec")
+        .out_dir(folder)
+        .compile_fds(descriptors.clone())?;
     for file in &mut descriptors.file {
         file.source_code_info = None;
     }

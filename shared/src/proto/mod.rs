@@ -3,6 +3,7 @@
 //! Conversions exist only here: `From` for outgoing messages, `TryFrom` for incoming ones, because a peer may
 //! be older, newer or hostile.
 
+mod codec;
 mod control;
 mod down_cause;
 mod event;

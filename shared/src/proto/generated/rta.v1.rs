@@ -1220,7 +1220,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/GetReport",
             );
@@ -1248,7 +1248,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/WatchReport",
             );
@@ -1287,7 +1287,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static("/rta.v1.AgentService/Act");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("rta.v1.AgentService", "Act"));
@@ -1316,7 +1316,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/WatchAction",
             );
@@ -1343,7 +1343,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/SetMaintenance",
             );
@@ -1371,7 +1371,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/SetPrerequisites",
             );
@@ -1397,7 +1397,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/ReadLog",
             );
@@ -1423,7 +1423,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/Explain",
             );
@@ -1449,7 +1449,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/Inspect",
             );
@@ -1477,7 +1477,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AgentService/ReloadConfig",
             );
@@ -1749,7 +1749,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetReportSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1795,7 +1795,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchReportSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1842,7 +1842,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ActSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1888,7 +1888,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchActionSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1936,7 +1936,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetMaintenanceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1985,7 +1985,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetPrerequisitesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2032,7 +2032,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadLogSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2077,7 +2077,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2122,7 +2122,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = InspectSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2169,7 +2169,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReloadConfigSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3693,7 +3693,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/GetOverview",
             );
@@ -3719,7 +3719,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/WatchOverview",
             );
@@ -3746,7 +3746,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/WatchHosts",
             );
@@ -3772,7 +3772,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/Refresh",
             );
@@ -3798,7 +3798,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/Plan",
             );
@@ -3822,7 +3822,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/WhatIf",
             );
@@ -3854,7 +3854,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/Act",
             );
@@ -3880,7 +3880,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/WatchPlan",
             );
@@ -3907,7 +3907,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/CancelPlan",
             );
@@ -3934,7 +3934,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/ListEvents",
             );
@@ -3960,7 +3960,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/WatchEvents",
             );
@@ -3986,7 +3986,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/ListIncidents",
             );
@@ -4011,7 +4011,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/GetIncident",
             );
@@ -4038,7 +4038,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/SetMaintenance",
             );
@@ -4065,7 +4065,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/PlanMaintenance",
             );
@@ -4090,7 +4090,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/ListPlannedMaintenance",
             );
@@ -4118,7 +4118,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/CancelPlannedMaintenance",
             );
@@ -4151,7 +4151,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/ReadLog",
             );
@@ -4177,7 +4177,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/GetNotes",
             );
@@ -4204,7 +4204,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/Explain",
             );
@@ -4231,7 +4231,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/ReloadConfig",
             );
@@ -4258,7 +4258,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/TestNotification",
             );
@@ -4283,7 +4283,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/GetNotifyStatus",
             );
@@ -4310,7 +4310,7 @@ pub mod aggregator_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::proto::codec::SmallBufferCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/rta.v1.AggregatorService/DryRunNotifications",
             );
@@ -4695,7 +4695,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetOverviewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4742,7 +4742,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchOverviewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4788,7 +4788,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchHostsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4833,7 +4833,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RefreshSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4877,7 +4877,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PlanSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4922,7 +4922,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WhatIfSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4969,7 +4969,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ActSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5015,7 +5015,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchPlanSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5060,7 +5060,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelPlanSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5105,7 +5105,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListEventsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5152,7 +5152,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchEventsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5198,7 +5198,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListIncidentsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5244,7 +5244,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetIncidentSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5290,7 +5290,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetMaintenanceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5336,7 +5336,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PlanMaintenanceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5385,7 +5385,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPlannedMaintenanceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5436,7 +5436,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelPlannedMaintenanceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5485,7 +5485,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadLogSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5530,7 +5530,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetNotesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5577,7 +5577,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5623,7 +5623,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReloadConfigSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5669,7 +5669,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TestNotificationSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5715,7 +5715,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetNotifyStatusSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5764,7 +5764,7 @@ pub mod aggregator_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DryRunNotificationsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::proto::codec::SmallBufferCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
