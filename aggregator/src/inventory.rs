@@ -10,6 +10,7 @@ use rta_shared::overview::InstanceId;
 use rta_shared::selector::{NameIndex, Purpose, Selector};
 use rta_shared::tls::ClientTls;
 use tonic::Code;
+use tonic::codegen::http::uri::InvalidUri;
 
 use crate::agent_id::AgentId;
 use crate::agents::client::AgentClient;
@@ -79,7 +80,7 @@ impl Inventory {
         platform: Platform,
         before: &[AgentClient],
         client_tls: Option<&ClientTls>,
-    ) -> Result<Self, tonic::transport::Error> {
+    ) -> Result<Self, InvalidUri> {
         let known: HashMap<_, _> = before.iter().map(|agent| (agent.host(), agent)).collect();
         let agents = platform
             .hosts()
@@ -111,7 +112,7 @@ impl Inventory {
     ///
     /// # Errors
     /// Returns an error on the same condition as [`Inventory::new`].
-    pub(crate) fn with_platform(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn with_platform(&self, platform: Platform) -> Result<Self, InvalidUri> {
         let inventory = Self::new(platform, &self.agents, self.client_tls.as_ref())?;
         Ok(inventory.with_leadership(&self.leadership))
     }

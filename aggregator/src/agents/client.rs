@@ -11,6 +11,7 @@ use rta_shared::report::Report;
 use rta_shared::sanitize::{printable, printable_lines};
 use rta_shared::tls::ClientTls;
 use rta_shared::tls::error_text::describe_tls_error;
+use tonic::codegen::http::uri::InvalidUri;
 use tonic::{Code, Status};
 
 use crate::agent_id::AgentId;
@@ -50,7 +51,7 @@ impl AgentClient {
     ///
     /// # Errors
     /// Returns an error if the address is invalid, which a checked configuration excludes.
-    pub(crate) fn new(host: &Host, client_tls: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn new(host: &Host, client_tls: Option<&ClientTls>) -> Result<Self, InvalidUri> {
         Ok(Self {
             id: AgentId::new_unique(),
             host: host.name.clone(),

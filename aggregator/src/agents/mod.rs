@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `client` | the client, and checks of what the agent sends |
 //! | `connection` | the connection with an agent, which is open while it is needed |
+//! | `transport` | its HTTP/2 |
 //! | `actions` | starts, stops and restarts, over connections that break meanwhile |
 //! | `requests` | scans, logs, reloads |
 //! | `stream` | the report stream, and what is sent to the agent meanwhile |
@@ -15,3 +16,4 @@ mod connection;
 pub(crate) mod requests;
 pub(crate) mod stream;
 pub(crate) mod tasks;
+mod transport;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -86,17 +87,28 @@ impl ClientTls {
         outer.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let (asking, target) = (asking.clone(), Arc::clone(&target));
             async move {
-                let connecting = asking.connect(&target);
                 let connected = match limit {
-                    Some(limit) => tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
-                        let message = format!("no TLS connection within {} s", limit.as_secs());
-                        Err(io::Error::new(io::ErrorKind::TimedOut, message))
-                    }),
-                    None => connecting.await,
+                    Some(limit) => asking.connect_within(&target, limit).await,
+                    None => asking.connect(&target).await,
                 };
                 connected.map(TokioIo::new)
             }
         }))
+    }
+
+    /// Connects with `target`, by the content of the files at that time.
+    ///
+    /// # Errors
+    /// Returns an error if there is no connection within `limit`, or if either end does not believe the other one.
+    pub async fn connect_within(
+        &self,
+        target: &ServerTarget,
+        limit: Duration,
+    ) -> io::Result<BufReader<TlsStream<TcpStream>>> {
+        tokio::time::timeout(limit, self.connect(target)).await.unwrap_or_else(|_| {
+            let message = format!("no TLS connection within {} s", limit.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        })
     }
 
     /// Connects, and waits for the first data from the server. Only then is it known whether the server
