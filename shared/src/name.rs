@@ -11,22 +11,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A name that is shown as it was written and compared without regard to case or to the width of its spaces:
 /// `Kafka  Server` is `kafka server`.
 ///
-/// Clones share the text.
+/// Clones share the text. A name is as small as a pointer, since an aggregator keeps several for each of tens of
+/// thousands of instances.
 #[derive(Clone)]
-pub struct Name {
-    shown: Arc<str>,
-    folded: Arc<str>,
+pub struct Name(Arc<NameText>);
+
+struct NameText {
+    shown: Box<str>,
+    /// `None`: the same as it is shown.
+    folded: Option<Box<str>>,
 }
 
 impl Name {
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
-        &self.shown
+        &self.0.shown
     }
 
     /// What comparisons look at: lower case, single spaces.
     pub fn folded(&self) -> &str {
-        &self.folded
+        self.0.folded.as_ref().unwrap_or(&self.0.shown)
     }
 }
 
@@ -70,9 +74,9 @@ pub fn find_host<'n, T>(written: &str, hosts: impl Iterator<Item = (T, &'n Name)
 
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
-        let folded: Arc<str> = fold(text).into();
-        let shown = if *folded == *text { Arc::clone(&folded) } else { text.into() };
-        Self { shown, folded }
+        let folded = fold(text);
+        let folded = (folded != text).then(|| folded.into_boxed_str());
+        Self(Arc::new(NameText { shown: text.into(), folded }))
     }
 }
 
@@ -84,19 +88,19 @@ impl From<String> for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.shown)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.shown, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        self.folded == other.folded
+        Arc::ptr_eq(&self.0, &other.0) || self.folded() == other.folded()
     }
 }
 
@@ -104,7 +108,7 @@ impl Eq for Name {}
 
 impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
-        *self.folded == *fold(other)
+        self.folded() == fold(other)
     }
 }
 
@@ -116,20 +120,20 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.folded.cmp(&other.folded)
+        self.folded().cmp(other.folded())
     }
 }
 
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded.hash(state);
+        self.folded().hash(state);
     }
 }
 
 /// A map with `Name` keys is searched with a [`fold`]ed text.
 impl Borrow<str> for Name {
     fn borrow(&self) -> &str {
-        &self.folded
+        self.folded()
     }
 }
 
@@ -141,7 +145,7 @@ impl<'de> Deserialize<'de> for Name {
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.shown)
+        serializer.serialize_str(self.as_str())
     }
 }
 
