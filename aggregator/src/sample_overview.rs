@@ -15,7 +15,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
         Process { user: "kafka".to_owned(), ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1) };
     InstanceOverview {
         state,
-        processes: if running { vec![process] } else { vec![] },
+        processes: if running { vec![process].into() } else { vec![].into() },
         startable: true,
         ..InstanceOverview::new(component, health)
     }

@@ -233,7 +233,7 @@ mod tests {
         let mut overview = sample();
         overview.generated_at = at(seconds);
         let host = &mut overview.environments[0].hosts[1];
-        host.instances[0].processes = vec![Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)];
+        host.instances[0].processes = vec![Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)].into();
         host.usage = Some(HostUsage {
             measured_at: at(seconds - 1000),
             cpus: 1,

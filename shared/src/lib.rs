@@ -32,9 +32,10 @@
 //! | [`limit`] | limits that a component exceeds |
 //! | [`mod@unit`], [`autostart`] | state of systemd units; automatic restarts by the agent |
 //! | [`impairment`] | parts of rta itself that do not work as they should |
+//! | [`snapshot`] | immutable values that clones share |
 //! | [`report`] | report of an agent about its host |
 //! | [`prerequisite`] | readiness of components that others need |
-//! | [`overview`], [`snapshot`] | state and health of the platform, as the aggregator concludes them; its shared parts |
+//! | [`overview`] | state and health of the platform, as the aggregator concludes them |
 //! | [`selector`] | names given for instances, and the only resolver of them |
 //! | [`planned_maintenance`] | maintenance that begins by itself |
 //! | [`root_cause`] | root causes in an overview, with the instances that each affects |

@@ -86,7 +86,7 @@ pub struct InstanceOverview {
     pub health: Health,
     /// Matched processes. In JSON: `pids`, a list of numbers, and `processes`, with their details.
     #[serde(flatten, serialize_with = "pids_and_processes")]
-    pub processes: Vec<Process>,
+    pub processes: Snapshot<Vec<Process>>,
     /// Reason why the instance is not up, as a sentence; empty if it is up.
     pub reason: String,
     /// Instance that explains a bad health: the root cause, not a symptom. `None` if the instance is up, or
@@ -95,7 +95,7 @@ pub struct InstanceOverview {
     /// True if the configuration has a start command for it.
     pub startable: bool,
     /// Parts as the agent reported them; empty if the host is unknown.
-    pub parts: Vec<PartReport>,
+    pub parts: Snapshot<Vec<PartReport>>,
     /// Result of the probe; `None` if it has no probe, or is not known to run.
     pub probe: Option<ProbeReport>,
     /// Action in progress.
@@ -129,11 +129,11 @@ impl InstanceOverview {
             component: component.into(),
             state: None,
             health,
-            processes: Vec::new(),
+            processes: Snapshot::default(),
             reason: String::new(),
             cause: None,
             startable: false,
-            parts: Vec::new(),
+            parts: Snapshot::default(),
             probe: None,
             action: None,
             unit: None,
@@ -638,7 +638,8 @@ mod tests {
                             user: "spark".to_owned(),
                             suspension: Some(Suspension::Signal),
                             ..Process::new(ProcessId { pid: 4242, start_ticks: 7 }, 1)
-                        }],
+                        }]
+                        .into(),
                         reason: "kafka server is down".to_owned(),
                         cause: Some(Box::new(id)),
                         startable: true,
@@ -647,7 +648,8 @@ mod tests {
                             count: ProcessCount::ONE,
                             running: 1,
                             pids: vec![4242],
-                        }],
+                        }]
+                        .into(),
                         probe: Some(ProbeReport {
                             state: ProbeState::Failing,
                             since: Timestamp::UNIX_EPOCH,

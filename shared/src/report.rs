@@ -15,6 +15,7 @@ use crate::limit::ExceededLimit;
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
+use crate::snapshot::Snapshot;
 use crate::unit::UnitReport;
 
 pub use crate::state::State;
@@ -94,9 +95,9 @@ pub struct ComponentReport {
     /// Observed state.
     pub state: State,
     /// Matched processes of all parts, sorted by PID.
-    pub processes: Vec<Process>,
+    pub processes: Snapshot<Vec<Process>>,
     /// Parts of the component, in the configuration's order.
-    pub parts: Vec<PartReport>,
+    pub parts: Snapshot<Vec<PartReport>>,
     /// True if a part runs more often than allowed.
     pub doubled: bool,
     /// Reason why some of its processes may be invisible to the agent, as a sentence.
@@ -154,9 +155,9 @@ impl ComponentReport {
         let mut report = Self {
             component: component.name.clone(),
             state,
-            processes,
+            processes: processes.into(),
             doubled: parts.iter().any(|part| part.surplus().is_some()),
-            parts,
+            parts: parts.into(),
             unseen,
             action: action.map(Box::new),
             probe: None,
@@ -287,6 +288,36 @@ impl Report {
             && self.certificate_ends == other.certificate_ends
             && self.impairments == other.impairments
     }
+
+    /// Shares the processes and parts that are the same as in the report before, so that an overview that was made of
+    /// that one has no copies of its own.
+    pub fn share_unchanged(this: &mut Snapshot<Self>, before: &Self) {
+        let has_copies = match (&this.components, &before.components) {
+            (Ok(components), Ok(before)) => components.iter().zip(before).any(|(one, before)| {
+                is_copy(&one.processes, &before.processes) || is_copy(&one.parts, &before.parts)
+            }),
+            (Err(_), _) | (_, Err(_)) => false,
+        };
+        // A change copies the whole report if others share it.
+        if !has_copies {
+            return;
+        }
+        if let (Ok(components), Ok(before)) = (&mut this.components, &before.components) {
+            for (one, before) in components.iter_mut().zip(before) {
+                if is_copy(&one.processes, &before.processes) {
+                    one.processes = before.processes.clone();
+                }
+                if is_copy(&one.parts, &before.parts) {
+                    one.parts = before.parts.clone();
+                }
+            }
+        }
+    }
+}
+
+/// Returns true if both are equal, and not the same in memory.
+fn is_copy<T: PartialEq>(one: &Snapshot<T>, other: &Snapshot<T>) -> bool {
+    !Snapshot::ptr_eq(one, other) && one == other
 }
 
 /// Last full scan, and the time up to which the host has been followed since.
@@ -338,8 +369,50 @@ mod tests {
         }
     }
 
+    fn sample_report(components: Result<Vec<ComponentReport>, String>) -> Report {
+        let at = Timestamp::UNIX_EPOCH;
+        let scan = ScanFigures { scanned_at: at, duration: Duration::ZERO, processes_seen: 1, seen_at: at };
+        let watch = WatchStatus { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 };
+        Report {
+            host: "h".into(),
+            boot_id: String::new(),
+            scan,
+            components,
+            watch,
+            config: ConfigStatus { digest: String::new(), error: None },
+            agent_version: String::new(),
+            agent_run_id: String::new(),
+            certificate_ends: None,
+            impairments: vec![],
+        }
+    }
+
     fn report(processes: Vec<Process>) -> ComponentReport {
         ComponentReport::new(&component(&[(None, 1, Some(1))]), &[processes], ComponentContext::default())
+    }
+
+    #[test]
+    fn what_is_the_same_as_before_is_shared_and_nothing_else() {
+        let of_host = |pids: [u32; 2]| {
+            let components = pids.map(|pid| report(vec![process(pid, 1)]));
+            Snapshot::new(sample_report(Ok(components.into())))
+        };
+        let (before, mut after) = (of_host([7, 8]), of_host([7, 9]));
+        let expected = (*after).clone();
+        Report::share_unchanged(&mut after, &before);
+        assert_eq!(*after, expected);
+        let shares = |at: usize| {
+            let of = |report: &Report| report.components.as_ref().unwrap()[at].processes.clone();
+            Snapshot::ptr_eq(&of(&before), &of(&after))
+        };
+        assert_eq!([shares(0), shares(1)], [true, false]);
+        // There is nothing more to share.
+        let other = after.clone();
+        Report::share_unchanged(&mut after, &before);
+        assert!(Snapshot::ptr_eq(&after, &other));
+        let mut blind = Snapshot::new(sample_report(Err("/proc hides processes".to_owned())));
+        Report::share_unchanged(&mut blind, &before);
+        assert!(blind.components.is_err());
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Values that are shared by pointer and never change: parts of an overview.
+//! Values that are shared by pointer and never change: parts of reports and overviews.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// Immutable value that clones share. An overview consists of these, so that publishing another one copies
+/// Immutable value that clones share. Overviews consist of these, so that publishing another one copies
 /// pointers, and [`Snapshot::ptr_eq`] finds what has not changed without comparing it.
 ///
 /// Reads like the value itself. Changing one that others share copies it first, so that they keep theirs.

@@ -56,7 +56,7 @@ fn figures() -> PlatformFigures {
         probe_durations: vec![ProbeDuration { component: "Novelty Detector".into(), seconds: 0.125 }],
     });
     let detector = &mut host.instances[0];
-    detector.processes = vec![process(7), process(8)];
+    detector.processes = vec![process(7), process(8)].into();
     detector.since = Some(seconds(2_000));
     let state = ProbeState::Passing;
     detector.probe = Some(ProbeReport { state, since: Timestamp::UNIX_EPOCH, reason: String::new() });

@@ -237,6 +237,10 @@ impl HostState {
                 let same = matches!(self.freshness, Freshness::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
                 self.scan = Some(report.scan);
+                let mut report = report;
+                if let Some(before) = &self.report {
+                    Report::share_unchanged(&mut report, before);
+                }
                 self.report = Some(report);
                 self.freshness = Freshness::Fresh;
                 !same || is_skew_new

@@ -186,8 +186,8 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
     let mut report = ComponentReport {
         component: component.clone(),
         state: State::Running,
-        processes: vec![process(7)],
-        parts: vec![PartReport { name: None, count: ProcessCount::ONE, running: 1, pids: vec![7] }],
+        processes: vec![process(7)].into(),
+        parts: vec![PartReport { name: None, count: ProcessCount::ONE, running: 1, pids: vec![7] }].into(),
         doubled: false,
         unseen: None,
         action: None,
@@ -236,7 +236,7 @@ fn component_report(component: &Name, kind: u8, at: Timestamp) -> Option<Compone
         8 => report.state = State::Unknown,
         9 => (report.state, report.probe) = (State::Starting, probe(ProbeState::Pending)),
         10 | 11 => report.probe = probe(ProbeState::Failing),
-        12 => report.processes = vec![process(7), process(8)],
+        12 => report.processes = vec![process(7), process(8)].into(),
         13 => report.processes[0].suspension = Some(Suspension::Signal),
         14 => report.autostart = autostart(1, "").map(Box::new),
         15 => report.doubled = true,
@@ -569,13 +569,14 @@ impl Comparison {
                 component: seen.component.clone(),
                 state: if runs { State::Running } else { State::Stopped },
                 // An assumption invents no process.
-                processes: if runs { seen.processes.clone() } else { vec![] },
+                processes: if runs { seen.processes.clone() } else { vec![].into() },
                 parts: vec![PartReport {
                     name: None,
                     count: ProcessCount::ONE,
                     running: count.max(if runs { seen.parts[0].running } else { 0 }),
                     pids: if runs { seen.parts[0].pids.clone() } else { vec![] },
-                }],
+                }]
+                .into(),
                 doubled: runs && seen.doubled,
                 exceeded_limits: vec![],
                 unseen: None,

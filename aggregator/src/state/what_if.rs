@@ -73,7 +73,7 @@ pub(crate) fn assume_stopped(report: &mut ComponentReport, now: Timestamp) {
     }
     report.state = State::Stopped;
     report.processes.clear();
-    for part in &mut report.parts {
+    for part in report.parts.iter_mut() {
         part.running = 0;
         part.pids.clear();
     }
@@ -97,7 +97,7 @@ pub(crate) fn assume_running(report: &mut ComponentReport) {
         return;
     }
     report.state = State::Running;
-    for part in &mut report.parts {
+    for part in report.parts.iter_mut() {
         part.running = part.running.max(part.count.min);
     }
     report.unseen = None;

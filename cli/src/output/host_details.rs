@@ -178,8 +178,9 @@ mod tests {
             processes: vec![Process {
                 user: "spark".to_owned(),
                 ..Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)
-            }],
-            parts: vec![part("launcher", 1), part("driver", 0)],
+            }]
+            .into(),
+            parts: vec![part("launcher", 1), part("driver", 0)].into(),
             probe: Some(ProbeReport {
                 state: ProbeState::Passing,
                 since: before(200),
@@ -189,8 +190,8 @@ mod tests {
         };
         let quiet = InstanceOverview {
             component: "quiet".into(),
-            processes: vec![],
-            parts: vec![],
+            processes: vec![].into(),
+            parts: vec![].into(),
             probe: None,
             action: None,
             unit: None,

@@ -155,7 +155,7 @@ mod tests {
             ..Process::new(ProcessId { pid, start_ticks: 1 }, 1)
         };
         shown.environments[0].hosts[0].instances[0].processes =
-            vec![process(7, "root"), process(8, "kafka\u{1b}"), process(9, "root"), process(10, "")];
+            vec![process(7, "root"), process(8, "kafka\u{1b}"), process(9, "root"), process(10, "")].into();
         let text = instance_table_with_users(&shown, PIPE, Timestamp::UNIX_EPOCH);
         assert!(text.contains("7,8,9,10  kafka\\u{1b},root  x\n"), "{text}");
         assert!(!instance_table(&shown, PIPE, Timestamp::UNIX_EPOCH).contains("root"));

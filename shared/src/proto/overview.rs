@@ -94,11 +94,16 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             component: Name::from(instance.component),
             state: instance.state.map(state_from_wire).transpose()?,
             health: health_from_wire(instance.health)?,
-            processes: instance.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
+            processes: instance
+                .processes
+                .into_iter()
+                .map(Process::try_from)
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
             reason: instance.reason,
             cause: instance.cause.map(Into::into).map(Box::new),
             startable: instance.startable,
-            parts: instance.parts.into_iter().map(Into::into).collect(),
+            parts: instance.parts.into_iter().map(Into::into).collect::<Vec<_>>().into(),
             probe: instance.probe.map(ProbeReport::try_from).transpose()?,
             action: instance.action.map(ActionLock::try_from).transpose()?.map(Box::new),
             unit: instance.unit.map(Into::into).map(Box::new),
@@ -314,7 +319,8 @@ pub(super) mod tests {
             processes: vec![Process {
                 user: "spark".to_owned(),
                 ..Process::new(ProcessId { pid: 9, start_ticks: 8 }, 7)
-            }],
+            }]
+            .into(),
             reason: "kafka server on c9t21193 is down".to_owned(),
             cause: Some(Box::new(InstanceId {
                 environment: "DEV".into(),
@@ -322,7 +328,7 @@ pub(super) mod tests {
                 component: "kafka server".into(),
             })),
             startable: false,
-            parts: vec![],
+            parts: vec![].into(),
             probe: None,
             action: Some(Box::new(ActionLock {
                 kind: ActionKind::Stop,

@@ -217,10 +217,10 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
         Ok(Self {
             component: Name::from(report.component),
             state: state_from_wire(report.state)?,
-            processes: convert_all(report.processes)?,
+            processes: convert_all(report.processes)?.into(),
             doubled: report.doubled,
             action: report.action.map(ActionLock::try_from).transpose()?.map(Box::new),
-            parts: without_spare_capacity(report.parts.into_iter().map(Into::into).collect()),
+            parts: without_spare_capacity(report.parts.into_iter().map(Into::into).collect()).into(),
             unseen: optional(report.unseen),
             probe: report.probe.map(ProbeReport::try_from).transpose()?,
             unit: report.unit.map(Into::into).map(Box::new),
@@ -354,7 +354,8 @@ mod tests {
                     started_at: Some("2026-11-24T09:29:00Z".parse().unwrap()),
                     user: "kafka".to_owned(),
                     suspension: Some(Suspension::Freezer),
-                }],
+                }]
+                .into(),
                 doubled: true,
                 action: Some(Box::new(ActionLock {
                     kind: ActionKind::Restart,
@@ -366,7 +367,8 @@ mod tests {
                     count: ProcessCount { min: 0, max: None },
                     running: 1,
                     pids: vec![3],
-                }],
+                }]
+                .into(),
                 unseen: Some("pid 9 cannot be read".to_owned()),
                 probe: Some(ProbeReport {
                     state: ProbeState::Failing,

@@ -136,8 +136,8 @@ mod tests {
         ComponentReport {
             component: "processor".into(),
             state,
-            processes: vec![],
-            parts: vec![part("launcher", 1), part("driver", u32::from(state == State::Running))],
+            processes: vec![].into(),
+            parts: vec![part("launcher", 1), part("driver", u32::from(state == State::Running))].into(),
             doubled: false,
             unseen: None,
             action: None,
@@ -201,7 +201,8 @@ mod tests {
         report.processes = vec![Process {
             suspension: Some(Suspension::Signal),
             ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1)
-        }];
+        }]
+        .into();
         let reason = "pid 4242 is stopped by a signal (SIGSTOP); resume it with kill -CONT 4242";
         assert_eq!(local_health(&report), (Health::Degraded, reason.to_owned()));
     }

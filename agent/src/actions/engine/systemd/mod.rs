@@ -7,6 +7,7 @@ use rta_shared::action::{ActionOutcome, ActionPhase, ActionResult};
 use rta_shared::config::{HostComponent, StartRule};
 use rta_shared::process::Process;
 use rta_shared::report::State;
+use rta_shared::snapshot::Snapshot;
 use tokio::time::Instant;
 
 use super::Engine;
@@ -140,7 +141,7 @@ impl<'a> SystemdEngine<'a> {
         let log_start = note_log_end(self.component).await;
         let before = match operation {
             UnitOperation::Restart => self.view.quick_check().await?.processes,
-            UnitOperation::Start | UnitOperation::Stop => Vec::new(),
+            UnitOperation::Start | UnitOperation::Stop => Snapshot::default(),
         };
         let phase = if before.is_empty() { ActionPhase::Launched } else { ActionPhase::Signalled };
         let asked = self.run_job(operation, phase, pids(&before), deadline).await;

@@ -174,7 +174,7 @@ fn processes(located: LocatedInstance<'_>, now: Timestamp) -> HtmlNode {
                             th scope="col" { "Memory" } th scope="col" { "Threads" } th scope="col" { "Open files" }
                         } }
                         tbody {
-                            @for process in processes {
+                            @for process in processes.iter() {
                                 @let used = used(process);
                                 tr {
                                     td {
@@ -334,7 +334,8 @@ mod tests {
         };
         let mut overview = sample();
         let hosts = overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts);
-        for process in hosts.flat_map(|host| &mut host.instances).flat_map(|instance| &mut instance.processes)
+        for process in
+            hosts.flat_map(|host| &mut host.instances).flat_map(|instance| instance.processes.iter_mut())
         {
             process.suspension = Some(Suspension::Signal);
         }

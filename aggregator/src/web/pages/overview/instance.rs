@@ -62,7 +62,7 @@ fn details(located: LocatedInstance<'_>, now: Timestamp) -> Markup {
     html! {
         @if is_divided || instance.probe.is_some() || used.is_some() || instance.has_log {
             ul.facts {
-                @if is_divided { @for part in &instance.parts { (tally(part)) } }
+                @if is_divided { @for part in instance.parts.iter() { (tally(part)) } }
                 @if let Some(probe) = &instance.probe {
                     li class=[(probe.state == ProbeState::Failing).then_some("lacking")] { (probe.status_text(now)) }
                 }

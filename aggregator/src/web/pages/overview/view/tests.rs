@@ -109,7 +109,7 @@ fn faulty_overview() -> Overview {
         running,
         pids: vec![],
     };
-    host.instances[0].parts = vec![part("launcher", 1), part("driver", 0)];
+    host.instances[0].parts = vec![part("launcher", 1), part("driver", 0)].into();
     host.instances[0].probe = Some(ProbeReport {
         state: ProbeState::Failing,
         since: Timestamp::UNIX_EPOCH,
@@ -171,7 +171,7 @@ fn thousand() -> Overview {
         health: Health::Up,
         reason: String::new(),
         cause: None,
-        parts: vec![],
+        parts: vec![].into(),
         probe: None,
         ..(*one).clone()
     };
