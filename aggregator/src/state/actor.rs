@@ -36,9 +36,9 @@ use crate::state::transitions::{StateChange, TransitionTracker, Transitions};
 use crate::store::{EventStoreHandle, HostOrInstance, SharedRecord};
 use crate::usage::UsageHistory;
 
-/// Maximum delay of an overview that changes scan times alone, so that a thousand heartbeats a second do not
-/// make a thousand overviews.
-const SCAN_TIME_INTERVAL: Duration = Duration::from_millis(500);
+/// Minimum time between two overviews with new times and usage. A thousand heartbeats a second do not make a thousand
+/// overviews, and an overview with a change does not wait for the times of all hosts.
+const TIMES_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval of the actor's own heartbeat.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Capacity of the inbox. Senders wait while it is full.
@@ -171,6 +171,7 @@ pub(crate) fn create_state_actor(
         impairments: HashMap::new(),
         own_impairments,
         heartbeat,
+        times_due: Instant::now(),
         last_clock: now,
         started_at: now.wall,
         events,
@@ -183,7 +184,7 @@ pub(crate) fn create_state_actor(
     state_actor.publish_planned_maintenance();
     let maintenance = state_actor.maintenance_sender.subscribe();
     let planned_maintenance = state_actor.planned_sender.subscribe();
-    let (first, changes) = state_actor.build_overview();
+    let (first, changes) = state_actor.build_overview(true);
     let generated_at = first.generated_at;
     let (publisher, overview) = watch::channel(Arc::new(first));
     state_actor.publish_changes(changes, generated_at);
@@ -223,6 +224,8 @@ struct StateActor {
     impairments: HashMap<ImpairedPart, Vec<Impairment>>,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
+    /// Time from which an overview has new times and usage again.
+    times_due: Instant,
     /// Last reading of the clock.
     last_clock: ClockPair,
     /// Start of this aggregator, in the present setting of its clock.
@@ -230,10 +233,11 @@ struct StateActor {
 }
 
 impl StateActor {
-    /// Returns the overview, and its differences from the one before.
-    fn build_overview(&mut self) -> (Overview, ViewChanges) {
+    /// Returns the overview, and its differences from the one before. Without `with_times` hosts of which nothing but
+    /// times and usage has changed stay as they were.
+    fn build_overview(&mut self, with_times: bool) -> (Overview, ViewChanges) {
         let now = self.check_clock();
-        let changes = self.state.update(self.last_clock);
+        let changes = self.state.update(self.last_clock, with_times);
         let overview = Overview {
             generated_at: now,
             environments: self.state.view().environments().to_vec(),
@@ -414,8 +418,6 @@ impl StateActor {
         mut messages: mpsc::Receiver<StateMessage>,
         publisher: watch::Sender<Arc<Overview>>,
     ) {
-        let mut scan_times = tokio::time::interval(SCAN_TIME_INTERVAL);
-        scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut pending = PendingReplies::default();
         let mut rest_until = Instant::now();
@@ -528,7 +530,7 @@ impl StateActor {
                         rest_until = self.publish_and_pause(&publisher, &mut pending);
                     }
                 }
-                _ = scan_times.tick(), if pending.times_changed => {
+                () = tokio::time::sleep_until(self.times_due), if pending.times_changed => {
                     rest_until = self.publish_and_pause(&publisher, &mut pending);
                 }
             }
@@ -543,11 +545,16 @@ impl StateActor {
         pending: &mut PendingReplies,
     ) -> Instant {
         let began = Instant::now();
-        let (overview, changes) = self.build_overview();
+        // Who waits for the overview wants to see the times, too.
+        let with_times = !pending.flush_replies.is_empty() || began >= self.times_due;
+        if with_times {
+            self.times_due = began + TIMES_INTERVAL;
+        }
+        let (overview, changes) = self.build_overview(with_times);
         let generated_at = overview.generated_at;
         publisher.send_replace(Arc::new(overview));
         self.publish_changes(changes, generated_at);
-        pending.send_replies();
+        pending.send_replies(with_times);
         let ended = Instant::now();
         (began + PUBLISH_INTERVAL).max(ended + (ended - began).min(MAX_PAUSE))
     }

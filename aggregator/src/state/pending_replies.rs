@@ -28,9 +28,10 @@ impl PendingReplies {
         }
     }
 
-    /// Answers all waiting callers after an overview was published. Receivers may be gone.
-    pub(crate) fn send_replies(&mut self) {
-        (self.changed, self.times_changed) = (false, false);
+    /// Answers all waiting callers after an overview was published, with new times or without. Receivers may be gone.
+    pub(crate) fn send_replies(&mut self, with_times: bool) {
+        self.changed = false;
+        self.times_changed &= !with_times;
         self.send_flush_replies();
         for (done, what) in self.maintenance_replies.drain(..) {
             let _ = done.send(what);

@@ -197,8 +197,9 @@ impl PlatformState {
         self.stale = StaleHosts::all();
     }
 
-    /// Evaluates what has changed since the last update.
-    pub(crate) fn update(&mut self, now: ClockPair) -> ViewChanges {
+    /// Evaluates what has changed since the last update. Without `with_times` hosts of which nothing but times and
+    /// usage has changed wait for a later one.
+    pub(crate) fn update(&mut self, now: ClockPair, with_times: bool) -> ViewChanges {
         let unseen = self.planned_stops.unseen_hosts().filter_map(|host| self.view.position_of_host(host));
         unseen.for_each(|host| self.stale.add(host));
         let mut annotations = Annotations {
@@ -207,7 +208,7 @@ impl PlatformState {
             transitions: &mut self.transitions,
             now,
         };
-        let (stale, hosts) = (std::mem::take(&mut self.stale), self.host_states.hosts());
+        let (stale, hosts) = (self.stale.take(with_times), self.host_states.hosts());
         let mut changes = self.view.update(&self.platform, &self.graph, hosts, stale, &mut annotations);
         changes.transitions.samples.splice(0..0, std::mem::take(&mut self.removed_samples));
         for at in &changes.instances {

@@ -470,7 +470,7 @@ impl Comparison {
 
     /// Compares what would be under an assumption with what is evaluated after the same has really happened.
     fn compare_what_if(&mut self, assumption: &Assumption) {
-        self.state.update(self.now);
+        self.state.update(self.now, true);
         let mut input = self.state.copy_input();
         let before = input.evaluate(self.now);
         let overview = overview_of(&self.oracle.platform, before.clone(), self.now.wall);
@@ -503,7 +503,7 @@ impl Comparison {
         for (host, update) in happened {
             self.send(host, &update);
         }
-        self.state.update(self.now);
+        self.state.update(self.now, true);
         let view = self.state.view();
         for (expected, environment) in view.environments().iter().zip(&shown) {
             assert_eq!(expected.health, environment.health);
@@ -597,7 +597,12 @@ impl Comparison {
 
     fn compare(&mut self) {
         let (expected, ended_stops, mut of_all) = self.oracle.update(self.now);
-        let mut changes = self.state.update(self.now);
+        let mut changes = self.state.update(self.now, false);
+        // What was left are times and usage alone.
+        let of_times = self.state.update(self.now, true);
+        let Transitions { changes: logged, events, first_values, samples } = of_times.transitions;
+        assert!(of_times.ended_stops.is_empty() && logged.is_empty() && events.is_empty());
+        assert!(first_values.is_empty() && samples.is_empty());
         let view = self.state.view();
         for (expected, environment) in expected.iter().zip(view.environments()) {
             assert_eq!(expected.health, environment.health);

@@ -42,6 +42,15 @@ impl StaleHosts {
         self.hosts.insert(host);
     }
 
+    /// Takes the hosts out. Those of which only times and usage may have changed stay in it without `with_times`.
+    pub(crate) fn take(&mut self, with_times: bool) -> Self {
+        let mut taken = std::mem::take(self);
+        if !with_times && !taken.all {
+            self.times = std::mem::take(&mut taken.times);
+        }
+        taken
+    }
+
     /// Adds the times and the usage of a host.
     pub(crate) fn add_times(&mut self, host: usize) {
         self.times.insert(host);
