@@ -10,7 +10,7 @@ use rta_shared::action::{ActionKind, Requester};
 use rta_shared::overview::{
     EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
 };
-use rta_shared::overview_delta::OverviewSender;
+use rta_shared::overview_delta::{DeltaSupport, OverviewSender};
 use rta_shared::plan::{Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_server::{AggregatorService, AggregatorServiceServer};
@@ -134,7 +134,7 @@ impl AggregatorService for FakeAggregator {
         _: Request<v1::WatchOverviewRequest>,
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
         let overviews = std::mem::take(&mut self.script().overviews);
-        let mut sender = OverviewSender::new(true);
+        let mut sender = OverviewSender::new(DeltaSupport::HostsAndTimes);
         let prepared = overviews.iter().map(|overview| Ok(sender.next(overview).into()));
         let end = [Err(Status::failed_precondition("enough"))];
         let prepared: Vec<_> = prepared.chain(end).collect();

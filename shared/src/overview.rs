@@ -557,8 +557,11 @@ impl HostOverview {
         self.agent.as_ref().map(|agent| agent.seen_at).or(self.scanned_at)
     }
 
-    fn equals_except_times(&self, other: &Self) -> bool {
+    /// Returns true if `other` is equal apart from times and resource usage.
+    pub fn equals_except_times(&self, other: &Self) -> bool {
         self.name == other.name
+            && self.role == other.role
+            && self.health == other.health
             && self.reachable == other.reachable
             && self.error == other.error
             && self.maintenance == other.maintenance

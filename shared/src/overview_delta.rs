@@ -34,7 +34,86 @@ pub struct EnvironmentDelta {
     /// Worst health of its hosts.
     pub health: Health,
     /// Hosts that changed, each with its index in the environment, from 0, in ascending order.
-    pub hosts: Vec<(usize, Snapshot<HostOverview>)>,
+    pub hosts: Vec<(usize, HostChange)>,
+}
+
+/// Change of a host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostChange {
+    /// The whole host, as it is now.
+    Host(Snapshot<HostOverview>),
+    /// Nothing but times. Each host has new ones every second.
+    Times(HostTimes),
+}
+
+/// What changes of a host with each heartbeat of its agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostTimes {
+    /// As in [`HostOverview`].
+    pub scanned_at: Option<Timestamp>,
+    /// As in [`crate::overview::AgentOverview`].
+    pub seen_at: Timestamp,
+    /// As in [`crate::overview::AgentOverview`].
+    pub scan_micros: u64,
+    /// As in [`crate::overview::AgentOverview`].
+    pub processes_seen: u32,
+    /// As in [`crate::overview::AgentOverview`].
+    pub clock_ahead_millis: Option<i64>,
+}
+
+impl HostTimes {
+    /// Returns the times of a host; `None` if its agent has not been heard of.
+    pub fn of(host: &HostOverview) -> Option<Self> {
+        let agent = host.agent.as_ref()?;
+        Some(Self {
+            scanned_at: host.scanned_at,
+            seen_at: agent.seen_at,
+            scan_micros: agent.scan_micros,
+            processes_seen: agent.processes_seen,
+            clock_ahead_millis: agent.clock_ahead_millis,
+        })
+    }
+
+    /// Returns `host` with these times; `None` if its agent has not been heard of.
+    fn applied_to(self, host: &HostOverview) -> Option<HostOverview> {
+        let Self { scanned_at, seen_at, scan_micros, processes_seen, clock_ahead_millis } = self;
+        let mut host = HostOverview { scanned_at, ..host.clone() };
+        let agent = host.agent.as_mut()?;
+        agent.seen_at = seen_at;
+        agent.scan_micros = scan_micros;
+        agent.processes_seen = processes_seen;
+        agent.clock_ahead_millis = clock_ahead_millis;
+        Some(host)
+    }
+}
+
+impl HostChange {
+    /// Returns the change between two different states of a host.
+    fn between(before: &HostOverview, after: &Snapshot<HostOverview>) -> Self {
+        let is_all = before.equals_except_times(after) && before.usage == after.usage;
+        let times = HostTimes::of(after).filter(|_| is_all);
+        times.map_or_else(|| Self::Host(after.clone()), Self::Times)
+    }
+
+    /// Applies the change to the host before; returns false if it belongs to another one.
+    fn apply_to(self, place: &mut Snapshot<HostOverview>) -> bool {
+        let changed = match self {
+            Self::Host(host) => Some(host).filter(|host| host.name == place.name),
+            Self::Times(times) => times.applied_to(place).map(Snapshot::new),
+        };
+        changed.map(|host| *place = host).is_some()
+    }
+}
+
+/// What the receiver of a stream understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaSupport {
+    /// Whole overviews.
+    None,
+    /// Deltas with whole hosts.
+    Hosts,
+    /// Deltas with whole hosts or their times.
+    HostsAndTimes,
 }
 
 /// Delta that does not belong to the overview of its receiver.
@@ -50,15 +129,16 @@ pub enum DeltaError {
 
 impl OverviewDelta {
     /// Returns the difference; `None` if environments, hosts or aliases differ, so that the whole overview
-    /// has to be sent. Compares only what is not the same in memory.
-    pub fn between(before: &Overview, after: &Overview) -> Option<Self> {
+    /// has to be sent. Compares only what is not the same in memory. Without `with_times` every changed host is
+    /// whole.
+    pub fn between(before: &Overview, after: &Overview, with_times: bool) -> Option<Self> {
         if before.environments.len() != after.environments.len() || before.aliases != after.aliases {
             return None;
         }
         let mut environments = Vec::new();
         for (index, (before, after)) in before.environments.iter().zip(&after.environments).enumerate() {
             if !Snapshot::ptr_eq(before, after) {
-                let delta = EnvironmentDelta::between(index, before, after)?;
+                let delta = EnvironmentDelta::between(index, before, after, with_times)?;
                 if !delta.hosts.is_empty() || before.health != after.health {
                     environments.push(delta);
                 }
@@ -88,9 +168,11 @@ impl OverviewDelta {
         for delta in self.environments {
             let environment = overview.environments.get_mut(delta.index).ok_or(DeltaError::OtherHosts)?;
             environment.health = delta.health;
-            for (index, host) in delta.hosts {
-                let place = environment.hosts.get_mut(index).filter(|place| place.name == host.name);
-                *place.ok_or(DeltaError::OtherHosts)? = host;
+            for (index, change) in delta.hosts {
+                let place = environment.hosts.get_mut(index).ok_or(DeltaError::OtherHosts)?;
+                if !change.apply_to(place) {
+                    return Err(DeltaError::OtherHosts);
+                }
             }
         }
         Ok(())
@@ -98,7 +180,12 @@ impl OverviewDelta {
 }
 
 impl EnvironmentDelta {
-    fn between(index: usize, before: &EnvironmentOverview, after: &EnvironmentOverview) -> Option<Self> {
+    fn between(
+        index: usize,
+        before: &EnvironmentOverview,
+        after: &EnvironmentOverview,
+        with_times: bool,
+    ) -> Option<Self> {
         if before.name != after.name || before.hosts.len() != after.hosts.len() {
             return None;
         }
@@ -111,7 +198,12 @@ impl EnvironmentDelta {
                 return None;
             }
             if before != after {
-                hosts.push((index, after.clone()));
+                let change = if with_times {
+                    HostChange::between(before, after)
+                } else {
+                    HostChange::Host(after.clone())
+                };
+                hosts.push((index, change));
             }
         }
         Some(Self { index, health: after.health, hosts })
@@ -130,24 +222,23 @@ pub enum OverviewUpdate {
 /// Sending end of a stream: remembers what the receiver has.
 #[derive(Debug)]
 pub struct OverviewSender {
-    /// False if the receiver knows only whole overviews.
-    with_deltas: bool,
+    support: DeltaSupport,
     sent: Option<Overview>,
     version: u64,
 }
 
 impl OverviewSender {
-    /// Creates the end for a receiver that has nothing. Without `with_deltas` every message is a whole
-    /// overview.
-    pub fn new(with_deltas: bool) -> Self {
-        Self { with_deltas, sent: None, version: 0 }
+    /// Creates the end for a receiver that has nothing, and understands this.
+    pub fn new(support: DeltaSupport) -> Self {
+        Self { support, sent: None, version: 0 }
     }
 
     /// Returns the number of the next message, from 1, and the message itself.
     pub fn next(&mut self, overview: &Overview) -> (u64, OverviewUpdate) {
         self.version += 1;
-        let delta = self.sent.as_ref().and_then(|sent| OverviewDelta::between(sent, overview));
-        if self.with_deltas {
+        let with_times = self.support == DeltaSupport::HostsAndTimes;
+        let delta = self.sent.as_ref().and_then(|sent| OverviewDelta::between(sent, overview, with_times));
+        if self.support != DeltaSupport::None {
             self.sent = Some(overview.clone());
         }
         let update = delta.map_or_else(|| OverviewUpdate::Whole(overview.clone()), OverviewUpdate::Delta);
@@ -189,7 +280,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::overview::InstanceOverview;
+    use crate::overview::{AgentOverview, InstanceOverview};
+    use crate::report::{WatchMode, WatchStatus};
 
     /// Returns an overview of environments with these numbers of hosts.
     fn overview(hosts: &[usize]) -> Overview {
@@ -241,7 +333,7 @@ mod tests {
         let before = overview(&[3, 2]);
         let mut after = before.clone();
         set_health(&mut after, (1, 1), Health::Down);
-        let mut sender = OverviewSender::new(true);
+        let mut sender = OverviewSender::new(DeltaSupport::HostsAndTimes);
         assert!(matches!(sender.next(&before), (1, OverviewUpdate::Whole(_))));
         let (2, OverviewUpdate::Delta(delta)) = sender.next(&after) else { unreachable!() };
         let [environment] = &delta.environments[..] else { unreachable!() };
@@ -251,9 +343,48 @@ mod tests {
         assert_eq!(delta.environments, []);
     }
 
+    fn agent(seen_at: i64) -> AgentOverview {
+        let watch = WatchStatus { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 };
+        AgentOverview {
+            version: "1".to_owned(),
+            watch,
+            seen_at: Timestamp::from_second(seen_at).unwrap(),
+            scan_micros: 5,
+            processes_seen: 6,
+            config_digest: String::new(),
+            config_error: None,
+            config_differs: false,
+            certificate_ends: None,
+            boot_id: String::new(),
+            clock_ahead_millis: None,
+        }
+    }
+
+    #[test]
+    fn of_a_heartbeat_only_the_times_are_sent() {
+        let mut before = overview(&[2]);
+        before.environments[0].hosts[1].agent = Some(agent(1));
+        let mut after = before.clone();
+        after.environments[0].hosts[1].agent = Some(agent(2));
+        let sent = |support| {
+            let mut sender = OverviewSender::new(support);
+            sender.next(&before);
+            let (_, OverviewUpdate::Delta(delta)) = sender.next(&after) else { unreachable!() };
+            delta.environments[0].hosts.clone()
+        };
+        let whole = HostChange::Host(after.environments[0].hosts[1].clone());
+        assert_eq!(sent(DeltaSupport::Hosts), [(1, whole)]);
+        let times = HostTimes::of(&after.environments[0].hosts[1]).unwrap();
+        assert_eq!(sent(DeltaSupport::HostsAndTimes), [(1, HostChange::Times(times))]);
+        // They belong to no host whose agent has not been heard of.
+        assert!(!HostChange::Times(times).apply_to(&mut before.environments[0].hosts[0]));
+        assert!(HostChange::Times(times).apply_to(&mut before.environments[0].hosts[1]));
+        assert_eq!(before, after);
+    }
+
     #[test]
     fn receiver_of_an_earlier_version_gets_whole_overviews() {
-        let mut sender = OverviewSender::new(false);
+        let mut sender = OverviewSender::new(DeltaSupport::None);
         for version in 1..3 {
             assert_eq!(sender.next(&overview(&[1])), (version, OverviewUpdate::Whole(overview(&[1]))));
         }
@@ -264,7 +395,7 @@ mod tests {
         let before = overview(&[2]);
         let mut after = before.clone();
         set_health(&mut after, (0, 1), Health::Down);
-        let delta = || OverviewUpdate::Delta(OverviewDelta::between(&before, &after).unwrap());
+        let delta = || OverviewUpdate::Delta(OverviewDelta::between(&before, &after, true).unwrap());
         assert_eq!(OverviewReceiver::default().receive(1, delta()), Err(DeltaError::Gap(0)));
         let mut receiver = OverviewReceiver::default();
         receiver.receive(1, OverviewUpdate::Whole(before.clone())).unwrap();
@@ -283,7 +414,7 @@ mod tests {
         ) {
             let healths = [Health::Up, Health::Degraded, Health::Unknown, Health::Down];
             let mut current = overview(&[2, 3]);
-            let (mut sender, mut receiver) = (OverviewSender::new(true), OverviewReceiver::default());
+            let (mut sender, mut receiver) = (OverviewSender::new(DeltaSupport::HostsAndTimes), OverviewReceiver::default());
             for (environment, host, health, kind) in steps {
                 match kind {
                     0 => current = overview(&[host, 1]),
@@ -291,6 +422,13 @@ mod tests {
                     2 => current.config_error = (host > 0).then(|| format!("line {host}")),
                     // Equal, but another value in memory.
                     3 => current.environments = current.environments.iter().map(|one| Snapshot::new((**one).clone())).collect(),
+                    4..=6 => {
+                        let mut hosts =
+                            current.environments.get_mut(environment).into_iter().flat_map(|one| &mut one.hosts);
+                        if let Some(host) = hosts.nth(host) {
+                            host.agent = Some(agent(health.into()));
+                        }
+                    }
                     _ => set_health(&mut current, (environment, host), healths[usize::from(health)]),
                 }
                 let (version, update) = sender.next(&current);

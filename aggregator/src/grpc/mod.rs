@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt as _};
 use rta_shared::name::Name;
-use rta_shared::overview_delta::OverviewSender;
+use rta_shared::overview_delta::{DeltaSupport, OverviewSender};
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
 use rta_shared::proto::{requested_action_kind, v1};
@@ -69,7 +69,12 @@ impl AggregatorService for AggregatorGrpc {
         &self,
         request: Request<v1::WatchOverviewRequest>,
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
-        let mut sender = OverviewSender::new(request.into_inner().deltas);
+        let support = match request.into_inner() {
+            v1::WatchOverviewRequest { deltas: false, .. } => DeltaSupport::None,
+            v1::WatchOverviewRequest { host_times: false, .. } => DeltaSupport::Hosts,
+            v1::WatchOverviewRequest { .. } => DeltaSupport::HostsAndTimes,
+        };
+        let mut sender = OverviewSender::new(support);
         let overviews = WatchStream::new(self.operations.watch_overview())
             .map(move |overview| Ok(sender.next(&overview).into()))
             .take_until(self.shutdown.clone().cancelled_owned());

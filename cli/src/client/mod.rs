@@ -141,7 +141,10 @@ impl AggregatorClient {
     pub(crate) async fn watch_overview(&self) -> Result<OverviewStream, CommandFailure> {
         let mut calls = self.calls.clone();
         let stream = self
-            .await_response(RESPONSE_TIMEOUT, calls.watch_overview(v1::WatchOverviewRequest { deltas: true }))
+            .await_response(
+                RESPONSE_TIMEOUT,
+                calls.watch_overview(v1::WatchOverviewRequest { deltas: true, host_times: true }),
+            )
             .await?;
         let client = self.clone();
         let mut receiver = OverviewReceiver::default();

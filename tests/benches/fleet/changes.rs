@@ -248,7 +248,7 @@ pub(crate) fn follow_overviews(
         let path =
             tonic::codegen::http::uri::PathAndQuery::from_static("/rta.v1.AggregatorService/WatchOverview");
         let codec = tonic_prost::ProstCodec::<v1::WatchOverviewRequest, OverviewMessage>::default();
-        let request = tonic::Request::new(v1::WatchOverviewRequest { deltas });
+        let request = tonic::Request::new(v1::WatchOverviewRequest { deltas, host_times: deltas });
         call.server_streaming(request, path, codec).await.expect("overviews are sent").into_inner()
     })
 }

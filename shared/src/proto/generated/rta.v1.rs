@@ -2549,8 +2549,26 @@ pub struct HostDelta {
     /// Index of the host in its environment, from 0.
     #[prost(uint32, tag = "1")]
     pub index: u32,
+    /// Absent if `times` is set.
     #[prost(message, optional, tag = "2")]
     pub host: ::core::option::Option<HostOverview>,
+    /// Nothing else has changed.
+    #[prost(message, optional, tag = "3")]
+    pub times: ::core::option::Option<HostTimes>,
+}
+/// What changes of a host with each heartbeat of its agent; the fields are as in HostOverview and AgentOverview.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostTimes {
+    #[prost(message, optional, tag = "1")]
+    pub scanned_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub seen_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "3")]
+    pub scan_micros: u64,
+    #[prost(uint32, tag = "4")]
+    pub processes_seen: u32,
+    #[prost(int64, optional, tag = "5")]
+    pub clock_ahead_millis: ::core::option::Option<i64>,
 }
 /// Health of an instance, a host or an environment, as the aggregator concludes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3069,6 +3087,9 @@ pub struct WatchOverviewRequest {
     /// True if the client applies deltas. Otherwise each message has the whole overview.
     #[prost(bool, tag = "1")]
     pub deltas: bool,
+    /// True if the client knows HostDelta.times. Otherwise the delta has the whole host.
+    #[prost(bool, tag = "2")]
+    pub host_times: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchOverviewResponse {
