@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rta_shared::config::Host;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::tls::{ClientTls, ServerTarget};
-use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::InvalidUri;
 
-use crate::agents::transport::{AgentTransport, Connector, TransportState};
+use crate::agents::transport::{AgentEndpoint, AgentTransport, Connector, TransportState};
 
 const NO_CERTIFICATE: &str =
     "it is asked over TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
@@ -20,8 +19,7 @@ pub(super) struct AgentConnection(Arc<ConnectionState>);
 
 #[derive(Debug)]
 struct ConnectionState {
-    address: Uri,
-    connector: Connector,
+    endpoint: Arc<AgentEndpoint>,
     current: Mutex<Weak<TransportState>>,
 }
 
@@ -45,12 +43,13 @@ impl AgentConnection {
             (Some(target), Some(client_tls)) => Connector::Tls(client_tls.clone(), target),
             (Some(_), None) => Connector::Unavailable(NO_CERTIFICATE),
         };
-        Ok(Self(Arc::new(ConnectionState { address, connector, current: Mutex::default() })))
+        let endpoint = Arc::new(AgentEndpoint { address, connector });
+        Ok(Self(Arc::new(ConnectionState { endpoint, current: Mutex::default() })))
     }
 
     /// Returns the client for calls. The connection stays open until they end.
     pub(super) fn client(&self) -> AgentServiceClient<AgentTransport> {
-        AgentServiceClient::with_origin(self.transport(), self.0.address.clone())
+        AgentServiceClient::with_origin(self.transport(), self.0.endpoint.address.clone())
     }
 
     /// Keeps the connection open for later calls.
@@ -61,7 +60,7 @@ impl AgentConnection {
     fn transport(&self) -> AgentTransport {
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         AgentTransport::from(current.upgrade().unwrap_or_else(|| {
-            let state = Arc::new(TransportState::new(self.0.address.clone(), self.0.connector.clone()));
+            let state = Arc::new(TransportState::new(Arc::clone(&self.0.endpoint)));
             *current = Arc::downgrade(&state);
             state
         }))

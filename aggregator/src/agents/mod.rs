@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `client` | the client, and checks of what the agent sends |
 //! | `connection` | the connection with an agent, which is open while it is needed |
-//! | `transport` | its HTTP/2 |
+//! | `transport` | the HTTP/2 of that connection |
 //! | `actions` | starts, stops and restarts, over connections that break meanwhile |
 //! | `requests` | scans, logs, reloads |
 //! | `stream` | the report stream, and what is sent to the agent meanwhile |

@@ -20,6 +20,7 @@ use rta_shared::tls::{ClientTls, ServerTarget};
 use tokio::sync::watch;
 use tonic::ConnectError;
 use tonic::body::Body;
+use tonic::codegen::StdError;
 use tonic::codegen::http::{Request, Response, Uri};
 use tower::{Service, ServiceExt as _};
 
@@ -29,10 +30,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// problem.
 const MAX_STATUS_BYTES: u32 = 256 * 1024;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// Address of an agent, and the way to connect with it.
+#[derive(Debug)]
+pub(super) struct AgentEndpoint {
+    pub(super) address: Uri,
+    pub(super) connector: Connector,
+}
 
 /// Way to connect with an agent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Connector {
     /// In clear text.
     Unencrypted,
@@ -49,8 +55,7 @@ pub(super) struct AgentTransport(Arc<TransportState>);
 /// State of the connection that clones of an [`AgentTransport`] share.
 #[derive(Debug)]
 pub(super) struct TransportState {
-    address: Uri,
-    connector: Connector,
+    endpoint: Arc<AgentEndpoint>,
     last_attempt: Mutex<Option<Attempt>>,
 }
 
@@ -60,7 +65,7 @@ type Attempt = watch::Receiver<Option<Result<SendRequest<Body>, ConnectFailure>>
 
 /// Reason why there is no connection, which all calls that waited for it get.
 #[derive(Clone, Debug)]
-struct ConnectFailure(Arc<BoxError>);
+struct ConnectFailure(Arc<StdError>);
 
 impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,10 +87,10 @@ impl From<Arc<TransportState>> for AgentTransport {
 
 impl Service<Request<Body>> for AgentTransport {
     type Response = Response<Incoming>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, BoxError>> + Send>>;
+    type Error = StdError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, StdError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -96,12 +101,12 @@ impl Service<Request<Body>> for AgentTransport {
 }
 
 impl TransportState {
-    /// Creates the state of a transport to the agent at `address`, without a connection.
-    pub(super) fn new(address: Uri, connector: Connector) -> Self {
-        Self { address, connector, last_attempt: Mutex::default() }
+    /// Creates the state of a transport to an agent, without a connection.
+    pub(super) fn new(endpoint: Arc<AgentEndpoint>) -> Self {
+        Self { endpoint, last_attempt: Mutex::default() }
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, StdError> {
         let mut sender = self.connected().await?;
         let mut failed = match sender.try_send_request(request).await {
             Ok(response) => return Ok(response),
@@ -135,9 +140,9 @@ impl TransportState {
             return (attempt.clone(), true);
         }
         let (sender, attempt) = watch::channel(None);
-        let (address, connector) = (self.address.clone(), self.connector.clone());
+        let endpoint = Arc::clone(&self.endpoint);
         tokio::spawn(async move {
-            let opened = open(address, &connector).await.map_err(|error| ConnectFailure(Arc::new(error)));
+            let opened = endpoint.connect().await.map_err(|error| ConnectFailure(Arc::new(error)));
             // Nobody may wait any more.
             let _ = sender.send(Some(opened));
         });
@@ -163,24 +168,26 @@ async fn result_of(mut attempt: Attempt) -> Result<SendRequest<Body>, ConnectFai
     }
 }
 
-async fn open(address: Uri, connector: &Connector) -> Result<SendRequest<Body>, BoxError> {
-    match connector {
-        Connector::Unencrypted => {
-            let mut connector = HttpConnector::new();
-            // All addresses of a name share it; the answer of the name server may take longer.
-            connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-            connector.set_nodelay(true);
-            begin_http2(connector.oneshot(address).await?).await
+impl AgentEndpoint {
+    async fn connect(&self) -> Result<SendRequest<Body>, StdError> {
+        match &self.connector {
+            Connector::Unencrypted => {
+                let mut connector = HttpConnector::new();
+                // All addresses of a name share it; the answer of the name server may take longer.
+                connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+                connector.set_nodelay(true);
+                begin_http2(connector.oneshot(self.address.clone()).await?).await
+            }
+            Connector::Tls(tls, target) => {
+                begin_http2(TokioIo::new(tls.connect_within(target, CONNECT_TIMEOUT).await?)).await
+            }
+            Connector::Unavailable(reason) => Err((*reason).into()),
         }
-        Connector::Tls(tls, target) => {
-            begin_http2(TokioIo::new(tls.connect_within(target, CONNECT_TIMEOUT).await?)).await
-        }
-        Connector::Unavailable(reason) => Err((*reason).into()),
     }
 }
 
 /// Begins HTTP/2 on a connection, which stays open while it has a sender or a call.
-async fn begin_http2<C>(connection: C) -> Result<SendRequest<Body>, BoxError>
+async fn begin_http2<C>(connection: C) -> Result<SendRequest<Body>, StdError>
 where
     C: Read + Write + Unpin + Send + 'static,
 {
@@ -218,9 +225,13 @@ mod tests {
 
     use super::*;
 
+    fn new_transport(address: &str, connector: Connector) -> AgentTransport {
+        let endpoint = AgentEndpoint { address: address.parse().unwrap(), connector };
+        Arc::new(TransportState::new(endpoint.into())).into()
+    }
+
     fn transport(listener: &TcpListener) -> AgentTransport {
-        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        Arc::new(TransportState::new(address, Connector::Unencrypted)).into()
+        new_transport(&format!("http://{}", listener.local_addr().unwrap()), Connector::Unencrypted)
     }
 
     /// Accepts one connection, and answers its requests.
@@ -234,8 +245,9 @@ mod tests {
         })
     }
 
-    async fn call(transport: &AgentTransport) -> Result<Response<Incoming>, BoxError> {
-        let request = Request::builder().uri(transport.0.address.clone()).body(Body::empty()).unwrap();
+    async fn call(transport: &AgentTransport) -> Result<Response<Incoming>, StdError> {
+        let request =
+            Request::builder().uri(transport.0.endpoint.address.clone()).body(Body::empty()).unwrap();
         transport.clone().oneshot(request).await
     }
 
@@ -321,9 +333,8 @@ mod tests {
 
     #[tokio::test]
     async fn call_without_a_certificate_is_not_sent_and_says_so() {
-        let state =
-            TransportState::new("https://h:1".parse().unwrap(), Connector::Unavailable("no certificate"));
-        let error = Status::from_error(call(&Arc::new(state).into()).await.unwrap_err());
+        let transport = new_transport("https://h:1", Connector::Unavailable("no certificate"));
+        let error = Status::from_error(call(&transport).await.unwrap_err());
         assert!(is_unconnected(&error));
         assert_eq!(deepest_source(&error).to_string(), "no certificate");
     }
