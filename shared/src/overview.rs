@@ -250,13 +250,27 @@ pub struct AgentOverview {
 
 impl AgentOverview {
     fn equals_except_times(&self, other: &Self) -> bool {
-        self.version == other.version
-            && self.watch == other.watch
-            && self.config_digest == other.config_digest
-            && self.config_error == other.config_error
-            && self.config_differs == other.config_differs
-            && self.certificate_ends == other.certificate_ends
-            && self.boot_id == other.boot_id
+        // A new field does not compile before it is compared here or left out on purpose.
+        let Self {
+            version,
+            watch,
+            seen_at: _,
+            scan_micros: _,
+            processes_seen: _,
+            config_digest,
+            config_error,
+            config_differs,
+            certificate_ends,
+            boot_id,
+            clock_ahead_millis: _,
+        } = self;
+        *version == other.version
+            && *watch == other.watch
+            && *config_digest == other.config_digest
+            && *config_error == other.config_error
+            && *config_differs == other.config_differs
+            && *certificate_ends == other.certificate_ends
+            && *boot_id == other.boot_id
     }
 }
 
@@ -559,15 +573,29 @@ impl HostOverview {
 
     /// Returns true if `other` is equal apart from times and resource usage.
     pub fn equals_except_times(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.role == other.role
-            && self.health == other.health
-            && self.reachable == other.reachable
-            && self.error == other.error
-            && self.maintenance == other.maintenance
-            && self.impairments == other.impairments
-            && self.instances == other.instances
-            && match (&self.agent, &other.agent) {
+        // As above.
+        let Self {
+            name,
+            role,
+            health,
+            reachable,
+            scanned_at: _,
+            error,
+            instances,
+            agent,
+            usage: _,
+            maintenance,
+            impairments,
+        } = self;
+        *name == other.name
+            && *role == other.role
+            && *health == other.health
+            && *reachable == other.reachable
+            && *error == other.error
+            && *maintenance == other.maintenance
+            && *impairments == other.impairments
+            && *instances == other.instances
+            && match (agent, &other.agent) {
                 (Some(own), Some(other)) => own.equals_except_times(other),
                 (own, other) => own.is_none() && other.is_none(),
             }

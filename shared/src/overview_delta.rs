@@ -46,18 +46,18 @@ pub enum HostChange {
     Times(HostTimes),
 }
 
-/// What changes of a host with each heartbeat of its agent.
+/// Times of a host, which change with each heartbeat of its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostTimes {
-    /// As in [`HostOverview`].
+    /// End of the last full scan; `None` before the first.
     pub scanned_at: Option<Timestamp>,
-    /// As in [`crate::overview::AgentOverview`].
+    /// Time up to which the agent has followed its host.
     pub seen_at: Timestamp,
-    /// As in [`crate::overview::AgentOverview`].
+    /// Duration of the last full scan, in microseconds.
     pub scan_micros: u64,
-    /// As in [`crate::overview::AgentOverview`].
+    /// Number of processes that this scan inspected.
     pub processes_seen: u32,
-    /// As in [`crate::overview::AgentOverview`].
+    /// Lead of the host's clock over the aggregator's, in milliseconds; `None` before the first measurement.
     pub clock_ahead_millis: Option<i64>,
 }
 
@@ -105,7 +105,7 @@ impl HostChange {
     }
 }
 
-/// What the receiver of a stream understands.
+/// Support of deltas by the receiver of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeltaSupport {
     /// Whole overviews.
