@@ -291,33 +291,17 @@ impl Report {
 
     /// Shares the processes and parts that are the same as in the report before, so that an overview that was made of
     /// that one has no copies of its own.
-    pub fn share_unchanged(this: &mut Snapshot<Self>, before: &Self) {
-        let has_copies = match (&this.components, &before.components) {
-            (Ok(components), Ok(before)) => components.iter().zip(before).any(|(one, before)| {
-                is_copy(&one.processes, &before.processes) || is_copy(&one.parts, &before.parts)
-            }),
-            (Err(_), _) | (_, Err(_)) => false,
-        };
-        // A change copies the whole report if others share it.
-        if !has_copies {
-            return;
-        }
-        if let (Ok(components), Ok(before)) = (&mut this.components, &before.components) {
-            for (one, before) in components.iter_mut().zip(before) {
-                if is_copy(&one.processes, &before.processes) {
-                    one.processes = before.processes.clone();
-                }
-                if is_copy(&one.parts, &before.parts) {
-                    one.parts = before.parts.clone();
-                }
+    pub fn share_unchanged(&mut self, before: &Self) {
+        let (Ok(components), Ok(before)) = (&mut self.components, &before.components) else { return };
+        for (one, before) in components.iter_mut().zip(before) {
+            if one.processes == before.processes {
+                one.processes = before.processes.clone();
+            }
+            if one.parts == before.parts {
+                one.parts = before.parts.clone();
             }
         }
     }
-}
-
-/// Returns true if both are equal, and not the same in memory.
-fn is_copy<T: PartialEq>(one: &Snapshot<T>, other: &Snapshot<T>) -> bool {
-    !Snapshot::ptr_eq(one, other) && one == other
 }
 
 /// Last full scan, and the time up to which the host has been followed since.
@@ -395,23 +379,19 @@ mod tests {
     fn what_is_the_same_as_before_is_shared_and_nothing_else() {
         let of_host = |pids: [u32; 2]| {
             let components = pids.map(|pid| report(vec![process(pid, 1)]));
-            Snapshot::new(sample_report(Ok(components.into())))
+            sample_report(Ok(components.into()))
         };
         let (before, mut after) = (of_host([7, 8]), of_host([7, 9]));
-        let expected = (*after).clone();
-        Report::share_unchanged(&mut after, &before);
-        assert_eq!(*after, expected);
+        let expected = after.clone();
+        after.share_unchanged(&before);
+        assert_eq!(after, expected);
         let shares = |at: usize| {
             let of = |report: &Report| report.components.as_ref().unwrap()[at].processes.clone();
             Snapshot::ptr_eq(&of(&before), &of(&after))
         };
         assert_eq!([shares(0), shares(1)], [true, false]);
-        // There is nothing more to share.
-        let other = after.clone();
-        Report::share_unchanged(&mut after, &before);
-        assert!(Snapshot::ptr_eq(&after, &other));
-        let mut blind = Snapshot::new(sample_report(Err("/proc hides processes".to_owned())));
-        Report::share_unchanged(&mut blind, &before);
+        let mut blind = sample_report(Err("/proc hides processes".to_owned()));
+        blind.share_unchanged(&before);
         assert!(blind.components.is_err());
     }
 

@@ -30,6 +30,13 @@ impl<T> Snapshot<T> {
     }
 }
 
+impl<T> Snapshot<T> {
+    /// Returns the value for changes; `None` if others share it.
+    pub fn get_mut(this: &mut Self) -> Option<&mut T> {
+        Arc::get_mut(&mut this.0)
+    }
+}
+
 impl<T: Clone> Snapshot<T> {
     /// Returns the value; copies it if others share it.
     pub fn into_inner(this: Self) -> T {
@@ -90,6 +97,10 @@ mod tests {
         assert_eq!((before.len(), after.len()), (2, 3));
         assert!(!Snapshot::ptr_eq(&before, &after) && before != after);
         assert_eq!(before, Snapshot::new(vec![1, 2]));
+        let shared = after.clone();
+        assert_eq!(Snapshot::get_mut(&mut after), None);
+        drop(shared);
+        assert_eq!(Snapshot::get_mut(&mut after), Some(&mut vec![1, 2, 3]));
         assert_eq!(serde_json::to_string(&after).unwrap(), "[1,2,3]");
     }
 }

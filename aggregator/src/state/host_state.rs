@@ -238,8 +238,9 @@ impl HostState {
                     && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
                 self.scan = Some(report.scan);
                 let mut report = report;
-                if let Some(before) = &self.report {
-                    Report::share_unchanged(&mut report, before);
+                // A report that others share is that of another evaluation, which has done so.
+                if let (Some(before), Some(report)) = (&self.report, Snapshot::get_mut(&mut report)) {
+                    report.share_unchanged(before);
                 }
                 self.report = Some(report);
                 self.freshness = Freshness::Fresh;
